@@ -7,13 +7,16 @@
 #include <stddef.h>
 
 struct buf {
-    char *data;     /* NULL until the first append; owned */
-    size_t length;  /* bytes, without the NUL */
-    size_t room;    /* bytes allocated */
-    int failed;     /* -ENOMEM once a growth failed; later appends do nothing */
+    char *data;    /* NULL until the first append; owned */
+    size_t length; /* bytes, without the NUL */
+    size_t room;   /* bytes allocated */
+    int failed;    /* -ENOMEM once a growth failed; later appends do nothing */
 };
 
-#define BUF_INIT {0}
+#define BUF_INIT \
+    { \
+        0 \
+    }
 
 void buf_finish(struct buf *buf); /* frees the memory; the buf can be used again */
 void buf_clear(struct buf *buf);  /* length 0, memory kept */

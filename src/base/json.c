@@ -116,7 +116,8 @@ static int decode_amount(const json_t *value, const struct json_field *field, vo
             (void)snprintf(number, sizeof(number), "%.6f", json_number_value(value));
             text = number;
         }
-        r = text ? share_parse(text, slot, err) : wrong_kind(field->name, "a share like \"25%\"", err);
+        r = text ? share_parse(text, slot, err)
+                 : wrong_kind(field->name, "a share like \"25%\"", err);
     } else if (json_is_integer(value) && json_integer_value(value) >= 0) {
         *(uint64_t *)slot = (uint64_t)json_integer_value(value);
     } else if (!text) {
@@ -210,8 +211,7 @@ int json_decode(const json_t *object, const struct json_field *fields, void *rec
         return error_set(err, -EINVAL, "bad-json", "a JSON object was expected");
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)object, name, value) {
         const struct json_field *field = field_find(fields, name);
         if (!field)
             return unknown_member(fields, name, err);

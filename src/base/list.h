@@ -8,7 +8,10 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(head) {&(head), &(head)}
+#define LIST_INIT(head) \
+    { \
+        &(head), &(head) \
+    }
 #define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 #define LIST_EACH(link, head) \
     for (struct list *link = (head)->next; link != (head); link = link->next)

@@ -17,8 +17,8 @@ int duration_parse(const char *text, uint64_t *ret_ms, struct error *err);
 int u64_parse(const char *text, uint64_t *ret_value, struct error *err);
 
 #define UNITS_TEXT_MAX 32
-const char *bytes_text(uint64_t bytes, char text[UNITS_TEXT_MAX]);      /* "1.5 GiB" */
-const char *share_text(uint32_t permille, char text[UNITS_TEXT_MAX]);   /* "12.5 %" */
-const char *duration_text(uint64_t ms, char text[UNITS_TEXT_MAX]);      /* "1h02m", "3.4 s" */
+const char *bytes_text(uint64_t bytes, char text[UNITS_TEXT_MAX]);    /* "1.5 GiB" */
+const char *share_text(uint32_t permille, char text[UNITS_TEXT_MAX]); /* "12.5 %" */
+const char *duration_text(uint64_t ms, char text[UNITS_TEXT_MAX]);    /* "1h02m", "3.4 s" */
 
 #endif

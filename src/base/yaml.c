@@ -140,8 +140,9 @@ static int yaml_event(struct yaml_reader *reader, const yaml_event_t *event)
         reader->depth--;
         return 0;
     case YAML_DOCUMENT_START_EVENT:
-        return reader->root ? yaml_refuse(reader, &event->start_mark, "only one document is allowed")
-                            : 0;
+        return reader->root
+                   ? yaml_refuse(reader, &event->start_mark, "only one document is allowed")
+                   : 0;
     default:
         return 0;
     }
@@ -222,8 +223,7 @@ static void yaml_put(struct buf *out, const json_t *value, unsigned depth)
     } else if (json_is_object(value)) {
         const char *key;
         json_t *member;
-        json_object_foreach((json_t *)(uintptr_t)value, key, member)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
             (void)buf_printf(out, "%*s", (int)depth * 2, "");
             yaml_put_text(out, key);
             (void)buf_puts(out, ":");

@@ -1,5 +1,5 @@
-/* One session's real OpenCL: a process of its own, forked by leat-cardd, that consumes the session's rings and
- * calls the device API itself. Its crash ends this session and nothing else. */
+/* One session's real OpenCL: a process of its own, forked by leat-cardd, that consumes the
+ * session's rings and calls the device API itself. Its crash ends this session and nothing else. */
 #ifndef LEAT_CARD_EXECUTOR_H
 #define LEAT_CARD_EXECUTOR_H
 
@@ -10,12 +10,12 @@ struct meter_device;
 struct wire_session;
 
 struct executor_params {
-    int socket_fd;                 /* the client's connection; the executor sends the welcome on it */
-    int session_fd;                /* memfd of the session memory, sized, layout not yet written */
-    int ledger_fd;                 /* to hand to the client (sealed against new writable maps) */
-    int claims_fd;                 /* to hand to the client */
-    struct ledger_card *ledger;    /* mapped read-write by leat-cardd before the fork */
-    struct meter_device *device;   /* turn of the device, mapped read-write before the fork */
+    int socket_fd;               /* the client's connection; the executor sends the welcome on it */
+    int session_fd;              /* memfd of the session memory, sized, layout not yet written */
+    int ledger_fd;               /* to hand to the client (sealed against new writable maps) */
+    int claims_fd;               /* to hand to the client */
+    struct ledger_card *ledger;  /* mapped read-write by leat-cardd before the fork */
+    struct meter_device *device; /* turn of the device, mapped read-write before the fork */
     unsigned slot;
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
     uint64_t quota_bytes;
@@ -26,10 +26,11 @@ struct executor_params {
  * leat-cardd dies, then ends the process. */
 _Noreturn void executor_main(const struct executor_params *params);
 
-/* Ask the OpenCL platforms of this machine for their devices. Runs in a forked child, too (a driver may
- * start threads or crash); writes one JSON array of devices to `out_fd`: platform_index, device_index,
- * platform, name, vendor, version, driver, kind (cpu, gpu, accelerator), memory_bytes, max_alloc_bytes,
- * compute_units, uuid (hex or empty). Leat's own platform is left out. Returns the exit status. */
+/* Ask the OpenCL platforms of this machine for their devices. Runs in a forked child, too (a driver
+ * may start threads or crash); writes one JSON array of devices to `out_fd`: platform_index,
+ * device_index, platform, name, vendor, version, driver, kind (cpu, gpu, accelerator),
+ * memory_bytes, max_alloc_bytes, compute_units, uuid (hex or empty). Leat's own platform is left
+ * out. Returns the exit status. */
 int executor_probe(int out_fd);
 
 #endif

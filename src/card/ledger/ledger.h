@@ -1,13 +1,13 @@
 /* How much of a card's memory is granted: shared pages without a total that could go wrong.
  *
- * Truth is one slot per session. A reservation is announced in the session's own slot, then all slots
- * are summed; what does not fit is taken back and refused. Two sessions that announce at once see each
- * other, so the sum of what was granted never exceeds the quota, not for an instant, and a session that is
- * killed at any instruction is undone by zeroing its slot.
+ * Truth is one slot per session. A reservation is announced in the session's own slot, then all
+ * slots are summed; what does not fit is taken back and refused. Two sessions that announce at once
+ * see each other, so the sum of what was granted never exceeds the quota, not for an instant, and a
+ * session that is killed at any instruction is undone by zeroing its slot.
  *
  * Two pages per card: the *ledger page* is written by executors and leat-cardd only (clients map it
- * read-only); the *claims page* is written by the clients of the card, so that clCreateBuffer can be decided
- * exactly without a round trip. Executors never believe a claim. */
+ * read-only); the *claims page* is written by the clients of the card, so that clCreateBuffer can
+ * be decided exactly without a round trip. Executors never believe a claim. */
 #ifndef LEAT_CARD_LEDGER_H
 #define LEAT_CARD_LEDGER_H
 
@@ -17,43 +17,46 @@
 #define LEDGER_SLOTS 256 /* sessions of one card at once */
 
 struct ledger_slot {
-    _Alignas(64) uint32_t state;      /* 0 free, 1 in use; owned by leat-cardd */
-    uint32_t pid;                     /* executor */
-    uint64_t start_time;              /* of that pid, from /proc/PID/stat field 22 */
-    uint64_t used_bytes;              /* committed to the driver */
-    uint64_t pending_bytes;           /* announced, not yet committed */
-    uint64_t freed_total_bytes;       /* ever released; clients use it to lower their claim */
-    uint64_t device_time_ns;          /* measured device time of this session */
-    uint64_t commands;                /* device commands executed */
+    _Alignas(64) uint32_t state; /* 0 free, 1 in use; owned by leat-cardd */
+    uint32_t pid;                /* executor */
+    uint64_t start_time;         /* of that pid, from /proc/PID/stat field 22 */
+    uint64_t used_bytes;         /* committed to the driver */
+    uint64_t pending_bytes;      /* announced, not yet committed */
+    uint64_t freed_total_bytes;  /* ever released; clients use it to lower their claim */
+    uint64_t device_time_ns;     /* measured device time of this session */
+    uint64_t commands;           /* device commands executed */
 };
 
 /* Written by leat-cardd: quota, share. Written by executors: usage. 64-bit words, atomic access. */
 struct ledger_card {
     uint32_t magic, version;
     uint64_t quota_bytes;
-    uint64_t peak_bytes;              /* highest sum of used_bytes ever seen */
-    uint64_t refusals;                /* reservations refused */
-    uint64_t device_time_ns;          /* of all sessions, ended ones included */
-    uint64_t throttled_ns;            /* time executors held commands back for the share */
-    uint64_t last_use_ns;             /* CLOCK_MONOTONIC of the end of the last device command, or of the last wait for share */
-    uint64_t commands_in_flight;      /* executors: commands handed to the driver and not ended */
-    /* The share. 0: released (idle); commands wait on `share_permille` (futex) until leat-cardd sets it again. */
+    uint64_t peak_bytes;     /* highest sum of used_bytes ever seen */
+    uint64_t refusals;       /* reservations refused */
+    uint64_t device_time_ns; /* of all sessions, ended ones included */
+    uint64_t throttled_ns;   /* time executors held commands back for the share */
+    uint64_t last_use_ns; /* CLOCK_MONOTONIC of the end of the last device command, or of the last
+                             wait for share */
+    uint64_t commands_in_flight; /* executors: commands handed to the driver and not ended */
+    /* The share. 0: released (idle); commands wait on `share_permille` (futex) until leat-cardd
+     * sets it again. */
     _Alignas(64) uint32_t share_permille;
-    uint32_t share_wanted;            /* set to 1 by an executor that waits while the share is 0 */
-    _Alignas(64) int64_t credit_ns;   /* compute credit of the card, see meter */
-    uint64_t credit_time_ns;          /* when the credit was last brought up to date */
+    uint32_t share_wanted;          /* set to 1 by an executor that waits while the share is 0 */
+    _Alignas(64) int64_t credit_ns; /* compute credit of the card, see meter */
+    uint64_t credit_time_ns;        /* when the credit was last brought up to date */
     _Alignas(64) struct ledger_slot slots[LEDGER_SLOTS];
 };
 
-/* The claims page: monotonic count of bytes each client ever created (less what it destroyed unsent). */
+/* The claims page: monotonic count of bytes each client ever created (less what it destroyed
+ * unsent). */
 struct ledger_claims {
     struct {
         _Alignas(64) uint64_t claimed_total_bytes;
     } slots[LEDGER_SLOTS];
 };
 
-/* Executor side. Reserve `bytes` for `slot`: 0, or -ENOSPC when it would pass the quota (nothing is changed).
- * One reservation at a time per slot (caller's lock). */
+/* Executor side. Reserve `bytes` for `slot`: 0, or -ENOSPC when it would pass the quota (nothing is
+ * changed). One reservation at a time per slot (caller's lock). */
 int ledger_reserve(struct ledger_card *card, unsigned slot, uint64_t bytes);
 /* Give back what ledger_reserve gave. */
 void ledger_release(struct ledger_card *card, unsigned slot, uint64_t bytes);

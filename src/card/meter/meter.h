@@ -1,11 +1,12 @@
-/* True share of compute: measured device time charged to a credit bucket per card, and one turn per device, so
- * that what is measured is device time and not time spent waiting for a neighbour.
+/* True share of compute: measured device time charged to a credit bucket per card, and one turn per
+ * device, so that what is measured is device time and not time spent waiting for a neighbour.
  *
- * Credit: a card gains share_permille/1000 ns per ns of wall time, up to METER_BURST_NS, and loses what its
- * commands took on the device. A command is handed over only while the credit is not negative (less an
- * estimate of what is in flight). Turn: cards of one device take turns of about METER_QUANTUM_NS when more
- * than one wants the device; a holder with nothing in flight can be relieved of it at once, so a lone card
- * never pays for it, and leat-cardd frees the turn of a killed executor. */
+ * Credit: a card gains share_permille/1000 ns per ns of wall time, up to METER_BURST_NS, and loses
+ * what its commands took on the device. A command is handed over only while the credit is not
+ * negative (less an estimate of what is in flight). Turn: cards of one device take turns of about
+ * METER_QUANTUM_NS when more than one wants the device; a holder with nothing in flight can be
+ * relieved of it at once, so a lone card never pays for it, and leat-cardd frees the turn of a
+ * killed executor. */
 #ifndef LEAT_CARD_METER_H
 #define LEAT_CARD_METER_H
 
@@ -18,10 +19,10 @@ struct ledger_card;
 
 /* Shared by all executors of one device; a zeroed page is a free device. */
 struct meter_device {
-    _Alignas(64) uint32_t turn;     /* 0 free, else owner: see meter.c */
+    _Alignas(64) uint32_t turn; /* 0 free, else owner: see meter.c */
     uint32_t waiters;
     uint64_t turn_since_ns;
-    _Alignas(64) uint64_t busy_ns;  /* device time of all cards */
+    _Alignas(64) uint64_t busy_ns; /* device time of all cards */
 };
 
 /* Executor side, opaque state of one session. */
@@ -37,10 +38,11 @@ void meter_destroy(struct meter *meter);
  * meter_stop. `drain` is called, when the turn must be given up, to wait for everything in flight.
  * Returns 0, or -ECANCELED after meter_stop. */
 int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*drain)(void *arg), void *arg);
-/* After a command ended: the device ran it from start_ns to end_ns (device clock). Overlapping commands of one session
- * are charged once. Any thread. */
+/* After a command ended: the device ran it from start_ns to end_ns (device clock). Overlapping
+ * commands of one session are charged once. Any thread. */
 void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint64_t estimate_ns);
-/* Nothing more is waiting in the rings: let others take the turn as soon as nothing is in flight. */
+/* Nothing more is waiting in the rings: let others take the turn as soon as nothing is in flight.
+ */
 void meter_rest(struct meter *meter);
 void meter_stop(struct meter *meter);
 

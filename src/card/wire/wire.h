@@ -16,13 +16,13 @@
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
-#define WIRE_LANES 64                    /* threads of one process that may issue calls at once */
-#define WIRE_LANE_BYTES (256u * 1024)    /* ring bytes of one lane; the largest record is a quarter */
+#define WIRE_LANES 64                 /* threads of one process that may issue calls at once */
+#define WIRE_LANE_BYTES (256u * 1024) /* ring of one lane; a record is a quarter at most */
 #define WIRE_RECORD_MAX (WIRE_LANE_BYTES / 4)
-#define WIRE_QUEUES 256                  /* command queues of one process */
-#define WIRE_EVENTS 65536                /* event slots; slot 0 means "no event" */
-#define WIRE_OBJECTS 65536               /* object ids; id 0 means "none" */
-#define WIRE_SLAB_BYTES (64u << 20)      /* staging area for transfers and payloads; pages on demand */
+#define WIRE_QUEUES 256             /* command queues of one process */
+#define WIRE_EVENTS 65536           /* event slots; slot 0 means "no event" */
+#define WIRE_OBJECTS 65536          /* object ids; id 0 means "none" */
+#define WIRE_SLAB_BYTES (64u << 20) /* staging area for transfers and payloads; pages on demand */
 #define WIRE_SNAPSHOT_BYTES (256u * 1024)
 
 /* Hand-shake on a SOCK_STREAM Unix socket. The client sends a hello; the answer is a welcome, with
@@ -40,50 +40,53 @@ struct wire_hello {
 struct wire_welcome {
     uint32_t magic;
     uint32_t version;
-    int32_t status;    /* 0 or a negative errno; the text says why */
-    uint32_t slot;     /* of this session in the ledger and claims pages */
+    int32_t status; /* 0 or a negative errno; the text says why */
+    uint32_t slot;  /* of this session in the ledger and claims pages */
     uint64_t session_bytes;
     char text[256];
 };
 
-/* One lane: a single-producer ring of records. `tail` and `head` count bytes and never wrap back; the
- * position is the count modulo WIRE_LANE_BYTES. A record never wraps round the end: the producer
- * fills the rest with a record of opcode WIRE_INVALID (skip) and starts again at 0. Skips carry
- * no sequence number. */
+/* One lane: a single-producer ring of records. `tail` and `head` count bytes and never wrap back;
+ * the position is the count modulo WIRE_LANE_BYTES. A record never wraps round the end: the
+ * producer fills the rest with a record of opcode WIRE_INVALID (skip) and starts again at 0. Skips
+ * carry no sequence number. */
 struct wire_lane {
     _Alignas(WIRE_CACHE_LINE) uint64_t tail; /* written by the client, after the record (release) */
-    uint32_t in_use;                          /* written by the client */
+    uint32_t in_use;                         /* written by the client */
     _Alignas(WIRE_CACHE_LINE) uint64_t head; /* written by the executor */
-    uint32_t producer_waits;                  /* client sleeps on `head` (full ring) when set */
-    /* Reply to the lane's last waiting record: `reply_sequence` is written last (release) and is the
-     * futex word; it holds the record's sequence number plus 1, so it never equals the initial 0
-     * for sequence 0. */
+    uint32_t producer_waits;                 /* client sleeps on `head` (full ring) when set */
+    /* Reply to the lane's last waiting record: `reply_sequence` is written last (release) and is
+     * the futex word; it holds the record's sequence number plus 1, so it never equals the initial
+     * 0 for sequence 0. */
     _Alignas(WIRE_CACHE_LINE) uint32_t reply_sequence;
-    int32_t reply_status;  /* an OpenCL error code */
+    int32_t reply_status; /* an OpenCL error code */
     uint64_t reply_value;
     uint64_t reply_length; /* bytes of payload written at the record's reply_offset */
 };
 
 /* Completion of one queue. */
 struct wire_queue_state {
-    _Alignas(WIRE_CACHE_LINE) uint64_t completed; /* commands of this queue that have ended, any status */
+    _Alignas(WIRE_CACHE_LINE)
+        uint64_t completed; /* commands of this queue that have ended, any status */
     int32_t error; /* first negative status of a command of this queue, sticky; 0 if none */
 };
 
 /* Completion of one event. Times are the device's own, in ns (CL_PROFILING_COMMAND_*). */
 struct wire_event_state {
-    _Alignas(WIRE_CACHE_LINE) int32_t status; /* CL_QUEUED 3, CL_SUBMITTED 2, CL_RUNNING 1, CL_COMPLETE 0, or an error */
-    uint64_t queued_ns, submit_ns, start_ns, end_ns; /* written before status becomes 0 or negative */
+    _Alignas(WIRE_CACHE_LINE)
+        int32_t status; /* CL_QUEUED 3, CL_SUBMITTED 2, CL_RUNNING 1, CL_COMPLETE 0, or an error */
+    uint64_t queued_ns, submit_ns, start_ns,
+        end_ns; /* written before status becomes 0 or negative */
 };
 
 /* Calls by kind, counted by the client, read by leat-cardd for `leat card` and the demo. */
 struct wire_stats {
-    uint64_t calls_local;   /* answered in the client */
-    uint64_t calls_posted;  /* sent, not waited for */
-    uint64_t calls_waited;  /* sent and waited for, or waited for completions */
+    uint64_t calls_local;  /* answered in the client */
+    uint64_t calls_posted; /* sent, not waited for */
+    uint64_t calls_waited; /* sent and waited for, or waited for completions */
     uint64_t bytes_to_device, bytes_from_device;
-    uint64_t records;       /* records of all kinds */
-    uint64_t wait_ns;       /* time spent waiting in synchronising calls */
+    uint64_t records; /* records of all kinds */
+    uint64_t wait_ns; /* time spent waiting in synchronising calls */
 };
 
 /* The session memory, one memfd. Offsets are bytes from its start. */
@@ -95,11 +98,12 @@ struct wire_session {
     uint64_t events_offset;   /* WIRE_EVENTS structs wire_event_state */
     uint64_t snapshot_offset; /* answers to the info queries, see struct wire_info */
     uint64_t snapshot_length;
-    uint64_t slab_offset;     /* WIRE_SLAB_BYTES */
-    /* The consumer sets `asleep` to 1, looks at the lanes once more and sleeps on it (futex); a producer
-     * that publishes a record and sees 1 sets 0 and wakes. All memory orders sequentially consistent. */
+    uint64_t slab_offset; /* WIRE_SLAB_BYTES */
+    /* The consumer sets `asleep` to 1, looks at the lanes once more and sleeps on it (futex); a
+     * producer that publishes a record and sees 1 sets 0 and wakes. All memory orders sequentially
+     * consistent. */
     _Alignas(WIRE_CACHE_LINE) uint32_t asleep;
-    uint32_t executor_ended;  /* set by the executor before it leaves in good order */
+    uint32_t executor_ended; /* set by the executor before it leaves in good order */
     /* Completions: `completion` counts changes of queue and event states (futex word); the executor
      * wakes it only when `waiters` is not 0. */
     _Alignas(WIRE_CACHE_LINE) uint32_t completion;
@@ -109,23 +113,29 @@ struct wire_session {
 
 /* Snapshot: a run of these, each followed by `length` bytes padded to 8. The client answers
  * clGetPlatformInfo and clGetDeviceInfo from it. */
-enum wire_info_of { WIRE_INFO_INVALID, WIRE_INFO_PLATFORM, WIRE_INFO_DEVICE, WIRE_INFO_IMAGE_FORMATS };
+enum wire_info_of {
+    WIRE_INFO_INVALID,
+    WIRE_INFO_PLATFORM,
+    WIRE_INFO_DEVICE,
+    WIRE_INFO_IMAGE_FORMATS
+};
 struct wire_info {
-    uint32_t of;     /* enum wire_info_of */
-    uint32_t name;   /* CL_DEVICE_..., CL_PLATFORM_...; for image formats: flags << 16 | image type & 0xffff */
+    uint32_t of;   /* enum wire_info_of */
+    uint32_t name; /* CL_DEVICE_..., CL_PLATFORM_...; for image formats: flags << 16 | image type &
+                      0xffff */
     uint32_t length; /* bytes that follow */
     uint32_t reserved;
 };
 
-/* Build reply: this, the log (NUL-ended, padded to 8), the options, then per kernel a wire_kernel_info,
- * its texts and its arguments. Everything padded to 8. */
+/* Build reply: this, the log (NUL-ended, padded to 8), the options, then per kernel a
+ * wire_kernel_info, its texts and its arguments. Everything padded to 8. */
 struct wire_build_reply {
-    int32_t status;        /* what clBuildProgram returned */
-    int32_t build_status;  /* CL_PROGRAM_BUILD_STATUS */
+    int32_t status;       /* what clBuildProgram returned */
+    int32_t build_status; /* CL_PROGRAM_BUILD_STATUS */
     uint32_t binary_type;
     uint32_t kernel_count;
     uint64_t binary_length;
-    uint64_t log_length;   /* with the NUL */
+    uint64_t log_length;            /* with the NUL */
     uint64_t global_variable_bytes; /* CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE */
 };
 
@@ -142,18 +152,26 @@ struct wire_kernel_info {
 };
 
 struct wire_arg_info {
-    uint32_t address;   /* CL_KERNEL_ARG_ADDRESS_... */
+    uint32_t address; /* CL_KERNEL_ARG_ADDRESS_... */
     uint32_t access;
     uint64_t type_qualifier;
-    uint32_t size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: local memory */
-    uint32_t kind;       /* enum wire_arg_kind */
+    uint32_t
+        size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: local memory */
+    uint32_t kind;  /* enum wire_arg_kind */
     uint32_t type_name_length; /* with the NUL */
     uint32_t name_length;      /* with the NUL */
 };
 
-/* One changed argument of a LAUNCH; the bytes follow, padded to 8. For memory, sampler and queue objects
- * the bytes are one u32 id (0: a null buffer); for local memory there are none and `size_bytes` is the size. */
-enum wire_arg_kind { WIRE_ARG_INVALID, WIRE_ARG_VALUE, WIRE_ARG_MEMORY, WIRE_ARG_SAMPLER, WIRE_ARG_LOCAL };
+/* One changed argument of a LAUNCH; the bytes follow, padded to 8. For memory, sampler and queue
+ * objects the bytes are one u32 id (0: a null buffer); for local memory there are none and
+ * `size_bytes` is the size. */
+enum wire_arg_kind {
+    WIRE_ARG_INVALID,
+    WIRE_ARG_VALUE,
+    WIRE_ARG_MEMORY,
+    WIRE_ARG_SAMPLER,
+    WIRE_ARG_LOCAL
+};
 struct wire_arg {
     uint32_t index;
     uint32_t kind;
