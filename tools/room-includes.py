@@ -1,27 +1,16 @@
 #!/usr/bin/env python3
 """Give every room its own include folder holding links to just the rooms it may see.
 
-usage: room-includes.py TABLE SOURCE_ROOT BUILD_ROOT
+usage: room-includes.py SOURCE_ROOT BUILD_ROOT
 
 For a room r the folder BUILD_ROOT/rooms/r (slashes become dashes) gets one link per allowed room,
-its own included, so `#include "base/error.h"` works where the table allows it and fails to compile
-elsewhere. Prints one line per room for meson: NAME.
+its own included, so `#include "base/error.h"` works where tools/rooms.txt allows it and fails to
+compile elsewhere. Prints the rooms' names, one a line, for the build file.
 """
 import os
 import sys
 
-
-def read_table(path):
-    rooms = {}
-    with open(path, encoding="utf-8") as table:
-        for line in table:
-            line = line.split("#", 1)[0].strip()
-            if not line:
-                continue
-            room, rest = line.split(":", 1)
-            allowed = rest.split("|", 1)[0].split()
-            rooms[room.strip()] = allowed
-    return rooms
+import rooms
 
 
 def link(target, name):
@@ -34,15 +23,12 @@ def link(target, name):
 
 
 def main():
-    table, source, build = sys.argv[1:4]
-    for room, allowed in read_table(table).items():
+    source, build = sys.argv[1:3]
+    for room, (seen, _headers) in rooms.read().items():
         folder = os.path.join(build, "rooms", room.replace("/", "-"))
-        for seen in [room] + allowed:
-            if seen == "leat":
-                target = os.path.join(source, "include", "leat")
-            else:
-                target = os.path.join(source, "src", seen)
-            link(target, os.path.join(folder, seen))
+        for name in [room] + seen:
+            target = os.path.join(source, "include/leat" if name == "leat" else "src/" + name)
+            link(target, os.path.join(folder, name))
         print(room)
 
 

@@ -132,6 +132,23 @@ int dir_make(const char *path, mode_t mode, struct error *err)
     return 0;
 }
 
+/* Open a folder to be emptied: never through a link, never on another file system than its parent's
+ * (`device`; 0 for the top). */
+static int folder_open(int dir_fd, const char *name, dev_t device, DIR **ret_folder,
+                       struct stat *ret_status)
+{
+    AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, ret_status) < 0)
+        return -errno;
+    if (device && ret_status->st_dev != device)
+        return -EXDEV;
+    *ret_folder = fdopendir(fd);
+    if (!*ret_folder)
+        return -ENOMEM;
+    (void)take_fd(&fd); /* the folder owns it now */
+    return 0;
+}
+
 static int tree_remove(int dir_fd, const char *name, dev_t device, unsigned depth)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
@@ -140,20 +157,11 @@ static int tree_remove(int dir_fd, const char *name, dev_t device, unsigned dept
         return -errno;
     if (depth == DIR_DEPTH_MAX)
         return -ELOOP;
-    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
+    DIR *folder;
     struct stat status;
-    if (fstat(fd, &status) < 0 || (depth > 0 && status.st_dev != device)) {
-        (void)close(fd);
-        return -EXDEV;
-    }
-    DIR *folder = fdopendir(fd);
-    if (!folder) {
-        (void)close(fd);
-        return -ENOMEM;
-    }
-    int r = 0;
+    int r = folder_open(dir_fd, name, device, &folder, &status);
+    if (r < 0)
+        return r;
     for (struct dirent *entry; r == 0 && (entry = readdir(folder));) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             r = tree_remove(dirfd(folder), entry->d_name, status.st_dev, depth + 1);

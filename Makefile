@@ -1,0 +1,46 @@
+# The two commands of a newcomer are `make demo` and `make check`; the rest is for people at work on Leat.
+# Everything real happens in Meson (build), tools/ and tests/.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+export BUILD
+
+.PHONY: all demo check deps build install bench bench-card bench-daemon fuzz format clean
+
+all: build
+
+demo: ; @tools/deps.sh build run && $(MAKE) --no-print-directory build && tools/demo.sh
+
+check: deps
+	@/usr/bin/python3 tools/check.py
+
+deps:
+	@tools/deps.sh build run test
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix $(PREFIX) >/dev/null
+
+build: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+install: build
+	meson install -C $(BUILD) --no-rebuild
+
+# One tab-separated line a figure: name, value, unit, target.
+bench: build
+	@/usr/bin/python3 tests/bench/run.py all
+bench-card: build
+	@/usr/bin/python3 tests/bench/run.py card
+bench-daemon: build
+	@/usr/bin/python3 tests/bench/run.py daemon
+
+# The long form of what `make check` does briefly: every fuzz target for FUZZ_SECONDS, 200 kills and more.
+fuzz: deps
+	@/usr/bin/python3 tools/fuzz.py --seconds $${FUZZ_SECONDS:-300}
+	@LEAT_LONG=1 /usr/bin/python3 -m pytest -q tests/e2e/test_kill.py
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build build-*
