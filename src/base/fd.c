@@ -157,8 +157,8 @@ static int tree_remove(int dir_fd, const char *name, dev_t device, unsigned dept
         return -errno;
     if (depth == DIR_DEPTH_MAX)
         return -ELOOP;
-    DIR *folder;
-    struct stat status;
+    DIR *folder = NULL;
+    struct stat status = {0};
     int r = folder_open(dir_fd, name, device, &folder, &status);
     if (r < 0)
         return r;
