@@ -24,7 +24,8 @@ int buf_reserve(struct buf *buf, size_t more);
 int buf_append(struct buf *buf, const void *data, size_t length);
 int buf_puts(struct buf *buf, const char *text);
 int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int buf_vprintf(struct buf *buf, const char *format, va_list args);
+int buf_vprintf(struct buf *buf, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 void buf_drop_front(struct buf *buf, size_t length);
 /* The text, owned by the caller; NULL when a growth failed. The buf is empty afterwards. */
 char *buf_take(struct buf *buf);

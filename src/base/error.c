@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
-static int error_fill(struct error *err, int errnum, const char *code, const char *format,
-                      va_list args)
+__attribute__((format(printf, 4, 0))) static int
+error_fill(struct error *err, int errnum, const char *code, const char *format, va_list args)
 {
     assert(errnum < 0);
     if (!err)
