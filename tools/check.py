@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Everything that must hold before a change lands: builds (gcc, clang, sanitizers), checkers, unit tests, fuzz corpora
+and end-to-end tests with the real daemons. Prints every failure and every skipped test by name with its reason, and ends
+with a line `N passed, N failed, N skipped`.
+
+usage: check.py [STAGE ...]     (stages: see STAGES below; default all; BUILD names the build folder)
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
+PYTHON = "/usr/bin/python3"
+TOTAL = {"passed": 0, "failed": 0, "skipped": 0}
+ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", TSAN_OPTIONS="halt_on_error=1",
+           UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+
+
+def report(outcome, name, reason=""):
+    TOTAL[outcome] += 1
+    if outcome != "passed":
+        print(f"  {outcome}: {name}{': ' + reason if reason else ''}", flush=True)
+
+
+def command(name, *words, show=True):
+    """Run a command that passes or fails as one test; its output is shown when it fails."""
+    done = subprocess.run(words, cwd=ROOT, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode and show:
+        print((done.stdout + done.stderr)[-6000:])
+    report("failed" if done.returncode else "passed", name)
+    return done.returncode == 0
+
+
+def compile_tree(folder, name, *options, cc=None, targets=()):
+    """Configure when needed and build; failing to build is one failed test."""
+    if not os.path.exists(os.path.join(folder, "build.ninja")):
+        env = dict(ENV, **({"CC": cc} if cc else {}))
+        done = subprocess.run(["meson", "setup", folder, *options], cwd=ROOT, env=env, capture_output=True, text=True,
+                              check=False)
+        if done.returncode:
+            print((done.stdout + done.stderr)[-3000:])
+            report("failed", f"{name}: meson setup")
+            return False
+    return command(name, "ninja", "-C", folder, "--quiet", *targets)
+
+
+def meson_tests(folder, label, *options):
+    """Run the unit tests of a build folder and count them."""
+    log = os.path.join(folder, "meson-logs/testlog.json")
+    if os.path.exists(log):
+        os.remove(log)
+    subprocess.run(["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--quiet", *options], cwd=ROOT,
+                   env=ENV, check=False)
+    if not os.path.exists(log):
+        report("failed", f"{label}: no test ran")
+        return
+    with open(log, encoding="utf-8") as lines:
+        for line in lines:
+            test = json.loads(line)
+            outcome = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped"}.get(test["result"], "failed")
+            report(outcome, f"{label}: {test['name']}", "" if outcome == "passed" else test["result"])
+
+
+def build():
+    compile_tree(BUILD, "build with gcc")
+
+
+def clang():
+    if shutil.which("clang"):
+        compile_tree(BUILD + "-clang", "build with clang", cc="clang")
+    else:
+        report("skipped", "build with clang", "clang is not installed")
+
+
+def checkers():
+    for tool in ("check-includes.py", "check-size.py", "check-pages.py"):
+        command(tool, PYTHON, os.path.join("tools", tool))
+    command("check-symbols.py", PYTHON, "tools/check-symbols.py", BUILD)
+    version = subprocess.run(["clang-format", "--version"], capture_output=True, text=True, check=False).stdout
+    if "version 14" in version:
+        files = subprocess.run(["git", "ls-files", "*.c", "*.h"], cwd=ROOT, capture_output=True, text=True,
+                               check=True).stdout.split()
+        command("clang-format", "clang-format", "--dry-run", "--Werror", *files)
+    else:
+        report("skipped", "clang-format", f"the layout is that of version 14; here: {version.strip() or 'none'}")
+
+
+def unit():
+    meson_tests(BUILD, "unit")
+
+
+def sanitizers():
+    folder = BUILD + "-asan"
+    if compile_tree(folder, "build with ASan and UBSan", "-Db_sanitize=address,undefined"):
+        meson_tests(folder, "unit (ASan, UBSan)", "--timeout-multiplier", "4")
+    folder = BUILD + "-tsan"
+    if compile_tree(folder, "build with TSan", "-Db_sanitize=thread"):
+        meson_tests(folder, "unit (TSan)", "--timeout-multiplier", "6", "--suite", "card")
+
+
+def fuzz():
+    command("fuzz targets, short", PYTHON, "tools/fuzz.py", "--seconds", "3")
+
+
+def e2e():
+    result = os.path.join(BUILD, "e2e.xml")
+    if os.path.exists(result):
+        os.remove(result)
+    done = subprocess.run([PYTHON, "-m", "pytest", "-q", "-x" if "--stop" in sys.argv else "-q", "--tb=short",
+                           f"--junitxml={result}", "tests/e2e"], cwd=ROOT, env=dict(ENV, BUILD=BUILD),
+                          stdin=subprocess.DEVNULL, check=False)
+    if not os.path.exists(result):
+        report("failed", "e2e: pytest did not run")
+        return
+    cases = list(xml.parse(result).getroot().iter("testcase"))
+    for case in cases:
+        name = f"e2e: {case.get('classname')}.{case.get('name')}"
+        skipped = case.find("skipped")
+        bad = case.find("failure") is not None or case.find("error") is not None
+        report("failed" if bad else "skipped" if skipped is not None else "passed", name,
+               skipped.get("message", "") if skipped is not None else "")
+    if done.returncode and not TOTAL["failed"]:
+        report("failed", f"e2e: pytest ended with {done.returncode}")
+
+
+STAGES = {"build": build, "checkers": checkers, "unit": unit, "clang": clang, "sanitizers": sanitizers, "fuzz": fuzz,
+          "e2e": e2e}
+
+
+def main():
+    wanted = [word for word in sys.argv[1:] if not word.startswith("-")] or list(STAGES)
+    for name in wanted:
+        start = time.monotonic()
+        print(f"== {name}", flush=True)
+        STAGES[name]()
+        print(f"== {name}: {time.monotonic() - start:.0f} s", flush=True)
+    print(f"{TOTAL['passed']} passed, {TOTAL['failed']} failed, {TOTAL['skipped']} skipped")
+    sys.exit(1 if TOTAL["failed"] else 0)
+
+
+main()

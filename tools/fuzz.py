@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Build every tests/fuzz/fuzz_*.c with libFuzzer, ASan and UBSan, replay its corpus and fuzz for a while.
+
+usage: fuzz.py [--seconds N] [NAME ...]     a new finding is left in build-fuzz/NAME.crash-*
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build") + "-fuzz")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    env = dict(os.environ, CC="clang")
+    if not os.path.exists(os.path.join(BUILD, "build.ninja")):
+        subprocess.run(["meson", "setup", BUILD, "-Dfuzz=true", "-Db_sanitize=address,undefined"], cwd=ROOT, env=env, check=True,
+                       stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", BUILD, "--quiet"], env=env, check=True)
+    names = options.names or sorted(re.sub(r".*/fuzz_(.*)\.c", r"\1", p) for p in glob.glob(f"{ROOT}/tests/fuzz/fuzz_*.c"))
+    bad = 0
+    for name in names:
+        seeds = os.path.join(ROOT, "tests/fuzz/corpus", name)
+        found = os.path.join(BUILD, "corpus", name)
+        os.makedirs(found, exist_ok=True)
+        run = subprocess.run([os.path.join(BUILD, "tests/fuzz", f"fuzz_{name}"), f"-max_total_time={options.seconds}",
+                              "-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=1",
+                              f"-artifact_prefix={BUILD}/{name}.", found, *([seeds] if os.path.isdir(seeds) else [])],
+                             capture_output=True, text=True, check=False)
+        done = re.search(r"number_of_executed_units: (\d+)", run.stderr)
+        print(f"{name}\t{done[1] if done else 0} executions\t{'clean' if run.returncode == 0 else 'FAILED'}", flush=True)
+        if run.returncode:
+            print(run.stderr[-4000:])
+            bad += 1
+    sys.exit(1 if bad else 0)
+
+
+main()
