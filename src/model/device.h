@@ -1,0 +1,48 @@
+/* A device and a card as the control plane sees them: decoded from leat-cardd, shown by REST. No
+ * I/O. */
+#ifndef LEAT_MODEL_DEVICE_H
+#define LEAT_MODEL_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct json_t;
+
+#define SHARE_WHOLE_PERMILLE 1000u
+
+struct device {
+    char *id; /* stable slug: "cpu-0" */
+    char *name, *vendor, *platform, *driver;
+    char *kind; /* cpu, gpu, accelerator */
+    uint64_t memory_bytes, max_alloc_bytes;
+    uint32_t compute_units;
+    uint64_t granted_bytes; /* as leat-cardd counts */
+    uint32_t granted_permille;
+    uint32_t cards;
+};
+
+void device_finish(struct device *device);
+/* Unknown members are passed over: a newer leat-cardd may say more. */
+int device_decode(const struct json_t *object, struct device *ret_device, struct error *err);
+struct json_t *device_encode(const struct device *device);
+
+struct card_usage {
+    char *card, *device;
+    uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
+    uint32_t share_permille; /* granted now; 0: released */
+    uint32_t share_asked_permille;
+    uint64_t device_time_ns, throttled_ns;
+    uint64_t idle_ms; /* since the last use; 0 while a command is in flight */
+    uint64_t age_ms;
+    uint32_t sessions;
+    uint64_t sessions_total, commands, refusals;
+    uint64_t calls_local, calls_posted, calls_waited, records;
+    bool share_wanted; /* a command waits for share */
+};
+
+void card_usage_finish(struct card_usage *usage);
+int card_usage_decode(const struct json_t *object, struct card_usage *ret_usage, struct error *err);
+struct json_t *card_usage_encode(const struct card_usage *usage);
+
+#endif
