@@ -10,10 +10,11 @@ struct meter_device;
 struct wire_session;
 
 struct executor_params {
-    int socket_fd;               /* the client's connection; the executor sends the welcome on it */
-    int session_fd;              /* memfd of the session memory, sized, layout not yet written */
-    int ledger_fd;               /* to hand to the client (sealed against new writable maps) */
-    int claims_fd;               /* to hand to the client */
+    int socket_fd;  /* the client's connection; the executor sends the welcome on it */
+    int session_fd; /* memfd of the session memory, sized, layout not yet written */
+    int ledger_fd;  /* to hand to the client (sealed against new writable maps) */
+    int claims_fd;  /* to hand to the client */
+    int notify_fd;  /* eventfd of the card, for meter_create; never sent to the client */
     struct ledger_card *ledger;  /* mapped read-write by leat-cardd before the fork */
     struct meter_device *device; /* turn of the device, mapped read-write before the fork */
     unsigned slot;

@@ -25,6 +25,9 @@ struct ledger_slot {
     uint64_t freed_total_bytes;  /* ever released; clients use it to lower their claim */
     uint64_t device_time_ns;     /* measured device time of this session */
     uint64_t commands;           /* device commands executed */
+    /* Commands handed to the driver and not ended. It goes with the slot when the executor is
+     * killed, so that the card does not look busy for ever. */
+    uint64_t commands_in_flight;
 };
 
 /* Written by leat-cardd: quota, share. Written by executors: usage. 64-bit words, atomic access. */
@@ -37,7 +40,6 @@ struct ledger_card {
     uint64_t throttled_ns;   /* time executors held commands back for the share */
     uint64_t last_use_ns; /* CLOCK_MONOTONIC of the end of the last device command, or of the last
                              wait for share */
-    uint64_t commands_in_flight; /* executors: commands handed to the driver and not ended */
     /* The share. 0: released (idle); commands wait on `share_permille` (futex) until leat-cardd
      * sets it again. */
     _Alignas(64) uint32_t share_permille;

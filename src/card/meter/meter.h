@@ -28,9 +28,11 @@ struct meter_device {
 /* Executor side, opaque state of one session. */
 struct meter;
 
-/* `owner` is unique among the live sessions of the device, not 0. NULL: out of memory. */
+/* `owner` is unique among the live sessions of the device, not 0: the executor's pid, with which
+ * leat-cardd reaps it. `notify_fd` is an eventfd (borrowed), written each time share_wanted is set,
+ * so that leat-cardd needs no timer to see it. NULL: out of memory. */
 struct meter *meter_create(struct ledger_card *card, struct meter_device *device, uint32_t owner,
-                           unsigned slot);
+                           unsigned slot, int notify_fd);
 void meter_destroy(struct meter *meter);
 
 /* Before a command is handed to the driver: waits for share (released or in debt) and for the turn.
