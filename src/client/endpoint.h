@@ -1,0 +1,22 @@
+/* Where a leatd is to be found: decides between socket and URL from what the user wrote and from
+ * the environment. Connects to nothing. */
+#ifndef LEAT_CLIENT_ENDPOINT_H
+#define LEAT_CLIENT_ENDPOINT_H
+
+struct error;
+
+struct endpoint {
+    char *place;  /* what a human would write: the socket's path or the URL */
+    char *socket; /* path of a Unix socket; NULL for TCP */
+    char *base;   /* URL without a trailing slash that paths are appended to */
+};
+
+/* As leat_client_create explains `host`. On failure nothing is left to finish. */
+int endpoint_init(struct endpoint *ret_endpoint, const char *host, struct error *err);
+void endpoint_finish(struct endpoint *endpoint);
+
+/* The run folder by the rule of every Leat process: `chosen` (may be NULL), LEAT_RUN_DIR, /run/leat
+ * for root, $XDG_RUNTIME_DIR/leat. Owned by the caller; NULL with err set. */
+char *endpoint_run_folder(const char *chosen, struct error *err);
+
+#endif
