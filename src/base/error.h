@@ -24,7 +24,8 @@ int error_set(struct error *err, int errnum, const char *code, const char *forma
 int error_errno(struct error *err, int errnum, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Put "context: " in front of the text already in `err` (may be NULL). Returns err->errnum. */
+/* Put "context: " in front of the text already in `err` (may be NULL). Returns
+ * err->errnum, or -1 without an `err`: a caller that may have none returns its own. */
 int error_context(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Copy `from` to `to` (may be NULL). Returns from->errnum. */

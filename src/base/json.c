@@ -127,7 +127,9 @@ static int decode_amount(const json_t *value, const struct json_field *field, vo
     } else {
         r = duration_parse(text, slot, err);
     }
-    return r < 0 && text ? error_context(err, "'%s'", field->name) : r;
+    if (r < 0 && text)
+        (void)error_context(err, "'%s'", field->name); /* `r` is known even without an `err` */
+    return r;
 }
 
 static int decode_number(const json_t *value, const struct json_field *field, void *slot,

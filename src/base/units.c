@@ -43,19 +43,18 @@ static bool amount_parse(const char *text, const struct unit *units, double *ret
     if (!isdigit((unsigned char)text[0]))
         return false;
     const char *end = text;
-    double value = 0;
+    double digits = 0, scale = 1; /* divided once, at the end: exact for what people write */
     for (; isdigit((unsigned char)*end); end++)
-        value = value * 10 + (*end - '0');
+        digits = digits * 10 + (*end - '0');
     if (*end == '.') {
-        double place = 0.1;
-        for (end++; isdigit((unsigned char)*end); end++, place /= 10)
-            value += (*end - '0') * place;
+        for (end++; isdigit((unsigned char)*end); end++, scale *= 10)
+            digits = digits * 10 + (*end - '0');
     }
     while (*end == ' ')
         end++;
     for (; units->name; units++) {
         if (strcmp(units->name, end) == 0) {
-            *ret_value = value * units->factor;
+            *ret_value = digits * units->factor / scale;
             return isfinite(*ret_value);
         }
     }
@@ -80,8 +79,11 @@ int u64_parse(const char *text, uint64_t *ret_value, struct error *err)
 int bytes_parse(const char *text, uint64_t *ret_bytes, struct error *err)
 {
     double value;
-    if (u64_parse(text, ret_bytes, NULL) == 0 && *ret_bytes <= INT64_MAX)
+    uint64_t whole;
+    if (u64_parse(text, &whole, NULL) == 0 && whole <= INT64_MAX) {
+        *ret_bytes = whole;
         return 0;
+    }
     if (!amount_parse(text, byte_units, &value))
         return error_set(err, -EINVAL, "bad-bytes",
                          "'%s' is not an amount of memory; write for example 512MiB or 2GiB", text);

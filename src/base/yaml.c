@@ -190,19 +190,67 @@ struct json_t *yaml_parse(const char *text, size_t length, size_t limit_bytes, s
     return reader.root;
 }
 
+/* The next code point of valid UTF-8 (Jansson holds no other). */
+static unsigned utf8_next(const unsigned char **cursor)
+{
+    const unsigned char *c = *cursor;
+    unsigned more = *c < 0x80 ? 0 : *c < 0xe0 ? 1 : *c < 0xf0 ? 2 : 3;
+    unsigned point = more ? *c & (0x3fu >> more) : *c;
+    for (*cursor = ++c; more; more--)
+        point = point << 6 | (*c++ & 0x3f);
+    *cursor = c;
+    return point;
+}
+
+/* What a YAML reader would refuse or fold inside double quotes: control characters, the line
+ * breaks of Unicode, the byte order mark and the non-characters. */
+static bool must_escape(unsigned point)
+{
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029 ||
+           point == 0xfeff || point == 0xfffe || point == 0xffff;
+}
+
+static void yaml_put_quoted(struct buf *out, const char *text)
+{
+    (void)buf_puts(out, "\"");
+    for (const unsigned char *next = (const unsigned char *)text; *next;) {
+        const unsigned char *from = next;
+        unsigned point = utf8_next(&next);
+        if (must_escape(point)) {
+            (void)buf_printf(out, "\\u%04x", point);
+            continue;
+        }
+        if (point == '"' || point == '\\')
+            (void)buf_puts(out, "\\");
+        (void)buf_append(out, from, (size_t)(next - from));
+    }
+    (void)buf_puts(out, "\"");
+}
+
 /* A text stays plain in the output only when reading it back gives the same text. */
 static void yaml_put_text(struct buf *out, const char *text)
 {
     bool plain = *text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                        "0123456789_./-") == strlen(text);
     json_t *read = plain ? plain_value(text) : NULL;
-    plain = plain && json_is_string(read) && text[0] != '-';
+    plain = plain && json_is_string(read) && text[0] != '-' && text[0] != '.';
     json_decref(read);
-    json_t *value = json_string(text);
-    char *quoted = plain ? NULL : json_dumps(value, JSON_ENCODE_ANY);
-    (void)buf_puts(out, quoted ? quoted : text);
-    free(quoted);
-    json_decref(value);
+    if (plain)
+        (void)buf_puts(out, text);
+    else
+        yaml_put_quoted(out, text);
+}
+
+#define YAML_KEY_MAX 128 /* a simple key ends within 1024 characters; longer ones get a "? " */
+
+static void yaml_put_key(struct buf *out, const char *key, unsigned depth)
+{
+    bool simple = strlen(key) <= YAML_KEY_MAX;
+    (void)buf_printf(out, "%*s%s", (int)depth * 2, "", simple ? "" : "? ");
+    yaml_put_text(out, key);
+    if (!simple)
+        (void)buf_printf(out, "\n%*s", (int)depth * 2, "");
+    (void)buf_puts(out, ":");
 }
 
 static void yaml_put(struct buf *out, const json_t *value, unsigned depth);
@@ -224,9 +272,7 @@ static void yaml_put(struct buf *out, const json_t *value, unsigned depth)
         const char *key;
         json_t *member;
         json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
-            (void)buf_printf(out, "%*s", (int)depth * 2, "");
-            yaml_put_text(out, key);
-            (void)buf_puts(out, ":");
+            yaml_put_key(out, key, depth);
             yaml_put_child(out, member, depth);
         }
     } else if (json_is_array(value)) {
