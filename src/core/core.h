@@ -24,9 +24,10 @@ struct uv_loop_s;
 struct core_options {
     struct uv_loop_s *loop;                     /* borrowed until core_destroy */
     const char *run_dir, *state_dir, *data_dir; /* absolute; made when missing (data_dir is not) */
-    const char *cardd_path; /* leat-cardd to start when none answers; NULL: start none */
-    struct engine *engine;  /* borrowed; NULL: the local engine, made and owned by core */
-    uint32_t idle_poll_ms;  /* how often cards are asked for their usage; 0: 500 */
+    const char *cardd_path;  /* leat-cardd to start when none answers; NULL: start none */
+    struct engine *engine;   /* borrowed; NULL: made by name, and owned by core */
+    const char *engine_name; /* "local" or "fake"; NULL: "local"; ignored with an engine */
+    uint32_t idle_poll_ms;   /* how often cards are asked for their usage; 0: 500 */
 };
 
 /* Opens the store and the engine. All strings are copied. */
@@ -34,6 +35,8 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
 /* Reconcile the stored jobs with containers and cards, then begin to place and start. Requests are
  * taken from now on. */
 int core_start(struct core *core, struct error *err);
+/* Read templates and the image map again. On failure those that were read before stay. */
+int core_reload(struct core *core, struct error *err);
 /* Leave jobs, containers and cards running; write what is unwritten; close all handles. `stopped`
  * comes on the loop when core_destroy may follow; by then every open reply has been given
  * (-ECANCELED). */
