@@ -49,10 +49,11 @@ enum job_network job_network_parse(const char *name);
 /* What a user asks for, and after template_fill what is to be done: nothing is missing any more. */
 struct job_request {
     char *name, *tenant, *library, *type, *image;
-    char *program;           /* host path of the start file */
-    char **args;             /* for the program */
-    char **command;          /* the whole command line, instead of a program */
-    struct json_t *env;      /* object of texts */
+    char *program;      /* host path of the start file */
+    char **args;        /* for the program */
+    char **command;     /* the whole command line, instead of a program */
+    char *src;          /* host folder that the job sees, read-only, at /src; set by the template */
+    struct json_t *env; /* object of texts */
     uint64_t memory_bytes;   /* of the card; 0: not given */
     uint32_t share_permille; /* of the device's compute; 0: not given */
     char *device;            /* the device it must be on; NULL: any */

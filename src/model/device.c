@@ -1,0 +1,126 @@
+/* Devices and cards to and from JSON: see device.h. */
+#include "model/device.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "model/fields.h"
+
+#define FIELDS_END \
+    { \
+        NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL \
+    }
+#define DEVICE(member, kind, flags) \
+    { \
+#member, kind, offsetof(struct device, member), flags \
+    }
+#define CARD(member, kind, flags) \
+    { \
+#member, kind, offsetof(struct card_usage, member), flags \
+    }
+
+static const struct json_field device_fields[] = {
+    DEVICE(id, JSON_KIND_TEXT, JSON_REQUIRED),
+    DEVICE(name, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(vendor, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(platform, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(driver, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(kind, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(memory_bytes, JSON_KIND_U64, JSON_REQUIRED),
+    DEVICE(max_alloc_bytes, JSON_KIND_U64, JSON_OPTIONAL),
+    DEVICE(compute_units, JSON_KIND_U32, JSON_OPTIONAL),
+    DEVICE(granted_bytes, JSON_KIND_U64, JSON_OPTIONAL),
+    DEVICE(granted_permille, JSON_KIND_U32, JSON_OPTIONAL),
+    DEVICE(cards, JSON_KIND_U32, JSON_OPTIONAL),
+    FIELDS_END,
+};
+
+static const struct json_field card_fields[] = {
+    CARD(card, JSON_KIND_TEXT, JSON_REQUIRED),
+    CARD(device, JSON_KIND_TEXT, JSON_OPTIONAL),
+    CARD(memory_quota_bytes, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(memory_used_bytes, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(memory_peak_bytes, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(share_permille, JSON_KIND_U32, JSON_OPTIONAL),
+    CARD(share_asked_permille, JSON_KIND_U32, JSON_OPTIONAL),
+    CARD(device_time_ns, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(throttled_ns, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(idle_ms, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(age_ms, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(sessions, JSON_KIND_U32, JSON_OPTIONAL),
+    CARD(sessions_total, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(commands, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(refusals, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(calls_local, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(calls_posted, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(calls_waited, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(records, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(share_wanted, JSON_KIND_BOOL, JSON_OPTIONAL),
+    FIELDS_END,
+};
+
+/* Decode only the members that the table names. */
+static int decode_known(const json_t *object, const struct json_field *fields, void *record,
+                        struct error *err)
+{
+    AUTO_JSON json_t *known = json_object();
+    if (!json_is_object(object) || !known)
+        return error_set(err, -EINVAL, "bad-json", "a JSON object was expected");
+    for (const struct json_field *f = fields; f->name; f++) {
+        json_t *value = json_object_get(object, f->name);
+        if (value && json_object_set(known, f->name, value) < 0)
+            return error_set(err, -ENOMEM, "out-of-memory", "decoding '%s'", f->name);
+    }
+    return json_decode(known, fields, record, err);
+}
+
+void device_finish(struct device *device)
+{
+    free(device->id);
+    free(device->name);
+    free(device->vendor);
+    free(device->platform);
+    free(device->driver);
+    free(device->kind);
+    *device = (struct device){0};
+}
+
+int device_decode(const json_t *object, struct device *ret_device, struct error *err)
+{
+    struct device device = {0};
+    int r = decode_known(object, device_fields, &device, err);
+    if (r < 0)
+        device_finish(&device);
+    else
+        *ret_device = device;
+    return r;
+}
+
+json_t *device_encode(const struct device *device)
+{
+    return fields_encode(device_fields, device);
+}
+
+void card_usage_finish(struct card_usage *usage)
+{
+    free(usage->card);
+    free(usage->device);
+    *usage = (struct card_usage){0};
+}
+
+int card_usage_decode(const json_t *object, struct card_usage *ret_usage, struct error *err)
+{
+    struct card_usage usage = {0};
+    int r = decode_known(object, card_fields, &usage, err);
+    if (r < 0)
+        card_usage_finish(&usage);
+    else
+        *ret_usage = usage;
+    return r;
+}
+
+json_t *card_usage_encode(const struct card_usage *usage)
+{
+    return fields_encode(card_fields, usage);
+}
