@@ -1,0 +1,168 @@
+#include "card/wire/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define WELCOME_TIMEOUT_S 60 /* a cold driver takes seconds to start, on a busy machine many */
+#define SPIN_FIRST_NS 20000u
+#define PASSED_FDS 3
+
+static int refuse(char text[WIRE_TEXT_MAX], int errnum, const char *what)
+{
+    (void)snprintf(text, WIRE_TEXT_MAX, "%s: %s", what, strerror(-errnum));
+    return errnum;
+}
+
+static int dial(const char *path, int *ret_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, length);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    struct timeval timeout = {.tv_sec = WELCOME_TIMEOUT_S};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        int errnum = -errno;
+        (void)close(fd);
+        return errnum;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int send_hello(int fd, const char *token)
+{
+    struct wire_hello hello = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid()};
+    size_t length = strlen(token);
+    if (length >= sizeof(hello.token))
+        return -EINVAL;
+    memcpy(hello.token, token, length);
+    ssize_t sent = send(fd, &hello, sizeof(hello), MSG_NOSIGNAL);
+    if (sent < 0)
+        return -errno;
+    return sent == (ssize_t)sizeof(hello) ? 0 : -EPIPE;
+}
+
+/* The descriptors ride on the first byte of the welcome; the rest may come in pieces. */
+static int receive_welcome(int fd, struct wire_welcome *ret_welcome, int fds[PASSED_FDS])
+{
+    union {
+        struct cmsghdr align;
+        char data[CMSG_SPACE(PASSED_FDS * sizeof(int))];
+    } control;
+    size_t got = 0;
+    while (got < sizeof(*ret_welcome)) {
+        struct iovec piece = {(char *)ret_welcome + got, sizeof(*ret_welcome) - got};
+        struct msghdr message = {.msg_iov = &piece,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control.data,
+                                 .msg_controllen = sizeof(control.data)};
+        ssize_t length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+        if (length < 0 && errno == EINTR)
+            continue;
+        if (length <= 0)
+            return length < 0 ? -errno : -ECONNRESET;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (header && header->cmsg_type == SCM_RIGHTS && fds[0] < 0 &&
+            header->cmsg_len == CMSG_LEN(PASSED_FDS * sizeof(int)))
+            memcpy(fds, CMSG_DATA(header), PASSED_FDS * sizeof(int));
+        got += (size_t)length;
+    }
+    ret_welcome->text[sizeof(ret_welcome->text) - 1] = '\0';
+    return 0;
+}
+
+static int map_session(struct wire_client *client, int fd, const struct wire_welcome *welcome)
+{
+    struct wire_session expected;
+    uint64_t need = wire_session_layout(&expected);
+    if (welcome->magic != WIRE_MAGIC || welcome->version != WIRE_VERSION ||
+        welcome->session_bytes < need)
+        return -EPROTO;
+    void *memory =
+        mmap(NULL, welcome->session_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    client->session = memory;
+    client->session_bytes = welcome->session_bytes;
+    return 0;
+}
+
+static void close_all(int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+}
+
+int wire_connect(struct wire_client *client, const char *path, const char *token,
+                 struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX])
+{
+    struct wire_welcome welcome = {0};
+    int fds[PASSED_FDS] = {-1, -1, -1};
+    int fd = -1;
+    int result = dial(path, &fd);
+    if (result < 0)
+        return refuse(ret_text, result, path);
+    result = send_hello(fd, token);
+    if (result == 0)
+        result = receive_welcome(fd, &welcome, fds);
+    if (result == 0 && welcome.status < 0) {
+        (void)snprintf(ret_text, WIRE_TEXT_MAX, "%s", welcome.text);
+        result = welcome.status;
+    } else {
+        if (result == 0)
+            result = fds[0] < 0 ? -EPROTO : map_session(client, fds[0], &welcome);
+        if (result < 0)
+            (void)refuse(ret_text, result, "the card gave no session");
+    }
+    if (result < 0) {
+        close_all(fds, PASSED_FDS);
+        (void)close(fd);
+        return result;
+    }
+    (void)close(fds[0]);
+    *ret_pages = (struct wire_pages){.ledger_fd = fds[1], .claims_fd = fds[2]};
+    client->socket_fd = fd;
+    client->slot = welcome.slot;
+    client->sequence = 0;
+    client->dead = 0;
+    client->lanes_taken = 0;
+    client->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_FIRST_NS : 0;
+    return 0;
+}
+
+void wire_disconnect(struct wire_client *client)
+{
+    if (!client->session)
+        return;
+    (void)munmap(client->session, client->session_bytes);
+    (void)close(client->socket_fd);
+    *client = (struct wire_client){.socket_fd = -1};
+}
+
+int wire_check_alive(struct wire_client *client)
+{
+    if (!wire_alive(client))
+        return 0;
+    /* The socket is silent while the session lives: whatever can be read is its end. */
+    struct pollfd end = {.fd = client->socket_fd, .events = POLLIN};
+    if (poll(&end, 1, 0) != 0 ||
+        __atomic_load_n(&client->session->executor_ended, __ATOMIC_ACQUIRE) != 0) {
+        if (end.revents == 0 && client->session->executor_ended == 0)
+            return 1; /* poll was interrupted; the next check will tell */
+        __atomic_store_n(&client->dead, 1, __ATOMIC_RELEASE);
+        return 0;
+    }
+    return 1;
+}

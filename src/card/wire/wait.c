@@ -1,0 +1,122 @@
+#include "card/wire/wait.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "card/wire/client.h"
+
+#define SPIN_CAP_NS 100000u /* twice what a sleep and a wake-up cost on a virtual machine */
+#define SPIN_FLOOR_NS 2000u
+#define SPIN_CHECKS 32     /* looks at the word between two looks at the clock */
+#define ALIVE_CHECK_MS 100 /* a killed executor is noticed within this */
+
+static void futex_sleep(uint32_t *word, uint32_t seen, unsigned timeout_ms)
+{
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+                               .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
+    (void)syscall(SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0); /* callers look again */
+}
+
+void futex_wake_all(uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); /* nobody there: fine */
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+/* Returns 1 when `done` came true while spinning. A success makes the next spin longer and a failure
+ * shorter, so that a busy machine soon stops spinning. */
+static int spin(struct wire_client *client, wire_done_fn done, const void *arg)
+{
+    uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
+    if (budget_ns == 0)
+        return done(arg);
+    uint64_t end_ns = now_ns() + budget_ns;
+    do {
+        for (int i = 0; i < SPIN_CHECKS; i++) {
+            if (done(arg)) {
+                uint32_t longer = budget_ns + budget_ns / 4;
+                __atomic_store_n(&client->spin_ns, longer < SPIN_CAP_NS ? longer : SPIN_CAP_NS,
+                                 __ATOMIC_RELAXED);
+                return 1;
+            }
+            cpu_relax();
+        }
+    } while (now_ns() < end_ns);
+    uint32_t shorter = budget_ns - budget_ns / 4;
+    __atomic_store_n(&client->spin_ns, shorter > SPIN_FLOOR_NS ? shorter : SPIN_FLOOR_NS,
+                     __ATOMIC_RELAXED);
+    return 0;
+}
+
+int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
+                   wire_done_fn done, const void *arg)
+{
+    if (done(arg) || spin(client, done, arg))
+        return 0;
+    for (;;) {
+        uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+        if (waiting)
+            __atomic_store_n(waiting, 1, __ATOMIC_SEQ_CST);
+        if (done(arg))
+            return 0;
+        if (!wire_check_alive(client))
+            return -EPIPE;
+        futex_sleep(word, seen, ALIVE_CHECK_MS);
+    }
+}
+
+void wire_sleep_completion(struct wire_client *client, uint32_t seen, unsigned timeout_ms)
+{
+    struct wire_session *session = client->session;
+    (void)__atomic_add_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+    futex_sleep(&session->completion, seen, timeout_ms);
+    (void)__atomic_sub_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+void wire_wake_completion(struct wire_client *client)
+{
+    struct wire_session *session = client->session;
+    (void)__atomic_add_fetch(&session->completion, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&session->waiters, __ATOMIC_SEQ_CST) != 0)
+        futex_wake_all(&session->completion);
+}
+
+int wire_wait_completion(struct wire_client *client, wire_done_fn done, const void *arg)
+{
+    if (done(arg) || spin(client, done, arg))
+        return 0;
+    struct wire_session *session = client->session;
+    int result = 0;
+    (void)__atomic_add_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+    for (;;) {
+        uint32_t seen = __atomic_load_n(&session->completion, __ATOMIC_SEQ_CST);
+        if (done(arg))
+            break;
+        if (!wire_check_alive(client)) {
+            result = done(arg) ? 0 : -EPIPE;
+            break;
+        }
+        futex_sleep(&session->completion, seen, ALIVE_CHECK_MS);
+    }
+    (void)__atomic_sub_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+    return result;
+}
