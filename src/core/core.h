@@ -16,7 +16,7 @@
 struct core;
 struct core_log;
 struct core_subscription;
-struct engine;
+struct engine_fake_world;
 struct error;
 struct json_t;
 struct uv_loop_s;
@@ -24,10 +24,9 @@ struct uv_loop_s;
 struct core_options {
     struct uv_loop_s *loop;                     /* borrowed until core_destroy */
     const char *run_dir, *state_dir, *data_dir; /* absolute; made when missing (data_dir is not) */
-    const char *cardd_path;  /* leat-cardd to start when none answers; NULL: start none */
-    struct engine *engine;   /* borrowed; NULL: made by name, and owned by core */
-    const char *engine_name; /* "local" or "fake"; NULL: "local"; ignored with an engine */
-    uint32_t idle_poll_ms;   /* how often cards are asked for their usage; 0: 500 */
+    const char *cardd_path; /* leat-cardd to start when none answers; NULL: start none */
+    struct engine_fake_world *fake_world; /* run on the fake engine instead of the local one */
+    uint32_t idle_poll_ms;                /* how often cards are asked for their usage; 0: 500 */
 };
 
 /* Opens the store and the engine. All strings are copied. */
