@@ -1,9 +1,9 @@
 /* True share of compute: measured device time charged to a credit bucket per card, and one turn per
  * device, so that what is measured is device time and not time spent waiting for a neighbour.
  *
- * Credit: a card gains share_permille/1000 ns per ns of wall time, up to METER_BURST_NS, and loses
- * what its commands took on the device. A command is handed over only while the credit is not
- * negative (less an estimate of what is in flight). Turn: cards of one device take turns of about
+ * Credit: a card gains share_permille/1000 ns per ns of wall time, up to METER_BURST_NS while it is
+ * idle, and loses what its commands took on the device. A command is handed over only while the
+ * credit covers what is in flight already. Turn: cards of one device take turns of about
  * METER_QUANTUM_NS when more than one wants the device; a holder with nothing in flight can be
  * relieved of it at once, so a lone card never pays for it, and leat-cardd frees the turn of a
  * killed executor. */
@@ -14,13 +14,21 @@
 
 struct ledger_card;
 
-#define METER_BURST_NS 20000000ull  /* credit an idle card may save up */
-#define METER_QUANTUM_NS 2000000ull /* a turn, when others wait */
+#define METER_BURST_NS 20000000ll     /* credit an idle card may save up */
+#define METER_BACKLOG_NS 1000000000ll /* credit of a card that waits while others' kernels run */
+#define METER_RESUME_NS \
+    1000000ll /* a card in debt waits for this much: one wake-up, many commands */
+#define METER_IN_FLIGHT_NS \
+    20000000ull /* estimated work in the driver, so that it can be called off */
+#define METER_UNKNOWN_NS 10000000ull /* estimate for a kernel that never ran */
+#define METER_QUANTUM_NS 2000000ull  /* a turn, when others wait */
+#define METER_PATIENCE_NS \
+    2000000000ull /* a longer turn than this is taken over: a hung kernel of \
+                     one card must not stop the others */
 
 /* Shared by all executors of one device; a zeroed page is a free device. */
 struct meter_device {
-    _Alignas(64) uint32_t turn; /* 0 free, else owner: see meter.c */
-    uint32_t waiters;
+    _Alignas(64) uint32_t turn; /* 0 free, else owner and marks: see turn.c */
     uint64_t turn_since_ns;
     _Alignas(64) uint64_t busy_ns; /* device time of all cards */
 };
@@ -36,16 +44,16 @@ struct meter *meter_create(struct ledger_card *card, struct meter_device *device
 void meter_destroy(struct meter *meter);
 
 /* Before a command is handed to the driver: waits for share (released or in debt) and for the turn.
- * `estimate_ns` is what the command will probably take (0: unknown). May be interrupted by
- * meter_stop. `drain` is called, when the turn must be given up, to wait for everything in flight.
- * Returns 0, or -ECANCELED after meter_stop. */
-int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*drain)(void *arg), void *arg);
-/* After a command ended: the device ran it from start_ns to end_ns (device clock). Overlapping
- * commands of one session are charged once. Any thread. */
+ * `estimate_ns` is what the command will probably take, METER_UNKNOWN_NS for a kernel that never
+ * ran; 0: the command may depend on the client's user events, so nothing in flight is waited for.
+ * `flush` is called before a wait for what is in flight, to hand all of it to the device. One
+ * thread a meter. Returns 0, or -ECANCELED after meter_stop. */
+int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *arg), void *arg);
+/* The command ended: the device ran it from start_ns to end_ns (device clock; equal when it did not
+ * run). `estimate_ns` is the one given to meter_enter. Overlapping commands of one session are
+ * charged once. Any thread. */
 void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint64_t estimate_ns);
-/* Nothing more is waiting in the rings: let others take the turn as soon as nothing is in flight.
- */
-void meter_rest(struct meter *meter);
+/* Let meter_enter return -ECANCELED, now and ever after. Any thread. */
 void meter_stop(struct meter *meter);
 
 /* leat-cardd: the session is gone; free its turn. */

@@ -1,0 +1,266 @@
+/* One session's part in the share: what is in flight, when to wait and what to charge. The bucket
+ * is in credit.c, the turn in turn.c. */
+#include "card/meter/meter.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "card/ledger/futex.h"
+#include "card/ledger/ledger.h"
+#include "card/meter/credit.h"
+#include "card/meter/turn.h"
+
+#define LOOK_NS 100000000ull /* waiters look again this often, whatever they missed */
+#define SHARE_LOOK_NS 1000000000ull
+#define POLITE_NS 500000ull /* how long a turn that was given up is left to the others */
+#define SHARE_WHOLE 1000u
+
+struct meter {
+    struct ledger_card *card;
+    struct ledger_slot *slot;
+    struct meter_device *device;
+    uint32_t owner;
+    int notify_fd;
+    uint32_t stopped;
+    uint32_t ended;    /* futex: commands that ended */
+    uint32_t sleeping; /* meter_enter sleeps on `ended` */
+
+    pthread_mutex_t lock;      /* guards what follows */
+    uint64_t in_flight;        /* commands */
+    uint64_t in_flight_ns;     /* their estimates */
+    uint64_t charged_until_ns; /* device clock */
+
+    /* meter_enter's own, no lock */
+    int in_debt; /* waits for METER_RESUME_NS of credit */
+    unsigned turn_flags;
+    uint64_t polite_until_ns;
+};
+
+enum pause {
+    PAUSE_NONE,
+    PAUSE_SHARE,  /* the share is released */
+    PAUSE_CREDIT, /* the card is in debt */
+    PAUSE_FLIGHT, /* enough is in flight, or the turn is over */
+    PAUSE_TURN    /* another executor has the device */
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct meter *meter_create(struct ledger_card *card, struct meter_device *device, uint32_t owner,
+                           unsigned slot, int notify_fd)
+{
+    struct meter *meter = calloc(1, sizeof(*meter));
+    if (!meter)
+        return NULL;
+    meter->card = card;
+    meter->slot = &card->slots[slot];
+    meter->device = device;
+    meter->owner = owner;
+    meter->notify_fd = notify_fd;
+    pthread_mutex_init(&meter->lock, NULL);
+    return meter;
+}
+
+void meter_destroy(struct meter *meter)
+{
+    if (!meter)
+        return;
+    pthread_mutex_destroy(&meter->lock);
+    free(meter);
+}
+
+static void touch(struct ledger_card *card, uint64_t now)
+{
+    __atomic_store_n(&card->last_use_ns, now, __ATOMIC_RELAXED);
+}
+
+/* What the credit says to one more command. */
+static enum pause judge_credit(struct meter *meter, uint32_t share, uint64_t estimate_ns,
+                               uint64_t now, uint64_t *ret_wait_ns)
+{
+    int64_t credit =
+        credit_refill(meter->card, now, meter->in_flight ? CREDIT_ACTIVE : CREDIT_IDLE);
+    int64_t wanted = meter->in_debt ? METER_RESUME_NS : 0;
+    if (meter->in_flight && estimate_ns) {
+        *ret_wait_ns = LOOK_NS;
+        return credit < (int64_t)meter->in_flight_ns ? PAUSE_FLIGHT : PAUSE_NONE;
+    }
+    meter->in_debt = credit < wanted;
+    *ret_wait_ns = credit_wait_ns(credit, METER_RESUME_NS, share);
+    return meter->in_debt ? PAUSE_CREDIT : PAUSE_NONE;
+}
+
+static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns, uint64_t *ret_wait_ns)
+{
+    *ret_wait_ns = LOOK_NS;
+    if (meter->in_flight) {
+        if (!estimate_ns || !turn_is_wanted(meter->device) || !turn_is_due(meter->device, now_ns()))
+            return PAUSE_NONE;
+        meter->turn_flags |= TURN_POLITE; /* once everything has ended */
+        meter->polite_until_ns = 0;
+        return PAUSE_FLIGHT;
+    }
+    uint64_t now = now_ns();
+    if (meter->turn_flags & TURN_POLITE) {
+        if (!meter->polite_until_ns)
+            meter->polite_until_ns = now + POLITE_NS;
+        if (now >= meter->polite_until_ns)
+            meter->turn_flags &= ~(unsigned)TURN_POLITE;
+        else
+            *ret_wait_ns = meter->polite_until_ns - now;
+    }
+    if (!turn_take(meter->device, meter->owner, meter->turn_flags, now))
+        return PAUSE_TURN;
+    meter->turn_flags = TURN_PLAIN;
+    return PAUSE_NONE;
+}
+
+/* Decide about one more command, with the lock held; PAUSE_NONE has the turn. */
+static enum pause judge(struct meter *meter, uint64_t estimate_ns, uint64_t *ret_wait_ns)
+{
+    uint32_t share = __atomic_load_n(&meter->card->share_permille, __ATOMIC_ACQUIRE);
+    *ret_wait_ns = SHARE_LOOK_NS;
+    if (share == 0)
+        return PAUSE_SHARE;
+    if (share < SHARE_WHOLE) {
+        enum pause pause = judge_credit(meter, share, estimate_ns, now_ns(), ret_wait_ns);
+        if (pause != PAUSE_NONE)
+            return pause;
+    }
+    *ret_wait_ns = LOOK_NS;
+    if (meter->in_flight && estimate_ns && meter->in_flight_ns + estimate_ns > METER_IN_FLIGHT_NS)
+        return PAUSE_FLIGHT;
+    return judge_turn(meter, estimate_ns, ret_wait_ns);
+}
+
+static void want_share(struct meter *meter)
+{
+    const uint64_t one = 1;
+    __atomic_store_n(&meter->card->share_wanted, 1, __ATOMIC_SEQ_CST);
+    if (meter->notify_fd >= 0) {
+        ssize_t ignored = write(meter->notify_fd, &one, sizeof(one));
+        (void)ignored; /* a full counter wakes leat-cardd just as well */
+    }
+}
+
+static void wait_for_flight(struct meter *meter, uint32_t ended, uint64_t wait_ns)
+{
+    __atomic_store_n(&meter->sleeping, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&meter->stopped, __ATOMIC_SEQ_CST))
+        futex_sleep(&meter->ended, ended, wait_ns);
+    __atomic_store_n(&meter->sleeping, 0, __ATOMIC_RELAXED);
+}
+
+/* Sleep as `pause` asks. `ended` was read before the judgement, so no end of a command is missed.
+ */
+static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint64_t wait_ns)
+{
+    struct ledger_card *card = meter->card;
+    uint64_t before = now_ns();
+    touch(card, before);
+    switch (pause) {
+    case PAUSE_SHARE:
+        want_share(meter);
+        futex_sleep(&card->share_permille, 0, wait_ns);
+        break;
+    case PAUSE_CREDIT:
+        futex_sleep(&card->share_permille, __atomic_load_n(&card->share_permille, __ATOMIC_RELAXED),
+                    wait_ns < LOOK_NS ? wait_ns : LOOK_NS);
+        break;
+    case PAUSE_FLIGHT:
+        wait_for_flight(meter, ended, wait_ns);
+        break;
+    case PAUSE_TURN:
+        turn_wait(meter->device, meter->owner, meter->turn_flags, wait_ns);
+        meter->turn_flags |= TURN_SLEPT;
+        break;
+    case PAUSE_NONE:
+        break;
+    }
+    uint64_t after = now_ns();
+    touch(card, after);
+    if (pause == PAUSE_CREDIT)
+        __atomic_add_fetch(&card->throttled_ns, after - before, __ATOMIC_RELAXED);
+    if (pause == PAUSE_TURN)
+        (void)credit_refill(card, after, CREDIT_ACTIVE); /* a wait for others is no idleness */
+    else if (pause == PAUSE_SHARE)
+        (void)credit_refill(card, after, CREDIT_IDLE);
+}
+
+int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *arg), void *arg)
+{
+    int flushed = 0;
+    while (!__atomic_load_n(&meter->stopped, __ATOMIC_ACQUIRE)) {
+        uint64_t wait_ns;
+        uint32_t ended = __atomic_load_n(&meter->ended, __ATOMIC_SEQ_CST);
+        pthread_mutex_lock(&meter->lock);
+        enum pause pause = judge(meter, estimate_ns, &wait_ns);
+        if (pause == PAUSE_NONE) {
+            meter->in_flight++;
+            meter->in_flight_ns += estimate_ns;
+            __atomic_store_n(&meter->slot->commands_in_flight, meter->in_flight, __ATOMIC_RELAXED);
+        }
+        pthread_mutex_unlock(&meter->lock);
+        if (pause == PAUSE_NONE)
+            return 0;
+        if (!flushed)
+            flush(arg);
+        flushed = 1;
+        wait_for(meter, pause, ended, wait_ns);
+    }
+    return -ECANCELED;
+}
+
+/* The part of [start, end) that was not charged yet, with the lock held. */
+static uint64_t uncharged_ns(struct meter *meter, uint64_t start_ns, uint64_t end_ns)
+{
+    if (start_ns < meter->charged_until_ns)
+        start_ns = meter->charged_until_ns;
+    if (end_ns <= start_ns)
+        return 0;
+    meter->charged_until_ns = end_ns;
+    return end_ns - start_ns;
+}
+
+void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint64_t estimate_ns)
+{
+    struct ledger_card *card = meter->card;
+    uint64_t now = now_ns();
+    touch(card, now);
+    pthread_mutex_lock(&meter->lock);
+    uint64_t took_ns = uncharged_ns(meter, start_ns, end_ns);
+    (void)credit_refill(card, now, CREDIT_ACTIVE);
+    credit_charge(card, took_ns);
+    __atomic_add_fetch(&card->device_time_ns, took_ns, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&meter->device->busy_ns, took_ns, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&meter->slot->device_time_ns, took_ns, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&meter->slot->commands, 1, __ATOMIC_RELAXED);
+    meter->in_flight_ns -= estimate_ns;
+    meter->in_flight--;
+    __atomic_store_n(&meter->slot->commands_in_flight, meter->in_flight, __ATOMIC_RELAXED);
+    if (meter->in_flight == 0)
+        turn_rest(meter->device, meter->owner);
+    pthread_mutex_unlock(&meter->lock);
+    __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&meter->sleeping, __ATOMIC_SEQ_CST))
+        futex_wake(&meter->ended, 1);
+}
+
+void meter_stop(struct meter *meter)
+{
+    __atomic_store_n(&meter->stopped, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
+    futex_wake(&meter->ended, 1);
+    futex_wake(&meter->card->share_permille, INT_MAX);
+}
+
+void meter_reap(struct meter_device *device, uint32_t owner)
+{
+    turn_reap(device, owner);
+}
