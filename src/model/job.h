@@ -76,6 +76,8 @@ int job_request_decode(const struct json_t *body, struct job_request *request, s
 /* The request as a REST body again, amounts as people write them; NULL: out of memory. Members not
  * given are left out. */
 struct json_t *job_request_encode(const struct job_request *request);
+/* What earlier runs are known by: the program, else the first word of the command; never NULL. */
+const char *job_request_program(const struct job_request *request);
 /* Is the filled request complete and within limits? */
 int job_request_check(const struct job_request *request, struct error *err);
 

@@ -281,3 +281,10 @@ json_t *job_request_encode(const struct job_request *request)
         return NULL;
     return json_incref(object);
 }
+
+const char *job_request_program(const struct job_request *request)
+{
+    if (request->program)
+        return request->program;
+    return request->command && request->command[0] ? request->command[0] : "";
+}

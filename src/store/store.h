@@ -18,12 +18,13 @@ struct json_t;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
 /* Open or make `path`, bring an older schema up to date. Refuses a database that is damaged
- * ("store-damaged") or made by a newer Leat ("store-newer"), and leaves it as it is. */
+ * ("store-damaged"), made by a newer Leat ("store-newer"), not Leat's ("store-foreign") or open in
+ * another process ("store-in-use"), and leaves it as it is. */
 int store_open(const char *path, struct store **ret_store, struct error *err);
 void store_close(struct store *store);
 
@@ -79,7 +80,8 @@ int store_jobs_list(struct store *store, const struct store_query *query,
 /* All jobs that have not ended, oldest first; no limit. */
 int store_jobs_live(struct store *store, int (*visit)(void *arg, const struct job *job), void *arg,
                     struct error *err);
-/* {"events":[...],"last":SEQ}, oldest first, those after `since`. */
+/* {"events":[...],"last":SEQ}, oldest first, those after `since`; `last` is the newest of the page,
+ * or `since` when there are none: ask again with it. */
 int store_events_read(struct store *store, uint64_t since, size_t limit, struct json_t **ret_page,
                       struct error *err);
 /* The job that `key` made and the digest it was made from: 0 with *ret_job 0 when the key is new.

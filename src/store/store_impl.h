@@ -1,0 +1,63 @@
+/* What the files of the store share. */
+#ifndef LEAT_STORE_STORE_IMPL_H
+#define LEAT_STORE_STORE_IMPL_H
+
+#include <sqlite3.h>
+
+#include "base/list.h"
+#include "store/store.h"
+
+#define STORE_VALUES_MAX 11 /* bound to one statement */
+
+/* Kinds of writes; each is one prepared statement with its values in order. */
+enum store_write {
+    STORE_WRITE_INVALID,
+    STORE_WRITE_JOB,
+    STORE_WRITE_JOB_REMOVE,
+    STORE_WRITE_EVENT,
+    STORE_WRITE_IDEMPOTENCY,
+    STORE_WRITE_MEASUREMENT,
+    STORE_WRITE_COUNT
+};
+
+struct store_value {
+    char *text; /* owned; NULL: the number counts */
+    int64_t number;
+};
+
+struct store_op {
+    struct list link;
+    enum store_write write;
+    uint64_t job; /* 0: of none */
+    size_t count;
+    struct store_value values[STORE_VALUES_MAX];
+};
+
+struct store_batch {
+    struct list ops;
+    size_t count;
+};
+
+struct store {
+    int lock_fd;
+    sqlite3 *writer, *reader;
+    sqlite3_stmt *writes[STORE_WRITE_COUNT];
+    uint64_t last_job, last_event;
+};
+
+extern const char *const store_write_sql[STORE_WRITE_COUNT];
+
+/* Make or migrate the schema. */
+int store_schema_update(sqlite3 *db, const char *path, struct error *err);
+/* Run statements that give no rows. */
+int store_execute(sqlite3 *db, const char *sql, struct error *err);
+/* The refusal for a failed call on `db`; a negative errno by the kind of failure. */
+int store_refuse(sqlite3 *db, const char *what, struct error *err);
+
+static inline void cleanup_statement(sqlite3_stmt **statement)
+{
+    (void)sqlite3_finalize(*statement); /* repeats the error of the last step */
+}
+#define AUTO_STATEMENT __attribute__((cleanup(cleanup_statement)))
+
+#endif
