@@ -1,0 +1,89 @@
+/* Routes of everything that is looked up by name: devices, cards, templates, images, the daemon. */
+#include "api/handlers.h"
+#include "api/request.h"
+#include "base/json.h"
+#include "core/core.h"
+
+typedef void lookup_fn(struct core *core, const char *id, core_reply_fn *reply, void *arg);
+
+static void lookup(struct request *request, lookup_fn *find, const char *id)
+{
+    find(request_core(request), id, request_reply, request_await(request));
+}
+
+void handle_version(struct request *request)
+{
+    request_reply(request_await(request), core_version(request_core(request)), NULL);
+}
+
+/* A degraded centre still answers 200: the body says what is wrong, and it serves what it can. */
+void handle_health(struct request *request)
+{
+    request_reply(request_await(request), core_health(request_core(request)), NULL);
+}
+
+void handle_device_list(struct request *request)
+{
+    lookup(request, core_devices, NULL);
+}
+
+void handle_device_get(struct request *request)
+{
+    lookup(request, core_devices, request_param(request, 0));
+}
+
+void handle_card_list(struct request *request)
+{
+    lookup(request, core_cards, NULL);
+}
+
+void handle_card_get(struct request *request)
+{
+    lookup(request, core_cards, request_param(request, 0));
+}
+
+void handle_template_list(struct request *request)
+{
+    core_templates(request_core(request), NULL, NULL, request_reply, request_await(request));
+}
+
+void handle_template_get(struct request *request)
+{
+    core_templates(request_core(request), request_param(request, 0), request_param(request, 1),
+                   request_reply, request_await(request));
+}
+
+void handle_image_list(struct request *request)
+{
+    lookup(request, core_images, NULL);
+}
+
+void handle_image_get(struct request *request)
+{
+    lookup(request, core_images, request_param(request, 0));
+}
+
+void handle_image_remove(struct request *request)
+{
+    lookup(request, core_image_remove, request_param(request, 0));
+}
+
+void handle_image_build(struct request *request)
+{
+    request_locate(request, "/v1/images/", request_param(request, 0));
+    lookup(request, core_image_build, request_param(request, 0));
+}
+
+static void import_reply(void *request, struct json_t *result, const struct error *err)
+{
+    const char *name = json_string_value(json_object_get(result, "name"));
+    if (name)
+        request_locate(request, "/v1/images/", name);
+    request_reply(request, result, err);
+}
+
+void handle_image_import(struct request *request)
+{
+    core_image_import(request_core(request), request_body(request), import_reply,
+                      request_await(request));
+}
