@@ -24,8 +24,9 @@ struct uv_loop_s;
 struct core_options {
     struct uv_loop_s *loop;                     /* borrowed until core_destroy */
     const char *run_dir, *state_dir, *data_dir; /* absolute; made when missing (data_dir is not) */
-    const char *cardd_path; /* leat-cardd to start when none answers; NULL: start none */
-    struct engine_fake_world *fake_world; /* run on the fake engine instead of the local one */
+    const char *cardd_path;  /* leat-cardd to start when none answers; NULL: start none */
+    const char *engine_name; /* "local" or "fake"; NULL: "local" */
+    struct engine_fake_world *fake_world; /* of the fake engine; NULL: one of its own */
     uint32_t idle_poll_ms;                /* how often cards are asked for their usage; 0: 500 */
 };
 
