@@ -189,13 +189,26 @@ struct meaning {
     const json_t *args;
 };
 
-static int program_inside(const char *program, struct buf *ret_inside, struct error *err)
+/* Where the job sees the program. The host folder it sees as /src is the request's `src`, in which
+ * the program must lie, or else the program's own folder. */
+static int program_place(const char *program, json_t *description, struct buf *ret_inside,
+                         struct error *err)
 {
     const char *slash = strrchr(program, '/');
     if (program[0] != '/' || slash[1] == '\0')
         return error_set(err, -EINVAL, "bad-program",
                          "the program must be the absolute path of a file, not '%.200s'", program);
-    return buf_printf(ret_inside, SRC_IN_JOB "%s", slash);
+    const char *src = json_string_value(json_object_get(description, "src"));
+    size_t folder = src ? strlen(src) : (size_t)(slash - program);
+    while (src && folder > 0 && src[folder - 1] == '/')
+        folder--;
+    if (src && (strncmp(program, src, folder) != 0 || program[folder] != '/'))
+        return error_set(err, -EINVAL, "bad-program", "the program %.200s is not below %.200s",
+                         program, src);
+    if (!src &&
+        json_object_set_new(description, "src", json_stringn(program, folder ? folder : 1)) < 0)
+        return error_set(err, -EINVAL, "bad-program", "the program's path is not UTF-8");
+    return buf_printf(ret_inside, SRC_IN_JOB "%s", program + folder);
 }
 
 /* Append one element of a template's command with its placeholders replaced. The element was
@@ -298,7 +311,7 @@ json_t *template_fill(const struct template_set *set, const struct template *tem
     }
     AUTO_BUF struct buf inside = BUF_INIT;
     const char *program = json_string_value(json_object_get(request, "program"));
-    if (program && program_inside(program, &inside, err) < 0)
+    if (program && program_place(program, description, &inside, err) < 0)
         return NULL;
     if (!json_is_array(json_object_get(request, "command"))) {
         AUTO_JSON json_t *no_args = json_array();

@@ -47,13 +47,15 @@ struct json_t *template_json(const struct template *template);
 
 /* Fill: the request's members win over the template's; `env` is merged name by name; ${program},
  * ${args}, ${src} and ${work} of the template's command are replaced (${args} by as many elements
- * as the request has; a program on the host is seen by the job under /src). A request's own
- * `command` is taken as it stands, and then `program` is not needed.
+ * as the request has; the job sees the program under /src, which is the host folder `src`). A
+ * request's own `command` is taken as it stands, and then `program` is not needed.
  *
  * `request` is the body of POST /v1/jobs; the result has its members, less `args`, always with
- * library, type, image, command, env, memory, share, cpus, ram, network, idle_after and grace; it
- * is what job_request_decode takes. Amounts stay as they were written. `place` may be NULL. Returns
- * a new reference, or NULL with err: unknown-field, bad-field, missing-program, bad-program. */
+ * library, type, image, command, env, memory, share, cpus, ram, network, idle_after and grace, and
+ * with `src` (the program's own folder unless given) when there is a program; it is what
+ * job_request_decode takes. Amounts stay as they were written. `place` may be NULL. Returns
+ * a new reference, or NULL with err: unknown-field, bad-field, missing-program, bad-program and
+ * those of job_request_decode. */
 struct json_t *template_fill(const struct template_set *set, const struct template *template,
                              const struct json_t *request, const struct template_place *place,
                              struct error *err);

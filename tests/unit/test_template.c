@@ -89,6 +89,10 @@ static void test_request_wins_over_template(void **state)
     assert_filled(set, request, "name", "\"mine\"");
     assert_filled(set, request, "command", "[\"/src/train\",\"--steps\",\"10\"]");
     assert_filled(set, request, "env", "{\"X\":\"1\"}");
+    assert_filled(set, request, "src", "\"/srv/a\"");
+    assert_filled(set, "{\"program\":\"/srv/a/train\",\"src\":\"/srv/\"}", "command",
+                  "[\"/src/a/train\"]");
+    assert_filled(set, "{\"program\":\"/train\"}", "src", "\"/\"");
     assert_filled(set, request, "args", "absent"); /* they are in the command */
     assert_filled(set, "{\"program\":\"/x\"}", "library", "\"generic\"");
     assert_filled(set, "{\"program\":\"/x\"}", "type", "\"batch\"");
@@ -139,15 +143,16 @@ static void test_refused_requests(void **state)
         {"{\"library\":\"opencl-c\",\"type\":\"notebook\"}", "unknown-job-type",
          "batch, inference, training"},
         {"{\"library\":\"../x\"}", "unknown-library", "'../x'"},
-        {"{\"program\":\"x\"}", "bad-program", "absolute"},
+        {"{\"program\":\"x\"}", "bad-path", "absolute"},
+        {"{\"program\":\"/srv/x\",\"src\":\"/srv/a\"}", "bad-program", "not below"},
         {"{\"program\":\"/srv/\"}", "bad-program", "file"},
         {"{}", "missing-program", "name one"},
         {"{\"program\":\"/x\",\"colour\":1}", "unknown-field", "colour"},
         {"{\"program\":\"/x\",\"memory\":\"lots\"}", NULL, "memory"},
         {"{\"program\":\"/x\",\"args\":[1]}", "bad-field", "args"},
-        {"{\"program\":\"/x\",\"env\":{\"A\":1}}", "bad-field", "'A'"},
-        {"{\"program\":\"/x\",\"cpus\":\"many\"}", "bad-field", "cpus"},
-        {"{\"program\":\"/x\",\"network\":\"public\"}", "bad-field", "outbound"},
+        {"{\"program\":\"/x\",\"env\":{\"A\":1}}", "bad-env", "'A'"},
+        {"{\"program\":\"/x\",\"cpus\":\"many\"}", "bad-cpus", "cpus"},
+        {"{\"program\":\"/x\",\"network\":\"public\"}", "bad-network", "outbound"},
         {"{\"command\":[]}", "bad-field", "command"},
     };
     struct template_set *set = shipped();
