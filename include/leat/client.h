@@ -19,9 +19,9 @@ extern "C" {
 typedef struct leat_client leat_client;
 
 /* `host`: "http://centre:8311", "centre:8311", the path of a socket, or the folder that holds
- * leatd.sock. NULL: LEAT_HOST, else the run folder (LEAT_RUN_DIR, else /run/leat for root, else
- * $XDG_RUNTIME_DIR/leat). `token`: what a TCP listener asks for; NULL: LEAT_TOKEN, else none.
- * Does not connect. The client is the caller's, to be destroyed. */
+ * leatd.sock. NULL: LEAT_HOST, else the run folder (LEAT_RUN_DIR, else /run/leat for root,
+ * $XDG_RUNTIME_DIR/leat or /tmp/leat-UID for others). `token`: what a TCP listener asks for; NULL:
+ * LEAT_TOKEN, else none. Does not connect. The client is the caller's, to be destroyed. */
 int leat_client_create(const char *host, const char *token, leat_client **ret_client,
                        struct leat_error *err);
 void leat_client_destroy(leat_client *client); /* NULL is fine */
@@ -34,13 +34,13 @@ const char *leat_client_socket(const leat_client *client);
 void leat_client_interrupt_on(leat_client *client, int fd);
 
 struct leat_request {
-    const char *method;   /* "GET", "POST", "DELETE" */
-    const char *path;     /* "/v1/jobs?limit=10"; escape what comes from users */
-    const char *body;     /* JSON text, or NULL for none */
-    const char *key;      /* Idempotency-Key, or NULL; with one, a repeated POST is safe */
-    const char *accept;   /* NULL: application/json */
-    const char *resume;   /* Last-Event-ID, or NULL */
-    long timeout_ms;      /* for the whole exchange; 0: no limit */
+    const char *method; /* "GET", "POST", "DELETE" */
+    const char *path;   /* "/v1/jobs?limit=10"; escape what comes from users */
+    const char *body;   /* JSON text, or NULL for none */
+    const char *key;    /* Idempotency-Key, or NULL; with one, a repeated POST is safe */
+    const char *accept; /* NULL: application/json */
+    const char *resume; /* Last-Event-ID, or NULL */
+    long timeout_ms;    /* for the whole exchange; 0: no limit */
 };
 
 struct leat_reply {

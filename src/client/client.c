@@ -201,6 +201,10 @@ static int exchange_broken(const struct exchange *exchange, const leat_client *c
                            CURLcode code, struct leat_error *err)
 {
     const char *reason = exchange->reason[0] ? exchange->reason : curl_easy_strerror(code);
+    long cause = 0;
+    (void)curl_easy_getinfo(client->easy, CURLINFO_OS_ERRNO, &cause);
+    if (client->endpoint.socket && cause)
+        reason = strerror((int)cause); /* curl's own text names a host and a port */
     if (exchange->taken < 0)
         return problem_set(err, exchange->taken, "answer-not-taken",
                            "the answer of %s could not be taken: %s", client->endpoint.place,

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/path.h"
 
 #define SOCKET_NAME "leatd.sock"
 #define UNIX_PREFIX "unix:"
@@ -18,28 +19,6 @@ static char *text_join(const char *front, const char *separator, const char *bac
     AUTO_BUF struct buf text = BUF_INIT;
     (void)buf_printf(&text, "%s%s%s", front, separator, back); /* a failure shows in buf_take */
     return buf_take(&text);
-}
-
-char *endpoint_run_folder(const char *chosen, struct error *err)
-{
-    const char *folder = chosen ? chosen : getenv("LEAT_RUN_DIR");
-    const char *user = getenv("XDG_RUNTIME_DIR");
-    char *found = NULL;
-    if (folder && *folder)
-        found = strdup(folder);
-    else if (geteuid() == 0)
-        found = strdup("/run/leat");
-    else if (user && *user)
-        found = text_join(user, "/", "leat");
-    else {
-        (void)error_set(err, -ENOENT, "no-run-folder",
-                        "neither --run-dir, LEAT_RUN_DIR nor XDG_RUNTIME_DIR says where Leat's "
-                        "sockets live");
-        return NULL;
-    }
-    if (!found)
-        (void)error_set(err, -ENOMEM, "out-of-memory", "naming the run folder");
-    return found;
 }
 
 static bool path_is_folder(const char *path)
@@ -74,9 +53,10 @@ static int endpoint_set(struct endpoint *endpoint, const char *host, struct erro
     if (!host || !*host)
         host = getenv("LEAT_HOST");
     if (!host || !*host) {
-        AUTO_FREE char *folder = endpoint_run_folder(NULL, err);
-        if (!folder)
-            return -ENOENT;
+        char folder[PATH_MAX];
+        int r = path_run_dir(NULL, folder, err);
+        if (r < 0)
+            return r;
         return endpoint_set_socket(endpoint, text_join(folder, "/", SOCKET_NAME));
     }
     if (strncmp(host, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)

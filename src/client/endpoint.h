@@ -15,8 +15,4 @@ struct endpoint {
 int endpoint_init(struct endpoint *ret_endpoint, const char *host, struct error *err);
 void endpoint_finish(struct endpoint *endpoint);
 
-/* The run folder by the rule of every Leat process: `chosen` (may be NULL), LEAT_RUN_DIR, /run/leat
- * for root, $XDG_RUNTIME_DIR/leat. Owned by the caller; NULL with err set. */
-char *endpoint_run_folder(const char *chosen, struct error *err);
-
 #endif

@@ -1,0 +1,48 @@
+/* leat version: of this command and of the leatd it speaks to. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cli/ask.h"
+#include "cli/verb.h"
+#include "cli/verbs.h"
+#include "cli/view.h"
+#include "leat/client.h"
+
+static const struct view_column version_fields[] = {
+    {"leatd", "version", VIEW_TEXT},
+    {"Engine", "engine", VIEW_TEXT},
+    {"Runtime", "runtime", VIEW_TEXT},
+    {"API", "api", VIEW_TEXT},
+    {0},
+};
+
+static int version_main(struct cli *cli, const struct args *args, struct error *err)
+{
+    (void)args; /* has nothing of its own */
+    AUTO_JSON json_t *answer = NULL;
+    int r = ask_get(cli, &answer, err, "/v1/version");
+    if (r < 0 && r != -ECONNREFUSED)
+        return r;
+    if (cli->json) {
+        AUTO_JSON json_t *both = json_pack("{s:s, s:O?}", "leat", LEAT_VERSION, "leatd", answer);
+        ask_print(both);
+        return 0;
+    }
+    (void)printf("leat %s\n", LEAT_VERSION);
+    if (!answer) {
+        (void)printf("no leatd answers at %s\n", leat_client_place(cli->client));
+        return 0;
+    }
+    AUTO_BUF struct buf out = BUF_INIT;
+    view_record(&out, answer, version_fields);
+    view_flush(&out);
+    return 0;
+}
+
+const struct verb verb_version = {
+    .name = "version",
+    .summary = "Print the versions of leat and of leatd",
+    .example = "leat version",
+    .run = version_main,
+};
