@@ -1,0 +1,122 @@
+/* Cards: parts of a device with a memory quota and a share of compute, made and watched through the
+ * control socket of leat-cardd. C99, usable from C++.
+ *
+ * Calls block until leat-cardd has answered. A control is used by one thread at a time. Functions
+ * that can fail return 0 or a negative errno and then fill `error`, which may be NULL; outputs
+ * named ret_* are set on success only. All texts end with a NUL. Sizes are bytes, shares
+ * thousandths of a device. */
+#ifndef LEAT_CARD_H
+#define LEAT_CARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "leat/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define LEAT_CARD_NAME_MAX 64
+#define LEAT_CARD_TEXT_MAX 256
+
+/* A connection to one leat-cardd. */
+struct leat_card_control;
+
+/* Connect to the leat-cardd that serves `run_dir` (NULL: $LEAT_RUN_DIR, else /run/leat for root,
+ * $XDG_RUNTIME_DIR/leat for others). -ENOENT or -ECONNREFUSED when none runs. Free with
+ * leat_card_control_close. */
+int leat_card_control_connect(const char *run_dir, struct leat_card_control **ret_control,
+                              struct leat_error *error);
+/* NULL is fine. Cards bound to the connection are removed. */
+void leat_card_control_close(struct leat_card_control *control);
+/* The connection's descriptor, borrowed: readable without a call under way when leat-cardd has
+ * gone. */
+int leat_card_control_fd(const struct leat_card_control *control);
+
+struct leat_card_device {
+    char id[LEAT_CARD_TEXT_MAX]; /* "cpu-0" */
+    char name[LEAT_CARD_TEXT_MAX];
+    char vendor[LEAT_CARD_TEXT_MAX];
+    char platform[LEAT_CARD_TEXT_MAX];
+    char driver[LEAT_CARD_TEXT_MAX];
+    char kind[LEAT_CARD_TEXT_MAX]; /* "cpu", "gpu" or "accelerator" */
+    uint64_t memory_bytes;
+    uint64_t max_alloc_bytes;
+    uint64_t compute_units;
+    uint64_t granted_bytes; /* to cards */
+    uint64_t granted_permille;
+    uint64_t cards;
+};
+
+/* An array, freed with free(3). */
+int leat_card_device_list(struct leat_card_control *control, struct leat_card_device **ret_devices,
+                          size_t *ret_count, struct leat_error *error);
+
+enum leat_card_create_flags {
+    LEAT_CARD_PLAIN = 0,
+    LEAT_CARD_BOUND = 1 /* remove the card when this connection closes, for whatever reason */
+};
+
+struct leat_card_request {
+    const char *card;   /* a name: letters, digits, '-', '_', '.' */
+    const char *device; /* NULL: the first */
+    const char *token;  /* NULL: a new one; else 32 to 71 lower-case hex digits */
+    uint64_t memory_bytes;
+    uint32_t share_permille;
+    unsigned flags; /* enum leat_card_create_flags */
+};
+
+/* What a program needs to use the card: LEAT_CARD_TOKEN in its environment, and LEAT_CARD_SOCKET.
+ */
+struct leat_card_lease {
+    char card[LEAT_CARD_TEXT_MAX];
+    char device[LEAT_CARD_TEXT_MAX];
+    char token[LEAT_CARD_TEXT_MAX]; /* a secret */
+};
+
+int leat_card_create(struct leat_card_control *control, const struct leat_card_request *request,
+                     struct leat_card_lease *ret_lease, struct leat_error *error);
+
+/* A card's figures. Counts and times run from its creation. */
+struct leat_card_status {
+    char card[LEAT_CARD_TEXT_MAX];
+    char device[LEAT_CARD_TEXT_MAX];
+    uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
+    uint64_t share_permille;       /* granted now; 0: released, commands wait */
+    uint64_t share_asked_permille; /* at creation */
+    uint64_t device_time_ns;       /* measured on the device */
+    uint64_t throttled_ns;         /* commands held back for the share */
+    uint64_t idle_ms;              /* since the last command ended; 0 while one runs */
+    uint64_t age_ms;
+    uint64_t sessions, sessions_total; /* processes using it now, ever */
+    uint64_t commands;                 /* run on the device */
+    uint64_t refusals;                 /* allocations past the quota */
+    uint64_t calls_local;              /* API calls answered in the program */
+    uint64_t calls_posted;             /* sent, not waited for */
+    uint64_t calls_waited;             /* sent and waited for */
+    uint64_t records;                  /* messages to the executor, of all kinds */
+    uint64_t bytes_to_device, bytes_from_device;
+    uint64_t wait_ns;      /* time programs spent waiting */
+    uint64_t share_wanted; /* 1: a program waits while the share is released */
+};
+
+/* End the card's sessions and free it. `ret_status` (may be NULL) gets its last figures. */
+int leat_card_remove(struct leat_card_control *control, const char *card,
+                     struct leat_card_status *ret_status, struct leat_error *error);
+/* 0 releases the share: commands wait until it is set again. */
+int leat_card_set_share(struct leat_card_control *control, const char *card,
+                        uint32_t share_permille, struct leat_error *error);
+int leat_card_show(struct leat_card_control *control, const char *card,
+                   struct leat_card_status *ret_status, struct leat_error *error);
+/* An array, freed with free(3). */
+int leat_card_list(struct leat_card_control *control, struct leat_card_status **ret_cards,
+                   size_t *ret_count, struct leat_error *error);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,252 @@
+/* One card: see card.h. */
+#include "card/cardd/card.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "card/cardd/device.h"
+#include "card/cardd/session.h"
+
+#define LEDGER_VERSION 1
+
+DEFINE_CLEANUP(card, struct card, card_destroy)
+
+/* A page that keeps its size for ever, so that no client can make a reader of it fault. `seals`
+ * come on top, after our own mapping. */
+static int page_create(const char *name, size_t bytes, int seals, void **ret_page, int *ret_fd)
+{
+    AUTO_FD int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0)
+        return -errno;
+    void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | seals) < 0) {
+        int r = -errno;
+        (void)munmap(page, bytes); /* only fails on a wrong address */
+        return r;
+    }
+    *ret_page = page;
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int pages_create(struct card *card)
+{
+    void *page;
+    int r = page_create("leat-ledger", sizeof(struct ledger_card), F_SEAL_FUTURE_WRITE, &page,
+                        &card->ledger_fd);
+    if (r < 0)
+        return r;
+    card->ledger = page;
+    r = page_create("leat-claims", sizeof(struct ledger_claims), 0, &page, &card->claims_fd);
+    if (r < 0)
+        return r;
+    card->claims = page;
+    card->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return card->notify_fd < 0 ? -errno : 0;
+}
+
+int card_create(const char *name, const char *token, struct device *device, uint64_t quota_bytes,
+                uint32_t share_permille, struct card **ret_card, struct error *err)
+{
+    CLEANUP(cleanup_card) struct card *card = calloc(1, sizeof(*card));
+    if (!card)
+        return error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", name);
+    list_init(&card->link);
+    card->ledger_fd = card->claims_fd = card->notify_fd = -1;
+    (void)snprintf(card->name, sizeof(card->name), "%s", name);
+    int r = 0;
+    if (token)
+        (void)snprintf(card->token, sizeof(card->token), "%s", token);
+    else
+        r = random_token(card->token);
+    if (r == 0)
+        r = pages_create(card);
+    if (r < 0)
+        return error_errno(err, r, "card-failed", "cannot make the pages of card '%s'", name);
+    card->device = device;
+    card->quota_bytes = quota_bytes;
+    card->share_asked_permille = card->share_permille = share_permille;
+    card->created_ns = clock_monotonic_ns();
+    *card->ledger = (struct ledger_card){
+        .magic = LEDGER_MAGIC,
+        .version = LEDGER_VERSION,
+        .quota_bytes = quota_bytes,
+        .share_permille = share_permille,
+        .last_use_ns = card->created_ns,
+        .credit_time_ns = card->created_ns,
+    };
+    *ret_card = TAKE(card);
+    return 0;
+}
+
+static void pages_drop(struct card *card)
+{
+    if (card->ledger)
+        (void)munmap(card->ledger, sizeof(*card->ledger)); /* only fails on a wrong address */
+    if (card->claims)
+        (void)munmap(card->claims, sizeof(*card->claims));
+    card->ledger = NULL;
+    card->claims = NULL;
+}
+
+void card_destroy(struct card *card)
+{
+    if (!card)
+        return;
+    pages_drop(card);
+    cleanup_fd(&card->ledger_fd);
+    cleanup_fd(&card->claims_fd);
+    cleanup_fd(&card->notify_fd);
+    explicit_bzero(card->token, sizeof(card->token));
+    free(card);
+}
+
+void card_forget(struct card *card)
+{
+    pages_drop(card);
+    explicit_bzero(card->token, sizeof(card->token));
+}
+
+void card_set_share(struct card *card, uint32_t share_permille)
+{
+    struct ledger_card *ledger = card->ledger;
+    card->share_permille = share_permille;
+    card->want_announced = false;
+    /* In this order an executor that sees the old share and asks for more is not forgotten: it asks
+     * after the flag was cleared, or finds the new share when it goes to sleep. */
+    __atomic_store_n(&ledger->share_wanted, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->share_permille, share_permille, __ATOMIC_SEQ_CST);
+    (void)syscall(SYS_futex, &ledger->share_permille, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+bool card_wants_share(const struct card *card)
+{
+    return card->share_permille == 0 &&
+           __atomic_load_n(&card->ledger->share_wanted, __ATOMIC_SEQ_CST) != 0;
+}
+
+int card_free_slot(const struct card *card)
+{
+    for (int slot = 0; slot < LEDGER_SLOTS; slot++) {
+        if (!card->sessions[slot])
+            return slot;
+    }
+    return -1;
+}
+
+/* The figures lie in memory that the client may write: they are sums for people, nothing is decided
+ * by them. */
+static void stats_add(struct wire_stats *sum, const struct wire_stats *part)
+{
+    sum->calls_local += __atomic_load_n(&part->calls_local, __ATOMIC_RELAXED);
+    sum->calls_posted += __atomic_load_n(&part->calls_posted, __ATOMIC_RELAXED);
+    sum->calls_waited += __atomic_load_n(&part->calls_waited, __ATOMIC_RELAXED);
+    sum->bytes_to_device += __atomic_load_n(&part->bytes_to_device, __ATOMIC_RELAXED);
+    sum->bytes_from_device += __atomic_load_n(&part->bytes_from_device, __ATOMIC_RELAXED);
+    sum->records += __atomic_load_n(&part->records, __ATOMIC_RELAXED);
+    sum->wait_ns += __atomic_load_n(&part->wait_ns, __ATOMIC_RELAXED);
+}
+
+void card_slot_reap(struct card *card, unsigned slot, const struct wire_session *memory)
+{
+    struct ledger_slot *ledger = &card->ledger->slots[slot];
+    stats_add(&card->ended_stats, &memory->stats);
+    card->ended_commands += __atomic_load_n(&ledger->commands, __ATOMIC_RELAXED);
+    __atomic_store_n(&card->claims->slots[slot].claimed_total_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->pending_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->used_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->freed_total_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->device_time_ns, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->commands, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->commands_in_flight, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->start_time, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->pid, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->state, 0, __ATOMIC_SEQ_CST);
+}
+
+/* What the live sessions add to the figures of those that ended. */
+struct live {
+    struct wire_stats stats;
+    uint64_t commands, in_flight;
+};
+
+static struct live live_sum(const struct card *card)
+{
+    struct live live = {.stats = card->ended_stats, .commands = card->ended_commands};
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        const struct ledger_slot *ledger = &card->ledger->slots[slot];
+        if (!card->sessions[slot])
+            continue;
+        stats_add(&live.stats, &card->sessions[slot]->memory->stats);
+        live.commands += __atomic_load_n(&ledger->commands, __ATOMIC_RELAXED);
+        live.in_flight += __atomic_load_n(&ledger->commands_in_flight, __ATOMIC_RELAXED);
+    }
+    return live;
+}
+
+/* 0 while a command runs or waits for share. */
+static uint64_t idle_ms(const struct card *card, const struct live *live, uint64_t now_ns)
+{
+    uint64_t last_ns = __atomic_load_n(&card->ledger->last_use_ns, __ATOMIC_RELAXED);
+    if (live->in_flight || card_wants_share(card) || last_ns >= now_ns)
+        return 0;
+    return (now_ns - last_ns) / NS_PER_MS;
+}
+
+struct json_t *card_json(const struct card *card)
+{
+    const struct ledger_card *ledger = card->ledger;
+    struct live live = live_sum(card);
+    uint64_t now_ns = clock_monotonic_ns();
+    const struct {
+        const char *name;
+        uint64_t value;
+    } figures[] = {
+        {"memory_quota_bytes", card->quota_bytes},
+        {"memory_used_bytes", ledger_used(ledger)},
+        {"memory_peak_bytes", __atomic_load_n(&ledger->peak_bytes, __ATOMIC_RELAXED)},
+        {"share_permille", card->share_permille},
+        {"share_asked_permille", card->share_asked_permille},
+        {"device_time_ns", __atomic_load_n(&ledger->device_time_ns, __ATOMIC_RELAXED)},
+        {"throttled_ns", __atomic_load_n(&ledger->throttled_ns, __ATOMIC_RELAXED)},
+        {"idle_ms", idle_ms(card, &live, now_ns)},
+        {"age_ms", (now_ns - card->created_ns) / NS_PER_MS},
+        {"sessions", card->session_count},
+        {"sessions_total", card->sessions_total},
+        {"commands", live.commands},
+        {"refusals", __atomic_load_n(&ledger->refusals, __ATOMIC_RELAXED)},
+        {"calls_local", live.stats.calls_local},
+        {"calls_posted", live.stats.calls_posted},
+        {"calls_waited", live.stats.calls_waited},
+        {"records", live.stats.records},
+        {"bytes_to_device", live.stats.bytes_to_device},
+        {"bytes_from_device", live.stats.bytes_from_device},
+        {"wait_ns", live.stats.wait_ns},
+    };
+    json_t *object = json_pack("{ss ss sb}", "card", card->name, "device", card->device->id,
+                               "share_wanted", card_wants_share(card));
+    for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
+        /* JSON integers are signed; a client that lies in its figures must not make them negative.
+         */
+        json_int_t value = (json_int_t)(figures[i].value & INT64_MAX);
+        if (json_object_set_new(object, figures[i].name, json_integer(value)) < 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}

@@ -1,0 +1,71 @@
+/* One card: its name, its token, what it is granted of a device, and the shared pages through which
+ * executors and clients account for it. What a card costs its device is decided in cardd.c. */
+#ifndef LEAT_CARDD_CARD_H
+#define LEAT_CARDD_CARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "card/cardd/protocol.h"
+#include "card/ledger/ledger.h"
+#include "card/wire/wire.h"
+
+struct cardd;
+struct device;
+struct error;
+struct json_t;
+struct session;
+struct watch;
+
+struct card {
+    struct list link;
+    struct cardd *cardd; /* set by who puts it into a list */
+    char name[CARD_NAME_MAX];
+    char token[WIRE_TOKEN_MAX];
+    struct device *device; /* borrowed */
+    uint64_t quota_bytes;
+    uint32_t share_asked_permille, share_permille;
+    uint64_t created_ns;
+
+    int ledger_fd, claims_fd, notify_fd;
+    struct ledger_card *ledger; /* shared, written by executors */
+    struct ledger_claims *claims;
+    struct watch *notified; /* an executor wants share */
+    bool want_announced;    /* since the share was last set */
+    bool confined;          /* has control groups */
+
+    struct session *sessions[LEDGER_SLOTS]; /* by slot; owned by session.c */
+    unsigned session_count;
+    uint64_t sessions_total;
+    struct wire_stats ended_stats; /* of the sessions that have ended */
+    uint64_t ended_commands;
+
+    uint64_t bound_to; /* number of the control connection the card goes with; 0: none */
+    /* Being removed: who asked (connection 0: nobody waits for the answer). */
+    bool leaving;
+    uint64_t remove_connection, remove_request;
+};
+
+/* Make the card and its pages. `token` NULL: a new one. Not linked into any list. */
+int card_create(const char *name, const char *token, struct device *device, uint64_t quota_bytes,
+                uint32_t share_permille, struct card **ret_card, struct error *err);
+void card_destroy(struct card *card); /* no sessions left; NULL is fine */
+
+/* In an executor of another card: let go of everything that belongs to this one. */
+void card_forget(struct card *card);
+
+/* Publish a new share, and wake the executors that wait for it. */
+void card_set_share(struct card *card, uint32_t share_permille);
+/* True when an executor waits for a share that was released. */
+bool card_wants_share(const struct card *card);
+
+/* Lowest free slot, or -1. */
+int card_free_slot(const struct card *card);
+/* After the end of a session's process: keep its figures, then hand its slot out again. */
+void card_slot_reap(struct card *card, unsigned slot, const struct wire_session *memory);
+
+/* Everything that is known of the card; NULL: out of memory. */
+struct json_t *card_json(const struct card *card);
+
+#endif

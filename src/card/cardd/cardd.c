@@ -1,0 +1,393 @@
+/* leat-cardd as a whole: see cardd.h. */
+#include "card/cardd/cardd.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "card/cardd/card.h"
+#include "card/cardd/confine.h"
+#include "card/cardd/control.h"
+#include "card/cardd/gate.h"
+#include "card/cardd/session.h"
+#include "card/cardd/watch.h"
+#include "card/meter/meter.h"
+#include "card/wire/wire.h"
+
+static const int ending_signals[] = {SIGTERM, SIGINT, SIGHUP};
+
+struct card *cardd_card_find(struct cardd *cardd, const char *name, struct error *err)
+{
+    LIST_EACH (link, &cardd->cards) {
+        struct card *card = LIST_ENTRY(link, struct card, link);
+        if (strcmp(card->name, name) == 0)
+            return card;
+    }
+    error_set(err, -ENOENT, "unknown-card", "there is no card '%.64s'", name);
+    return NULL;
+}
+
+struct card *cardd_card_by_token(struct cardd *cardd, const char *token)
+{
+    struct card *found = NULL;
+    LIST_EACH (link, &cardd->cards) {
+        struct card *card = LIST_ENTRY(link, struct card, link);
+        if (token_equal(card->token, token))
+            found = card;
+    }
+    return found;
+}
+
+/* An executor has asked for share. The flag is looked at again, as the share may have come
+ * meanwhile. */
+static void card_notified(void *arg)
+{
+    struct card *card = arg;
+    eventfd_t count;
+    (void)eventfd_read(card->notify_fd, &count); /* only clears it */
+    if (!card_wants_share(card) || card->want_announced)
+        return;
+    card->want_announced = true;
+    control_event(card->cardd->control, "card.wants_share", json_pack("{ss}", "card", card->name));
+}
+
+static int name_and_token_check(struct cardd *cardd, const struct control_request *request,
+                                struct error *err)
+{
+    if (cardd_card_find(cardd, request->card, NULL))
+        return error_set(err, -EEXIST, "card-exists", "there is a card '%s' already",
+                         request->card);
+    if (request->token && cardd_card_by_token(cardd, request->token))
+        return error_set(err, -EEXIST, "token-in-use", "another card has this token");
+    if (cardd->card_count >= CARDD_CARDS_MAX)
+        return error_set(err, -EUSERS, "too-many-cards", "there are %u cards, which is the limit",
+                         cardd->card_count);
+    return 0;
+}
+
+/* Without its control group a card works, only less guarded. */
+static void card_confine(struct cardd *cardd, struct card *card)
+{
+    struct error error;
+    if (!confine_active(cardd->confine) || strcmp(card->device->kind, "cpu") != 0)
+        return;
+    if (confine_add(cardd->confine, card->name, card->quota_bytes, card->share_permille, &error) <
+        0)
+        log_event(LOG_WARN, "card.unconfined", "card=%s text=\"%s\"", card->name, error.text);
+    else
+        card->confined = true;
+}
+
+int cardd_card_create(struct cardd *cardd, const struct control_request *request,
+                      uint64_t connection, struct card **ret_card, struct error *err)
+{
+    int r = name_and_token_check(cardd, request, err);
+    if (r < 0)
+        return r;
+    struct device *device = devices_find(&cardd->devices, request->device, err);
+    if (!device)
+        return -ENODEV;
+    r = device_grant(device, request->memory_bytes, request->share_permille, err);
+    if (r < 0)
+        return r;
+    struct card *card = NULL;
+    r = card_create(request->card, request->token, device, request->memory_bytes,
+                    request->share_permille, &card, err);
+    if (r == 0) {
+        card->notified = watch_start(&cardd->loop, card->notify_fd, card_notified, card);
+        if (!card->notified)
+            r = error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", request->card);
+    }
+    if (r < 0) {
+        card_destroy(card);
+        device_take_back(device, request->memory_bytes, request->share_permille);
+        return r;
+    }
+    card->cardd = cardd;
+    card->bound_to = request->bound ? connection : 0;
+    card_confine(cardd, card);
+    list_append(&cardd->cards, &card->link);
+    cardd->card_count++;
+    cardd_touch(cardd);
+    log_event(LOG_INFO, "card.created", "card=%s device=%s memory_bytes=%llu share_permille=%u",
+              card->name, device->id, (unsigned long long)card->quota_bytes, card->share_permille);
+    *ret_card = card;
+    return 0;
+}
+
+int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
+                         struct error *err)
+{
+    int r = device_regrant(card->device, card->share_permille, share_permille, err);
+    if (r < 0)
+        return r;
+    struct error error;
+    card_set_share(card, share_permille);
+    if (card->confined && confine_set_share(cardd->confine, card->name, share_permille, &error) < 0)
+        log_event(LOG_WARN, "card.unconfined", "card=%s text=\"%s\"", card->name, error.text);
+    log_event(LOG_INFO, "card.share_set", "card=%s share_permille=%u", card->name, share_permille);
+    return 0;
+}
+
+static void stop_when_empty(struct cardd *cardd);
+
+/* The last executor of a card that is being removed has ended. */
+static void card_gone(struct cardd *cardd, struct card *card)
+{
+    if (card->remove_connection && cardd->control)
+        control_answer(cardd->control, card->remove_connection, card->remove_request,
+                       card_json(card));
+    if (card->confined)
+        confine_remove(cardd->confine, card->name);
+    device_take_back(card->device, card->quota_bytes, card->share_permille);
+    log_event(LOG_INFO, "card.removed", "card=%s", card->name);
+    list_remove(&card->link);
+    card_destroy(card);
+    cardd_touch(cardd);
+    stop_when_empty(cardd);
+}
+
+void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connection,
+                       uint64_t request)
+{
+    card->leaving = true;
+    card->remove_connection = connection;
+    card->remove_request = request;
+    list_remove(&card->link);
+    list_append(&cardd->leaving, &card->link);
+    cardd->card_count--;
+    watch_stop(card->notified);
+    card->notified = NULL;
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        if (card->sessions[slot])
+            session_kill(card->sessions[slot]);
+    }
+    if (card->session_count == 0)
+        card_gone(cardd, card);
+}
+
+void cardd_connection_closed(struct cardd *cardd, uint64_t connection)
+{
+    LIST_EACH_SAFE (link, after, &cardd->cards) {
+        struct card *card = LIST_ENTRY(link, struct card, link);
+        if (card->bound_to == connection)
+            cardd_card_remove(cardd, card, 0, 0);
+    }
+    cardd_touch(cardd);
+}
+
+/* ---- sessions ---- */
+
+void cardd_session_started(struct cardd *cardd, const struct session *session)
+{
+    log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u",
+              session->card->name, (int)session->client_pid, (int)session->pid, session->slot);
+    control_event(
+        cardd->control, "card.session_started",
+        json_pack("{ss si}", "card", session->card->name, "pid", (int)session->client_pid));
+}
+
+/* As a shell counts: the exit status, or 128 and the signal. */
+static int status_of(int wait_status)
+{
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status)
+{
+    struct card *card = session->card;
+    int status = status_of(wait_status);
+    log_event(status == 0 || card->leaving ? LOG_INFO : LOG_WARN, "session.ended",
+              "card=%s pid=%d executor=%d status=%d", card->name, (int)session->client_pid,
+              (int)session->pid, status);
+    if (cardd->control)
+        control_event(cardd->control, "card.session_ended",
+                      json_pack("{ss si si}", "card", card->name, "pid", (int)session->client_pid,
+                                "status", status));
+    if (card->leaving && card->session_count == 0)
+        card_gone(cardd, card);
+}
+
+void cardd_forget_others(struct cardd *cardd, const struct card *own)
+{
+    struct list *lists[] = {&cardd->cards, &cardd->leaving};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        LIST_EACH (link, lists[i]) {
+            struct card *card = LIST_ENTRY(link, struct card, link);
+            if (card != own)
+                card_forget(card);
+        }
+    }
+    LIST_EACH (link, &cardd->sessions) {
+        const struct session *session = LIST_ENTRY(link, struct session, link);
+        (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
+    }
+    for (unsigned i = 0; i < cardd->devices.count; i++) {
+        struct device *device = &cardd->devices.items[i];
+        if (device != own->device)
+            (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
+    }
+}
+
+/* ---- life ---- */
+
+static void linger_over(uv_timer_t *timer);
+
+void cardd_touch(struct cardd *cardd)
+{
+    if (!cardd->linger_ms || cardd->stopping)
+        return;
+    if (list_empty(&cardd->cards) && list_empty(&cardd->leaving) &&
+        control_connections(cardd->control) == 0)
+        (void)uv_timer_start(&cardd->linger, linger_over, cardd->linger_ms, 0); /* cannot fail */
+    else
+        (void)uv_timer_stop(&cardd->linger);
+}
+
+static void confine_closed(void *arg)
+{
+    struct cardd *cardd = arg;
+    cardd->confine = NULL;
+    uv_close((uv_handle_t *)&cardd->linger, NULL);
+    for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++)
+        uv_close((uv_handle_t *)&cardd->signals[i], NULL);
+}
+
+static void stop_when_empty(struct cardd *cardd)
+{
+    if (!cardd->stopping || cardd->closing || !list_empty(&cardd->cards) ||
+        !list_empty(&cardd->leaving))
+        return;
+    cardd->closing = true;
+    confine_close(cardd->confine, confine_closed, cardd);
+}
+
+/* Listen no more, end all sessions; the loop ends when the last has gone. */
+static void cardd_stop(struct cardd *cardd)
+{
+    if (cardd->stopping)
+        return;
+    cardd->stopping = true;
+    gate_close(cardd->gate);
+    control_close(cardd->control);
+    cardd->gate = NULL;
+    cardd->control = NULL;
+    LIST_EACH_SAFE (link, after, &cardd->cards)
+        cardd_card_remove(cardd, LIST_ENTRY(link, struct card, link), 0, 0);
+    stop_when_empty(cardd);
+}
+
+static void linger_over(uv_timer_t *timer)
+{
+    log_event(LOG_INFO, "cardd.leaving", "reason=unused");
+    cardd_stop(timer->data);
+}
+
+static void signal_arrived(uv_signal_t *signal, int number)
+{
+    log_event(LOG_INFO, "cardd.leaving", "reason=signal signal=%d", number);
+    cardd_stop(signal->data);
+}
+
+/* A session takes one descriptor, a card three. */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* the old limit does for a few hundred sessions */
+}
+
+static void devices_find_all(struct cardd *cardd)
+{
+    struct error error;
+    if (devices_probe(&cardd->devices, &error) < 0)
+        log_event(LOG_ERROR, "devices.failed", "text=\"%s\"", error.text);
+    for (unsigned i = 0; i < cardd->devices.count; i++) {
+        const struct device *device = &cardd->devices.items[i];
+        log_event(LOG_INFO, "device.found", "device=%s name=\"%s\" memory_bytes=%llu", device->id,
+                  device->name, (unsigned long long)device->memory_bytes);
+    }
+}
+
+static int handles_open(struct cardd *cardd, struct error *err)
+{
+    struct error reason = {0};
+    cardd->confine = confine_create(&cardd->loop, cardd->instance, &reason);
+    if (!cardd->confine)
+        return error_copy(err, &reason);
+    if (!confine_active(cardd->confine))
+        log_event(LOG_WARN, "cardd.unconfined", "text=\"%s\"", reason.text);
+    int r = uv_timer_init(&cardd->loop, &cardd->linger);
+    cardd->linger.data = cardd;
+    for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++) {
+        cardd->signals[i].data = cardd;
+        if (r == 0)
+            r = uv_signal_init(&cardd->loop, &cardd->signals[i]);
+        if (r == 0)
+            r = uv_signal_start(&cardd->signals[i], signal_arrived, ending_signals[i]);
+    }
+    return r < 0 ? error_errno(err, r, "start-failed", "cannot prepare the event loop") : 0;
+}
+
+static int sockets_open(struct cardd *cardd, struct error *err)
+{
+    int control_fd = cardd->rundir.control_fd, session_fd = cardd->rundir.session_fd;
+    cardd->rundir.control_fd = cardd->rundir.session_fd = -1;
+    cardd->control = control_open(cardd, control_fd);
+    cardd->gate = gate_open(cardd, session_fd);
+    if (!cardd->control || !cardd->gate)
+        return error_set(err, -ENOMEM, "start-failed", "cannot serve the sockets");
+    return 0;
+}
+
+static int serve(struct cardd *cardd, struct error *err)
+{
+    int r = uv_loop_init(&cardd->loop);
+    if (r < 0)
+        return error_errno(err, r, "start-failed", "cannot make the event loop");
+    r = handles_open(cardd, err);
+    if (r < 0)
+        return r; /* the process ends */
+    r = sockets_open(cardd, err);
+    if (r < 0)
+        cardd_stop(cardd);
+    cardd_touch(cardd);
+    log_event(LOG_INFO, "cardd.ready", "run_dir=\"%s\" instance=%s", cardd->rundir.path,
+              cardd->instance);
+    (void)uv_run(&cardd->loop, UV_RUN_DEFAULT); /* nothing is left when it returns */
+    if (uv_loop_close(&cardd->loop) < 0)
+        log_event(LOG_WARN, "cardd.leaving", "reason=\"handles left open\"");
+    return r;
+}
+
+int cardd_run(const struct cardd_options *options, struct error *err)
+{
+    struct cardd cardd = {.linger_ms = options->linger_ms};
+    char token[TOKEN_TEXT_MAX];
+    list_init(&cardd.cards);
+    list_init(&cardd.leaving);
+    list_init(&cardd.sessions);
+    int r = random_token(token);
+    if (r < 0)
+        return error_errno(err, r, "start-failed", "no random bytes");
+    (void)snprintf(cardd.instance, sizeof(cardd.instance), "%.16s", token);
+    r = rundir_open(options->run_dir, &cardd.rundir, err);
+    if (r < 0)
+        return r;
+    descriptors_raise();
+    devices_find_all(&cardd);
+    r = serve(&cardd, err);
+    devices_finish(&cardd.devices);
+    rundir_close(&cardd.rundir);
+    return r;
+}

@@ -1,0 +1,75 @@
+/* leat-cardd as a whole: the devices, the cards and their sessions on one event loop. One thread,
+ * no worker threads: executors are forked without exec. */
+#ifndef LEAT_CARDD_CARDD_H
+#define LEAT_CARDD_CARDD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "card/cardd/device.h"
+#include "card/cardd/rundir.h"
+
+struct card;
+struct confine;
+struct control;
+struct control_request;
+struct error;
+struct gate;
+struct session;
+
+#define CARDD_CARDS_MAX 1024
+
+struct cardd {
+    uv_loop_t loop;
+    struct rundir rundir;
+    char instance[17]; /* random, new at every start */
+    struct devices devices;
+    struct list cards;    /* struct card, serving */
+    struct list leaving;  /* struct card, waiting for the end of their executors */
+    struct list sessions; /* struct session */
+    unsigned card_count;  /* of `cards` */
+    struct confine *confine;
+    struct control *control; /* cardd.sock */
+    struct gate *gate;       /* card.sock */
+    uint64_t linger_ms;      /* leave after that long without cards and connections; 0: stay */
+    uv_timer_t linger;
+    uv_signal_t signals[3];
+    bool stopping; /* no new work; ends when the last card has gone */
+    bool closing;  /* the last card has gone */
+};
+
+struct cardd_options {
+    const char *run_dir; /* NULL: the house's rule */
+    uint64_t linger_ms;
+};
+
+/* Serve until a signal or the end of the lingering. */
+int cardd_run(const struct cardd_options *options, struct error *err);
+
+/* Verbs of the control protocol. */
+int cardd_card_create(struct cardd *cardd, const struct control_request *request,
+                      uint64_t connection, struct card **ret_card, struct error *err);
+struct card *cardd_card_find(struct cardd *cardd, const char *name, struct error *err);
+int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
+                         struct error *err);
+/* Kill the card's executors and free it when they have ended; then connection `connection` (0:
+ * none) gets the last figures as the answer to its request `request`. */
+void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connection,
+                       uint64_t request);
+/* The connection has closed: its bound cards go with it. */
+void cardd_connection_closed(struct cardd *cardd, uint64_t connection);
+
+/* By token, in time that does not depend on it. NULL when there is none. */
+struct card *cardd_card_by_token(struct cardd *cardd, const char *token);
+void cardd_session_started(struct cardd *cardd, const struct session *session);
+/* Called by a session that has been reaped, before it is freed. */
+void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status);
+/* In an executor: let go of all cards and devices but its own. */
+void cardd_forget_others(struct cardd *cardd, const struct card *own);
+
+/* Something that keeps the daemon from leaving has come or gone. */
+void cardd_touch(struct cardd *cardd);
+
+#endif

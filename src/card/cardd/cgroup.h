@@ -1,0 +1,41 @@
+/* Where the control groups of this process are, by version and controller. */
+#ifndef LEAT_CARDD_CGROUP_H
+#define LEAT_CARDD_CGROUP_H
+
+#include <limits.h>
+#include <stdint.h>
+
+struct error;
+
+#define CGROUP_PREFIX "leat-cardd-"
+#define CGROUP_HIERARCHIES_MAX 2
+
+enum cgroup_amount { CGROUP_AMOUNT_INVALID, CGROUP_MEMORY_BYTES, CGROUP_CPU_WEIGHT };
+
+/* One file of a group that takes a limit. */
+struct cgroup_file {
+    const char *name;
+    enum cgroup_amount amount;
+    uint64_t weight_whole; /* the weight of a whole device, for CGROUP_CPU_WEIGHT */
+};
+
+/* One mounted hierarchy that serves one or both of our controllers. */
+struct cgroup_hierarchy {
+    char own[PATH_MAX]; /* the folder of this process's group */
+    int version;
+    const struct cgroup_file *files; /* ended by a NULL name */
+};
+
+/* Find the hierarchies from the text of /proc/self/cgroup and /proc/self/mountinfo. Pure. Returns
+ * their number, 0 when there are none that limit memory. */
+unsigned cgroup_find(const char *groups, const char *mounts,
+                     struct cgroup_hierarchy ret_found[CGROUP_HIERARCHIES_MAX]);
+
+/* Write a file of the group `dir_fd`/`name` (name "" or NULL: dir_fd itself). 0 or -errno. */
+int cgroup_put(int dir_fd, const char *name, const char *file, const char *text);
+/* Move this process in. Safe after fork. */
+int cgroup_enter(int dir_fd, const char *name);
+/* Kill every process in the group. */
+void cgroup_kill(int dir_fd, const char *name);
+
+#endif

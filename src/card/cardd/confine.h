@@ -1,0 +1,44 @@
+/* The outer truth about a CPU card: control groups around its executors, below the group that
+ * leat-cardd itself is in (version 1: memory and cpu; version 2: both in one). They catch what the
+ * ledger and the meter cannot see: a driver or compiler that takes too much.
+ *
+ * Memory is a limit: the card's quota and CONFINE_ALLOWANCE_BYTES for driver and compiler. Compute
+ * is a weight, not a cap: a cap would stretch a kernel that rightly runs at full speed in its turn,
+ * and stretched time would be charged to the card as device time. The exact share is the meter's
+ * work.
+ *
+ * Without writable control groups every call succeeds and does nothing. */
+#ifndef LEAT_CARDD_CONFINE_H
+#define LEAT_CARDD_CONFINE_H
+
+#include <stdint.h>
+#include <uv.h>
+
+struct confine;
+struct error;
+
+/* For one executor of the card with PoCL 3.1 and LLVM 15; see docs for the measured figures. */
+#define CONFINE_ALLOWANCE_BYTES (1024ull << 20)
+
+/* Find the groups, remove those that dead instances left, make one for this `instance`. NULL only
+ * when memory runs out; without writable groups the reason is in `err` and confine_active is 0. */
+struct confine *confine_create(uv_loop_t *loop, const char *instance, struct error *err);
+int confine_active(const struct confine *confine);
+
+/* Make the groups of a card. On failure none is left. */
+int confine_add(struct confine *confine, const char *card, uint64_t quota_bytes,
+                uint32_t share_permille, struct error *err);
+int confine_set_share(struct confine *confine, const char *card, uint32_t share_permille,
+                      struct error *err);
+/* In the executor: move the calling process into the card's groups. 0 or -errno. */
+int confine_enter(const struct confine *confine, const char *card);
+/* The card's executors have ended: kill what they left and remove the groups, later if the kernel
+ * still holds them. */
+void confine_remove(struct confine *confine, const char *card);
+
+/* Remove everything; `closed` is called on the loop when nothing is left, or after
+ * CONFINE_LEAVE_MS at the latest. The confine is gone then. */
+void confine_close(struct confine *confine, void (*closed)(void *arg), void *arg);
+#define CONFINE_LEAVE_MS 2000
+
+#endif

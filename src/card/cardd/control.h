@@ -1,0 +1,27 @@
+/* The control socket: connections, their lines, and the table of operations. */
+#ifndef LEAT_CARDD_CONTROL_H
+#define LEAT_CARDD_CONTROL_H
+
+#include <stdint.h>
+
+struct cardd;
+struct control;
+struct json_t;
+
+#define CONTROL_CONNECTIONS_MAX 64
+#define CONTROL_UNSENT_MAX_BYTES (4u << 20) /* a reader that lags further behind is dropped */
+
+/* Serve the listening socket `fd`, which is taken over. NULL: out of memory. */
+struct control *control_open(struct cardd *cardd, int fd);
+/* Ends all connections; frees itself on the loop. NULL is fine. */
+void control_close(struct control *control);
+unsigned control_connections(const struct control *control);
+
+/* Answer a request that was left open. `result` is taken over. A connection that has gone is fine.
+ */
+void control_answer(struct control *control, uint64_t connection, uint64_t request,
+                    struct json_t *result);
+/* Tell all subscribers. `members` is taken over. */
+void control_event(struct control *control, const char *event, struct json_t *members);
+
+#endif

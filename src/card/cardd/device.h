@@ -1,0 +1,53 @@
+/* The devices of this machine and how much of each is granted to cards. */
+#ifndef LEAT_CARDD_DEVICE_H
+#define LEAT_CARDD_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct json_t;
+struct meter_device;
+
+#define DEVICES_MAX 64
+#define DEVICE_ID_MAX 32
+#define DEVICE_PROBE_MS 60000 /* a driver that has not listed its devices by then is given up */
+
+struct device {
+    char id[DEVICE_ID_MAX];                  /* "cpu-0": kind and number, in the drivers' order */
+    char *name, *vendor, *platform, *driver; /* owned */
+    char *kind;                              /* "cpu", "gpu", "accelerator"; owned */
+    uint32_t platform_index, device_index;
+    uint64_t memory_bytes, max_alloc_bytes, compute_units;
+    struct meter_device *turn; /* shared with all executors of the device */
+    /* What its cards hold. */
+    uint64_t granted_bytes;
+    uint32_t granted_permille;
+    uint32_t cards;
+};
+
+struct devices {
+    struct device items[DEVICES_MAX];
+    unsigned count;
+};
+
+/* Ask the drivers, in a process of its own, as they may start threads or crash. */
+int devices_probe(struct devices *ret_devices, struct error *err);
+/* Read the list that the probe prints. */
+int devices_decode(const char *text, size_t length, struct devices *ret_devices, struct error *err);
+void devices_finish(struct devices *devices);
+/* A new array; NULL: out of memory. */
+struct json_t *devices_json(const struct devices *devices);
+
+/* By id; NULL or "" is the first device. Borrowed. NULL with err set when there is none. */
+struct device *devices_find(struct devices *devices, const char *id, struct error *err);
+
+/* Grant a card's memory and share, or refuse, saying what is left. */
+int device_grant(struct device *device, uint64_t memory_bytes, uint32_t share_permille,
+                 struct error *err);
+void device_take_back(struct device *device, uint64_t memory_bytes, uint32_t share_permille);
+/* Change a card's share from `old_permille`. */
+int device_regrant(struct device *device, uint32_t old_permille, uint32_t new_permille,
+                   struct error *err);
+
+#endif

@@ -1,0 +1,201 @@
+/* The session socket: see gate.h. */
+#include "card/cardd/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "card/cardd/cardd.h"
+#include "card/cardd/session.h"
+#include "card/cardd/watch.h"
+#include "card/wire/wire.h"
+
+/* A client that has connected and not yet said all of its hello. */
+struct guest {
+    struct list link; /* in the order of arrival */
+    struct gate *gate;
+    int fd;
+    struct watch *watch;
+    uint64_t deadline_ns;
+    size_t got_bytes;
+    struct wire_hello hello;
+};
+
+struct gate {
+    struct cardd *cardd;
+    int fd;
+    int spare_fd; /* given up for a moment when descriptors run out */
+    struct watch *watch;
+    uv_timer_t timer; /* deadline of the oldest guest */
+    struct list guests;
+    unsigned guest_count;
+};
+
+static void guest_drop(struct guest *guest)
+{
+    watch_stop(guest->watch);
+    cleanup_fd(&guest->fd);
+    list_remove(&guest->link);
+    guest->gate->guest_count--;
+    explicit_bzero(&guest->hello, sizeof(guest->hello));
+    free(guest);
+}
+
+static struct guest *guest_oldest(const struct gate *gate)
+{
+    return list_empty(&gate->guests) ? NULL : LIST_ENTRY(gate->guests.next, struct guest, link);
+}
+
+static void guests_expire(uv_timer_t *timer)
+{
+    struct gate *gate = timer->data;
+    uint64_t now_ns = clock_monotonic_ns();
+    struct guest *oldest;
+    while ((oldest = guest_oldest(gate)) && oldest->deadline_ns <= now_ns)
+        guest_drop(oldest);
+    if (oldest)
+        (void)uv_timer_start(timer, guests_expire, /* cannot fail */
+                             (oldest->deadline_ns - now_ns) / NS_PER_MS + 1, 0);
+}
+
+/* The answer fits into a fresh socket's buffer; a client that has gone does not want it. */
+static void guest_refuse(const struct guest *guest, const struct error *error)
+{
+    struct wire_welcome welcome = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = error->errnum};
+    (void)snprintf(welcome.text, sizeof(welcome.text), "%.255s", error->text);
+    (void)send(guest->fd, &welcome, sizeof(welcome), MSG_NOSIGNAL | MSG_DONTWAIT);
+    log_event(LOG_INFO, "session.refused", "code=%s text=\"%s\"", error->code, error->text);
+}
+
+static int guest_serve(struct guest *guest, struct error *err)
+{
+    struct wire_hello *hello = &guest->hello;
+    struct cardd *cardd = guest->gate->cardd;
+    if (hello->magic != WIRE_MAGIC || hello->version != WIRE_VERSION)
+        return error_set(err, -EPROTO, "bad-version",
+                         "the card client speaks version %u, leat-cardd version %d; update the "
+                         "older one",
+                         hello->version, WIRE_VERSION);
+    hello->token[WIRE_TOKEN_MAX - 1] = '\0';
+    struct card *card = cardd_card_by_token(cardd, hello->token);
+    if (!card)
+        return error_set(err, -EACCES, "bad-token",
+                         "no card has this token; it may have been removed");
+    int flags = fcntl(guest->fd, F_GETFL);
+    if (flags < 0 || fcntl(guest->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return error_errno(err, -errno, "session-failed", "cannot prepare the socket");
+    return session_start(cardd, card, guest->fd, err);
+}
+
+static void guest_readable(void *arg)
+{
+    struct guest *guest = arg;
+    char *next = (char *)&guest->hello + guest->got_bytes;
+    ssize_t n = recv(guest->fd, next, sizeof(guest->hello) - guest->got_bytes, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0)
+        guest->got_bytes += (size_t)n;
+    if (n > 0 && guest->got_bytes < sizeof(guest->hello))
+        return;
+    if (n > 0) {
+        struct error error;
+        watch_stop(guest->watch); /* before the fork: the executor inherits no registration */
+        guest->watch = NULL;
+        if (guest_serve(guest, &error) < 0)
+            guest_refuse(guest, &error);
+    }
+    guest_drop(guest);
+}
+
+static void guest_admit(struct gate *gate, int fd)
+{
+    struct guest *guest = calloc(1, sizeof(*guest));
+    struct watch *watch = guest ? watch_start(&gate->cardd->loop, fd, guest_readable, guest) : NULL;
+    if (!watch) {
+        free(guest);
+        (void)close(fd);
+        return;
+    }
+    if (gate->guest_count == GATE_WAITING_MAX)
+        guest_drop(guest_oldest(gate));
+    guest->gate = gate;
+    guest->fd = fd;
+    guest->watch = watch;
+    guest->deadline_ns = clock_monotonic_ns() + GATE_HELLO_MS * NS_PER_MS;
+    list_append(&gate->guests, &guest->link);
+    gate->guest_count++;
+    if (gate->guest_count == 1)
+        (void)uv_timer_start(&gate->timer, guests_expire, GATE_HELLO_MS, 0); /* cannot fail */
+}
+
+static int accept_one(const struct gate *gate)
+{
+    return accept4(gate->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+/* Out of descriptors: turn the caller away, or it would keep the loop awake for ever. */
+static void turn_away(struct gate *gate)
+{
+    cleanup_fd(&gate->spare_fd);
+    int fd = accept_one(gate);
+    cleanup_fd(&fd);
+    gate->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    log_event(LOG_WARN, "session.refused", "code=out-of-descriptors");
+}
+
+static void gate_readable(void *arg)
+{
+    struct gate *gate = arg;
+    int fd = accept_one(gate);
+    if (fd >= 0)
+        guest_admit(gate, fd);
+    else if (errno == EMFILE || errno == ENFILE)
+        turn_away(gate);
+}
+
+static void gate_freed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+struct gate *gate_open(struct cardd *cardd, int fd)
+{
+    struct gate *gate = calloc(1, sizeof(*gate));
+    if (!gate || uv_timer_init(&cardd->loop, &gate->timer) < 0) {
+        free(gate);
+        (void)close(fd);
+        return NULL;
+    }
+    gate->timer.data = gate;
+    gate->cardd = cardd;
+    gate->fd = fd;
+    gate->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    list_init(&gate->guests);
+    gate->watch = watch_start(&cardd->loop, fd, gate_readable, gate);
+    if (!gate->watch) {
+        gate_close(gate);
+        return NULL;
+    }
+    return gate;
+}
+
+void gate_close(struct gate *gate)
+{
+    if (!gate)
+        return;
+    struct guest *guest;
+    while ((guest = guest_oldest(gate)))
+        guest_drop(guest);
+    watch_stop(gate->watch);
+    cleanup_fd(&gate->fd);
+    cleanup_fd(&gate->spare_fd);
+    uv_close((uv_handle_t *)&gate->timer, gate_freed);
+}

@@ -1,0 +1,33 @@
+/* A session: one client process of a card, served by an executor, a child process of ours. */
+#ifndef LEAT_CARDD_SESSION_H
+#define LEAT_CARDD_SESSION_H
+
+#include <sys/types.h>
+
+#include "base/list.h"
+
+struct card;
+struct cardd;
+struct error;
+struct watch;
+struct wire_session;
+
+struct session {
+    struct list link; /* in cardd's list of all sessions */
+    struct cardd *cardd;
+    struct card *card;
+    unsigned slot;
+    pid_t pid;        /* of the executor */
+    pid_t client_pid; /* as seen from here; 0 when it is not visible */
+    int pidfd;
+    struct watch *ended;
+    const struct wire_session *memory; /* first page of the session memory, read-only */
+};
+
+/* Fork an executor that serves the client at the other end of `socket_fd`, a descriptor that stays
+ * the caller's. The session ends itself: at the end of its process it is reaped and
+ * cardd_session_ended called. */
+int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
+void session_kill(struct session *session);
+
+#endif
