@@ -1,0 +1,291 @@
+/* What calls cost, seen from the program: the same binary measures a device directly and a card.
+ * Prints "name<TAB>value" lines; run.py runs it both ways and adds units and targets.
+ *
+ *   bench_card calls            latencies, rates and copies
+ *   bench_card burn SECONDS     keep the device busy; prints the device time of its own commands */
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "syscalls.h"
+
+#define SAMPLES 1000
+#define CALLS_PER_SAMPLE 100
+#define PIPELINED 20000
+#define COPY_BYTES (64u << 20)
+#define COPY_ROUNDS 9
+
+static const char source[] =
+    "kernel void nothing(global float *x, const uint a, const uint b, const float c) { }\n"
+    "kernel void burn(global float *x, const uint rounds) {\n"
+    "    float v = x[get_global_id(0)];\n"
+    "    for (uint i = 0; i < rounds; i++) v = v * 0.999f + 0.001f;\n"
+    "    x[get_global_id(0)] = v;\n"
+    "}\n";
+
+struct bench {
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    cl_kernel nothing, burn;
+    cl_mem buffer;
+};
+
+static void check(cl_int status, const char *what)
+{
+    if (status != CL_SUCCESS) {
+        fprintf(stderr, "bench_card: %s: status %d\n", what, status);
+        exit(1);
+    }
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), by_value);
+    return values[count / 2];
+}
+
+static void set_args(struct bench *bench)
+{
+    const cl_uint number = 7;
+    const cl_float real = 1;
+    check(clSetKernelArg(bench->nothing, 0, sizeof(bench->buffer), &bench->buffer), "argument 0");
+    check(clSetKernelArg(bench->nothing, 1, sizeof(number), &number), "argument 1");
+    check(clSetKernelArg(bench->nothing, 2, sizeof(number), &number), "argument 2");
+    check(clSetKernelArg(bench->nothing, 3, sizeof(real), &real), "argument 3");
+    check(clSetKernelArg(bench->burn, 0, sizeof(bench->buffer), &bench->buffer), "argument 0");
+}
+
+static void bench_open(struct bench *bench)
+{
+    cl_platform_id platform;
+    cl_int status;
+    const char *text = source;
+    check(clGetPlatformIDs(1, &platform, NULL), "clGetPlatformIDs");
+    check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &bench->device, NULL), "clGetDeviceIDs");
+    bench->context = clCreateContext(NULL, 1, &bench->device, NULL, NULL, &status);
+    check(status, "clCreateContext");
+    bench->queue =
+        clCreateCommandQueue(bench->context, bench->device, CL_QUEUE_PROFILING_ENABLE, &status);
+    check(status, "clCreateCommandQueue");
+    cl_program program = clCreateProgramWithSource(bench->context, 1, &text, NULL, &status);
+    check(status, "clCreateProgramWithSource");
+    check(clBuildProgram(program, 1, &bench->device, "", NULL, NULL), "clBuildProgram");
+    bench->nothing = clCreateKernel(program, "nothing", &status);
+    check(status, "clCreateKernel");
+    bench->burn = clCreateKernel(program, "burn", &status);
+    check(status, "clCreateKernel");
+    bench->buffer = clCreateBuffer(bench->context, CL_MEM_READ_WRITE, COPY_BYTES, NULL, &status);
+    check(status, "clCreateBuffer");
+    set_args(bench);
+}
+
+static void launch(const struct bench *bench)
+{
+    const size_t one = 1;
+    check(clEnqueueNDRangeKernel(bench->queue, bench->nothing, 1, NULL, &one, &one, 0, NULL, NULL),
+          "clEnqueueNDRangeKernel");
+}
+
+static void measure_set_arg(struct bench *bench, double *samples)
+{
+    for (int s = 0; s < SAMPLES; s++) {
+        const uint64_t start = now_ns();
+        for (cl_uint i = 0; i < CALLS_PER_SAMPLE; i++)
+            clSetKernelArg(bench->nothing, 1, sizeof(i), &i);
+        samples[s] = (double)(now_ns() - start) / CALLS_PER_SAMPLE;
+    }
+    printf("set_arg_p50_ns\t%.1f\n", median(samples, SAMPLES));
+}
+
+static void measure_get_info(struct bench *bench, double *samples)
+{
+    cl_uint units;
+    for (int s = 0; s < SAMPLES; s++) {
+        const uint64_t start = now_ns();
+        for (int i = 0; i < CALLS_PER_SAMPLE; i++)
+            clGetDeviceInfo(bench->device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(units), &units,
+                            NULL);
+        samples[s] = (double)(now_ns() - start) / CALLS_PER_SAMPLE;
+    }
+    printf("get_info_p50_ns\t%.1f\n", median(samples, SAMPLES));
+}
+
+static void measure_create(struct bench *bench, double *samples)
+{
+    for (int s = 0; s < SAMPLES; s++) {
+        const uint64_t start = now_ns();
+        for (int i = 0; i < CALLS_PER_SAMPLE; i++)
+            clReleaseMemObject(clCreateBuffer(bench->context, CL_MEM_READ_WRITE, 4096, NULL, NULL));
+        samples[s] = (double)(now_ns() - start) / CALLS_PER_SAMPLE;
+    }
+    printf("create_release_buffer_p50_ns\t%.1f\n", median(samples, SAMPLES));
+}
+
+/* The cost to the caller of a launch that it does not wait for. The first launch of a sample is not
+ * timed: it may have to wake somebody. */
+static void measure_posted(struct bench *bench, double *samples)
+{
+    for (int s = 0; s < SAMPLES; s++) {
+        launch(bench);
+        const uint64_t start = now_ns();
+        for (cl_uint i = 0; i < CALLS_PER_SAMPLE; i++) {
+            clSetKernelArg(bench->nothing, 1, sizeof(i), &i);
+            launch(bench);
+        }
+        samples[s] = (double)(now_ns() - start) / CALLS_PER_SAMPLE;
+        check(clFinish(bench->queue), "clFinish");
+    }
+    printf("posted_launch_p50_ns\t%.1f\n", median(samples, SAMPLES));
+}
+
+/* Share of launches that made at least one system call in the calling thread. */
+static void measure_syscalls(struct bench *bench, double *samples)
+{
+    if (syscalls_watch() < 0)
+        return;
+    for (int s = 0; s < SAMPLES / 10; s++) {
+        const unsigned long before = syscalls_seen();
+        launch(bench);
+        for (int i = 0; i < CALLS_PER_SAMPLE; i++) {
+            syscalls_arm();
+            launch(bench);
+            syscalls_disarm();
+        }
+        samples[s] = (double)(syscalls_seen() - before) / CALLS_PER_SAMPLE;
+        check(clFinish(bench->queue), "clFinish");
+    }
+    printf("posted_launch_syscalls_p50\t%.2f\n", median(samples, SAMPLES / 10));
+}
+
+static void measure_finish(struct bench *bench, double *samples)
+{
+    for (int s = 0; s < SAMPLES; s++) {
+        const uint64_t start = now_ns();
+        launch(bench);
+        check(clFinish(bench->queue), "clFinish");
+        samples[s] = (double)(now_ns() - start) / 1000;
+    }
+    printf("launch_finish_p50_us\t%.2f\n", median(samples, SAMPLES));
+}
+
+static void measure_pipelined(struct bench *bench)
+{
+    const uint64_t start = now_ns();
+    for (cl_uint i = 0; i < PIPELINED; i++) {
+        clSetKernelArg(bench->nothing, 1, sizeof(i), &i);
+        launch(bench);
+    }
+    check(clFinish(bench->queue), "clFinish");
+    printf("pipelined_launches_per_s\t%.0f\n", PIPELINED * 1e9 / (double)(now_ns() - start));
+}
+
+static void measure_copies(struct bench *bench, double *samples)
+{
+    char *a = malloc(COPY_BYTES), *b = malloc(COPY_BYTES);
+    check(a && b ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY, "malloc");
+    memset(a, 1, COPY_BYTES);
+    memset(b, 2, COPY_BYTES);
+    const char *const names[] = {"memcpy_gb_per_s", "write_gb_per_s", "read_gb_per_s"};
+    for (int what = 0; what < 3; what++) {
+        for (int round = 0; round < COPY_ROUNDS; round++) {
+            const uint64_t start = now_ns();
+            if (what == 0)
+                memcpy(b, a, COPY_BYTES);
+            else if (what == 1)
+                check(clEnqueueWriteBuffer(bench->queue, bench->buffer, CL_TRUE, 0, COPY_BYTES, a,
+                                           0, NULL, NULL),
+                      "write");
+            else
+                check(clEnqueueReadBuffer(bench->queue, bench->buffer, CL_TRUE, 0, COPY_BYTES, b, 0,
+                                          NULL, NULL),
+                      "read");
+            samples[round] = COPY_BYTES / (double)(now_ns() - start);
+        }
+        printf("%s\t%.3f\n", names[what], median(samples, COPY_ROUNDS));
+    }
+    check(memcmp(a, b, COPY_BYTES) == 0 ? CL_SUCCESS : CL_INVALID_VALUE, "what was read back");
+    free(a);
+    free(b);
+}
+
+static uint64_t burn_once(const struct bench *bench, cl_uint rounds)
+{
+    const size_t items = 4096;
+    cl_event done;
+    cl_ulong start = 0, end = 0;
+    check(clSetKernelArg(bench->burn, 1, sizeof(rounds), &rounds), "argument 1");
+    check(clEnqueueNDRangeKernel(bench->queue, bench->burn, 1, NULL, &items, NULL, 0, NULL, &done),
+          "clEnqueueNDRangeKernel");
+    check(clWaitForEvents(1, &done), "clWaitForEvents");
+    check(clGetEventProfilingInfo(done, CL_PROFILING_COMMAND_START, sizeof(start), &start, NULL),
+          "profiling");
+    check(clGetEventProfilingInfo(done, CL_PROFILING_COMMAND_END, sizeof(end), &end, NULL),
+          "profiling");
+    clReleaseEvent(done);
+    return end - start;
+}
+
+/* Commands of a few ms each, one after the other. Says "ready" when the measured part begins. */
+static void burn(const struct bench *bench, double seconds)
+{
+    cl_uint rounds = 2000;
+    uint64_t device_ns = 0, commands = 0;
+    (void)burn_once(bench, rounds); /* compiles */
+    while (burn_once(bench, rounds) < 3000000 && rounds < 1u << 28)
+        rounds *= 2;
+    printf("ready\t%u\n", rounds);
+    fflush(stdout);
+    const uint64_t start = now_ns();
+    while (now_ns() - start < (uint64_t)(seconds * 1e9)) {
+        device_ns += burn_once(bench, rounds);
+        commands++;
+    }
+    printf("wall_ns\t%llu\n", (unsigned long long)(now_ns() - start));
+    printf("device_ns\t%llu\n", (unsigned long long)device_ns);
+    printf("commands\t%llu\n", (unsigned long long)commands);
+}
+
+int main(int argc, char **argv)
+{
+    static double samples[SAMPLES];
+    struct bench bench;
+    const int is_burn = argc == 3 && strcmp(argv[1], "burn") == 0;
+    if (!is_burn && (argc != 2 || strcmp(argv[1], "calls") != 0)) {
+        fputs("usage: bench_card calls | bench_card burn SECONDS\n", stderr);
+        return 2;
+    }
+    bench_open(&bench);
+    if (is_burn) {
+        burn(&bench, strtod(argv[2], NULL));
+        return 0;
+    }
+    launch(&bench);
+    check(clFinish(bench.queue), "clFinish"); /* compiled by now */
+    measure_set_arg(&bench, samples);
+    measure_get_info(&bench, samples);
+    measure_create(&bench, samples);
+    measure_posted(&bench, samples);
+    measure_finish(&bench, samples);
+    measure_pipelined(&bench);
+    measure_copies(&bench, samples);
+    measure_syscalls(&bench, samples);
+    return 0;
+}
