@@ -8,7 +8,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define OPTIONS_MAX 64 /* of all tables of one verb together */
+#define OPTIONS_MAX 64  /* of all tables of one verb together */
+#define LONG_OPTION 256 /* no letter: getopt also tells by its index which long option it was */
 
 /* The tables in getopt's form: `specs[i]` is what `longs[i]` stands for. */
 struct getopt_tables {
@@ -23,8 +24,10 @@ static int tables_add(struct getopt_tables *tables, const struct option_spec *sp
     for (; spec && spec->name; spec++) {
         if (tables->count == OPTIONS_MAX)
             return -E2BIG;
-        tables->longs[tables->count] = (struct option){
-            .name = spec->name, .has_arg = spec->value ? required_argument : no_argument};
+        tables->longs[tables->count] =
+            (struct option){.name = spec->name,
+                            .has_arg = spec->value ? required_argument : no_argument,
+                            .val = LONG_OPTION};
         tables->specs[tables->count++] = spec;
         if (spec->letter)
             (void)buf_printf(&tables->letters, "%c%s", spec->letter, spec->value ? ":" : "");
@@ -51,16 +54,16 @@ static int args_add(struct args *args, const struct option_spec *spec, const cha
     return 0;
 }
 
-/* getopt leaves the offender in optopt when it is a known short option, else in the last word. */
+/* getopt leaves in optopt which option it was, 0 for a long one that it does not know. */
 static int refuse(int found, char **argv, struct error *err)
 {
     const char *word = argv[optind - 1];
     if (found == ':')
         return error_set(err, -EINVAL, "usage", "option '%s' needs a value", word);
-    if (optopt && strncmp(word, "--", 2) != 0)
-        return error_set(err, -EINVAL, "usage", "there is no option '-%c'", optopt);
-    if (optopt)
+    if (optopt == LONG_OPTION)
         return error_set(err, -EINVAL, "usage", "option '%s' takes no value", word);
+    if (optopt)
+        return error_set(err, -EINVAL, "usage", "there is no option '-%c'", optopt);
     return error_set(err, -EINVAL, "usage", "there is no option '%s', or it is ambiguous", word);
 }
 
