@@ -30,6 +30,7 @@ const struct verb *const verb_table[] = {
     &verb_image_build,
     &verb_image_import,
     &verb_image_rm,
+    &verb_simulate,
     &verb_version,
     NULL,
 };

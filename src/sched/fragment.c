@@ -59,11 +59,13 @@ int fragment_learn(struct fragment_usual *usual, const struct fleet_shape *tasks
     }
     kinds++;
     qsort(tallies, kinds, sizeof(*tallies), by_count);
-    double covered = 0;
-    for (size_t i = 0; i < kinds && covered < cover && usual->count < FRAGMENT_CLASSES_MAX; i++) {
+    size_t covered = 0;
+    for (size_t i = 0; i < kinds && (double)covered < cover * (double)count &&
+                       usual->count < FRAGMENT_CLASSES_MAX;
+         i++) {
         double weight = (double)tallies[i].count / (double)count;
         usual->classes[usual->count++] = (struct fragment_class){*tallies[i].shape, weight};
-        covered += weight;
+        covered += tallies[i].count;
     }
     free(tallies);
     return 0;
