@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#define CLOSING_TURNS 3 /* wake, queue and send the answers that were given just before */
+
 struct server {
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
@@ -130,6 +132,8 @@ void server_close(struct server *server, void (*closed)(void *arg), void *arg)
     server->arg = arg;
     if (server->handles == 2)
         (void)uv_poll_stop(&server->poll);
+    for (int turn = 0; turn < CLOSING_TURNS; turn++)
+        (void)MHD_run(server->daemon);
     MHD_stop_daemon(server->daemon);
     if (server->listen_fd >= 0)
         (void)close(server->listen_fd);

@@ -1,0 +1,80 @@
+/* The host's side of being a daemon: see host.h. */
+#include "leatd/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+int host_lock(const char *folder, const char *name, struct error *err)
+{
+    char path[PATH_MAX], pid[32] = "";
+    if (dir_make(folder, 0711, err) < 0 || path_join(folder, name, path, err) < 0)
+        return err->errnum;
+    AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_errno(err, -errno, "cannot-lock", "cannot open '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return error_errno(err, -errno, "cannot-lock", "cannot lock '%s'", path);
+        ssize_t n = read(fd, pid, sizeof(pid) - 1);
+        return error_set(err, -EBUSY, "already-running", "leatd (pid %.*s) already uses '%s'",
+                         n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", folder);
+    }
+    int length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)
+        return error_errno(err, -errno, "cannot-lock", "cannot write '%s'", path);
+    return take_fd(&fd);
+}
+
+int host_token(const char *state_dir, char ret_token[TOKEN_TEXT_MAX], struct error *err)
+{
+    char path[PATH_MAX], token[TOKEN_TEXT_MAX];
+    AUTO_BUF struct buf text = BUF_INIT;
+    if (path_join(state_dir, "token", path, err) < 0)
+        return err->errnum;
+    int r = file_read(AT_FDCWD, path, TOKEN_TEXT_MAX, &text, err);
+    if (r == -ENOENT) {
+        r = random_token(token);
+        if (r < 0)
+            return error_errno(err, r, "no-token", "cannot make a token");
+        r = file_write_atomic(AT_FDCWD, path, token, strlen(token), 0600, err);
+        if (r == 0)
+            memcpy(ret_token, token, sizeof(token));
+        return r;
+    }
+    if (r < 0)
+        return r;
+    size_t length = strcspn(text.data, "\r\n");
+    if (length < 16 || length >= TOKEN_TEXT_MAX)
+        return error_set(err, -EINVAL, "bad-token", "'%s' must hold 16 to %d characters", path,
+                         TOKEN_TEXT_MAX - 1);
+    memcpy(ret_token, text.data, length);
+    ret_token[length] = '\0';
+    return 0;
+}
+
+void host_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = path ? strlen(path) : 0;
+    if (length < 2 || length >= sizeof(address.sun_path) || !strchr("/@", path[0]))
+        return;
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@')
+        address.sun_path[0] = '\0'; /* the abstract name space */
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                     (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                 length)); /* a manager that is gone does not stop us */
+}
