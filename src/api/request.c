@@ -11,6 +11,7 @@
 #include "api/api_impl.h"
 #include "api/problem.h"
 #include "api/route.h"
+#include "api/server.h"
 #include "api/stream.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -22,6 +23,7 @@
 struct request {
     struct list link; /* in api->requests */
     struct api *api;
+    const struct door *door;
     struct MHD_Connection *connection; /* NULL: the client is served or gone */
     struct MHD_Response *response;     /* NULL: not answered yet; owned until it is queued */
     unsigned status;
@@ -128,6 +130,8 @@ void request_resume(struct request *request)
         return;
     request->suspended = false;
     MHD_resume_connection(request->connection);
+    if (request->door->server)
+        server_wake(request->door->server);
 }
 
 struct request *request_await(struct request *request)
@@ -311,10 +315,10 @@ static bool body_is_json(const struct request *request)
 }
 
 /* What stands against this request by its headers: 0 or the status of the refusal. */
-static unsigned refuse_headers(struct request *request, const struct door *door, const char *method,
-                               const char *url, struct error *err)
+static unsigned refuse_headers(struct request *request, const char *method, const char *url,
+                               struct error *err)
 {
-    if (!token_is_shown(door, request->connection)) {
+    if (!token_is_shown(request->door, request->connection)) {
         error_set(
             err, -EACCES, "unauthorized",
             "this address needs the header 'Authorization: Bearer TOKEN'; the token is in the "
@@ -377,11 +381,10 @@ static enum MHD_Result request_queue(struct request *request)
 
 /* The headers are here. A body that is announced as too large to be read through is refused before
  * it is sent. */
-static enum MHD_Result request_begin(struct request *request, const struct door *door,
-                                     const char *method, const char *url)
+static enum MHD_Result request_begin(struct request *request, const char *method, const char *url)
 {
     struct error err = {0};
-    unsigned status = refuse_headers(request, door, method, url, &err);
+    unsigned status = refuse_headers(request, method, url, &err);
     uint64_t announced = body_announced(request);
     if (status)
         settle_problem(request, status, &err);
@@ -450,6 +453,7 @@ static struct request *request_create(const struct door *door, struct MHD_Connec
     if (!request)
         return NULL;
     request->api = door->api;
+    request->door = door;
     request->connection = connection;
     request->refs = 1;
     list_append(&door->api->requests, &request->link);
@@ -464,7 +468,7 @@ enum MHD_Result request_access(void *arg, struct MHD_Connection *connection, con
     struct request *request = *slot;
     if (!request) {
         *slot = request = request_create(door, connection);
-        return request ? request_begin(request, door, method, url) : MHD_NO;
+        return request ? request_begin(request, method, url) : MHD_NO;
     }
     if (*length) {
         size_t taken = *length;

@@ -24,12 +24,14 @@ struct server {
     void *arg;
 };
 
+static void on_timer(uv_timer_t *timer);
+
 static void server_run(struct server *server)
 {
     (void)MHD_run(server->daemon); /* its errors concern single connections */
     MHD_UNSIGNED_LONG_LONG wait_ms;
     if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES)
-        (void)uv_timer_start(&server->timer, server->timer.timer_cb, wait_ms, 0);
+        (void)uv_timer_start(&server->timer, on_timer, wait_ms, 0);
     else
         (void)uv_timer_stop(&server->timer);
 }
@@ -76,7 +78,6 @@ static int server_watch(struct server *server, struct uv_loop_s *loop)
     (void)uv_timer_init(loop, &server->timer); /* cannot fail */
     server->handles = 2;
     server->poll.data = server->timer.data = server;
-    server->timer.timer_cb = on_timer;
     return uv_poll_start(&server->poll, UV_READABLE, on_poll);
 }
 
@@ -102,6 +103,11 @@ int server_create(const struct server_options *options, struct server **ret_serv
     }
     *ret_server = server;
     return 0;
+}
+
+void server_wake(struct server *server)
+{
+    (void)uv_timer_start(&server->timer, on_timer, 0, 0);
 }
 
 void server_quiesce(struct server *server)

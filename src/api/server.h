@@ -19,6 +19,9 @@ struct server_options {
 
 int server_create(const struct server_options *options, struct server **ret_server,
                   struct error *err);
+/* A connection was resumed: look at it in the loop's next turn (with a loop from outside MHD has no
+ * way to wake itself). */
+void server_wake(struct server *server);
 void server_quiesce(struct server *server); /* take no more connections */
 /* Close every connection; `closed` comes on the loop, after which the server is gone. */
 void server_close(struct server *server, void (*closed)(void *arg), void *arg);

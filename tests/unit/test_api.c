@@ -276,7 +276,7 @@ static void test_answers(void **state)
          "bad-idempotency-key"},
         {POST("/v1/jobs/1/stop") LENGTH(0) END, 202, "Location: /v1/jobs/1\r\n"},
         {POST("/v1/images/a/build") LENGTH(2) END "{}", 202, "Location: /v1/images/a\r\n"},
-        {POST("/v1/images") JSON LENGTH(12) END "{\"name\":\"im\"}", 400, "bad-json"},
+        {POST("/v1/images") JSON LENGTH(13) END "{\"name\":\"im\"]", 400, "bad-json"},
         {POST("/v1/images") JSON LENGTH(13) END "{\"name\":\"im\"}", 202,
          "Location: /v1/images/im\r\n"},
         {"DELETE /v1/jobs/1 HTTP/1.1\r\nHost: l\r\n\r\n", 204, ""},
