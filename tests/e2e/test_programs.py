@@ -1,0 +1,122 @@
+"""Unmodified OpenCL programs give the same results on a card as on the device directly."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import house as houses
+from conftest import needs
+
+# Their values change from run to run.
+CLPEAK_FIGURES = re.compile(r"-?\d+(\.\d+)?")
+DIGITS_TIMES = re.compile(r" +[\d.]+ s$", re.MULTILINE)
+
+
+def directly(*words, **options):
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+                          **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def on_card(house, *words, **options):
+    return house.card_exec(*words, memory="512MiB", **options).stdout
+
+
+def clinfo_fields(text):
+    """{field: value} of `clinfo --raw` for the device, less what is a card's own."""
+    fields = {}
+    for line in text.splitlines():
+        found = re.match(r"\s*(?:\[[^]]*\]\s*)?(CL_DEVICE_\w+)\s+(.*)", line)
+        if found:
+            fields.setdefault(found.group(1), found.group(2).strip())
+    return fields
+
+
+# Fields of the device that a card answers for itself, each with its reason.
+CLINFO_A_CARDS_OWN = {
+    "CL_DEVICE_GLOBAL_MEM_SIZE": "the quota",
+    "CL_DEVICE_MAX_MEM_ALLOC_SIZE": "the quota",
+    "CL_DEVICE_GLOBAL_VARIABLE_PREFERRED_TOTAL_SIZE": "the quota",
+    "CL_DEVICE_PLATFORM": "a handle",
+    "CL_DEVICE_PARENT_DEVICE": "a handle",
+}
+CLINFO_LESS = re.compile(
+    "EXTENSIONS|IMAGE|PIPE|SVM|QUEUE_ON_DEVICE|ON_DEVICE_QUEUE|PARTITION|SUB_GROUP|EXECUTION_CAPABILITIES|IL_VERSION|ILS|"
+    "VERSION|BUILT_IN_KERNELS|DEVICE_ENQUEUE|SPIR|UUID|LUID|NODE_MASK|SAMPLERS|ATOMIC|NON_UNIFORM|GENERIC_ADDRESS|"
+    "WORK_GROUP_COLLECTIVE|FEATURES|DRIVER|CONFORMANCE|REFERENCE_COUNT|PRINTF")
+"""Names of capabilities that a card may offer less of than its device does."""
+
+
+def test_clinfo(card_house):
+    if not shutil.which("clinfo"):
+        pytest.skip("clinfo is not installed")
+    direct = clinfo_fields(directly("clinfo", "--raw"))
+    carded = clinfo_fields(on_card(card_house, "clinfo", "--raw"))
+    assert len(carded) > 60
+    differences = {name: (value, carded.get(name)) for name, value in direct.items()
+                   if carded.get(name) != value and name not in CLINFO_A_CARDS_OWN and not CLINFO_LESS.search(name)}
+    assert differences == {}
+    assert carded["CL_DEVICE_GLOBAL_MEM_SIZE"] == str(512 << 20)
+
+
+def test_clpeak(card_house):
+    if not shutil.which("clpeak"):
+        pytest.skip("clpeak is not installed")
+    words = ["clpeak", "--kernel-latency", "--transfer-bandwidth"]
+
+    def shape(text):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return [CLPEAK_FIGURES.sub("N", line) for line in lines
+                if not re.match(r"Platform|Device|Driver version|Compute units|Clock", line)]
+
+    direct, carded = directly(*words), on_card(card_house, *words)
+    assert shape(carded) == shape(direct)
+    assert "Kernel launch latency" in carded and "enqueueWriteBuffer" in carded
+
+
+def test_clblast_sgemm(card_house):
+    if not os.path.exists(houses.built("sgemm")):
+        pytest.skip("libclblast-dev was not there at build time")
+    direct = directly(houses.built("sgemm"))
+    carded = on_card(card_house, houses.built("sgemm"))
+    assert direct.count("right") == 3
+    assert carded == direct  # to the last bit: the lines hold fingerprints
+
+
+def test_digits_trainer(card_house, tmp_path):
+    needs("digits")
+    words = [houses.built("digits"), "--steps", "400", "--report", "100", "--checkpoint"]
+    direct = directly(*words, str(tmp_path / "direct"))
+    carded = on_card(card_house, *words, str(tmp_path / "carded"))
+    lines = [DIGITS_TIMES.sub("", text).splitlines()[1:-1] for text in (direct, carded)]
+    assert len(lines[0]) == 4
+    assert lines[1] == lines[0]
+    assert (tmp_path / "carded").read_bytes() == (tmp_path / "direct").read_bytes()
+
+
+def test_digits_resumes_on_a_card(card_house, tmp_path):
+    """Stopped and resumed on a card ends with the bytes of an unbroken run."""
+    needs("digits")
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    on_card(card_house, houses.built("digits"), "--steps", "200", "--checkpoint", whole)
+    on_card(card_house, houses.built("digits"), "--steps", "90", "--checkpoint", parts)
+    text = on_card(card_house, houses.built("digits"), "--steps", "200", "--checkpoint", parts, "--resume")
+    assert "resumed at step 90" in text
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_pyopencl_script(card_house):
+    if subprocess.run(["/usr/bin/python3", "-c", "import pyopencl, numpy"], capture_output=True, check=False).returncode:
+        pytest.skip("python3-pyopencl is not installed")
+    words = ["/usr/bin/python3", houses.built("train.py"), "--steps", "100"]
+    lines = [DIGITS_TIMES.sub("", text).splitlines()[1:] for text in (directly(*words), on_card(card_house, *words))]
+    assert len(lines[0]) == 1
+    assert lines[1] == lines[0]
+
+
+def test_hello(card_house):
+    needs("hello")
+    assert on_card(card_house, houses.built("hello")) == "11 22 33 44\n"
