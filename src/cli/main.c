@@ -136,8 +136,6 @@ static int cli_main(struct cli *cli, struct args *args, int argc, char **argv,
         return r;
     argc -= r - 1;
     argv += r - 1;
-    if ((*ret_verb)->run_raw)
-        return (*ret_verb)->run_raw(argc, argv);
     return verb_run_parsed(*ret_verb, cli, args, argc, argv, err);
 }
 

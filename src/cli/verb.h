@@ -41,8 +41,6 @@ struct verb {
     enum verb_flags flags;
     /* The exit status, or a negative errno with err set. */
     int (*run)(struct cli *cli, const struct args *args, struct error *err);
-    /* Instead of `run`: a verb that reads its own command line, argv[0] being its last word. */
-    int (*run_raw)(int argc, char **argv);
 };
 
 extern const struct verb *const verb_table[]; /* ended by NULL; the order of the help */

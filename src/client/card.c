@@ -42,22 +42,6 @@ static int control_dial(const char *run_dir, int *ret_fd, struct error *err)
     return 0;
 }
 
-int leat_card_control_connect(const char *run_dir, struct leat_card_control **ret_control,
-                              struct leat_error *error)
-{
-    struct error why = {0};
-    CLEANUP(cleanup_control) struct leat_card_control *control = calloc(1, sizeof(*control));
-    if (!control) {
-        error_set(&why, -ENOMEM, "out-of-memory", "connecting to leat-cardd");
-        return problem_from_error(error, &why);
-    }
-    control->fd = -1;
-    if (control_dial(run_dir, &control->fd, &why) < 0)
-        return problem_from_error(error, &why);
-    *ret_control = TAKE(control);
-    return 0;
-}
-
 void leat_card_control_close(struct leat_card_control *control)
 {
     if (!control)
@@ -283,6 +267,26 @@ static int call_list(struct leat_card_control *control, const char *op, const ch
 }
 
 /* ---- operations ---- */
+
+int leat_card_control_connect(const char *run_dir, struct leat_card_control **ret_control,
+                              struct leat_error *error)
+{
+    struct error why = {0};
+    CLEANUP(cleanup_control) struct leat_card_control *control = calloc(1, sizeof(*control));
+    if (!control) {
+        error_set(&why, -ENOMEM, "out-of-memory", "connecting to leat-cardd");
+        return problem_from_error(error, &why);
+    }
+    control->fd = -1;
+    if (control_dial(run_dir, &control->fd, &why) < 0)
+        return problem_from_error(error, &why);
+    /* One that is just leaving takes connections and does not answer. */
+    int r = call_record(control, "hello", json_object(), NULL, NULL, error);
+    if (r < 0)
+        return r;
+    *ret_control = TAKE(control);
+    return 0;
+}
 
 int leat_card_device_list(struct leat_card_control *control, struct leat_card_device **ret_devices,
                           size_t *ret_count, struct leat_error *error)

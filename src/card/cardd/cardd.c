@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -350,6 +351,14 @@ static int sockets_open(struct cardd *cardd, struct error *err)
     return 0;
 }
 
+static void ready_tell(int fd)
+{
+    if (fd <= 0)
+        return;
+    (void)fd_write_all(fd, "\n", 1); /* nobody may listen any more */
+    (void)close(fd);
+}
+
 static int serve(struct cardd *cardd, struct error *err)
 {
     int r = uv_loop_init(&cardd->loop);
@@ -364,6 +373,8 @@ static int serve(struct cardd *cardd, struct error *err)
     cardd_touch(cardd);
     log_event(LOG_INFO, "cardd.ready", "run_dir=\"%s\" instance=%s", cardd->rundir.path,
               cardd->instance);
+    if (r == 0)
+        ready_tell(cardd->ready_fd);
     (void)uv_run(&cardd->loop, UV_RUN_DEFAULT); /* nothing is left when it returns */
     if (uv_loop_close(&cardd->loop) < 0)
         log_event(LOG_WARN, "cardd.leaving", "reason=\"handles left open\"");
@@ -372,7 +383,7 @@ static int serve(struct cardd *cardd, struct error *err)
 
 int cardd_run(const struct cardd_options *options, struct error *err)
 {
-    struct cardd cardd = {.linger_ms = options->linger_ms};
+    struct cardd cardd = {.linger_ms = options->linger_ms, .ready_fd = options->ready_fd};
     char token[TOKEN_TEXT_MAX];
     list_init(&cardd.cards);
     list_init(&cardd.leaving);

@@ -36,6 +36,7 @@ struct cardd {
     uint64_t linger_ms;      /* leave after that long without cards and connections; 0: stay */
     uv_timer_t linger;
     uv_signal_t signals[3];
+    int ready_fd;  /* of the options */
     bool stopping; /* no new work; ends when the last card has gone */
     bool closing;  /* the last card has gone */
 };
@@ -43,9 +44,10 @@ struct cardd {
 struct cardd_options {
     const char *run_dir; /* NULL: the house's rule */
     uint64_t linger_ms;
+    int ready_fd; /* gets an empty line and is closed when the sockets serve; 0: none */
 };
 
-/* Serve until a signal or the end of the lingering. */
+/* Serve until a signal or the end of the lingering. On failure the ready_fd is untouched. */
 int cardd_run(const struct cardd_options *options, struct error *err);
 
 /* Verbs of the control protocol. */

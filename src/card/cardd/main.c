@@ -16,7 +16,7 @@
 #define EXIT_RUNNING 75 /* EX_TEMPFAIL: another instance serves the run folder */
 
 static const char usage[] =
-    "usage: leat-cardd [--run-dir DIR] [--linger MS] [--log FILE]\n"
+    "usage: leat-cardd [--run-dir DIR] [--linger MS] [--log FILE] [--ready-fd N]\n"
     "\n"
     "Owns the devices of this machine and divides them into cards. Usually started by leatd or by\n"
     "'leat card exec'.\n"
@@ -25,6 +25,9 @@ static const char usage[] =
     "                     $XDG_RUNTIME_DIR/leat for others)\n"
     "      --linger MS    leave after MS milliseconds without a card and a connection\n"
     "      --log FILE     append the log, and what programs print on the device, to FILE\n"
+    "      --ready-fd N   write a line to descriptor N and close it: empty when the sockets "
+    "serve,\n"
+    "                     else what went wrong\n"
     "      --version      print the version\n"
     "  -h, --help         print this\n"
     "\n"
@@ -36,16 +39,29 @@ struct arguments {
     bool done; /* --help or --version has been answered */
 };
 
-enum { OPTION_RUN_DIR = 256, OPTION_LINGER, OPTION_LOG, OPTION_VERSION };
+enum { OPTION_RUN_DIR = 256, OPTION_LINGER, OPTION_LOG, OPTION_READY_FD, OPTION_VERSION };
 
 static const struct option long_options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"linger", required_argument, NULL, OPTION_LINGER},
     {"log", required_argument, NULL, OPTION_LOG},
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
+
+static int ready_fd_read(const char *text, int *ret_fd, struct error *err)
+{
+    uint64_t fd;
+    int r = u64_parse(text, &fd, err);
+    if (r < 0)
+        return r;
+    if (fd <= STDERR_FILENO || fd > INT32_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_set(err, -EBADF, "usage", "'%s' is not an open descriptor above 2", text);
+    *ret_fd = (int)fd;
+    return 0;
+}
 
 static int arguments_read(int argc, char **argv, struct arguments *arguments, struct error *err)
 {
@@ -60,6 +76,10 @@ static int arguments_read(int argc, char **argv, struct arguments *arguments, st
             break;
         case OPTION_LOG:
             arguments->log_file = optarg;
+            break;
+        case OPTION_READY_FD:
+            if (ready_fd_read(optarg, &arguments->options.ready_fd, err) < 0)
+                return error_context(err, "--ready-fd");
             break;
         case OPTION_VERSION:
             (void)puts("leat-cardd " LEAT_VERSION);
@@ -111,6 +131,8 @@ int main(int argc, char **argv)
     r = stdio_set(arguments.log_file, &error);
     if (r == 0)
         r = cardd_run(&arguments.options, &error);
+    if (r < 0 && arguments.options.ready_fd > 0)
+        (void)dprintf(arguments.options.ready_fd, "%s\n", error.text); /* nobody may listen */
     if (r < 0)
         log_event(LOG_ERROR, "cardd.failed", "code=%s text=\"%s\"", error.code, error.text);
     if (r == -EEXIST)

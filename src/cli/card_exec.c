@@ -1,0 +1,205 @@
+/* leat card exec: run a program on a card, with leat-cardd alone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "base/units.h"
+#include "cli/card_daemon.h"
+#include "cli/child.h"
+#include "cli/verb.h"
+#include "cli/verbs.h"
+#include "leat/card.h"
+
+#define START_TRIES 3 /* a leat-cardd may leave between our connecting and our asking */
+#define ICD_TEXT_MAX_BYTES 8192
+
+DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
+
+static const struct option_spec exec_options[] = {
+    {"memory", 'm', "SIZE", "memory quota of the card, as 2GiB"},
+    {"share", 's', "SHARE", "share of the device's compute, as 25%"},
+    {"device", 0, "ID", "device to take the card from (default: the first)"},
+    {"stats", 0, NULL, "print what the program used to standard error at the end"},
+    {0},
+};
+
+/* What was asked for, and the places it needs. */
+struct exec {
+    const char *device;
+    uint64_t memory_bytes;
+    uint32_t share_permille;
+    char run_dir[PATH_MAX], socket[PATH_MAX], icd_dir[PATH_MAX];
+};
+
+static int options_read(const struct cli *cli, const struct args *args, struct exec *exec,
+                        struct error *err)
+{
+    const char *memory = args_text(args, "memory"), *share = args_text(args, "share");
+    if (!memory || !share)
+        return error_set(err, -EINVAL, "usage",
+                         "say how large the card is, for example --memory 2GiB --share 25%%");
+    int r = bytes_parse(memory, &exec->memory_bytes, err);
+    if (r == 0)
+        r = share_parse(share, &exec->share_permille, err);
+    if (r == 0)
+        r = path_run_dir(cli->run_dir, exec->run_dir, err);
+    if (r == 0)
+        r = path_join(exec->run_dir, "card/card.sock", exec->socket, err);
+    exec->device = args_text(args, "device");
+    return r;
+}
+
+/* The folder that the OpenCL loader is pointed at: one file that names Leat's library. */
+static int icd_prepare(struct exec *exec, struct error *err)
+{
+    static const char *const places[] = {"../card/opencl/libleat-opencl.so",
+                                         LEAT_LIBDIR_FROM_BINDIR "/leat/libleat-opencl.so",
+                                         LEAT_LIBDIR_FROM_BINDIR "/libleat-opencl.so", NULL};
+    char library[PATH_MAX], file[PATH_MAX];
+    int r = path_find_beside("the OpenCL library libleat-opencl.so", places, library, err);
+    if (r == 0)
+        r = path_join(exec->run_dir, "icd", exec->icd_dir, err);
+    if (r == 0)
+        r = dir_make(exec->icd_dir, 0755, err);
+    if (r == 0)
+        r = path_join(exec->icd_dir, "leat.icd", file, err);
+    if (r < 0)
+        return r;
+    AUTO_BUF struct buf wanted = BUF_INIT, there = BUF_INIT;
+    if (buf_printf(&wanted, "%s\n", library) < 0)
+        return error_set(err, -ENOMEM, "out-of-memory", "writing '%s'", file);
+    if (file_read(AT_FDCWD, file, ICD_TEXT_MAX_BYTES, &there, NULL) == 0 && there.data &&
+        strcmp(there.data, wanted.data) == 0)
+        return 0;
+    return file_write_atomic(AT_FDCWD, file, wanted.data, wanted.length, 0644, err);
+}
+
+/* The card is bound to the connection: it goes when this process does, however that ends. */
+static int card_make(const struct exec *exec, struct leat_card_control **ret_control,
+                     struct leat_card_lease *ret_lease, struct error *err)
+{
+    char name[LEAT_CARD_NAME_MAX], random[TOKEN_TEXT_MAX];
+    int r = random_token(random);
+    if (r < 0)
+        return error_errno(err, r, "card-failed", "no random bytes");
+    (void)snprintf(name, sizeof(name), "exec-%d-%.8s", (int)getpid(), random);
+    struct leat_card_request request = {
+        .card = name,
+        .device = exec->device,
+        .memory_bytes = exec->memory_bytes,
+        .share_permille = exec->share_permille,
+        .flags = LEAT_CARD_BOUND,
+    };
+    struct leat_error why = {0};
+    for (int tries = 0; tries < START_TRIES; tries++) {
+        struct leat_card_control *control;
+        r = card_daemon_connect(exec->run_dir, &control, err);
+        if (r < 0)
+            return r;
+        r = leat_card_create(control, &request, ret_lease, &why);
+        if (r == 0) {
+            *ret_control = control;
+            return 0;
+        }
+        leat_card_control_close(control);
+        if (strcmp(why.code, "cardd-lost") != 0)
+            break;
+    }
+    return error_set(err, r, why.code, "%s", why.text);
+}
+
+static double part(uint64_t of, uint64_t whole)
+{
+    return whole ? 100.0 * (double)of / (double)whole : 0;
+}
+
+static void stats_print_text(const struct leat_card_status *s)
+{
+    char peak[UNITS_TEXT_MAX], quota[UNITS_TEXT_MAX], granted[UNITS_TEXT_MAX];
+    uint64_t age_ns = s->age_ms * 1000000,
+             calls = s->calls_local + s->calls_posted + s->calls_waited;
+    (void)fprintf(stderr, "\ncard on %s\n", s->device);
+    (void)fprintf(stderr, "  memory   %s at most, of a quota of %s; %llu refusals\n",
+                  bytes_text(s->memory_peak_bytes, peak), bytes_text(s->memory_quota_bytes, quota),
+                  (unsigned long long)s->refusals);
+    (void)fprintf(stderr, "  compute  %.3f s of device time in %.3f s: %.1f %%, of a share of %s\n",
+                  (double)s->device_time_ns / 1e9, (double)age_ns / 1e9,
+                  part(s->device_time_ns, age_ns),
+                  share_text((uint32_t)s->share_permille, granted));
+    (void)fprintf(
+        stderr,
+        "  calls    %llu: %.1f %% answered in the program, %.1f %% posted, %.1f %% waited "
+        "for; %llu records\n",
+        (unsigned long long)calls, part(s->calls_local, calls), part(s->calls_posted, calls),
+        part(s->calls_waited, calls), (unsigned long long)s->records);
+}
+
+static void stats_print_json(const struct leat_card_status *s)
+{
+    AUTO_JSON json_t *object = json_pack(
+        "{ss sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI}", "device", s->device, "age_ms",
+        (json_int_t)s->age_ms, "memory_quota_bytes", (json_int_t)s->memory_quota_bytes,
+        "memory_peak_bytes", (json_int_t)s->memory_peak_bytes, "share_permille",
+        (json_int_t)s->share_permille, "device_time_ns", (json_int_t)s->device_time_ns,
+        "throttled_ns", (json_int_t)s->throttled_ns, "commands", (json_int_t)s->commands,
+        "refusals", (json_int_t)s->refusals, "calls_local", (json_int_t)s->calls_local,
+        "calls_posted", (json_int_t)s->calls_posted, "calls_waited", (json_int_t)s->calls_waited,
+        "records", (json_int_t)s->records, "bytes_to_device", (json_int_t)s->bytes_to_device,
+        "bytes_from_device", (json_int_t)s->bytes_from_device, "wait_ns", (json_int_t)s->wait_ns);
+    AUTO_FREE char *text = object ? json_text(object) : NULL;
+    (void)fprintf(stderr, "%s\n", text ? text : "{}");
+}
+
+static int card_exec(struct cli *cli, const struct args *args, struct error *err)
+{
+    struct exec exec;
+    CLEANUP(cleanup_control) struct leat_card_control *control = NULL;
+    struct leat_card_lease lease;
+    int r = options_read(cli, args, &exec, err);
+    if (r == 0)
+        r = icd_prepare(&exec, err);
+    if (r == 0)
+        r = card_make(&exec, &control, &lease, err);
+    if (r < 0)
+        return r;
+    const struct child_variable variables[] = {
+        {"LEAT_CARD_SOCKET", exec.socket},
+        {"LEAT_CARD_TOKEN", lease.token},
+        {"OCL_ICD_VENDORS", exec.icd_dir},
+        {NULL, NULL},
+    };
+    int status = child_run(args->operands, variables, err);
+    struct leat_card_status figures;
+    struct leat_error why = {0};
+    int removed = leat_card_remove(control, lease.card, &figures, &why);
+    if (removed < 0)
+        cli_say("%s", why.text);
+    else if (args_has(args, "stats"))
+        (cli->json ? stats_print_json : stats_print_text)(&figures);
+    return status;
+}
+
+const struct verb verb_card_exec = {
+    .group = "card",
+    .name = "exec",
+    .operands = "PROGRAM [ARGUMENT...]",
+    .operands_min = 1,
+    .operands_max = -1,
+    .summary = "Run an OpenCL program on a card, without leatd",
+    .details =
+        "The program sees one OpenCL device: a card with this memory quota and share of compute.\n"
+        "leat-cardd is started when it does not run. The exit status is the program's; 128 + N\n"
+        "after signal N; 125 when the card could not be had.",
+    .example = "leat card exec --memory 512MiB --share 25% --stats -- clinfo -l",
+    .options = exec_options,
+    .flags = VERB_PASSES_ON | VERB_RUNS_JOB,
+    .run = card_exec,
+};
