@@ -222,86 +222,86 @@ static unsigned status_of(const struct buf *got)
 #define LENGTH(n) "Content-Length: " #n "\r\n"
 #define JSON "Content-Type: application/json\r\n"
 
+static const struct {
+    const char *request;
+    unsigned status;
+    const char *part;
+} answers[] = {
+    {GET("/v1/version") END, 200, "\"version\""},
+    {"HEAD /v1/version HTTP/1.1\r\nHost: l\r\n\r\n", 200, "application/json"},
+    {GET("/v1/health") END, 200, "ok"},
+    {GET("/metrics") END, 200, "leat_jobs{state=\"running\"} 0.5\n# HELP leat_http"},
+    {GET("/v1/jobs/1") END, 200, "{\"id\":\"1\"}"},
+    {GET("/v1/jobs/9") END, 404, "no-such-job"},
+    {GET("/v1/jobs/") END, 404, "no-such-route"},
+    {GET("/v1/jobs/..") END, 404, "no-such-route"},
+    {GET("/v1/images/%2e%2e%2fx") END, 404, "no-such-route"},
+    {GET("/v1/jobs/1/") END, 404, "no-such-route"},
+    {GET("/") END, 404, "no-such-route"},
+    {GET("/v2/jobs") END, 404, "no-such-route"},
+    {"PUT /v1/jobs/1 HTTP/1.1\r\nHost: l\r\n\r\n", 405, "Allow: GET, DELETE\r\n"},
+    {"BREW /v1/jobs HTTP/1.1\r\nHost: l\r\n\r\n", 405, "Allow: GET, POST\r\n"},
+    {GET("/v1/jobs?limit=7&state=a,b&cursor=x") END, 200, "\"limit\":7"},
+    {GET("/v1/jobs?limit=0") END, 400, "bad-parameter"},
+    {GET("/v1/jobs?limit=501") END, 400, "bad-parameter"},
+    {GET("/v1/jobs?limit=-1") END, 400, "bad-parameter"},
+    {GET("/v1/jobs?limit=18446744073709551616") END, 400, "bad-parameter"},
+    {GET("/v1/jobs?limit") END, 400, "bad-parameter"},
+    {GET("/v1/jobs?state=a%00b") END, 400, "bad-parameter"},
+    {GET("/v1/jobs?colour=red") END, 400, "state limit cursor"},
+    {GET("/v1/version?x=1") END, 400, "no parameters"},
+    {GET("/v1/jobs/1/logs?follow=maybe") END, 400, "bad-parameter"},
+    {GET("/v1/jobs/1/wait?timeout=5") END, 400, "bad-duration"},
+    {GET("/v1/events?since=x") END, 400, "bad-parameter"},
+    {GET("/v1/events") "Accept: text/event-stream\r\nLast-Event-ID: x\r\n" END, 400,
+     "Last-Event-ID"},
+    {POST("/v1/jobs") JSON LENGTH(2) END "{}", 202, "Location: /v1/jobs/1\r\n"},
+    {POST("/v1/jobs") LENGTH(2) END "{}", 202, "Location: /v1/jobs/1\r\n"},
+    {POST("/v1/jobs") "Content-Type: application/json; charset=utf-8\r\n" LENGTH(2) END "{}", 202,
+     "{\"id\":\"1\"}"},
+    {POST("/v1/jobs?dry_run=true") JSON LENGTH(2) END "{}", 200, "description"},
+    {POST("/v1/jobs?dry_run=1") JSON LENGTH(2) END "{}", 400, "bad-parameter"},
+    {POST("/v1/jobs") "Content-Type: text/plain\r\n" LENGTH(2) END "{}", 415, "not-json"},
+    {POST("/v1/jobs") "Content-Type: application/jsonp\r\n" LENGTH(2) END "{}", 415, "not-json"},
+    {POST("/v1/jobs") JSON LENGTH(0) END, 400, "missing-body"},
+    {POST("/v1/jobs") JSON LENGTH(1) END "{", 400, "bad-json"},
+    {POST("/v1/jobs") JSON LENGTH(2) END "[]", 400, "bad-json"},
+    {POST("/v1/jobs") JSON LENGTH(16) END "{\"name\":\"absent\"", 400, "bad-json"},
+    {POST("/v1/jobs") JSON "Idempotency-Key: taken\r\n" LENGTH(2) END "{}", 409,
+     "idempotency-conflict"},
+    {POST("/v1/jobs") JSON "Idempotency-Key: a b\r\n" LENGTH(2) END "{}", 400,
+     "bad-idempotency-key"},
+    {POST("/v1/jobs/1/stop") LENGTH(0) END, 202, "Location: /v1/jobs/1\r\n"},
+    {POST("/v1/images/a/build") LENGTH(2) END "{}", 202, "Location: /v1/images/a\r\n"},
+    {POST("/v1/images") JSON LENGTH(13) END "{\"name\":\"im\"]", 400, "bad-json"},
+    {POST("/v1/images") JSON LENGTH(13) END "{\"name\":\"im\"}", 202,
+     "Location: /v1/images/im\r\n"},
+    {"DELETE /v1/jobs/1 HTTP/1.1\r\nHost: l\r\n\r\n", 204, ""},
+    {"DELETE /v1/jobs/2 HTTP/1.1\r\nHost: l\r\n\r\n", 409, "job-not-ended"},
+    {"DELETE /v1/images/a HTTP/1.1\r\nHost: l\r\n\r\n", 204, ""},
+    {GET("/v1/templates/opencl-c/training") END, 200, "opencl-c"},
+};
+
 static void test_answers(void **state)
 {
-    static const struct {
-        const char *request;
-        unsigned status;
-        const char *part;
-    } cases[] = {
-        {GET("/v1/version") END, 200, "\"version\""},
-        {"HEAD /v1/version HTTP/1.1\r\nHost: l\r\n\r\n", 200, "application/json"},
-        {GET("/v1/health") END, 200, "ok"},
-        {GET("/metrics") END, 200, "leat_jobs{state=\"running\"} 0.5\n# HELP leat_http"},
-        {GET("/v1/jobs/1") END, 200, "{\"id\":\"1\"}"},
-        {GET("/v1/jobs/9") END, 404, "no-such-job"},
-        {GET("/v1/jobs/") END, 404, "no-such-route"},
-        {GET("/v1/jobs/..") END, 404, "no-such-route"},
-        {GET("/v1/images/%2e%2e%2fx") END, 404, "no-such-route"},
-        {GET("/v1/jobs/1/") END, 404, "no-such-route"},
-        {GET("/") END, 404, "no-such-route"},
-        {GET("/v2/jobs") END, 404, "no-such-route"},
-        {"PUT /v1/jobs/1 HTTP/1.1\r\nHost: l\r\n\r\n", 405, "Allow: GET, DELETE\r\n"},
-        {"BREW /v1/jobs HTTP/1.1\r\nHost: l\r\n\r\n", 405, "Allow: GET, POST\r\n"},
-        {GET("/v1/jobs?limit=7&state=a,b&cursor=x") END, 200, "\"limit\":7"},
-        {GET("/v1/jobs?limit=0") END, 400, "bad-parameter"},
-        {GET("/v1/jobs?limit=501") END, 400, "bad-parameter"},
-        {GET("/v1/jobs?limit=-1") END, 400, "bad-parameter"},
-        {GET("/v1/jobs?limit=18446744073709551616") END, 400, "bad-parameter"},
-        {GET("/v1/jobs?limit") END, 400, "bad-parameter"},
-        {GET("/v1/jobs?state=a%00b") END, 400, "bad-parameter"},
-        {GET("/v1/jobs?colour=red") END, 400, "state limit cursor"},
-        {GET("/v1/version?x=1") END, 400, "no parameters"},
-        {GET("/v1/jobs/1/logs?follow=maybe") END, 400, "bad-parameter"},
-        {GET("/v1/jobs/1/wait?timeout=5") END, 400, "bad-duration"},
-        {GET("/v1/events?since=x") END, 400, "bad-parameter"},
-        {GET("/v1/events") "Accept: text/event-stream\r\nLast-Event-ID: x\r\n" END, 400,
-         "Last-Event-ID"},
-        {POST("/v1/jobs") JSON LENGTH(2) END "{}", 202, "Location: /v1/jobs/1\r\n"},
-        {POST("/v1/jobs") LENGTH(2) END "{}", 202, "Location: /v1/jobs/1\r\n"},
-        {POST("/v1/jobs") "Content-Type: application/json; charset=utf-8\r\n" LENGTH(2) END "{}",
-         202, "{\"id\":\"1\"}"},
-        {POST("/v1/jobs?dry_run=true") JSON LENGTH(2) END "{}", 200, "description"},
-        {POST("/v1/jobs?dry_run=1") JSON LENGTH(2) END "{}", 400, "bad-parameter"},
-        {POST("/v1/jobs") "Content-Type: text/plain\r\n" LENGTH(2) END "{}", 415, "not-json"},
-        {POST("/v1/jobs") "Content-Type: application/jsonp\r\n" LENGTH(2) END "{}", 415,
-         "not-json"},
-        {POST("/v1/jobs") JSON LENGTH(0) END, 400, "missing-body"},
-        {POST("/v1/jobs") JSON LENGTH(1) END "{", 400, "bad-json"},
-        {POST("/v1/jobs") JSON LENGTH(2) END "[]", 400, "bad-json"},
-        {POST("/v1/jobs") JSON LENGTH(16) END "{\"name\":\"absent\"", 400, "bad-json"},
-        {POST("/v1/jobs") JSON "Idempotency-Key: taken\r\n" LENGTH(2) END "{}", 409,
-         "idempotency-conflict"},
-        {POST("/v1/jobs") JSON "Idempotency-Key: a b\r\n" LENGTH(2) END "{}", 400,
-         "bad-idempotency-key"},
-        {POST("/v1/jobs/1/stop") LENGTH(0) END, 202, "Location: /v1/jobs/1\r\n"},
-        {POST("/v1/images/a/build") LENGTH(2) END "{}", 202, "Location: /v1/images/a\r\n"},
-        {POST("/v1/images") JSON LENGTH(13) END "{\"name\":\"im\"]", 400, "bad-json"},
-        {POST("/v1/images") JSON LENGTH(13) END "{\"name\":\"im\"}", 202,
-         "Location: /v1/images/im\r\n"},
-        {"DELETE /v1/jobs/1 HTTP/1.1\r\nHost: l\r\n\r\n", 204, ""},
-        {"DELETE /v1/jobs/2 HTTP/1.1\r\nHost: l\r\n\r\n", 409, "job-not-ended"},
-        {"DELETE /v1/images/a HTTP/1.1\r\nHost: l\r\n\r\n", 204, ""},
-        {GET("/v1/templates/opencl-c/training") END, 200, "opencl-c"},
-    };
     struct rig *rig = *state;
     AUTO_FD int kept = client_connect(rig);
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < COUNT(answers); i++) {
         /* Each on a connection of its own, and all in a row on one that is kept. */
         AUTO_FD int own = client_connect(rig);
         const int fds[] = {own, kept};
-        print_message("%s\n", cases[i].request);
+        print_message("%s\n", answers[i].request);
         for (size_t k = 0; k < COUNT(fds); k++) {
             AUTO_BUF struct buf got = BUF_INIT;
-            client_send(fds[k], cases[i].request);
-            if (strncmp(cases[i].request, "HEAD", 4) == 0 && client_read(fds[k], &got) &&
+            client_send(fds[k], answers[i].request);
+            if (strncmp(answers[i].request, "HEAD", 4) == 0 && client_read(fds[k], &got) &&
                 strstr(got.data, "\r\n\r\n"))
                 ; /* no body follows */
             else
                 client_receive(fds[k], &got);
-            assert_int_equal(status_of(&got), cases[i].status);
-            assert_non_null(strstr(got.data, cases[i].part));
-            if (cases[i].status >= 400)
+            assert_int_equal(status_of(&got), answers[i].status);
+            assert_non_null(strstr(got.data, answers[i].part));
+            if (answers[i].status >= 400)
                 assert_non_null(strstr(got.data, "Content-Type: application/problem+json\r\n"));
         }
     }
