@@ -1,0 +1,231 @@
+/* Compute that is granted and not used goes to others, and comes back when it is wanted. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "core/core_impl.h"
+
+void idle_usage(struct live_job *live, const struct card_usage *usage)
+{
+    struct job *job = &live->job;
+    struct job_usage *to = &job->usage;
+    to->memory_used_bytes = usage->memory_used_bytes;
+    to->memory_peak_bytes = usage->memory_peak_bytes;
+    to->device_time_ns = usage->device_time_ns;
+    to->throttled_ns = usage->throttled_ns;
+    to->calls_local = usage->calls_local;
+    to->calls_posted = usage->calls_posted;
+    to->calls_waited = usage->calls_waited;
+    to->records = usage->records;
+    to->commands = usage->commands;
+    to->refusals = usage->refusals;
+    to->idle_ms = usage->idle_ms;
+    to->share_granted_permille = usage->share_permille;
+    to->released_permille = live->released ? job->request.share_permille : 0;
+    job->has_used = usage->commands > 0;
+    uint64_t now_us = job->ended_us ? job->ended_us : clock_realtime_us();
+    uint64_t wall_us = now_us > job->started_us ? now_us - job->started_us : 0;
+    uint64_t awake_us = wall_us > to->idle_total_ms * 1000 ? wall_us - to->idle_total_ms * 1000 : 0;
+    if (job->started_us && awake_us)
+        to->share_measured_permille = (uint32_t)(usage->device_time_ns / awake_us);
+}
+
+static json_t *share_params(const struct live_job *live, uint32_t share_permille)
+{
+    char id[JOB_ID_TEXT_MAX];
+    return json_pack("{s:s, s:i}", "card", job_id_text(live->job.id, id), "share_permille",
+                     (int)share_permille);
+}
+
+/* -- giving -- */
+
+static void on_released(struct core *core, uint64_t id, json_t *result, const struct error *err)
+{
+    struct live_job *live = core_find(core, id);
+    (void)result;
+    if (!live)
+        return;
+    live->sharing = false;
+    if (err || live->ending || live->job.state != JOB_RUNNING)
+        return;
+    uint32_t share = live->job.request.share_permille;
+    live->released = true;
+    live->job.usage.released_permille = share;
+    live->job.usage.share_granted_permille = 0;
+    live->job.usage.times_idle++;
+    core->counters.idle_releases++;
+    life_move(
+        core, live, JOB_IDLE,
+        &(struct life_reason){
+            .kind = "job.idle",
+            .code = "idle",
+            .text = "it has not used its card for its idle time; its compute is lent until "
+                    "its next command",
+            .data = json_pack("{s:i, s:I, s:s}", "released_permille", (int)share, "idle_ms",
+                              (json_int_t)live->job.usage.idle_ms, "device", live->job.device),
+        });
+    idle_wake_all(core);
+    place_soon(core);
+}
+
+static void consider(struct core *core, struct live_job *live, const struct card_usage *usage)
+{
+    const struct sched_activity activity = {
+        .idle_ms = usage->idle_ms,
+        .age_ms = usage->age_ms,
+        .idle_after_ms = live->job.request.idle_after_ms,
+        .used = live->job.has_used,
+        .wanted = usage->share_wanted,
+    };
+    if (live->ending || live->sharing)
+        return;
+    if (live->job.state == JOB_RUNNING && sched_is_idle(&activity))
+        live->sharing = cards_ask(core, "card.set_share", share_params(live, 0), on_released,
+                                  live->job.id) == 0;
+    else if (live->job.state == JOB_IDLE && usage->share_wanted)
+        idle_wants_share(core, live);
+}
+
+/* -- giving back -- */
+
+static void on_woken(struct core *core, uint64_t id, json_t *result, const struct error *err)
+{
+    struct live_job *live = core_find(core, id);
+    (void)result;
+    if (!live)
+        return;
+    live->sharing = false;
+    if (live->ending || live->job.state != JOB_IDLE)
+        return;
+    if (err) {
+        live->released = true; /* the next poll sees that it still wants */
+        return;
+    }
+    uint32_t share = live->job.request.share_permille;
+    live->job.usage.released_permille = 0;
+    live->job.usage.share_granted_permille = share;
+    core->counters.wakes++;
+    life_move(core, live, JOB_RUNNING,
+              &(struct life_reason){
+                  .kind = "job.woken",
+                  .code = "running",
+                  .text = "its program runs; its compute is its own again",
+                  .data = json_pack("{s:i, s:s}", "share_permille", (int)share, "device",
+                                    live->job.device),
+              });
+}
+
+static uint32_t share_free(const struct core *core, const char *device)
+{
+    struct sched_state state;
+    uint32_t free_permille = 0;
+    if (place_state_make(core, NULL, 0, &state) < 0)
+        return 0;
+    for (size_t i = 0; i < state.device_count; i++) {
+        if (strcmp(state.devices[i].id, device) == 0)
+            free_permille = state.devices[i].share_free_permille;
+    }
+    place_state_finish(&state);
+    return free_permille;
+}
+
+/* How many woke earlier on the same device and still wait. */
+static size_t ahead_of(const struct core *core, const struct live_job *live)
+{
+    size_t ahead = 0;
+    LIST_EACH (link, &core->waking) {
+        const struct live_job *other = LIST_ENTRY(link, struct live_job, waking);
+        if (other == live)
+            break;
+        ahead += strcmp(other->job.device, live->job.device) == 0;
+    }
+    return ahead;
+}
+
+void idle_wake_all(struct core *core)
+{
+    LIST_EACH_SAFE (link, after, &core->waking) {
+        struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
+        uint32_t share = live->job.request.share_permille;
+        if (!sched_may_wake(share, share_free(core, live->job.device), ahead_of(core, live)))
+            continue;
+        if (cards_ask(core, "card.set_share", share_params(live, share), on_woken, live->job.id) <
+            0)
+            continue;
+        live->sharing = true;
+        live->released = false; /* taken from here on */
+        list_remove(&live->waking);
+    }
+}
+
+void idle_wants_share(struct core *core, struct live_job *live)
+{
+    if (live->job.state != JOB_IDLE || live->sharing || !list_empty(&live->waking))
+        return;
+    list_append(&core->waking, &live->waking);
+    idle_wake_all(core);
+}
+
+/* -- watching -- */
+
+static void foreign_add(struct core *core, const struct card_usage *usage)
+{
+    for (size_t i = 0; usage->device && i < core->device_count; i++) {
+        if (strcmp(core->devices[i].id, usage->device) == 0) {
+            core->foreign[i].memory_bytes += usage->memory_quota_bytes;
+            core->foreign[i].share_permille += usage->share_permille;
+        }
+    }
+}
+
+void idle_cards_seen(struct core *core, const json_t *cards)
+{
+    size_t index;
+    json_t *object;
+    if (core->foreign)
+        memset(core->foreign, 0, core->device_count * sizeof(*core->foreign));
+    json_array_foreach (cards, index, object) {
+        struct card_usage usage;
+        if (card_usage_decode(object, &usage, NULL) < 0)
+            continue;
+        struct live_job *live = core_find_text(core, usage.card);
+        if (!live) {
+            foreign_add(core, &usage);
+        } else if (!live->ending) {
+            idle_usage(live, &usage);
+            consider(core, live, &usage);
+        }
+        card_usage_finish(&usage);
+    }
+}
+
+static void on_cards(struct core *core, uint64_t job, json_t *result, const struct error *err)
+{
+    (void)job;
+    core->polling = false;
+    if (!err && core->cards_known)
+        idle_cards_seen(core, json_object_get(result, "cards"));
+}
+
+void idle_on_poll(uv_timer_t *timer)
+{
+    struct core *core = timer->data;
+    if (list_empty(&core->jobs)) {
+        (void)uv_timer_stop(timer); /* never fails */
+        return;
+    }
+    if (core->cards_known && !core->polling)
+        core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
+    if (!list_empty(&core->queue))
+        place_soon(core);
+}
+
+void idle_watch(struct core *core)
+{
+    if (!uv_is_active((uv_handle_t *)&core->poll_timer) && !core->stopping)
+        (void)uv_timer_start(&core->poll_timer, idle_on_poll, core->poll_ms,
+                             core->poll_ms); /* never NULL */
+}

@@ -1,0 +1,435 @@
+/* A job's life: every transition, and what each step asks of engine and cards.
+ *
+ * queued -> starting: card.create, then the engine; -> running. The end: the exit is seen, the
+ * card's last figures are read, the end is made durable, and only then are container and card
+ * removed, so that a kill at any instant leaves the exit status to be read again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "core/core_impl.h"
+
+static void clear_begin(struct core *core, struct live_job *live);
+
+static void log_move(const struct live_job *live, const char *kind)
+{
+    bool matters = live->job.state == JOB_RUNNING || job_state_ended(live->job.state);
+    log_event(matters ? LOG_INFO : LOG_DEBUG, kind, "job=%llu device=\"%s\" code=%s text=\"%s\"",
+              (unsigned long long)live->job.id, live->job.device ? live->job.device : "",
+              live->job.code, live->job.text);
+}
+
+void life_move(struct core *core, struct live_job *live, enum job_state to,
+               const struct life_reason *reason)
+{
+    struct job *job = &live->job;
+    AUTO_JSON json_t *data = reason->data;
+    if (!job_state_may_follow(job->state, to))
+        abort(); /* a broken invariant: the record would lie from here on */
+    struct store_event event = commit_event(core, reason->kind, job->id);
+    event.from = job->state;
+    event.to = to;
+    event.data = data;
+    if (job->state == JOB_IDLE)
+        job->usage.idle_total_ms += (event.time_us - live->idle_since_us) / 1000;
+    live->idle_since_us = event.time_us;
+    job->state = to;
+    if (job_state_ended(to)) {
+        job->ended_us = job->ended_us ? job->ended_us : event.time_us;
+        core->counters.ended[to]++;
+    }
+    if (job_reason_set(job, reason->code, reason->text) < 0)
+        log_event(LOG_ERROR, "memory", "job=%llu", (unsigned long long)job->id);
+    commit_job(core, live, &event);
+    log_move(live, reason->kind);
+}
+
+/* -- the way up -- */
+
+json_t *life_card_params(const struct live_job *live)
+{
+    char id[JOB_ID_TEXT_MAX];
+    return json_pack("{s:s, s:s, s:I, s:i, s:s}", "card", job_id_text(live->job.id, id), "device",
+                     live->job.device, "memory_bytes", (json_int_t)live->job.request.memory_bytes,
+                     "share_permille", (int)live->job.request.share_permille, "token",
+                     live->job.token);
+}
+
+static void on_ignored(struct core *core, uint64_t job, json_t *result, const struct error *err)
+{
+    (void)core;
+    (void)result;
+    if (err)
+        log_event(LOG_DEBUG, "card.remove", "job=%llu code=%s", (unsigned long long)job, err->code);
+}
+
+static json_t *card_param(uint64_t job)
+{
+    char id[JOB_ID_TEXT_MAX];
+    return json_pack("{s:s}", "card", job_id_text(job, id));
+}
+
+void life_requeue(struct core *core, struct live_job *live, const char *code, const char *text)
+{
+    if (live->has_card)
+        (void)cards_ask(core, "card.remove", card_param(live->job.id), on_ignored,
+                        live->job.id); /* when it is away, reconciling removes the card */
+    live->has_card = live->has_container = live->released = false;
+    free(live->job.device);
+    live->job.device = NULL;
+    life_move(core, live, JOB_QUEUED,
+              &(struct life_reason){.kind = "job.requeued", .code = code, .text = text});
+    queue_insert(core, live);
+    place_soon(core);
+}
+
+static void start_failed(struct core *core, struct live_job *live, const struct error *err)
+{
+    core->counters.starts_failed++;
+    life_fail(core, live, err->code, err->text);
+}
+
+static void on_engine_started(void *context, const char *id, const struct error *err)
+{
+    struct core *core = context;
+    struct live_job *live = core_find_text(core, id);
+    if (!live || live->ending)
+        return;
+    if (err) {
+        live->has_container = false;
+        start_failed(core, live, err);
+    } else if (live->job.state == JOB_STARTING) {
+        life_started(core, live);
+    } else if (live->job.state == JOB_STOPPING) {
+        (void)engine_stop(core->engine, id, live->job.request.grace_ms, NULL); /* it may be gone */
+    }
+}
+
+/* NULL-ended, all owned. */
+static char **environment_make(const struct job *job)
+{
+    char id[JOB_ID_TEXT_MAX];
+    const char *name;
+    json_t *value;
+    size_t count = 0, room = json_object_size(job->request.env) + 5;
+    char **env = calloc(room, sizeof(*env));
+    bool failed = !env;
+    const struct {
+        const char *name, *value;
+    } own[] = {
+        {"LEAT_JOB_ID", job_id_text(job->id, id)},
+        {"LEAT_CARD_SOCKET", "/run/leat/card.sock"},
+        {"LEAT_CARD_TOKEN", job->token},
+        {"OCL_ICD_VENDORS", "/etc/OpenCL/vendors"},
+    };
+    for (size_t i = 0; !failed && i < 4; i++)
+        failed = asprintf(&env[count++], "%s=%s", own[i].name, own[i].value) < 0;
+    json_object_foreach (job->request.env, name, value) {
+        if (!failed)
+            failed = asprintf(&env[count++], "%s=%s", name, json_string_value(value)) < 0;
+    }
+    if (failed) {
+        texts_free(env);
+        return NULL;
+    }
+    return env;
+}
+
+static void cleanup_texts(char ***texts)
+{
+    texts_free(*texts);
+}
+
+static void container_start(struct core *core, struct live_job *live)
+{
+    const struct job_request *request = &live->job.request;
+    char id[JOB_ID_TEXT_MAX], socket_dir[PATH_MAX];
+    __attribute__((cleanup(cleanup_texts))) char **env = environment_make(&live->job);
+    struct error err;
+    if (!env || snprintf(socket_dir, sizeof(socket_dir), "%s/card", core->run_dir) >=
+                    (int)sizeof(socket_dir)) {
+        (void)error_set(&err, -ENOMEM, "out-of-memory", "making the environment");
+        start_failed(core, live, &err);
+        return;
+    }
+    const struct engine_task_spec spec = {
+        .id = job_id_text(live->job.id, id),
+        .image = request->image,
+        .argv = (const char *const *)request->command,
+        .env = (const char *const *)env,
+        .src_dir = request->src,
+        .work_dir = request->workdir,
+        .card_socket_dir = core->card_library[0] ? socket_dir : NULL,
+        .card_library = core->card_library[0] ? core->card_library : NULL,
+        .network = (enum engine_network)job_network_parse(request->network_name),
+        .cpus_milli = request->cpus_milli,
+        .ram_bytes = request->ram_bytes,
+        .pids_max = request->pids,
+    };
+    live->has_container = true;
+    if (engine_start(core->engine, &spec, on_engine_started, core, &err) < 0) {
+        live->has_container = false;
+        start_failed(core, live, &err);
+    }
+}
+
+static void on_card_created(struct core *core, uint64_t id, json_t *result, const struct error *err)
+{
+    struct live_job *live = core_find(core, id);
+    (void)result; /* it repeats what was asked */
+    if (!live || live->ending)
+        return;
+    if (err)
+        live->has_card = err->errnum == -EEXIST;
+    if (live->job.state == JOB_STOPPING)
+        life_fail(core, live, "stopped", "stopped before its program was started");
+    else if (err && (err->errnum == -ECONNRESET || err->errnum == -EEXIST) &&
+             live->job.starts < CORE_STARTS_MAX)
+        life_requeue(core, live, err->code, err->text);
+    else if (err)
+        start_failed(core, live, err);
+    else
+        container_start(core, live);
+}
+
+void life_place(struct core *core, struct live_job *live, const char *device)
+{
+    char text[128];
+    (void)snprintf(text, sizeof(text), "its card is made on %s", device);
+    char *copy = strdup(device);
+    if (!copy)
+        return;
+    queue_remove(core, live);
+    free(live->job.device);
+    live->job.device = copy;
+    live->job.starts++;
+    life_move(core, live, JOB_STARTING,
+              &(struct life_reason){
+                  .kind = "job.starting",
+                  .code = "placed",
+                  .text = text,
+                  .data = json_pack("{s:s, s:i, s:I}", "device", device, "share_permille",
+                                    (int)live->job.request.share_permille, "memory_bytes",
+                                    (json_int_t)live->job.request.memory_bytes),
+              });
+    live->has_card = true;
+    if (cards_ask(core, "card.create", life_card_params(live), on_card_created, live->job.id) < 0) {
+        live->has_card = false;
+        life_requeue(core, live, "card-daemon-away", "leat-cardd does not answer");
+    }
+}
+
+void life_started(struct core *core, struct live_job *live)
+{
+    live->has_container = true;
+    live->job.started_us = live->job.started_us ? live->job.started_us : clock_realtime_us();
+    life_move(core, live, JOB_RUNNING,
+              &(struct life_reason){
+                  .kind = "job.running",
+                  .code = "running",
+                  .text = "its program runs",
+              });
+    idle_watch(core);
+    log_job_changed(core, live->job.id);
+}
+
+/* -- the way down -- */
+
+static const struct final {
+    enum job_state state;
+    const char *kind;
+} finals[] = {
+    {JOB_SUCCEEDED, "job.succeeded"}, {JOB_FAILED, "job.failed"}, {JOB_STOPPED, "job.stopped"}};
+
+static void life_end(struct core *core, struct live_job *live, enum job_state state,
+                     const char *code, const char *text)
+{
+    const char *kind = finals[state - JOB_SUCCEEDED].kind;
+    struct job *job = &live->job;
+    live->ending = true;
+    job->usage.share_granted_permille = job->usage.released_permille = 0;
+    list_remove(&live->waking);
+    if (job->state == JOB_QUEUED)
+        queue_remove(core, live);
+    json_t *data =
+        json_pack("{s:s, s:o, s:o, s:b}", "code", code, "exit_status",
+                  job->has_exit && !job->signal ? json_integer(job->exit_status) : json_null(),
+                  "signal", job->signal ? json_integer(job->signal) : json_null(), "oom", job->oom);
+    life_move(core, live, state,
+              &(struct life_reason){.kind = kind, .code = code, .text = text, .data = data});
+    if (job->started_us && job->has_exit && state == JOB_SUCCEEDED &&
+        store_batch_measurement(commit_batch(core), job) < 0)
+        log_event(LOG_ERROR, "memory", "job=%llu", (unsigned long long)job->id);
+}
+
+/* What the exit says, in words. */
+static void end_by_exit(struct core *core, struct live_job *live)
+{
+    const struct job *job = &live->job;
+    char text[160];
+    if (job->stop_asked)
+        life_end(core, live, JOB_STOPPED, "stopped", "stopped on request");
+    else if (job->oom) {
+        (void)snprintf(text, sizeof(text),
+                       "it used more main memory than its %llu MiB; ask for more with --ram",
+                       (unsigned long long)(job->request.ram_bytes >> 20));
+        life_end(core, live, JOB_FAILED, "out-of-memory", text);
+    } else if (job->signal) {
+        (void)snprintf(text, sizeof(text), "its program was ended by signal %u (%s)", job->signal,
+                       strsignal((int)job->signal));
+        life_end(core, live, JOB_FAILED, "signal", text);
+    } else if (!job->has_exit) {
+        life_end(core, live, JOB_FAILED, "lost", "its container ended without an exit status");
+    } else if (job->exit_status) {
+        (void)snprintf(text, sizeof(text), "its program exited with status %u; see its log",
+                       job->exit_status);
+        life_end(core, live, JOB_FAILED, "exit-status", text);
+    } else {
+        life_end(core, live, JOB_SUCCEEDED, "succeeded", "its program exited with status 0");
+    }
+}
+
+static void on_last_usage(struct core *core, uint64_t id, json_t *result, const struct error *err)
+{
+    struct live_job *live = core_find(core, id);
+    struct card_usage usage;
+    if (!live)
+        return;
+    if (!err && card_usage_decode(result, &usage, NULL) == 0) {
+        idle_usage(live, &usage);
+        card_usage_finish(&usage);
+    }
+    end_by_exit(core, live);
+}
+
+void life_exited(struct core *core, struct live_job *live, const struct engine_exit *exit)
+{
+    struct job *job = &live->job;
+    if (live->ending)
+        return;
+    live->ending = true;
+    job->has_exit = exit->status >= 0 || exit->signal;
+    job->exit_status = exit->status >= 0 ? (uint32_t)exit->status : 0;
+    job->signal = (uint32_t)exit->signal;
+    job->oom = exit->oom;
+    job->ended_us = exit->ended_us;
+    if (job->state == JOB_STARTING || job->state == JOB_QUEUED)
+        life_started(core, live); /* it ran, however briefly */
+    if (!live->has_card ||
+        cards_ask(core, "card.show", card_param(job->id), on_last_usage, job->id) < 0)
+        end_by_exit(core, live);
+}
+
+void life_on_exit(void *context, const char *id, const struct engine_exit *exit)
+{
+    struct core *core = context;
+    struct live_job *live = core_find_text(core, id);
+    if (live)
+        life_exited(core, live, exit);
+}
+
+void life_fail(struct core *core, struct live_job *live, const char *code, const char *text)
+{
+    if (live->job.stop_asked)
+        life_end(core, live, JOB_STOPPED, "stopped", text);
+    else
+        life_end(core, live, JOB_FAILED, code, text);
+}
+
+void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms)
+{
+    struct job *job = &live->job;
+    if (live->ending)
+        return;
+    job->stop_asked = true;
+    job->request.grace_ms = grace_ms;
+    if (job->state == JOB_QUEUED)
+        life_end(core, live, JOB_STOPPED, "stopped", "stopped while it waited");
+    else if (job->state == JOB_STOPPING)
+        life_committed(core, job->id, JOB_STOPPING); /* again, with the new grace */
+    else
+        life_move(core, live, JOB_STOPPING,
+                  &(struct life_reason){
+                      .kind = "job.stopping",
+                      .code = "stop-asked",
+                      .text = "asked to end; it is killed when its grace is over",
+                      .data = json_pack("{s:I}", "grace_ms", (json_int_t)grace_ms),
+                  });
+}
+
+/* -- clearing away -- */
+
+static void clear_check(struct core *core, struct live_job *live)
+{
+    if (live->has_card || live->has_container)
+        return;
+    core_forget(core, live);
+    idle_wake_all(core);
+    place_soon(core);
+}
+
+static void on_container_removed(void *context, const char *id, const struct error *err)
+{
+    struct core *core = context;
+    struct live_job *live = core_find_text(core, id);
+    if (err)
+        log_event(LOG_WARN, "container.remove", "job=%s code=%s text=\"%s\"", id, err->code,
+                  err->text);
+    if (!live)
+        return;
+    live->has_container = false; /* what is left is taken away at the next start */
+    clear_check(core, live);
+}
+
+static void on_card_removed(struct core *core, uint64_t id, json_t *result, const struct error *err)
+{
+    struct live_job *live = core_find(core, id);
+    (void)result; /* its figures were read before */
+    if (err && strcmp(err->code, "unknown-card") != 0)
+        log_event(LOG_WARN, "card.remove", "job=%llu code=%s text=\"%s\"", (unsigned long long)id,
+                  err->code, err->text);
+    if (!live)
+        return;
+    live->has_card = false;
+    clear_check(core, live);
+}
+
+static void clear_begin(struct core *core, struct live_job *live)
+{
+    char id[JOB_ID_TEXT_MAX];
+    if (live->clearing)
+        return;
+    live->clearing = true;
+    if (live->has_card &&
+        cards_ask(core, "card.remove", card_param(live->job.id), on_card_removed, live->job.id) < 0)
+        live->has_card = false; /* reconciling removes it when leat-cardd is back */
+    if (live->has_container && engine_remove(core->engine, job_id_text(live->job.id, id),
+                                             on_container_removed, core, NULL) < 0)
+        live->has_container = false; /* the next start removes it */
+    clear_check(core, live);
+}
+
+void life_committed(struct core *core, uint64_t id, enum job_state to)
+{
+    struct live_job *live = core_find(core, id);
+    char text[JOB_ID_TEXT_MAX];
+    if (!live)
+        return;
+    if (job_state_ended(to)) {
+        wait_job_ended(core, live);
+        clear_begin(core, live);
+        log_job_changed(core, id);
+    } else if (to == JOB_QUEUED && !live->durable) {
+        live->durable = true;
+        if (live->job.state == JOB_QUEUED)
+            queue_insert(core, live);
+        place_soon(core);
+    } else if (to == JOB_STOPPING && live->has_container && !live->ending) {
+        (void)engine_stop(core->engine, job_id_text(id, text), live->job.request.grace_ms,
+                          NULL); /* when it is not there yet, its start finds the state */
+    }
+}

@@ -1,0 +1,117 @@
+/* How the centre itself is: version, health, figures. */
+#include "base/clock.h"
+#include "base/json.h"
+#include "core/core_impl.h"
+
+json_t *core_version(const struct core *core)
+{
+    AUTO_JSON json_t *engine = engine_report(core->engine);
+    AUTO_JSON json_t *runtime = json_incref(json_object_get(engine, "runtime"));
+    char time[TIME_TEXT_MAX];
+    return json_pack("{s:s, s:s, s:i, s:s, s:O*, s:O*, s:s, s:s}", "name", "leatd", "version",
+                     LEAT_VERSION, "schema", STORE_SCHEMA_VERSION, "started",
+                     time_text(core->started_us, time), "runtime", runtime, "engine", engine,
+                     "card_instance", cards_instance(core), "card_library", core->card_library);
+}
+
+static json_t *check(const char *name, bool good, const char *text)
+{
+    return json_pack("{s:s, s:s, s:s}", "name", name, "status", good ? "ok" : "degraded", "text",
+                     good ? "" : text);
+}
+
+json_t *core_health(const struct core *core)
+{
+    bool cards = cards_connected(core), devices = core->device_count > 0;
+    bool library = core->card_library[0], store = !core->commit_failed;
+    bool good = cards && devices && library && store && core->templates;
+    return json_pack(
+        "{s:s, s:[o, o, o, o, o]}", "status", good ? "ok" : "degraded", "checks",
+        check("store", store, "the last write failed; it is tried again"),
+        check("card-daemon", cards, "leat-cardd does not answer"),
+        check("devices", devices, "no OpenCL device is known; see: clinfo -l"),
+        check("card-library", library, "libleat-opencl.so was not found beside leatd"),
+        check("templates", core->templates, "no template was read; see the log of leatd"));
+}
+
+struct visitor {
+    void (*visit)(void *arg, const struct core_metric *metric);
+    void *arg;
+};
+
+static void give_states(const struct core *core, const struct visitor *visitor)
+{
+    uint64_t live[JOB_STATE_COUNT] = {0};
+    char label[48];
+    LIST_EACH (link, &core->jobs)
+        live[LIST_ENTRY(link, struct live_job, link)->job.state]++;
+    for (enum job_state state = JOB_QUEUED; state <= JOB_STOPPING; state++) {
+        (void)snprintf(label, sizeof(label), "state=\"%s\"", job_state_name(state));
+        visitor->visit(visitor->arg, &(struct core_metric){"leat_jobs", "Live jobs by state.",
+                                                           "gauge", label, (double)live[state]});
+    }
+    for (enum job_state state = JOB_SUCCEEDED; state < JOB_STATE_COUNT; state++) {
+        (void)snprintf(label, sizeof(label), "state=\"%s\"", job_state_name(state));
+        visitor->visit(visitor->arg,
+                       &(struct core_metric){
+                           "leat_jobs_ended_total", "Jobs that ended since the start, by state.",
+                           "counter", label, (double)core->counters.ended[state]});
+    }
+}
+
+static void give_devices(const struct core *core, const struct visitor *visitor)
+{
+    struct sched_state state;
+    char label[160];
+    if (place_state_make(core, NULL, 0, &state) < 0)
+        return;
+    const char *const names[] = {"leat_device_memory_free_bytes", "leat_device_share_free_ratio"};
+    const char *const helps[] = {"Device memory that is not granted.",
+                                 "Part of the device's compute that is not granted."};
+    for (size_t name = 0; name < 2; name++) {
+        for (size_t i = 0; i < state.device_count; i++) {
+            const struct sched_device *device = &state.devices[i];
+            double values[] = {(double)device->memory_free_bytes,
+                               (double)device->share_free_permille / SHARE_WHOLE_PERMILLE};
+            (void)snprintf(label, sizeof(label), "device=\"%s\"", device->id);
+            visitor->visit(visitor->arg, &(struct core_metric){names[name], helps[name], "gauge",
+                                                               label, values[name]});
+        }
+    }
+    place_state_finish(&state);
+}
+
+void core_metrics(const struct core *core,
+                  void (*visit)(void *arg, const struct core_metric *metric), void *arg)
+{
+    const struct core_counters *counters = &core->counters;
+    const struct visitor visitor = {visit, arg};
+    const struct core_metric metrics[] = {
+        {"leat_submits_total", "Requests taken.", "counter", NULL, (double)counters->submits},
+        {"leat_refusals_total", "Requests refused.", "counter", NULL, (double)counters->refusals},
+        {"leat_events_total", "Events journalled, of all time.", "counter", NULL,
+         (double)(core->next_event - 1)},
+        {"leat_commits_total", "Durable transactions.", "counter", NULL, (double)counters->commits},
+        {"leat_commit_failures_total", "Transactions that failed.", "counter", NULL,
+         (double)counters->commit_failures},
+        {"leat_decisions_total", "Placement decisions.", "counter", NULL,
+         (double)counters->decisions},
+        {"leat_decision_seconds_total", "Time spent deciding.", "counter", NULL,
+         (double)counters->decision_ns / 1e9},
+        {"leat_placements_total", "Jobs placed.", "counter", NULL, (double)counters->placements},
+        {"leat_starts_failed_total", "Jobs whose card or container could not be made.", "counter",
+         NULL, (double)counters->starts_failed},
+        {"leat_idle_releases_total", "Times an idle job's compute was lent.", "counter", NULL,
+         (double)counters->idle_releases},
+        {"leat_wakes_total", "Times lent compute went back.", "counter", NULL,
+         (double)counters->wakes},
+        {"leat_card_daemon_connections_total", "Connections made to leat-cardd.", "counter", NULL,
+         (double)counters->card_reconnects},
+        {"leat_card_daemon_up", "1 while leat-cardd answers.", "gauge", NULL,
+         cards_connected(core) ? 1 : 0},
+    };
+    give_states(core, &visitor);
+    for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
+        visit(arg, &metrics[i]);
+    give_devices(core, &visitor);
+}

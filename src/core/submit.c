@@ -1,0 +1,425 @@
+/* Admission: a request becomes a filled description, a prediction and a queued job, or a clear
+ * refusal. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "base/yaml.h"
+#include "core/core_impl.h"
+#include "estimate/estimate.h"
+#include "model/template.h"
+
+#define DIGEST_TEXT_MAX 40
+
+/* A request on its way: its key and history are read on the pool, then it is written. */
+struct submit {
+    struct read_request read;
+    struct list link; /* core.submits */
+    struct core *core;
+    char *key; /* NULL: none */
+    char digest[DIGEST_TEXT_MAX];
+    struct job job;
+    struct error err; /* of admission; it counts only when the key is new */
+    core_reply_fn *reply;
+    void *arg;
+    /* What the pool found. */
+    uint64_t known_job;
+    char *known_digest;
+    struct error read_err;
+    struct store_measurement history[ESTIMATE_RUNS_MAX];
+    int history_count;
+};
+
+static void submit_destroy(struct submit *submit)
+{
+    if (!submit)
+        return;
+    list_remove(&submit->link);
+    job_finish(&submit->job);
+    free(submit->known_digest);
+    free(submit->key);
+    free(submit);
+}
+DEFINE_CLEANUP(submit, struct submit, submit_destroy)
+
+/* -- filling -- */
+
+/* What is wrong with a request is the request's fault, whatever the part that found it calls it. */
+static int as_bad_request(struct error *err)
+{
+    if (err->errnum == -ENOENT)
+        err->errnum = -EINVAL;
+    return err->errnum;
+}
+
+static json_t *describe(struct core *core, const json_t *request, struct error *err)
+{
+    const struct template_place place = {.image_is_ready = images_ready, .context = core};
+    const char *library = json_string_value(json_object_get(request, "library"));
+    const char *type = json_string_value(json_object_get(request, "type"));
+    struct job_request checked;
+    if (!core->templates) {
+        error_set(err, -EIO, "no-templates", "no template was read from %s/templates",
+                  core->data_dir);
+        return NULL;
+    }
+    job_request_init(&checked);
+    /* Wrong types and amounts are told in the request's own words first. */
+    int r = job_request_decode(request, &checked, err);
+    job_request_finish(&checked);
+    if (r < 0)
+        return NULL;
+    const struct template *template = template_find(core->templates, library, type, err);
+    json_t *description =
+        template ? template_fill(core->templates, template, request, &place, err) : NULL;
+    if (!description)
+        (void)as_bad_request(err);
+    return description;
+}
+
+static int check_fits(const struct core *core, const struct job *job, struct error *err)
+{
+    struct sched_state state;
+    struct sched_reason reason = {.never = false};
+    if (core->device_count == 0 || place_state_make(core, NULL, 0, &state) < 0)
+        return 0; /* judged when it is placed */
+    struct sched_job asked = place_job(job);
+    sched_explain(&state, &asked, &reason);
+    place_state_finish(&state);
+    if (!reason.never)
+        return 0;
+    return error_set(err, -ENOSPC, reason.code, "%s; %s", reason.text, reason.unblocks);
+}
+
+static int check_image(struct core *core, const char *name, struct error *err)
+{
+    struct engine_image image;
+    int r = engine_image_find(core->engine, name, &image, err);
+    if (r < 0)
+        return as_bad_request(err);
+    if (image.state == ENGINE_IMAGE_ABSENT || image.state == ENGINE_IMAGE_FAILED)
+        return error_set(err, -EINVAL, "image-not-ready",
+                         "the image '%s' is not built; build it with: leat image build %s", name,
+                         name);
+    return 0;
+}
+
+static int default_text(char **slot, const char *text)
+{
+    if (!*slot)
+        *slot = strdup(text);
+    return *slot ? 0 : -ENOMEM;
+}
+
+static int name_default(struct job_request *request)
+{
+    char name[JOB_NAME_MAX / 2];
+    const char *program = job_request_program(request);
+    const char *slash = strrchr(program, '/');
+    (void)snprintf(name, sizeof(name), "%s", slash && slash[1] ? slash + 1 : program);
+    return default_text(&request->name, name[0] ? name : "job");
+}
+
+/* From the filled description to a job that only lacks its number. */
+static int admit(struct core *core, const json_t *description, struct job *job, struct error *err)
+{
+    char token[TOKEN_TEXT_MAX];
+    int r = job_request_decode(description, &job->request, err);
+    if (r == 0)
+        r = job_request_check(&job->request, err);
+    if (r == 0)
+        r = check_image(core, job->request.image, err);
+    if (r == 0)
+        r = check_fits(core, job, err);
+    if (r < 0)
+        return r;
+    r = random_token(token);
+    if (r < 0)
+        return error_errno(err, r, "no-token", "making the card's token");
+    job->token = strdup(token);
+    if (!job->token || name_default(&job->request) < 0 ||
+        default_text(&job->request.tenant, "default") < 0)
+        return error_set(err, -ENOMEM, "out-of-memory", "taking the request");
+    return 0;
+}
+
+void core_job_describe(struct core *core, const json_t *request, core_reply_fn *reply, void *arg)
+{
+    struct error err = {0};
+    struct job job;
+    AUTO_JSON json_t *description = describe(core, request, &err);
+    job_init(&job);
+    int r = description ? admit(core, description, &job, &err) : err.errnum;
+    job_finish(&job);
+    if (r < 0) {
+        reply(arg, NULL, &err);
+        return;
+    }
+    AUTO_FREE char *yaml = yaml_text(description);
+    core_reply_value(reply, arg,
+                     yaml ? json_pack("{s:O, s:s}", "description", description, "yaml", yaml)
+                          : NULL);
+}
+
+/* -- on the pool -- */
+
+static uint64_t file_bytes(const char *path)
+{
+    struct stat stat_buf;
+    if (!path || path[0] != '/' || stat(path, &stat_buf) < 0 || !S_ISREG(stat_buf.st_mode))
+        return 0;
+    return (uint64_t)stat_buf.st_size;
+}
+
+static int check_paths(const struct job_request *request, struct error *err)
+{
+    struct stat stat_buf;
+    if (request->program && stat(request->program, &stat_buf) < 0)
+        return error_errno(err, -EINVAL, "program-not-found",
+                           "the program '%s' cannot be read (%s)", request->program,
+                           strerror(errno));
+    if (request->workdir && (stat(request->workdir, &stat_buf) < 0 || !S_ISDIR(stat_buf.st_mode)))
+        return error_set(err, -EINVAL, "workdir-not-found", "there is no folder '%s'",
+                         request->workdir);
+    return 0;
+}
+
+static void measure_input(struct job *job)
+{
+    job->program_bytes = file_bytes(job->request.program);
+    for (char **word = job->request.command; word && *word; word++)
+        job->data_bytes += file_bytes(*word);
+}
+
+static void submit_read(struct store *store, struct read_request *read)
+{
+    struct submit *submit = LIST_ENTRY(read, struct submit, read);
+    const struct job_request *request = &submit->job.request;
+    int r = submit->key ? store_idempotency_find(store, submit->key, &submit->known_job,
+                                                 &submit->known_digest, &submit->read_err)
+                        : 0;
+    if (r < 0 || submit->known_job || submit->err.errnum)
+        return;
+    if (check_paths(request, &submit->err) < 0)
+        return;
+    measure_input(&submit->job);
+    submit->history_count = store_measurements(
+        store, request->library ? request->library : "", request->type ? request->type : "",
+        job_request_program(request), submit->history, ESTIMATE_RUNS_MAX, &submit->read_err);
+}
+
+/* -- back on the loop -- */
+
+static void predict(struct submit *submit)
+{
+    struct estimate_run runs[ESTIMATE_RUNS_MAX];
+    struct job *job = &submit->job;
+    const struct estimate_input input = {
+        .program_bytes = job->program_bytes,
+        .data_bytes = job->data_bytes,
+        .share_permille = job->request.share_permille,
+    };
+    for (int i = 0; i < submit->history_count; i++) {
+        const struct store_measurement *from = &submit->history[i];
+        runs[i] = (struct estimate_run){
+            .program_bytes = from->program_bytes,
+            .data_bytes = from->data_bytes,
+            .wall_ms = from->wall_ms,
+            .device_time_ns = from->device_time_ns,
+            .share_permille = from->share_permille,
+            .memory_peak_bytes = from->memory_peak_bytes,
+            .same_program = from->same_program,
+        };
+    }
+    estimate_predict(&input, runs, (size_t)submit->history_count, &job->prediction);
+}
+
+static void submit_refuse(struct core *core, struct submit *submit, const struct error *err)
+{
+    core->counters.refusals++;
+    submit->reply(submit->arg, NULL, err);
+    submit_destroy(submit);
+}
+
+static void reply_known(struct core *core, struct submit *submit)
+{
+    char id[JOB_ID_TEXT_MAX];
+    struct error err;
+    if (strcmp(submit->known_digest, submit->digest) == 0) {
+        core_job_get(core, job_id_text(submit->known_job, id), submit->reply, submit->arg);
+        submit_destroy(submit);
+        return;
+    }
+    (void)error_set(&err, -EEXIST, "idempotency-conflict",
+                    "the key '%s' was used for another request, which made job %llu; use a new key",
+                    submit->key, (unsigned long long)submit->known_job);
+    submit_refuse(core, submit, &err);
+}
+
+/* Others that came with the same key while this one was on its way. */
+static void reply_followers(struct core *core, struct submit *first, const struct error *err)
+{
+    LIST_EACH_SAFE (link, after, &core->submits) {
+        struct submit *submit = LIST_ENTRY(link, struct submit, link);
+        if (!submit->key || !first->key || submit == first || submit->known_job != first->job.id ||
+            strcmp(submit->key, first->key) != 0)
+            continue;
+        if (err)
+            submit_refuse(core, submit, err);
+        else
+            reply_known(core, submit);
+    }
+}
+
+static void submit_committed(struct core *core, void *arg, const struct error *err)
+{
+    struct submit *submit = arg;
+    struct live_job *live = core_find(core, submit->job.id);
+    if (err) {
+        commit_drop_job(core, submit->job.id);
+        core_forget(core, live);
+        reply_followers(core, submit, err);
+        submit_refuse(core, submit, err);
+        return;
+    }
+    reply_followers(core, submit, NULL);
+    core_reply_value(submit->reply, submit->arg, live ? job_encode(&live->job) : NULL);
+    submit_destroy(submit);
+}
+
+static void submit_write(struct core *core, struct submit *submit)
+{
+    struct job *job = &submit->job;
+    char directory[PATH_MAX + JOB_ID_TEXT_MAX + 8];
+    struct error err;
+    uint64_t id = core->next_job++;
+    job->id = id;
+    job->state = JOB_QUEUED;
+    job->created_us = clock_realtime_us();
+    (void)snprintf(directory, sizeof(directory), "%s/jobs/%llu", core->state_dir,
+                   (unsigned long long)id);
+    job->directory = strdup(directory);
+    predict(submit);
+    struct live_job *live = NULL;
+    if (job->directory && job->prediction.basis &&
+        job_reason_set(job, "queued", "it waits to be placed") == 0)
+        live = core_adopt(core, job);
+    submit->job.id = id; /* the content has moved on */
+    if (!live ||
+        (submit->key && store_batch_idempotency(commit_batch(core), submit->key, submit->digest, id,
+                                                live->job.created_us) < 0)) {
+        (void)error_set(&err, -ENOMEM, "out-of-memory", "taking the request");
+        core_forget(core, live);
+        submit_refuse(core, submit, &err);
+        return;
+    }
+    core->counters.submits++;
+    struct store_event event = commit_event(core, "job.submitted", id);
+    event.to = JOB_QUEUED;
+    commit_job(core, live, &event);
+    if (commit_then(core, submit_committed, submit) < 0) {
+        (void)error_set(&err, -ENOMEM, "out-of-memory", "taking the request");
+        submit_committed(core, submit, &err);
+    }
+}
+
+/* The one with the same key that is being written, or NULL. */
+static struct submit *earlier(struct core *core, const struct submit *submit)
+{
+    LIST_EACH (link, &core->submits) {
+        struct submit *other = LIST_ENTRY(link, struct submit, link);
+        if (other != submit && submit->key && other->key && other->job.id &&
+            strcmp(other->key, submit->key) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+static void submit_read_done(struct core *core, struct read_request *read)
+{
+    struct submit *submit = LIST_ENTRY(read, struct submit, read);
+    struct submit *first = earlier(core, submit);
+    if (core->stopping)
+        (void)error_set(&submit->read_err, -ECANCELED, "stopping", "leatd is stopping; ask again");
+    if (submit->read_err.errnum) {
+        submit_refuse(core, submit, &submit->read_err);
+    } else if (submit->known_job) {
+        reply_known(core, submit);
+    } else if (first) {
+        submit->known_job = first->job.id;
+        submit->known_digest = strdup(first->digest);
+    } else if (submit->err.errnum) {
+        submit_refuse(core, submit, &submit->err);
+    } else {
+        submit_write(core, submit);
+    }
+}
+
+/* FNV-1a over 128 bits of the request with sorted members: tells requests apart, protects nothing.
+ */
+static int digest_make(const json_t *request, char ret_text[DIGEST_TEXT_MAX])
+{
+    AUTO_FREE char *text = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
+    const unsigned __int128 prime = ((unsigned __int128)1 << 88) + 0x13b;
+    unsigned __int128 h = ((unsigned __int128)0x6c62272e07bb0142 << 64) | 0x62b821756295c58d;
+    if (!text)
+        return -ENOMEM;
+    for (const char *c = text; *c; c++)
+        h = (h ^ (unsigned char)*c) * prime;
+    (void)snprintf(ret_text, DIGEST_TEXT_MAX, "%016llx%016llx", (unsigned long long)(h >> 64),
+                   (unsigned long long)h);
+    return 0;
+}
+
+static int check_open(const struct core *core, const char *key, struct error *err)
+{
+    size_t length = key ? strlen(key) : 1;
+    if (core->stopping)
+        return error_set(err, -EAGAIN, "stopping", "leatd is stopping; ask again");
+    if (core->queue_count >= CORE_QUEUE_MAX)
+        return error_set(err, -EAGAIN, "queue-full", "%d jobs wait already; ask again later",
+                         CORE_QUEUE_MAX);
+    if (length < 1 || length > STORE_IDEMPOTENCY_MAX)
+        return error_set(err, -EINVAL, "bad-idempotency-key", "a key has 1 to %d bytes",
+                         STORE_IDEMPOTENCY_MAX);
+    return 0;
+}
+
+void core_job_submit(struct core *core, const json_t *request, const char *key,
+                     core_reply_fn *reply, void *arg)
+{
+    struct error err = {0};
+    CLEANUP(cleanup_submit) struct submit *submit = calloc(1, sizeof(*submit));
+    if (!submit) {
+        core_reply_value(reply, arg, NULL);
+        return;
+    }
+    list_init(&submit->link);
+    job_init(&submit->job);
+    submit->core = core;
+    submit->reply = reply;
+    submit->arg = arg;
+    int r = check_open(core, key, &err);
+    if (r == 0 &&
+        ((key && !(submit->key = strdup(key))) || digest_make(request, submit->digest) < 0))
+        r = error_set(&err, -ENOMEM, "out-of-memory", "taking the request");
+    if (r < 0) {
+        core->counters.refusals++;
+        reply(arg, NULL, &err);
+        return;
+    }
+    AUTO_JSON json_t *description = describe(core, request, &submit->err);
+    if (description)
+        (void)admit(core, description, &submit->job, &submit->err);
+    submit->read.work = submit_read;
+    submit->read.done = submit_read_done;
+    list_append(&core->submits, &submit->link);
+    reads_add(core, &submit->read);
+    (void)TAKE(submit);
+}
