@@ -1,0 +1,71 @@
+"""The life of an idle job: its compute goes to others, it wakes by itself, its result is right."""
+import subprocess
+
+import house as houses
+from conftest import needs
+
+WORK = ["--steps", "400", "--report", "100"]
+
+
+def train(house, tmp_path, name, *args, **request):
+    work = tmp_path / name
+    work.mkdir()
+    return house.submit(library="opencl-c", type="training", image="host", program=houses.built("digits"), name=name,
+                        memory="64MiB", network="none", workdir=str(work), args=[*WORK, "--checkpoint", "/work/net",
+                                                                                *args], **request)["id"]
+
+
+def states(house, job_id):
+    """The states that the journal says a job has been in, in order."""
+    return [event["to"] for event in house.events() if str(event.get("job")) == str(job_id) and event.get("to")]
+
+
+def test_idle_share_goes_to_another_job_and_comes_back(house, tmp_path):
+    needs("digits")
+    subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+
+    sleeper = train(house, tmp_path, "sleeper", "--sleep-at", "200:8", share="70%", idle_after="1s")
+    house.wait_state(sleeper, ("running",))
+    # Too much while the first job holds its share: it waits, and explain says for what.
+    second = train(house, tmp_path, "second", share="60%")
+    house.wait_state(sleeper, ("idle",))
+    shown = house.job(sleeper)
+    assert shown["usage"]["released_permille"] == 700
+    assert shown["usage"]["idle_ms"] >= 1000
+    text = house.leat("show", str(sleeper)).stdout
+    assert "idle" in text and "70 %" in text
+    assert "idle" in house.leat("ps").stdout
+
+    done = house.wait(second)
+    assert done["state"] == "succeeded", done
+    assert house.job(sleeper)["state"] in ("idle", "running")
+
+    woken = house.wait(sleeper)
+    assert woken["state"] == "succeeded", woken
+    assert woken["usage"]["share_granted_permille"] in (0, 700)
+
+    journal = states(house, sleeper)
+    assert journal.index("idle") < len(journal) - 1 - journal[::-1].index("running"), journal
+    order = [(str(event["job"]), event["to"]) for event in house.events() if event.get("to")]
+    assert order.index((str(sleeper), "idle")) < order.index((str(second), "running"))
+
+    direct = (tmp_path / "direct").read_bytes()
+    assert (tmp_path / "sleeper" / "net").read_bytes() == direct
+    assert (tmp_path / "second" / "net").read_bytes() == direct
+
+
+def test_a_job_that_works_is_never_idle(house, tmp_path):
+    needs("digits")
+    job = train(house, tmp_path, "busy", share="20%", idle_after="2s")
+    assert house.wait(job)["state"] == "succeeded"
+    assert "idle" not in states(house, job)
+
+
+def test_a_sleeper_alone_wakes_at_once(house, tmp_path):
+    needs("digits")
+    job = train(house, tmp_path, "alone", "--sleep-at", "200:3", share="100%", idle_after="500ms")
+    house.wait_state(job, ("idle",))
+    ended = house.wait(job)
+    assert ended["state"] == "succeeded", ended
+    assert states(house, job).count("idle") >= 1
