@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ACCURACY_WANTED = 0.95
 
 
@@ -52,17 +53,15 @@ def main():
     print("== Summary")
     for label, text in lines:
         print(f"  {label:14} {text}")
-    shown = os.path.relpath(leat)
     print(f"""
 == Next
   alias leat={os.path.abspath(leat)}
   leat device                                     what there is to share
   leat show {job['id']:<38}all about the job
-  leat run --share 25% --memory 512MiB clinfo     any OpenCL program, on a quarter of the device
-  leat run --library pyopencl {os.path.relpath(os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
-        os.path.dirname(os.path.abspath(leat))))), "examples/pyopencl/train.py"))}
+  leat run --share 25% --memory 512MiB -- clinfo  any OpenCL program, on a quarter of the device
+  leat run --library pyopencl {os.path.relpath(os.path.join(ROOT, 'examples/pyopencl/train.py'))}
   leat ps --all; leat events; leat top            what runs, what happened
-  leat down                                       end the centre; `{shown} up` starts it again""")
+  leat down                                       end the centre; leat up starts it again""")
     if float(done[0]) < ACCURACY_WANTED:
         sys.exit(f"demo: the accuracy {done[0]} is below {ACCURACY_WANTED}")
 
