@@ -4,6 +4,7 @@
 #define LEAT_CARD_EXECUTOR_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct ledger_card;
 struct meter_device;
@@ -21,6 +22,8 @@ struct executor_params {
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
     uint64_t quota_bytes;
     const char *card_name;
+    pid_t parent_pid; /* leat-cardd: the executor leaves when this is not its parent any more; 0:
+                         any */
 };
 
 /* Runs in the forked child and does not return: serves the session until the client leaves or

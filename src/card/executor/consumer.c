@@ -1,0 +1,192 @@
+/* Taking records from the rings: see consumer.h. */
+#include "card/executor/consumer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "card/ledger/futex.h"
+
+#define SPIN_BASE_NS 20000u
+#define SPIN_CAP_NS 100000u
+#define SPIN_LOOKS 32 /* looks at the lanes between two looks at the clock */
+#define LOAD_LOOK_NS 20000000u
+
+void consumer_init(struct consumer *consumer, struct wire_session *session,
+                   const struct wire_session *layout)
+{
+    uint8_t *base = (uint8_t *)session;
+    memset(consumer, 0, offsetof(struct consumer, record));
+    consumer->session = session;
+    consumer->lanes = (struct wire_lane *)(base + layout->lanes_offset);
+    consumer->rings = base + layout->rings_offset;
+    consumer->lanes_seen = 1;
+    consumer->spin_ns = SPIN_BASE_NS;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    consumer->cpus = cpus > 0 ? (unsigned)cpus : 1;
+}
+
+static void advance(struct consumer *consumer, unsigned index, uint32_t length)
+{
+    struct wire_lane *lane = &consumer->lanes[index];
+    consumer->heads[index] += length;
+    __atomic_store_n(&lane->head, consumer->heads[index], __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&lane->producer_waits, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(&lane->producer_waits, 0, __ATOMIC_SEQ_CST);
+        futex_wake(&lane->producer_waits, INT_MAX);
+    }
+}
+
+static int broken(const struct consumer *consumer, unsigned lane, const char *what,
+                  struct error *err)
+{
+    return error_set(err, -EPROTO, "bad-record", "%s (lane %u, at byte %llu, record %u)", what,
+                     lane, (unsigned long long)consumer->heads[lane], consumer->next_sequence);
+}
+
+/* Copy the header at the head of a lane: 1, 0 when the lane is empty, -EPROTO. */
+static int peek(struct consumer *consumer, unsigned index, struct wire_header *ret_header,
+                struct error *err)
+{
+    uint64_t tail = __atomic_load_n(&consumer->lanes[index].tail, __ATOMIC_ACQUIRE);
+    uint64_t head = consumer->heads[index], ready = tail - head;
+    if (ready == 0)
+        return 0;
+    uint64_t position = head % WIRE_LANE_BYTES, to_end = WIRE_LANE_BYTES - position;
+    if (ready > WIRE_LANE_BYTES || tail % WIRE_RECORD_ALIGN)
+        return broken(consumer, index, "the tail is not where a record can end", err);
+    memcpy(ret_header, consumer->rings + (uint64_t)index * WIRE_LANE_BYTES + position,
+           sizeof(*ret_header));
+    uint32_t length = ret_header->length;
+    if (length < sizeof(*ret_header) || length % WIRE_RECORD_ALIGN || length > ready ||
+        length > to_end)
+        return broken(consumer, index, "the record's length is wrong", err);
+    if (ret_header->opcode == WIRE_INVALID) {
+        if (length != to_end)
+            return broken(consumer, index, "a skip does not lead to the ring's end", err);
+        advance(consumer, index, length);
+        return peek(consumer, index, ret_header, err); /* once: the position is 0 now */
+    }
+    if (length > WIRE_RECORD_MAX)
+        return broken(consumer, index, "the record is too long", err);
+    return 1;
+}
+
+/* Take the lane's first record if it is the next in the session's order: 1, 0 or -EPROTO. */
+static int take_from(struct consumer *consumer, unsigned index, struct error *err)
+{
+    struct wire_header header;
+    int found = peek(consumer, index, &header, err);
+    if (found <= 0)
+        return found;
+    if (header.sequence != consumer->next_sequence) {
+        if ((int32_t)(header.sequence - consumer->next_sequence) < 0)
+            return broken(consumer, index, "a sequence number comes twice", err);
+        return 0; /* another lane has the one before */
+    }
+    uint64_t position = consumer->heads[index] % WIRE_LANE_BYTES;
+    memcpy(consumer->record, consumer->rings + (uint64_t)index * WIRE_LANE_BYTES + position,
+           header.length);
+    memcpy(consumer->record, &header, sizeof(header)); /* the one that was checked */
+    if (wire_record_check((const struct wire_header *)consumer->record) < 0)
+        return broken(consumer, index, "the record is shorter than its contents", err);
+    advance(consumer, index, header.length);
+    consumer->next_sequence++;
+    consumer->lane = index;
+    return 1;
+}
+
+static int lane_has_bytes(const struct consumer *consumer, unsigned index)
+{
+    return __atomic_load_n(&consumer->lanes[index].tail, __ATOMIC_ACQUIRE) !=
+           consumer->heads[index];
+}
+
+int consumer_take(struct consumer *consumer, const struct wire_header **ret_record,
+                  struct error *err)
+{
+    unsigned first = consumer->lane;
+    /* Clients take the lowest lane that is free, so one beyond those seen is enough to look at. */
+    if (consumer->lanes_seen < WIRE_LANES && lane_has_bytes(consumer, consumer->lanes_seen))
+        consumer->lanes_seen++;
+    for (unsigned i = 0; i < consumer->lanes_seen; i++) {
+        unsigned index = (first + i) % consumer->lanes_seen;
+        int taken = take_from(consumer, index, err);
+        if (taken > 0)
+            *ret_record = (const struct wire_header *)consumer->record;
+        if (taken)
+            return taken;
+    }
+    return 0;
+}
+
+/* Spinning pays only while nobody else needs the CPU: look at the number of runnable tasks. */
+static void look_at_load(struct consumer *consumer, uint64_t now_ns)
+{
+    char text[64], *rest = text;
+    if (now_ns - consumer->load_looked_ns < LOAD_LOOK_NS)
+        return;
+    consumer->load_looked_ns = now_ns;
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t length = read(fd, text, sizeof(text) - 1);
+    (void)close(fd); /* only read from */
+    if (length <= 0)
+        return;
+    text[length] = '\0';
+    for (int field = 0; field < 3 && rest; field++) { /* "0.33 0.26 0.13 1/96 11778" */
+        rest = strchr(rest, ' ');
+        rest += rest != NULL;
+    }
+    if (rest)
+        consumer->crowded = strtoul(rest, NULL, 10) > consumer->cpus;
+}
+
+static int spin(struct consumer *consumer, const struct wire_header **ret_record, struct error *err)
+{
+    uint64_t start_ns = clock_monotonic_ns();
+    look_at_load(consumer, start_ns);
+    if (consumer->crowded)
+        return 0;
+    do {
+        for (int i = 0; i < SPIN_LOOKS; i++) {
+            int taken = consumer_take(consumer, ret_record, err);
+            if (taken) {
+                consumer->spin_ns += consumer->spin_ns < SPIN_CAP_NS ? consumer->spin_ns / 4 : 0;
+                return taken;
+            }
+            __builtin_ia32_pause();
+        }
+    } while (clock_monotonic_ns() - start_ns < consumer->spin_ns);
+    consumer->spin_ns -= consumer->spin_ns > SPIN_BASE_NS ? consumer->spin_ns / 8 : 0;
+    return 0;
+}
+
+int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
+                  const struct wire_header **ret_record, struct error *err)
+{
+    uint32_t *asleep = &consumer->session->asleep;
+    int taken = spin(consumer, ret_record, err);
+    if (taken)
+        return taken;
+    __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
+    taken = consumer_take(consumer, ret_record, err);
+    if (!taken)
+        futex_sleep(asleep, 1, timeout_ns);
+    __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
+    return taken ? taken : consumer_take(consumer, ret_record, err);
+}
+
+void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,
+                    uint64_t length)
+{
+    struct wire_lane *lane = &consumer->lanes[consumer->lane];
+    lane->reply_status = status;
+    lane->reply_value = value;
+    lane->reply_length = length;
+    __atomic_store_n(&lane->reply_sequence, sequence + 1, __ATOMIC_RELEASE);
+    futex_wake(&lane->reply_sequence, INT_MAX);
+}

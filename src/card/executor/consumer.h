@@ -1,0 +1,42 @@
+/* The consuming end of a session's rings: takes records of all lanes in the order of their sequence
+ * numbers, each as a private copy whose bounds are checked. Everything in the shared memory is
+ * hostile. */
+#ifndef LEAT_CARD_EXECUTOR_CONSUMER_H
+#define LEAT_CARD_EXECUTOR_CONSUMER_H
+
+#include <stdint.h>
+
+#include "card/wire/wire.h"
+
+struct error;
+
+struct consumer {
+    struct wire_session *session;
+    struct wire_lane *lanes;
+    const uint8_t *rings;
+    uint64_t heads[WIRE_LANES]; /* the truth; the shared heads are copies for the producers */
+    uint32_t next_sequence;
+    unsigned lane;       /* of the last record: the first to look at, and the one a reply goes to */
+    unsigned lanes_seen; /* lanes below this were used once */
+    uint32_t spin_ns;    /* how long to look before sleeping */
+    unsigned cpus;
+    int crowded;             /* more runnable tasks than CPUs: do not spin */
+    uint64_t load_looked_ns; /* when that was found out */
+    _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
+};
+
+/* `session` is laid out and zeroed; `layout` is a private copy of its offsets. */
+void consumer_init(struct consumer *consumer, struct wire_session *session,
+                   const struct wire_session *layout);
+/* The next record without waiting: 1 with a record that is valid until the next call, 0 when there
+ * is none, -EPROTO with err set when the client broke the protocol. */
+int consumer_take(struct consumer *consumer, const struct wire_header **ret_record,
+                  struct error *err);
+/* As consumer_take, but looks for a while and then sleeps for `timeout_ns` at most. */
+int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
+                  const struct wire_header **ret_record, struct error *err);
+/* Answer the record that was taken last. */
+void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,
+                    uint64_t length);
+
+#endif

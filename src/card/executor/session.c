@@ -1,0 +1,70 @@
+/* The session's tables and the dispatch of records to their handlers. */
+#include "card/executor/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+
+#define LIST_MAX (WIRE_RECORD_MAX / sizeof(uint32_t))
+
+static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
+    [WIRE_CONTEXT_CREATE] = handle_context_create,
+    [WIRE_QUEUE_CREATE] = handle_queue_create,
+    [WIRE_BUFFER_CREATE] = handle_buffer_create,
+    [WIRE_SUBBUFFER_CREATE] = handle_subbuffer_create,
+    [WIRE_IMAGE_CREATE] = handle_image_create,
+    [WIRE_SAMPLER_CREATE] = handle_sampler_create,
+    [WIRE_PROGRAM_SOURCE] = handle_program_source,
+    [WIRE_PROGRAM_BINARY] = handle_program_binary,
+    [WIRE_PROGRAM_BUILD] = handle_program_build,
+    [WIRE_PROGRAM_GET_BINARY] = handle_program_get_binary,
+    [WIRE_PROGRAM_GET_BUILD] = handle_program_get_build,
+    [WIRE_KERNEL_CREATE] = handle_kernel_create,
+    [WIRE_USER_EVENT_CREATE] = handle_user_event_create,
+    [WIRE_USER_EVENT_SET] = handle_user_event_set,
+    [WIRE_EVENT_RELEASE] = handle_event_release,
+    [WIRE_RELEASE] = handle_release,
+    [WIRE_LAUNCH] = handle_launch,
+    [WIRE_WRITE] = handle_write,
+    [WIRE_READ] = handle_read,
+    [WIRE_COPY] = handle_copy,
+    [WIRE_COPY_RECT] = handle_copy_rect,
+    [WIRE_RECT_SLAB] = handle_rect_slab,
+    [WIRE_FILL] = handle_fill,
+    [WIRE_MIGRATE] = handle_migrate,
+    [WIRE_SYNC_POINT] = handle_sync_point,
+    [WIRE_FLUSH] = handle_flush,
+    [WIRE_DRAIN] = handle_drain,
+};
+
+int session_init(struct session *session, const struct wire_session *layout)
+{
+    uint8_t *base = (uint8_t *)session->shared;
+    session->slab = base + layout->slab_offset;
+    session->queue_states = (struct wire_queue_state *)(base + layout->queues_offset);
+    session->event_states = (struct wire_event_state *)(base + layout->events_offset);
+    session->objects = calloc(WIRE_OBJECTS, sizeof(*session->objects));
+    session->events = calloc(WIRE_EVENTS, sizeof(*session->events));
+    session->wait_list = calloc(LIST_MAX, sizeof(*session->wait_list));
+    session->memory_list = calloc(LIST_MAX, sizeof(*session->memory_list));
+    list_init(&session->commands);
+    pthread_mutex_init(&session->commands_lock, NULL);
+    consumer_init(&session->consumer, session->shared, layout);
+    return session->objects && session->events && session->wait_list && session->memory_list
+               ? 0
+               : -ENOMEM;
+}
+
+int session_dispatch(struct session *session, const struct wire_header *record, struct error *err)
+{
+    struct reply reply = {0};
+    /* consumer_take checked the opcode; every opcode has a handler. */
+    int result = handlers[record->opcode](session, record, &reply, err);
+    if (result < 0)
+        return error_context(err, "%s", wire_opcode_name(record->opcode));
+    if (wire_opcode_waits(record->opcode))
+        consumer_reply(&session->consumer, record->sequence, reply.status, reply.value,
+                       reply.length);
+    return 0;
+}

@@ -1,0 +1,136 @@
+/* What the executor's files share: the one session this process serves, its objects and the verbs
+ * on them. One thread consumes records and owns the object table; the driver's threads complete
+ * commands. */
+#ifndef LEAT_CARD_EXECUTOR_SESSION_H
+#define LEAT_CARD_EXECUTOR_SESSION_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "card/executor/consumer.h"
+#include "card/executor/executor.h"
+#include "card/executor/opencl.h"
+#include "card/wire/wire.h"
+
+struct error;
+struct ledger_card;
+struct meter;
+
+#define PACES 4096 /* learned kernel times; two kernels may share one */
+
+enum object_kind {
+    OBJECT_NONE,
+    OBJECT_CONTEXT,
+    OBJECT_QUEUE,
+    OBJECT_MEMORY,
+    OBJECT_SAMPLER,
+    OBJECT_PROGRAM,
+    OBJECT_KERNEL
+};
+
+/* A client's object. One that could not be made keeps its place with `error` set, and what uses it
+ * fails with that error. */
+struct object {
+    enum object_kind kind;
+    cl_int error;
+    int is_buffer; /* a memory object that stands in the ledger */
+    void *driver;  /* the cl_... handle, one reference owned; NULL when error is set */
+    void *extra;   /* struct queue, struct program or struct kernel, owned */
+};
+
+struct queue {
+    uint32_t slot; /* of its wire_queue_state */
+    int dirty;     /* has commands that were not flushed */
+    cl_command_queue driver;
+};
+
+struct program {
+    struct buf build; /* the last build reply */
+};
+
+#define KERNEL_ARGS_MAX 256
+struct kernel {
+    uint32_t pace_base;                 /* hash of program and name */
+    cl_int arg_errors[KERNEL_ARGS_MAX]; /* arguments whose last value was refused */
+    unsigned arg_errors_count;
+};
+
+struct event_slot {
+    cl_event
+        driver; /* one reference owned; NULL when the command failed before the driver had it */
+    uint8_t in_use;
+    uint8_t user_open; /* a user event that is not set yet */
+};
+
+struct session {
+    struct executor_params params;
+    struct wire_session *shared;
+    uint8_t *slab;
+    struct wire_queue_state *queue_states;
+    struct wire_event_state *event_states;
+    cl_device_id device;
+    struct ledger_card *ledger;
+    struct meter *meter;
+    struct consumer consumer;
+
+    struct object *objects;    /* WIRE_OBJECTS */
+    struct event_slot *events; /* WIRE_EVENTS */
+    cl_event *wait_list;       /* scratch: handles of the wait list under way, WIRE_LIST_MAX */
+    cl_mem *memory_list;       /* scratch: handles of memory objects, WIRE_LIST_MAX */
+    unsigned user_events_open;
+    struct queue *dirty[WIRE_QUEUES];
+    unsigned dirty_count;
+
+    pthread_mutex_t commands_lock; /* guards the list and every command's `done` */
+    struct list commands;          /* handed to the driver and not ended */
+    uint64_t paces[PACES];         /* ns, atomic; 0: not known */
+    uint64_t buffers_held;         /* buffers in the object table */
+    uint64_t buffers_alive;        /* buffers the driver has not freed, atomic */
+};
+
+struct reply {
+    int32_t status;
+    uint64_t value, length;
+};
+
+/* One handler per opcode: 0, or -EPROTO with err set when the record breaks the protocol. What
+ * fails otherwise ends in the reply, in the object or in the event. */
+typedef int record_handler(struct session *session, const struct wire_header *record,
+                           struct reply *reply, struct error *err);
+
+/* objects.c */
+record_handler handle_context_create, handle_queue_create, handle_buffer_create,
+    handle_subbuffer_create, handle_image_create, handle_sampler_create, handle_release,
+    handle_drain;
+/* program.c */
+record_handler handle_program_source, handle_program_binary, handle_program_build,
+    handle_program_get_binary, handle_program_get_build, handle_kernel_create;
+/* command.c: events and flushes; transfer.c, launch.c: commands */
+record_handler handle_user_event_create, handle_user_event_set, handle_event_release, handle_flush;
+record_handler handle_write, handle_read, handle_copy, handle_copy_rect, handle_rect_slab,
+    handle_fill, handle_migrate, handle_sync_point;
+record_handler handle_launch;
+
+/* The protocol is broken: fill err and yield -EPROTO (which the compiler can see). */
+#define BAD_RECORD(err, ...) ((void)error_set(err, -EPROTO, "bad-record", __VA_ARGS__), -EPROTO)
+
+/* Tables for a session whose shared memory, device, ledger and meter are set. 0 or -ENOMEM. */
+int session_init(struct session *session, const struct wire_session *layout);
+void session_finish(struct session *session);
+/* Run one checked record. 0 or -EPROTO. */
+int session_dispatch(struct session *session, const struct wire_header *record, struct error *err);
+
+/* The object `id` of a kind, never NULL on success; -EPROTO when there is no such object. */
+int object_get(struct session *session, uint32_t id, enum object_kind kind,
+               struct object **ret_object, struct error *err);
+/* A free place for a new object `id`. */
+int object_place(struct session *session, uint32_t id, struct object **ret_object,
+                 struct error *err);
+/* 0 when length bytes at offset lie inside the slab, else -EPROTO. */
+int slab_check(uint64_t offset, uint64_t length, struct error *err);
+/* Hand every command to the device. */
+void session_flush(struct session *session);
+
+#endif

@@ -1,0 +1,264 @@
+/* Building the snapshot. Every query in the ranges below is put to the driver; a table says which
+ * answers a card replaces. Answers that are handles (platform, parent device) are the client's own.
+ */
+#include "card/executor/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "card/wire/wire.h"
+
+#define ANSWER_MAX 65536u
+
+struct range {
+    cl_uint first, last;
+};
+
+static const struct range platform_queries[] = {{0x0900, 0x092f}};
+static const struct range device_queries[] = {
+    {0x1000, 0x10ff},                                /* core and cl_khr_* */
+    {CL_DEVICE_UUID_KHR, CL_DEVICE_NODE_MASK_KHR},   /* cl_khr_device_uuid */
+    {CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0x400a}, /* cl_nv_device_attribute_query */
+    {0x4030, 0x404f},                                /* cl_amd_device_attribute_query */
+};
+
+/* What a card offers of the device's extensions: those that live in the compiler or in answers, and
+ * need no entry point of their own. */
+static const char *const served_extensions[] = {"cl_khr_byte_addressable_store",
+                                                "cl_khr_global_int32_base_atomics",
+                                                "cl_khr_global_int32_extended_atomics",
+                                                "cl_khr_local_int32_base_atomics",
+                                                "cl_khr_local_int32_extended_atomics",
+                                                "cl_khr_int64_base_atomics",
+                                                "cl_khr_int64_extended_atomics",
+                                                "cl_khr_fp64",
+                                                "cl_khr_fp16",
+                                                "cl_khr_select_fprounding_mode",
+                                                "cl_khr_device_uuid",
+                                                "cl_khr_extended_bit_ops",
+                                                "cl_khr_integer_dot_product",
+                                                "cl_khr_subgroups",
+                                                "cl_khr_pci_bus_info",
+                                                "cl_nv_device_attribute_query",
+                                                "cl_amd_device_attribute_query",
+                                                "cl_ext_float_atomics",
+                                                "cl_ext_atomic_counters_32",
+                                                NULL};
+
+#define CARD_ICD "cl_khr_icd"
+
+static int is_served(const char *name, size_t length)
+{
+    for (unsigned i = 0; served_extensions[i]; i++) {
+        if (strlen(served_extensions[i]) == length &&
+            memcmp(served_extensions[i], name, length) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static void append(struct buf *snapshot, enum wire_info_of of, cl_uint name, const void *data,
+                   size_t length)
+{
+    static const char zeros[8];
+    const struct wire_info info = {.of = of, .name = name, .length = (uint32_t)length};
+    (void)buf_append(snapshot, &info, sizeof(info)); /* failures are remembered in the buf */
+    (void)buf_append(snapshot, data, length);
+    (void)buf_append(snapshot, zeros, wire_pad8(length) - length);
+}
+
+static void append_text(struct buf *snapshot, enum wire_info_of of, cl_uint name, const char *text)
+{
+    append(snapshot, of, name, text, strlen(text) + 1);
+}
+
+static void append_u64(struct buf *snapshot, cl_uint name, uint64_t value)
+{
+    append(snapshot, WIRE_INFO_DEVICE, name, &value, sizeof(value));
+}
+
+/* Device answers that are the same for every card, whatever the device says. */
+struct fixed {
+    cl_uint name;
+    uint32_t length;
+    uint64_t value;
+};
+
+static const struct fixed fixed_answers[] = {
+    {CL_DEVICE_IMAGE_SUPPORT, sizeof(cl_bool), CL_FALSE},
+    {CL_DEVICE_MAX_READ_IMAGE_ARGS, sizeof(cl_uint), 0},
+    {CL_DEVICE_MAX_WRITE_IMAGE_ARGS, sizeof(cl_uint), 0},
+    {CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, sizeof(cl_uint), 0},
+    {CL_DEVICE_IMAGE2D_MAX_WIDTH, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE2D_MAX_HEIGHT, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE3D_MAX_WIDTH, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE3D_MAX_HEIGHT, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE3D_MAX_DEPTH, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE_MAX_BUFFER_SIZE, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE_MAX_ARRAY_SIZE, sizeof(size_t), 0},
+    {CL_DEVICE_IMAGE_PITCH_ALIGNMENT, sizeof(cl_uint), 0},
+    {CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, sizeof(cl_uint), 0},
+    {CL_DEVICE_MAX_SAMPLERS, sizeof(cl_uint), 0},
+    {CL_DEVICE_LINKER_AVAILABLE, sizeof(cl_bool), CL_FALSE},
+    {CL_DEVICE_EXECUTION_CAPABILITIES, sizeof(cl_device_exec_capabilities), CL_EXEC_KERNEL},
+    {CL_DEVICE_SVM_CAPABILITIES, sizeof(cl_device_svm_capabilities), 0},
+    {CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, sizeof(cl_command_queue_properties), 0},
+    {CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE, sizeof(cl_uint), 0},
+    {CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE, sizeof(cl_uint), 0},
+    {CL_DEVICE_MAX_ON_DEVICE_QUEUES, sizeof(cl_uint), 0},
+    {CL_DEVICE_MAX_ON_DEVICE_EVENTS, sizeof(cl_uint), 0},
+    {CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES, sizeof(cl_bitfield), 0},
+    {CL_DEVICE_PIPE_SUPPORT, sizeof(cl_bool), CL_FALSE},
+    {CL_DEVICE_MAX_PIPE_ARGS, sizeof(cl_uint), 0},
+    {CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS, sizeof(cl_uint), 0},
+    {CL_DEVICE_PIPE_MAX_PACKET_SIZE, sizeof(cl_uint), 0},
+    {CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof(cl_uint), 0},
+    {CL_DEVICE_PARTITION_PROPERTIES, sizeof(cl_device_partition_property), 0},
+    {CL_DEVICE_PARTITION_AFFINITY_DOMAIN, sizeof(cl_device_affinity_domain), 0},
+    {CL_DEVICE_PARTITION_TYPE, sizeof(cl_device_partition_property), 0},
+    {CL_DEVICE_MAX_NUM_SUB_GROUPS, sizeof(cl_uint), 0},
+    {CL_DEVICE_REFERENCE_COUNT, sizeof(cl_uint), 1},
+    {CL_DEVICE_IL_VERSION, 1, 0},       /* the empty text */
+    {CL_DEVICE_BUILT_IN_KERNELS, 1, 0}, /* the empty text */
+    {CL_DEVICE_ILS_WITH_VERSION, 0, 0}, /* empty lists */
+    {CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION, 0, 0},
+};
+
+/* Answers that are handles, or that are written from the list of served extensions. */
+static const cl_uint left_out[] = {CL_DEVICE_PLATFORM, CL_DEVICE_PARENT_DEVICE};
+
+static int is_left_out(cl_uint name)
+{
+    for (unsigned i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++) {
+        if (left_out[i] == name)
+            return 1;
+    }
+    return 0;
+}
+
+static const struct fixed *find_fixed(cl_uint name)
+{
+    for (unsigned i = 0; i < sizeof(fixed_answers) / sizeof(fixed_answers[0]); i++) {
+        if (fixed_answers[i].name == name)
+            return &fixed_answers[i];
+    }
+    return NULL;
+}
+
+/* The device's extensions that a card serves, in the device's order, and cl_khr_icd. */
+static void append_extensions(struct buf *snapshot, enum wire_info_of of, cl_uint name,
+                              const char *all)
+{
+    AUTO_BUF struct buf kept = BUF_INIT;
+    (void)buf_puts(&kept, CARD_ICD); /* failures are remembered in the buf */
+    for (const char *at = all; *at;) {
+        size_t length = strcspn(at, " ");
+        if (is_served(at, length)) {
+            (void)buf_puts(&kept, " ");
+            (void)buf_append(&kept, at, length);
+        }
+        at += length;
+        at += strspn(at, " ");
+    }
+    if (kept.failed)
+        snapshot->failed = kept.failed;
+    else
+        append_text(snapshot, of, name, kept.data);
+}
+
+static void append_extension_versions(struct buf *snapshot, enum wire_info_of of, cl_uint name,
+                                      const cl_name_version *all, size_t count)
+{
+    AUTO_BUF struct buf kept = BUF_INIT;
+    const cl_name_version icd = {CL_MAKE_VERSION(1, 0, 0), CARD_ICD};
+    (void)buf_append(&kept, &icd, sizeof(icd)); /* failures are remembered in the buf */
+    for (size_t i = 0; i < count; i++) {
+        if (is_served(all[i].name, strnlen(all[i].name, sizeof(all[i].name))))
+            (void)buf_append(&kept, &all[i], sizeof(all[i]));
+    }
+    if (kept.failed)
+        snapshot->failed = kept.failed;
+    else
+        append(snapshot, of, name, kept.data, kept.length);
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+/* One answer of the device; `answer` is aligned and followed by a NUL. */
+static void append_device(struct buf *snapshot, cl_uint name, const void *answer, size_t length,
+                          uint64_t quota_bytes)
+{
+    const struct fixed *fixed = find_fixed(name);
+    uint64_t value = 0;
+    if (length == sizeof(value))
+        memcpy(&value, answer, sizeof(value));
+    if (is_left_out(name))
+        return;
+    if (fixed)
+        append(snapshot, WIRE_INFO_DEVICE, name, &fixed->value, fixed->length);
+    else if (name == CL_DEVICE_GLOBAL_MEM_SIZE)
+        append_u64(snapshot, name, quota_bytes);
+    else if (name == CL_DEVICE_MAX_MEM_ALLOC_SIZE)
+        append_u64(snapshot, name, at_most(value, quota_bytes));
+    else if (name == CL_DEVICE_EXTENSIONS)
+        append_extensions(snapshot, WIRE_INFO_DEVICE, name, answer);
+    else if (name == CL_DEVICE_EXTENSIONS_WITH_VERSION)
+        append_extension_versions(snapshot, WIRE_INFO_DEVICE, name, answer,
+                                  length / sizeof(cl_name_version));
+    else
+        append(snapshot, WIRE_INFO_DEVICE, name, answer, length);
+}
+
+static void append_platform(struct buf *snapshot, cl_uint name, const void *answer, size_t length)
+{
+    switch (name) {
+    case CL_PLATFORM_NAME:
+    case CL_PLATFORM_VENDOR:
+        append_text(snapshot, WIRE_INFO_PLATFORM, name, "Leat");
+        break;
+    case CL_PLATFORM_ICD_SUFFIX_KHR:
+        append_text(snapshot, WIRE_INFO_PLATFORM, name, "LEAT");
+        break;
+    case CL_PLATFORM_EXTENSIONS:
+        append_extensions(snapshot, WIRE_INFO_PLATFORM, name, answer);
+        break;
+    case CL_PLATFORM_EXTENSIONS_WITH_VERSION:
+        append_extension_versions(snapshot, WIRE_INFO_PLATFORM, name, answer,
+                                  length / sizeof(cl_name_version));
+        break;
+    default:
+        append(snapshot, WIRE_INFO_PLATFORM, name, answer, length);
+        break;
+    }
+}
+
+int snapshot_write(cl_platform_id platform, cl_device_id device, uint64_t quota_bytes,
+                   struct buf *snapshot)
+{
+    AUTO_FREE char *answer = malloc(ANSWER_MAX + 1);
+    size_t length;
+    if (!answer)
+        return -ENOMEM;
+    for (unsigned r = 0; r < sizeof(platform_queries) / sizeof(platform_queries[0]); r++) {
+        for (cl_uint name = platform_queries[r].first; name <= platform_queries[r].last; name++) {
+            if (clGetPlatformInfo(platform, name, ANSWER_MAX, answer, &length) != CL_SUCCESS)
+                continue;
+            answer[length] = '\0';
+            append_platform(snapshot, name, answer, length);
+        }
+    }
+    for (unsigned r = 0; r < sizeof(device_queries) / sizeof(device_queries[0]); r++) {
+        for (cl_uint name = device_queries[r].first; name <= device_queries[r].last; name++) {
+            if (clGetDeviceInfo(device, name, ANSWER_MAX, answer, &length) != CL_SUCCESS)
+                continue;
+            answer[length] = '\0';
+            append_device(snapshot, name, answer, length, quota_bytes);
+        }
+    }
+    return snapshot->failed;
+}
