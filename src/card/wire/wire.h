@@ -67,14 +67,18 @@ struct wire_lane {
     uint64_t reply_length; /* bytes of payload written at the record's reply_offset */
 };
 
-/* Completion of one queue. */
+/* Completion of one queue. Every command record ends in exactly one increment of `completed`, whatever its
+ * status; a command refused early may end before older ones, so it is a count and not a position. The
+ * client zeroes the state before it posts QUEUE_CREATE. */
 struct wire_queue_state {
     _Alignas(WIRE_CACHE_LINE)
         uint64_t completed; /* commands of this queue that have ended, any status */
     int32_t error; /* first negative status of a command of this queue, sticky; 0 if none */
 };
 
-/* Completion of one event. Times are the device's own, in ns (CL_PROFILING_COMMAND_*). */
+/* Completion of one event. Times are the device's own, in ns (CL_PROFILING_COMMAND_*), 0 for a command that never
+ * ran. The client writes CL_QUEUED before it posts the record; the executor writes the final status only (0 or
+ * negative), once. A slot is used again only after its EVENT_RELEASE was sent and its status is final. */
 struct wire_event_state {
     _Alignas(WIRE_CACHE_LINE)
         int32_t status; /* CL_QUEUED 3, CL_SUBMITTED 2, CL_RUNNING 1, CL_COMPLETE 0, or an error */
@@ -130,14 +134,14 @@ struct wire_info {
     uint32_t reserved;
 };
 
-/* Build reply: this, the log (NUL-ended, padded to 8), the options, then per kernel a
- * wire_kernel_info, its texts and its arguments. Everything padded to 8. */
+/* Build reply: this, the log (NUL-ended, padded to 8), the options as given (NUL-ended, padded to 8), then
+ * per kernel a wire_kernel_info, its texts and its arguments. Everything padded to 8. */
 struct wire_build_reply {
     int32_t status;       /* what clBuildProgram returned */
     int32_t build_status; /* CL_PROGRAM_BUILD_STATUS */
     uint32_t binary_type;
     uint32_t kernel_count;
-    uint64_t binary_length;
+    uint64_t binary_length; /* 0: ask with PROGRAM_GET_BINARY (some drivers compile every kernel for it) */
     uint64_t log_length;            /* with the NUL */
     uint64_t global_variable_bytes; /* CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE */
 };
@@ -159,7 +163,8 @@ struct wire_arg_info {
     uint32_t access;
     uint64_t type_qualifier;
     uint32_t
-        size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: local memory */
+        size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: any size (local memory, and
+                            values of which the driver takes any size, such as structures on PoCL) */
     uint32_t kind;  /* enum wire_arg_kind */
     uint32_t type_name_length; /* with the NUL */
     uint32_t name_length;      /* with the NUL */
