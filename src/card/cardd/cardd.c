@@ -18,6 +18,7 @@
 #include "card/cardd/confine.h"
 #include "card/cardd/control.h"
 #include "card/cardd/gate.h"
+#include "card/cardd/probe.h"
 #include "card/cardd/session.h"
 #include "card/cardd/watch.h"
 #include "card/meter/meter.h"

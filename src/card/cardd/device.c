@@ -2,23 +2,14 @@
 #include "card/cardd/device.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "base/buf.h"
-#include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/units.h"
 #include "card/cardd/protocol.h"
-#include "card/executor/executor.h"
 #include "card/meter/meter.h"
-
-#define PROBE_TEXT_MAX_BYTES (256u * 1024)
 
 /* What the probe prints of one device; members that are not kept are decoded all the same, so that
  * a misspelt one is noticed. */
@@ -92,7 +83,7 @@ static void device_name(struct devices *devices, struct device *device)
 int devices_decode(const char *text, size_t length, struct devices *ret_devices, struct error *err)
 {
     struct devices found = {.count = 0};
-    AUTO_JSON json_t *list = json_parse(text, length, PROBE_TEXT_MAX_BYTES, err);
+    AUTO_JSON json_t *list = json_parse(text, length, DEVICES_TEXT_MAX_BYTES, err);
     if (!list)
         return -EINVAL;
     if (!json_is_array(list) || json_array_size(list) > DEVICES_MAX)
@@ -107,82 +98,6 @@ int devices_decode(const char *text, size_t length, struct devices *ret_devices,
         }
         device_name(&found, device);
         found.count++;
-    }
-    *ret_devices = found;
-    return 0;
-}
-
-/* Read until the probe closes its end; -ETIMEDOUT after DEVICE_PROBE_MS. */
-static int probe_read(int fd, struct buf *text)
-{
-    uint64_t deadline_ns = clock_monotonic_ns() + DEVICE_PROBE_MS * NS_PER_MS;
-    for (;;) {
-        uint64_t now_ns = clock_monotonic_ns();
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        int n = now_ns < deadline_ns
-                    ? poll(&ready, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1)
-                    : 0;
-        if (n == 0)
-            return -ETIMEDOUT;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (buf_reserve(text, 4096) < 0)
-            return -ENOMEM;
-        ssize_t got = read(fd, text->data + text->length, 4096);
-        if (got == 0)
-            return 0;
-        if (got > 0)
-            text->length += (size_t)got;
-        if (text->length > PROBE_TEXT_MAX_BYTES)
-            return -EFBIG;
-    }
-}
-
-static int probe_run(struct buf *text, struct error *err)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return error_errno(err, -errno, "probe-failed", "cannot make a pipe");
-    pid_t child = fork();
-    if (child == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* at worst the probe ends a little later */
-        _exit(executor_probe(ends[1]));
-    }
-    (void)close(ends[1]);
-    AUTO_FD int out = ends[0];
-    if (child < 0)
-        return error_errno(err, -errno, "probe-failed", "cannot fork");
-    int r = probe_read(out, text), status = 0;
-    if (r < 0)
-        (void)kill(child, SIGKILL); /* our child, not yet waited for */
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (r < 0)
-        return error_errno(err, r, "probe-failed", "the drivers did not list their devices");
-    if (status != 0)
-        return error_set(err, -EIO, "probe-failed",
-                         "a driver failed while listing its devices (wait status %d)", status);
-    return 0;
-}
-
-int devices_probe(struct devices *ret_devices, struct error *err)
-{
-    AUTO_BUF struct buf text = BUF_INIT;
-    int r = probe_run(&text, err);
-    if (r < 0)
-        return r;
-    struct devices found;
-    r = devices_decode(text.data ? text.data : "", text.length, &found, err);
-    if (r < 0)
-        return error_context(err, "reading the list of devices");
-    for (unsigned i = 0; i < found.count; i++) {
-        void *turn = mmap(NULL, sizeof(struct meter_device), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (turn == MAP_FAILED) {
-            devices_finish(&found);
-            return error_set(err, -ENOMEM, "out-of-memory", "no shared page for a device");
-        }
-        found.items[i].turn = turn;
     }
     *ret_devices = found;
     return 0;

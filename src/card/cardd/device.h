@@ -11,7 +11,7 @@ struct meter_device;
 
 #define DEVICES_MAX 64
 #define DEVICE_ID_MAX 32
-#define DEVICE_PROBE_MS 60000 /* a driver that has not listed its devices by then is given up */
+#define DEVICES_TEXT_MAX_BYTES (256u * 1024)
 
 struct device {
     char id[DEVICE_ID_MAX];                  /* "cpu-0": kind and number, in the drivers' order */
@@ -31,8 +31,6 @@ struct devices {
     unsigned count;
 };
 
-/* Ask the drivers, in a process of its own, as they may start threads or crash. */
-int devices_probe(struct devices *ret_devices, struct error *err);
 /* Read the list that the probe prints. */
 int devices_decode(const char *text, size_t length, struct devices *ret_devices, struct error *err);
 void devices_finish(struct devices *devices);
