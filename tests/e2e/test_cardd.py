@@ -1,0 +1,308 @@
+"""leat-cardd on its own: cards, sessions, and that nothing stays behind, however somebody dies."""
+import array
+import glob
+import os
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+
+import house as houses
+from house import CardError, eventually, process_alive
+
+MIB = 1 << 20
+HELLO = struct.Struct("=IIII72s")
+WELCOME = struct.Struct("=IIiIQ256s")
+MAGIC = 0x5441454C
+
+
+class Session:
+    """A client that says hello and takes what it gets, with no OpenCL in it."""
+
+    def __init__(self, house, token, version=1, magic=MAGIC):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(30)
+        self.socket.connect(os.path.join(house.run_dir, "card", "card.sock"))
+        self.socket.sendall(HELLO.pack(magic, version, os.getpid(), 0, token.encode()))
+        data, ancillary, _, _ = self.socket.recvmsg(WELCOME.size, socket.CMSG_SPACE(16))
+        while data and len(data) < WELCOME.size:
+            data += self.socket.recv(WELCOME.size - len(data))
+        _, _, self.status, self.slot, self.bytes, text = WELCOME.unpack(data)
+        self.text = text.split(b"\0")[0].decode()
+        self.fds = array.array("i")
+        for _, _, fds in ancillary:
+            self.fds.frombytes(fds[:len(fds) - len(fds) % self.fds.itemsize])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reason):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = array.array("i")
+
+
+def executors(pid):
+    """Live child processes."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:
+        return [int(child) for child in children.read().split() if process_alive(int(child))]
+
+
+def groups(instance):
+    """Control groups of one instance, in all hierarchies."""
+    return [path for root, folders, _ in os.walk("/sys/fs/cgroup") for folder in folders
+            if instance in (path := os.path.join(root, folder))]
+
+
+def create(house, name, memory_bytes=64 * MIB, share_permille=100, **members):
+    return house.card("card.create", card=name, memory_bytes=memory_bytes, share_permille=share_permille, **members)
+
+
+def refusal(call, *args, **members):
+    with pytest.raises(CardError) as caught:
+        call(*args, **members)
+    return caught.value.code
+
+
+def ended_session(control):
+    """The next event of a session's end."""
+    while True:
+        for event in control.events:
+            if event["event"] == "card.session_ended":
+                control.events.remove(event)
+                return event
+        control("hello")
+
+
+def test_card_is_made_shown_and_removed(card_house):
+    lease = create(card_house, "one", 64 * MIB, 250)
+    assert lease["card"] == "one" and len(lease["token"]) == 64
+    shown = card_house.card("card.show", card="one")
+    assert shown["memory_quota_bytes"] == 64 * MIB and shown["share_permille"] == 250
+    assert shown["memory_used_bytes"] == 0 and shown["sessions"] == 0 and not shown["share_wanted"]
+    assert [card["card"] for card in card_house.card("card.list")["cards"]] == ["one"]
+    device = card_house.card("device.list")["devices"][0]
+    assert (device["granted_bytes"], device["granted_permille"], device["cards"]) == (64 * MIB, 250, 1)
+    assert card_house.card("card.remove", card="one")["card"] == "one"
+    device = card_house.card("device.list")["devices"][0]
+    assert (device["granted_bytes"], device["granted_permille"], device["cards"]) == (0, 0, 0)
+    assert refusal(card_house.card, "card.show", card="one") == "unknown-card"
+
+
+def test_a_device_is_never_granted_twice(card_house):
+    whole = card_house.card("device.list")["devices"][0]["memory_bytes"]
+    create(card_house, "one", whole - 64 * MIB, 600)
+    assert refusal(create, card_house, "two", 65 * MIB, 100) == "memory-exceeds-device"
+    assert refusal(create, card_house, "two", 64 * MIB, 401) == "share-exceeds-device"
+    assert refusal(create, card_house, "one", 1, 1) == "card-exists"
+    assert refusal(create, card_house, "two", 1, 1, device="gpu-7") == "unknown-device"
+    create(card_house, "two", 64 * MIB, 400)
+    card_house.card("card.set_share", card="one", share_permille=0)
+    card_house.card("card.set_share", card="two", share_permille=1000)
+    assert refusal(card_house.card, "card.set_share", card="one", share_permille=600) == "share-exceeds-device"
+
+
+def test_card_keeps_a_token_that_is_given(card_house):
+    token = "0123456789abcdef" * 4
+    assert create(card_house, "one", token=token)["token"] == token
+    assert refusal(create, card_house, "two", token=token) == "token-in-use"
+    with Session(card_house, token) as session:
+        assert session.status == 0
+
+
+def test_bad_lines_are_refused_and_the_connection_goes_on(card_house):
+    control = card_house.control()
+    for line in (b"nonsense\n", b"{}\n", b"[1]\n", b'{"id":1,"op":"card.show","card":"../x"}\n'):
+        control.socket.sendall(line)
+        assert "error" in control.lines.readline()
+    assert control("hello")["pid"] == card_house.daemon.pid
+    control.socket.sendall(b"x" * (70 << 10))
+    assert "line-too-long" in control.lines.readline()
+    assert control.lines.readline() == ""
+    control.close()
+
+
+def test_strangers_get_no_session(card_house):
+    lease = create(card_house, "one")
+    for wrong in ({"token": "f" * 64}, {"token": ""}, {"token": lease["token"][:-1]},
+                  {"token": lease["token"], "version": 99}, {"token": lease["token"], "magic": 1}):
+        with Session(card_house, **wrong) as session:
+            assert session.status < 0 and session.text and not session.fds
+    assert card_house.card("card.show", card="one")["sessions_total"] == 0
+
+
+def test_silent_clients_do_not_keep_others_out(card_house):
+    lease = create(card_house, "one")
+    silent = []
+    for _ in range(100):
+        silent.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        silent[-1].connect(os.path.join(card_house.run_dir, "card", "card.sock"))
+        silent[-1].sendall(b"x")
+    with Session(card_house, lease["token"]) as session:
+        assert session.status == 0
+    for one in silent:
+        one.close()
+
+
+def test_client_cannot_write_the_ledger_nor_shrink_a_page(card_house):
+    lease = create(card_house, "one")
+    with Session(card_house, lease["token"]) as session:
+        memory, ledger, claims = session.fds
+        with pytest.raises(PermissionError):
+            os.pwrite(ledger, b"\xff" * 8, 8)
+        again = os.open(f"/proc/self/fd/{ledger}", os.O_RDWR)  # as the same user may
+        with pytest.raises(PermissionError):
+            os.pwrite(again, b"\xff" * 8, 8)
+        os.close(again)
+        for fd in (memory, ledger, claims):
+            with pytest.raises(PermissionError):
+                os.ftruncate(fd, 0)
+
+
+def test_bound_card_goes_with_its_client(card_house):
+    marker = f"marker-{os.getpid()}"
+    program = subprocess.Popen([houses.built("leat"), "card", "exec", "-m", "64MiB", "-s", "10%", "--", "sleep", "1000"],
+                               env=dict(card_house.environment, MARKER=marker), stderr=subprocess.DEVNULL)
+    eventually("the card", lambda: card_house.card("card.list")["cards"])
+    program.kill()
+    program.wait()
+    eventually("the card's end", lambda: not card_house.card("card.list")["cards"])
+    eventually("the program's end", lambda: not houses.processes_naming(marker))
+
+
+def test_killed_executor_ends_its_session_only(card_house):
+    lease = create(card_house, "one")
+    control = card_house.control()
+    control("subscribe")
+    with Session(card_house, lease["token"]) as first, Session(card_house, lease["token"]) as second:
+        assert {first.slot, second.slot} == {0, 1}
+        victim = min(executors(card_house.daemon.pid))
+        os.kill(victim, signal.SIGKILL)
+        assert ended_session(control)["status"] == 128 + signal.SIGKILL
+        shown = control("card.show", card="one")
+        assert (shown["sessions"], shown["sessions_total"], shown["memory_used_bytes"]) == (1, 2, 0)
+        with Session(card_house, lease["token"]) as third:
+            assert third.slot == 0
+    control.close()
+
+
+def test_removing_a_card_ends_its_sessions(card_house):
+    lease = create(card_house, "one")
+    with Session(card_house, lease["token"]) as session:
+        assert card_house.card("card.remove", card="one")["sessions_total"] == 1
+        assert session.socket.recv(1) == b""
+        assert executors(card_house.daemon.pid) == []
+    with Session(card_house, lease["token"]) as late:
+        assert late.status < 0
+
+
+def test_sessions_leak_nothing(card_house):
+    lease = create(card_house, "one")
+    control = card_house.control()
+    control("subscribe")
+
+    def serve_one():
+        with Session(card_house, lease["token"]) as session:
+            assert session.status == 0
+        assert ended_session(control)["status"] == 0
+
+    serve_one()
+    pid = card_house.daemon.pid
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+        mapped = len(maps.readlines())
+    for _ in range(100):
+        serve_one()
+    assert len(os.listdir(f"/proc/{pid}/fd")) == before
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+        assert len(maps.readlines()) <= mapped + 2  # the heap may grow by a piece
+    assert control("card.show", card="one")["sessions_total"] == 101
+    control.close()
+
+
+def test_executor_holds_nothing_of_others(card_house):
+    one, other = create(card_house, "one"), create(card_house, "other")
+    with Session(card_house, other["token"]), Session(card_house, one["token"]):
+        for pid in executors(card_house.daemon.pid):
+            names = [os.readlink(fd) for fd in glob.glob(f"/proc/{pid}/fd/*")]
+            assert sum("leat-ledger" in name for name in names) == 1
+            with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+                assert sum("leat-ledger" in line for line in maps) == 1
+            assert not any("cardd.lock" in name for name in names)
+
+
+def test_order_to_leave_leaves_nothing(card_house):
+    lease = create(card_house, "one")
+    instance = card_house.card("hello")["instance"]
+    with Session(card_house, lease["token"]):
+        children = executors(card_house.daemon.pid)
+        assert len(children) == 1
+        card_house.daemon.terminate()
+        assert card_house.daemon.wait(20) == 0
+    assert not any(map(process_alive, children))
+    assert groups(instance) == []
+    assert not os.path.exists(os.path.join(card_house.run_dir, "cardd.sock"))
+    assert os.listdir(os.path.join(card_house.run_dir, "card")) == []
+    card_house.start()
+
+
+def test_killed_daemon_leaves_nothing_after_the_next_start(card_house):
+    lease = create(card_house, "one")
+    instance = card_house.card("hello")["instance"]
+    with Session(card_house, lease["token"]):
+        children = executors(card_house.daemon.pid)
+        card_house.kill()
+        eventually("the executors' end", lambda: not any(map(process_alive, children)))
+    card_house.start()
+    assert card_house.card("hello")["instance"] != instance
+    assert card_house.card("card.list")["cards"] == []
+    assert groups(instance) == []
+
+
+def test_one_instance_a_run_folder(card_house):
+    second = subprocess.run([houses.built("leat-cardd"), "--run-dir", card_house.run_dir], capture_output=True, text=True,
+                            timeout=60, check=False)
+    assert second.returncode == 75 and "already-running" in second.stderr
+    assert card_house.card("hello")["pid"] == card_house.daemon.pid
+
+
+def test_many_starts_at_once_make_one_daemon(tmp_path):
+    run_dir = str(tmp_path / "run")
+    environment = dict(os.environ, LEAT_RUN_DIR=run_dir)
+    programs = [subprocess.Popen([houses.built("leat"), "card", "exec", "-m", "16MiB", "-s", "5%", "--", "true"],
+                                 env=environment, stderr=subprocess.PIPE) for _ in range(8)]
+    for program in programs:
+        _, said = program.communicate(timeout=120)
+        assert program.returncode == 0, said
+    with open(os.path.join(run_dir, "cardd.log"), encoding="utf-8") as log:
+        assert log.read().count("cardd.ready") == 1
+    eventually("the daemon's leaving", lambda: not houses.processes_naming(f"--run-dir\0{run_dir}\0--linger"))
+    assert not os.path.exists(os.path.join(run_dir, "cardd.sock"))
+
+
+@pytest.mark.parametrize("words, status", [
+    (("true",), 0), (("sh", "-c", "exit 7"), 7), (("sh", "-c", "kill -TERM $$"), 143), (("nonesuch",), 127),
+    (("/etc/passwd",), 126)])
+def test_exec_exits_as_the_program(card_house, words, status):
+    assert card_house.card_exec(*words, memory="16MiB", check=False).returncode == status
+
+
+def test_exec_passes_signals_on(card_house):
+    words = [houses.built("leat"), "card", "exec", "-m", "16MiB", "-s", "5%", "--", "sh", "-c",
+             "trap 'exit 42' USR1; echo ready; while :; do sleep 0.05; done"]
+    with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "ready\n"
+        program.send_signal(signal.SIGUSR1)
+        assert program.wait(30) == 42
+
+
+def test_exec_refuses_clearly(card_house):
+    done = card_house.card_exec("true", memory="100TiB", check=False)
+    assert done.returncode == 125 and "100 TiB" in done.stderr and "cpu-0" in done.stderr
+    assert card_house.leat("card", "exec", "--", "true", check=False).returncode == 2
