@@ -36,7 +36,7 @@ static int endpoint_set_socket(struct endpoint *endpoint, char *socket)
     return endpoint->place && endpoint->base ? 0 : -ENOMEM;
 }
 
-static int endpoint_set_url(struct endpoint *endpoint, const char *host)
+static int endpoint_set_url(struct endpoint *endpoint, const char *host, struct error *err)
 {
     endpoint->base = strstr(host, "://") ? strdup(host) : text_join("http://", "", host);
     if (!endpoint->base)
@@ -44,6 +44,9 @@ static int endpoint_set_url(struct endpoint *endpoint, const char *host)
     size_t length = strlen(endpoint->base);
     while (length > 0 && endpoint->base[length - 1] == '/')
         endpoint->base[--length] = '\0';
+    const char *authority = strstr(endpoint->base, "://");
+    if (!authority || !authority[3] || authority[3] == '/')
+        return error_set(err, -EINVAL, "bad-host", "'%s' names no host", host);
     endpoint->place = strdup(endpoint->base);
     return endpoint->place ? 0 : -ENOMEM;
 }
@@ -60,9 +63,9 @@ static int endpoint_set(struct endpoint *endpoint, const char *host, struct erro
         return endpoint_set_socket(endpoint, text_join(folder, "/", SOCKET_NAME));
     }
     if (strncmp(host, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-        host += strlen(UNIX_PREFIX);
+        return endpoint_set_socket(endpoint, strdup(host + strlen(UNIX_PREFIX)));
     if (!strchr(host, '/') || strstr(host, "://"))
-        return endpoint_set_url(endpoint, host);
+        return endpoint_set_url(endpoint, host, err);
     if (path_is_folder(host))
         return endpoint_set_socket(endpoint, text_join(host, "/", SOCKET_NAME));
     return endpoint_set_socket(endpoint, strdup(host));
