@@ -129,9 +129,9 @@ class Storm:
         found = {}
         for pid in houses.processes_naming(self.mark):
             environment = environment_of(pid)
-            if environment.get("LEAT_STORM") == self.mark and "LEAT_CARD_TOKEN" in environment and \
+            if environment.get("LEAT_STORM") == self.mark and "LEAT_JOB_ID" in environment and \
                     environment_of(parent_of(pid)).get("LEAT_STORM") != self.mark:
-                found[pid] = environment.get("LEAT_JOB", "")
+                found[pid] = environment["LEAT_JOB_ID"]
                 self.cgroups |= cgroups_of(pid)
         return found
 
@@ -152,8 +152,12 @@ class Storm:
         return (self.random.choice(executors), self.alive()) if executors else None
 
     def victim_program(self):
-        programs = list(self.programs())
-        return (self.random.choice(programs), self.alive()) if programs else None
+        programs = list(self.programs().items())
+        if not programs:
+            return None
+        pid, job_id = self.random.choice(programs)
+        self.jobs()  # a command line's job is known from here on
+        return pid, {job_id} & set(self.submitted)
 
     def victim_line(self):
         """The program goes on or is stopped, as the command line's end is seen or not: both are true ends."""
