@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -21,15 +20,13 @@
 #define PROC_TEXT_MAX_BYTES (1u << 20)
 #define RETRY_MS 20 /* a killed process leaves its group within a few ms */
 #define CARD_PREFIX "card-"
-#define CONTROL_FILE "cgroup.subtree_control"
 #define DAEMON_GROUP "daemon" /* version 2: where leat-cardd itself goes */
 #define GROUP_NAME_MAX (CARD_NAME_MAX + sizeof(CARD_PREFIX))
 
 struct tree {
     struct cgroup_hierarchy at;
-    int own_fd;            /* the folder that leat-cardd was started in */
-    bool gave_controllers; /* to the children of own_fd, so that we take them back */
-    int instance_fd;       /* ours below it; locked (flock) as long as this instance lives */
+    int own_fd;      /* the folder that leat-cardd was started in */
+    int instance_fd; /* ours below it; locked (flock) as long as this instance lives */
 };
 
 /* A card's groups that the kernel still holds. */
@@ -112,18 +109,10 @@ static int instance_make(struct tree *tree, const char *name)
     return -EBUSY;
 }
 
-/* True when children of the group have both controllers already. */
-static bool controllers_given(int dir_fd)
-{
-    AUTO_BUF struct buf text = BUF_INIT;
-    return file_read(dir_fd, CONTROL_FILE, PROC_TEXT_MAX_BYTES, &text, NULL) == 0 && text.data &&
-           strstr(text.data, "memory") && strstr(text.data, "cpu");
-}
-
 /* Version 2 gives controllers only to children of groups that hold no process: leat-cardd steps
  * down into a group of its own. Works where it was alone in its group, as in a unit with
- * Delegate=yes, or where somebody has given the controllers before. */
-static int controllers_enable(struct tree *tree)
+ * Delegate=yes. */
+static int controllers_enable(const struct tree *tree)
 {
     static const char wanted[] = "+memory +cpu";
     if (tree->at.version == 1)
@@ -131,25 +120,21 @@ static int controllers_enable(struct tree *tree)
     if (mkdirat(tree->instance_fd, DAEMON_GROUP, 0755) < 0)
         return -errno;
     int r = cgroup_enter(tree->instance_fd, DAEMON_GROUP);
-    if (r == 0 && !controllers_given(tree->own_fd)) {
-        r = cgroup_put(tree->own_fd, NULL, CONTROL_FILE, wanted);
-        tree->gave_controllers = r == 0;
-    }
     if (r == 0)
-        r = cgroup_put(tree->instance_fd, NULL, CONTROL_FILE, wanted);
+        r = cgroup_put(tree->own_fd, NULL, "cgroup.subtree_control", wanted);
+    if (r == 0)
+        r = cgroup_put(tree->instance_fd, NULL, "cgroup.subtree_control", wanted);
     return r;
 }
 
-/* The way back of controllers_enable; what fails is found by the next start. Controllers that
- * somebody else gave stay: other groups may live by them. */
+/* The way back of controllers_enable; what fails is found by the next start. */
 static void controllers_disable(const struct tree *tree)
 {
     static const char unwanted[] = "-memory -cpu";
     if (tree->at.version == 1)
         return;
-    (void)cgroup_put(tree->instance_fd, NULL, CONTROL_FILE, unwanted);
-    if (tree->gave_controllers)
-        (void)cgroup_put(tree->own_fd, NULL, CONTROL_FILE, unwanted);
+    (void)cgroup_put(tree->instance_fd, NULL, "cgroup.subtree_control", unwanted);
+    (void)cgroup_put(tree->own_fd, NULL, "cgroup.subtree_control", unwanted);
     (void)cgroup_enter(tree->own_fd, NULL);
     (void)unlinkat(tree->instance_fd, DAEMON_GROUP, AT_REMOVEDIR);
 }
