@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "card/executor/command.h"
+#include "card/executor/completion.h"
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
 #include "card/executor/session.h"
@@ -175,10 +175,10 @@ static _Noreturn void serve(struct session *session)
         int taken = consumer_take(&session->consumer, &record, &err);
         if (taken == 0) {
             session_flush(session);
-            int pending = commands_pending(session);
+            int pending = completion_pending(session);
             taken = consumer_wait(&session->consumer, pending ? SWEEP_NS : IDLE_NS, &record, &err);
             if (taken == 0 && pending)
-                commands_sweep(session);
+                completion_sweep(session);
         }
         if (taken > 0)
             taken = session_dispatch(session, record, &err);

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "card/executor/command.h"
+#include "card/executor/completion.h"
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 
@@ -98,6 +98,7 @@ int handle_queue_create(struct session *session, const struct wire_header *heade
         queue->driver = clCreateCommandQueue(context->driver, session->device, properties, &status);
     }
     queue->slot = record->queue_slot;
+    queue->in_order = !(record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     fill(object, OBJECT_QUEUE, queue->driver, status);
     object->extra = queue;
     return 0;
@@ -112,30 +113,42 @@ static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
     free(allocation);
 }
 
-/* Memory of the device, reserved in the ledger first and given back when the driver frees it. */
+/* Hand a reserved allocation to the driver; on failure nothing of it is left but the reservation.
+ */
+static cl_mem make_buffer(struct session *session, cl_context context, uint64_t flags,
+                          struct allocation *allocation, cl_int *ret_status)
+{
+    cl_mem memory =
+        clCreateBuffer(context, flags & MEMORY_FLAGS_SERVED, allocation->bytes, NULL, ret_status);
+    if (*ret_status != CL_SUCCESS)
+        return NULL;
+    *ret_status = clSetMemObjectDestructorCallback(memory, on_freed, allocation);
+    if (*ret_status == CL_SUCCESS)
+        return memory;
+    (void)clReleaseMemObject(memory); /* of no use: nobody would see its end */
+    return NULL;
+}
+
+/* Memory of the device, reserved in the ledger first and given back when the driver frees it. What
+ * the client does not get counts as freed. */
 static cl_mem create_buffer(struct session *session, cl_context context, uint64_t flags,
                             uint64_t bytes, cl_int *ret_status)
 {
+    unsigned slot = session->params.slot;
     struct allocation *allocation = malloc(sizeof(*allocation));
-    *ret_status = CL_OUT_OF_HOST_MEMORY;
-    if (!allocation)
-        return NULL;
-    *allocation = (struct allocation){session, bytes};
-    *ret_status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    if (ledger_reserve(session->ledger, session->params.slot, bytes) < 0) {
+    if (!allocation || ledger_reserve(session->ledger, slot, bytes) < 0) {
+        *ret_status = allocation ? CL_MEM_OBJECT_ALLOCATION_FAILURE : CL_OUT_OF_HOST_MEMORY;
+        ledger_forgo(session->ledger, slot, bytes);
         free(allocation);
         return NULL;
     }
-    cl_mem memory = clCreateBuffer(context, flags & MEMORY_FLAGS_SERVED, bytes, NULL, ret_status);
-    if (*ret_status == CL_SUCCESS) {
-        *ret_status = clSetMemObjectDestructorCallback(memory, on_freed, allocation);
-        if (*ret_status == CL_SUCCESS) {
-            __atomic_add_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
-            return memory;
-        }
-        (void)clReleaseMemObject(memory); /* of no use without its end */
+    *allocation = (struct allocation){session, bytes};
+    cl_mem memory = make_buffer(session, context, flags, allocation, ret_status);
+    if (memory) {
+        __atomic_add_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
+        return memory;
     }
-    ledger_release(session->ledger, session->params.slot, bytes);
+    ledger_release(session->ledger, slot, bytes);
     free(allocation);
     return NULL;
 }
@@ -260,7 +273,7 @@ int handle_drain(struct session *session, const struct wire_header *header, stru
     uint64_t limit_ns = clock_monotonic_ns() + DRAIN_LIMIT_NS;
     /* The driver drops a command's buffers a moment after it reported the command's end. */
     while (__atomic_load_n(&session->buffers_alive, __ATOMIC_SEQ_CST) > session->buffers_held &&
-           !commands_pending(session) && clock_monotonic_ns() < limit_ns)
+           !completion_pending(session) && clock_monotonic_ns() < limit_ns)
         sched_yield();
     return 0;
 }

@@ -87,14 +87,14 @@ int handle_program_binary(struct session *session, const struct wire_header *hea
     return 0;
 }
 
-/* Copy what fits whole into the client's room; the reply's value is always the full length. */
+/* Copy as much as fits into the client's room; the reply's value is always the full length. */
 static void answer_bytes(struct session *session, uint64_t offset, uint64_t room, const void *data,
                          uint64_t length, struct reply *reply)
 {
     reply->value = length;
-    reply->length = length <= room ? length : 0;
+    reply->length = length <= room ? length : room;
     if (reply->length)
-        memcpy(session->slab + offset, data, length);
+        memcpy(session->slab + offset, data, reply->length);
 }
 
 int handle_program_build(struct session *session, const struct wire_header *header,
@@ -119,11 +119,9 @@ int handle_program_build(struct session *session, const struct wire_header *head
     buf_clear(&program->build);
     reply->status =
         build_reply_write(object->driver, session->device, status, options, &program->build);
-    if (reply->status == CL_SUCCESS) {
+    if (reply->status == CL_SUCCESS)
         answer_bytes(session, record->reply_offset, record->reply_room, program->build.data,
                      program->build.length, reply);
-        reply->status = status;
-    }
     return 0;
 }
 

@@ -43,6 +43,7 @@ struct object {
 struct queue {
     uint32_t slot; /* of its wire_queue_state */
     int dirty;     /* has commands that were not flushed */
+    int in_order;
     cl_command_queue driver;
 };
 
@@ -57,9 +58,12 @@ struct kernel {
     unsigned arg_errors_count;
 };
 
+struct command;
+
 struct event_slot {
-    cl_event
-        driver; /* one reference owned; NULL when the command failed before the driver had it */
+    cl_event driver;         /* one reference owned; NULL: the driver never had the command */
+    struct command *command; /* whose end is not published yet, or NULL; under commands_lock */
+    cl_int error;            /* known failure of the command */
     uint8_t in_use;
     uint8_t user_open; /* a user event that is not set yet */
 };
@@ -83,11 +87,13 @@ struct session {
     struct queue *dirty[WIRE_QUEUES];
     unsigned dirty_count;
 
-    pthread_mutex_t commands_lock; /* guards the list and every command's `done` */
-    struct list commands;          /* handed to the driver and not ended */
-    uint64_t paces[PACES];         /* ns, atomic; 0: not known */
-    uint64_t buffers_held;         /* buffers in the object table */
-    uint64_t buffers_alive;        /* buffers the driver has not freed, atomic */
+    pthread_mutex_t commands_lock;           /* guards what follows and the commands' own state */
+    struct list commands;                    /* handed to the driver and not ended */
+    struct command *queue_last[WIRE_QUEUES]; /* what later commands of the queue must follow */
+
+    uint64_t paces[PACES];  /* ns, atomic; 0: not known */
+    uint64_t buffers_held;  /* buffers in the object table */
+    uint64_t buffers_alive; /* buffers the driver has not freed, atomic */
 };
 
 struct reply {
@@ -107,8 +113,10 @@ record_handler handle_context_create, handle_queue_create, handle_buffer_create,
 /* program.c */
 record_handler handle_program_source, handle_program_binary, handle_program_build,
     handle_program_get_binary, handle_program_get_build, handle_kernel_create;
-/* command.c: events and flushes; transfer.c, launch.c: commands */
-record_handler handle_user_event_create, handle_user_event_set, handle_event_release, handle_flush;
+/* event.c */
+record_handler handle_user_event_create, handle_user_event_set, handle_event_release;
+/* command.c, transfer.c, launch.c */
+record_handler handle_flush;
 record_handler handle_write, handle_read, handle_copy, handle_copy_rect, handle_rect_slab,
     handle_fill, handle_migrate, handle_sync_point;
 record_handler handle_launch;

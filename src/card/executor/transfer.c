@@ -223,6 +223,7 @@ int handle_sync_point(struct session *session, const struct wire_header *header,
     if (order_open(session, &order, record->queue_id, record->event, wire_sync_point_waits(record),
                    record->wait_count, err) < 0)
         return -EPROTO;
+    order.kind = record->shape == 1 ? ORDER_BARRIER : ORDER_MARKER;
     if (!order_enter(session, &order))
         return 0;
     cl_event event;

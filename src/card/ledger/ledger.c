@@ -94,6 +94,11 @@ void ledger_release(struct ledger_card *card, unsigned slot, uint64_t bytes)
     __atomic_add_fetch(&own->freed_total_bytes, bytes, __ATOMIC_SEQ_CST);
 }
 
+void ledger_forgo(struct ledger_card *card, unsigned slot, uint64_t bytes)
+{
+    __atomic_add_fetch(&card->slots[slot].freed_total_bytes, bytes, __ATOMIC_SEQ_CST);
+}
+
 struct tally {
     uint64_t used, freed;
 };

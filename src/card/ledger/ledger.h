@@ -62,6 +62,9 @@ struct ledger_claims {
 int ledger_reserve(struct ledger_card *card, unsigned slot, uint64_t bytes);
 /* Give back what ledger_reserve gave. */
 void ledger_release(struct ledger_card *card, unsigned slot, uint64_t bytes);
+/* A buffer of the client that got no memory: counts as freed, so that the client lowers its claim.
+ */
+void ledger_forgo(struct ledger_card *card, unsigned slot, uint64_t bytes);
 /* Sum of what is committed now. */
 uint64_t ledger_used(const struct ledger_card *card);
 

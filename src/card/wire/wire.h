@@ -19,7 +19,8 @@
 #define WIRE_LANES 64                 /* threads of one process that may issue calls at once */
 #define WIRE_LANE_BYTES (256u * 1024) /* ring of one lane; a record is a quarter at most */
 #define WIRE_RECORD_MAX (WIRE_LANE_BYTES / 4)
-#define WIRE_RECORD_ALIGN 16 /* of every record's start and length: a skip always has room for a header */
+#define WIRE_RECORD_ALIGN \
+    16 /* of every record's start and length: a skip always has room for a header */
 #define WIRE_QUEUES 256             /* command queues of one process */
 #define WIRE_EVENTS 65536           /* event slots; slot 0 means "no event" */
 #define WIRE_OBJECTS 65536          /* object ids; id 0 means "none" */
@@ -55,8 +56,8 @@ struct wire_lane {
     _Alignas(WIRE_CACHE_LINE) uint64_t tail; /* written by the client, after the record (release) */
     uint32_t in_use;                         /* written by the client */
     _Alignas(WIRE_CACHE_LINE) uint64_t head; /* written by the executor */
-    /* The client sleeps on this word (futex) while the ring is full: it sets 1; the executor, after it moved
-     * `head` and saw 1, sets 0 and wakes. Sequentially consistent, like `asleep`. */
+    /* The client sleeps on this word (futex) while the ring is full: it sets 1; the executor, after
+     * it moved `head` and saw 1, sets 0 and wakes. Sequentially consistent, like `asleep`. */
     uint32_t producer_waits;
     /* Reply to the lane's last waiting record: `reply_sequence` is written last (release) and is
      * the futex word; it holds the record's sequence number plus 1, so it never equals the initial
@@ -67,18 +68,16 @@ struct wire_lane {
     uint64_t reply_length; /* bytes of payload written at the record's reply_offset */
 };
 
-/* Completion of one queue. Every command record ends in exactly one increment of `completed`, whatever its
- * status; a command refused early may end before older ones, so it is a count and not a position. The
- * client zeroes the state before it posts QUEUE_CREATE. */
+/* Completion of one queue. */
 struct wire_queue_state {
     _Alignas(WIRE_CACHE_LINE)
         uint64_t completed; /* commands of this queue that have ended, any status */
     int32_t error; /* first negative status of a command of this queue, sticky; 0 if none */
 };
 
-/* Completion of one event. Times are the device's own, in ns (CL_PROFILING_COMMAND_*), 0 for a command that never
- * ran. The client writes CL_QUEUED before it posts the record; the executor writes the final status only (0 or
- * negative), once. A slot is used again only after its EVENT_RELEASE was sent and its status is final. */
+/* Completion of one event. Times are the device's own, in ns (CL_PROFILING_COMMAND_*), 0 for a
+ * command that never ran. The client writes CL_QUEUED before it posts the record; the executor
+ * writes the final status only (0 or negative), once. */
 struct wire_event_state {
     _Alignas(WIRE_CACHE_LINE)
         int32_t status; /* CL_QUEUED 3, CL_SUBMITTED 2, CL_RUNNING 1, CL_COMPLETE 0, or an error */
@@ -134,15 +133,16 @@ struct wire_info {
     uint32_t reserved;
 };
 
-/* Build reply: this, the log (NUL-ended, padded to 8), the options as given (NUL-ended, padded to 8), then
- * per kernel a wire_kernel_info, its texts and its arguments. Everything padded to 8. */
+/* Build reply: this, the log (NUL-ended, padded to 8), the options as given (NUL-ended, padded to
+ * 8), then per kernel a wire_kernel_info, its texts and its arguments. Everything padded to 8. */
 struct wire_build_reply {
     int32_t status;       /* what clBuildProgram returned */
     int32_t build_status; /* CL_PROGRAM_BUILD_STATUS */
     uint32_t binary_type;
     uint32_t kernel_count;
-    uint64_t binary_length; /* 0: ask with PROGRAM_GET_BINARY (some drivers compile every kernel for it) */
-    uint64_t log_length;            /* with the NUL */
+    uint64_t binary_length; /* 0: ask with PROGRAM_GET_BINARY (some drivers compile every kernel for
+                               it) */
+    uint64_t log_length;    /* with the NUL */
     uint64_t global_variable_bytes; /* CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE */
 };
 
@@ -162,10 +162,10 @@ struct wire_arg_info {
     uint32_t address; /* CL_KERNEL_ARG_ADDRESS_... */
     uint32_t access;
     uint64_t type_qualifier;
-    uint32_t
-        size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: any size (local memory, and
-                            values of which the driver takes any size, such as structures on PoCL) */
-    uint32_t kind;  /* enum wire_arg_kind */
+    uint32_t size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: any size
+                            (local memory, and values of which the driver takes any size, such as
+                            structures on PoCL) */
+    uint32_t kind;       /* enum wire_arg_kind */
     uint32_t type_name_length; /* with the NUL */
     uint32_t name_length;      /* with the NUL */
 };

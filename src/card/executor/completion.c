@@ -1,0 +1,318 @@
+/* Completion and its order of publication: see completion.h. Runs on the driver's threads, too. */
+#include "card/executor/completion.h"
+
+#include <stdlib.h>
+
+#include "card/executor/command.h"
+#include "card/executor/session.h"
+#include "card/ledger/futex.h"
+#include "card/meter/meter.h"
+
+/* `follower` is published after the command that has this edge in its list. */
+struct edge {
+    struct command *follower;
+    struct edge *next;
+    int embedded; /* in the follower; not to be freed */
+};
+
+struct times {
+    uint64_t queued_ns, submit_ns, start_ns, end_ns;
+};
+
+struct command {
+    struct list
+        link; /* in session->commands until it is published, then in a list of what is ready */
+    struct session *session;
+    cl_event event; /* one reference, released when the command has ended */
+    uint32_t event_slot, queue_slot;
+    uint64_t estimate_ns;
+    uint64_t *pace;
+    int metered;  /* the meter knows it */
+    cl_int error; /* it ends with this whatever the driver says; 0: with the driver's status */
+
+    /* Under commands_lock. */
+    int done;       /* somebody has claimed its end */
+    int kept;       /* swept: the driver may still call back, so the struct stays */
+    unsigned holds; /* commands to be published before, and 1 until it has ended itself */
+    struct edge *followers;
+    struct edge queue_edge; /* used to follow the queue's last command */
+    cl_int status;
+    struct times times;
+};
+
+static void write_end(struct command *command)
+{
+    struct session *session = command->session;
+    struct wire_queue_state *queue = &session->queue_states[command->queue_slot];
+    struct wire_event_state *event = &session->event_states[command->event_slot];
+    if (command->event_slot) {
+        event->queued_ns = command->times.queued_ns;
+        event->submit_ns = command->times.submit_ns;
+        event->start_ns = command->times.start_ns;
+        event->end_ns = command->times.end_ns;
+    }
+    if (command->status < 0) {
+        int32_t none = 0; /* the first error stays */
+        (void)__atomic_compare_exchange_n(&queue->error, &none, command->status, 0,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+    __atomic_add_fetch(&queue->completed, 1, __ATOMIC_RELEASE);
+    if (command->event_slot)
+        __atomic_store_n(&event->status, command->status, __ATOMIC_RELEASE);
+}
+
+static void tell_client(struct session *session)
+{
+    struct wire_session *shared = session->shared;
+    __atomic_add_fetch(&shared->completion, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&shared->waiters, __ATOMIC_SEQ_CST))
+        futex_wake(&shared->completion, INT_MAX);
+}
+
+/* Take one hold off; with the last the command moves to `ready`. */
+static void drop_hold(struct command *command, struct list *ready)
+{
+    if (--command->holds)
+        return;
+    list_remove(&command->link);
+    list_append(ready, &command->link);
+}
+
+static void forget(struct command *command)
+{
+    struct session *session = command->session;
+    struct event_slot *slot = &session->events[command->event_slot];
+    if (session->queue_last[command->queue_slot] == command)
+        session->queue_last[command->queue_slot] = NULL;
+    if (slot->command == command)
+        slot->command = NULL;
+    if (!command->kept)
+        free(command);
+}
+
+/* The command has ended: publish it, unless something must come first, and what waited for it. */
+static void publish(struct command *command)
+{
+    struct session *session = command->session;
+    struct list ready = LIST_INIT(ready);
+    int published = 0;
+    pthread_mutex_lock(&session->commands_lock);
+    drop_hold(command, &ready);
+    while (!list_empty(&ready)) {
+        struct command *next = LIST_ENTRY(ready.next, struct command, link);
+        list_remove(&next->link);
+        write_end(next);
+        published = 1;
+        while (next->followers) {
+            struct edge *edge = next->followers;
+            next->followers = edge->next;
+            drop_hold(edge->follower, &ready);
+            if (!edge->embedded)
+                free(edge);
+        }
+        forget(next);
+    }
+    pthread_mutex_unlock(&session->commands_lock);
+    if (published)
+        tell_client(session);
+}
+
+static struct times read_times(cl_event event)
+{
+    struct times times = {0};
+    const size_t bytes = sizeof(uint64_t);
+    /* A driver without times leaves a command that took none. */
+    (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_QUEUED, bytes, &times.queued_ns,
+                                  NULL);
+    (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_SUBMIT, bytes, &times.submit_ns,
+                                  NULL);
+    (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, bytes, &times.start_ns, NULL);
+    (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, bytes, &times.end_ns, NULL);
+    return times;
+}
+
+/* A moving average: an eighth of the newest. */
+static void learn_pace(uint64_t *pace, uint64_t took_ns)
+{
+    uint64_t old = __atomic_load_n(pace, __ATOMIC_RELAXED);
+    uint64_t learned = old ? old - old / 8 + took_ns / 8 : took_ns;
+    __atomic_store_n(pace, learned ? learned : 1, __ATOMIC_RELAXED);
+}
+
+/* The caller has claimed the end of this command. */
+static void end_command(struct command *command, cl_int status)
+{
+    command->status = command->error ? command->error : status;
+    if (command->status == CL_COMPLETE) {
+        command->times = read_times(command->event);
+        if (command->pace && command->times.end_ns >= command->times.start_ns)
+            learn_pace(command->pace, command->times.end_ns - command->times.start_ns);
+    }
+    if (command->metered)
+        meter_charge(command->session->meter, command->times.start_ns, command->times.end_ns,
+                     command->estimate_ns);
+    if (command->event)
+        (void)clReleaseEvent(command->event); /* ours */
+    publish(command);
+}
+
+static int claim_end(struct command *command)
+{
+    pthread_mutex_lock(&command->session->commands_lock);
+    int first = !command->done;
+    command->done = 1;
+    pthread_mutex_unlock(&command->session->commands_lock);
+    return first;
+}
+
+static void CL_CALLBACK on_complete(cl_event event, cl_int status, void *arg)
+{
+    if (claim_end(arg))
+        end_command(arg, status);
+}
+
+/* `command` is published after `earlier`, if that is not published yet. */
+static void follow(struct command *command, struct command *earlier, struct edge *edge)
+{
+    int embedded = edge != NULL;
+    if (!earlier || earlier == command)
+        return;
+    if (!edge)
+        edge = malloc(sizeof(*edge));
+    if (!edge)
+        return; /* out of memory: the order is the driver's then */
+    *edge = (struct edge){command, earlier->followers, embedded};
+    earlier->followers = edge;
+    command->holds++;
+}
+
+static void follow_queue(struct session *session, struct command *command)
+{
+    LIST_EACH (link, &session->commands) {
+        struct command *earlier = LIST_ENTRY(link, struct command, link);
+        if (earlier->queue_slot == command->queue_slot)
+            follow(command, earlier, NULL);
+    }
+}
+
+/* Find what must be published first and enter the command for those that come later. */
+static void take_place(struct session *session, struct command *command, const struct order *order)
+{
+    struct command **last = &session->queue_last[command->queue_slot];
+    follow(command, *last, &command->queue_edge);
+    for (uint32_t i = 0; i < order->slot_count; i++)
+        follow(command, session->events[order->slots[i]].command, NULL);
+    if (order->kind != ORDER_PLAIN && !order->queue->in_order && order->slot_count == 0)
+        follow_queue(session, command);
+    list_append(&session->commands, &command->link);
+    if (order->queue->in_order || order->kind == ORDER_BARRIER)
+        *last = command;
+    if (order->event) {
+        session->events[order->event].command = command;
+        session->events[order->event].error = command->error;
+    }
+}
+
+/* NULL: out of memory. */
+static struct command *command_create(struct session *session, const struct order *order,
+                                      cl_event event)
+{
+    struct command *command = calloc(1, sizeof(*command));
+    if (!command)
+        return NULL;
+    *command = (struct command){.session = session,
+                                .event = event,
+                                .event_slot = order->event,
+                                .queue_slot = order->queue->slot,
+                                .estimate_ns = order->estimate_ns,
+                                .pace = order->pace,
+                                .metered = order->metered,
+                                .error = order->error,
+                                .holds = 1};
+    pthread_mutex_lock(&session->commands_lock);
+    take_place(session, command, order);
+    pthread_mutex_unlock(&session->commands_lock);
+    return command;
+}
+
+/* Put the driver's event into the slot the client named; what was there has ended. */
+static void fill_slot(struct session *session, uint32_t slot, cl_event event)
+{
+    struct event_slot *place = &session->events[slot];
+    if (!slot)
+        return;
+    if (place->driver)
+        (void)clReleaseEvent(place->driver); /* the slot's reference */
+    if (event)
+        (void)clRetainEvent(event); /* the slot's reference */
+    place->driver = event;
+    place->in_use = 1;
+    place->user_open = 0;
+    place->error = 0;
+}
+
+void completion_watch(struct session *session, const struct order *order, cl_event event)
+{
+    fill_slot(session, order->event, event);
+    struct command *command = command_create(session, order, event);
+    if (!command) {
+        struct order lost = *order;
+        lost.error = CL_OUT_OF_HOST_MEMORY;
+        (void)clWaitForEvents(1, &event); /* no way to be told: stand still for this one */
+        (void)clReleaseEvent(event);
+        completion_fail(session, &lost);
+        return;
+    }
+    /* May call back at once, here. If it cannot, the sweep finds the end. */
+    (void)clSetEventCallback(event, CL_COMPLETE, on_complete, command);
+}
+
+void completion_fail(struct session *session, const struct order *order)
+{
+    fill_slot(session, order->event, NULL);
+    struct command *command = command_create(session, order, NULL);
+    if (!command)
+        abort(); /* a command without an end would leave the client waiting for ever */
+    command->done = 1;
+    end_command(command, order->error);
+}
+
+void completion_set_event(struct session *session, uint32_t slot, cl_int status)
+{
+    __atomic_store_n(&session->event_states[slot].status, status, __ATOMIC_RELEASE);
+    tell_client(session);
+}
+
+void completion_sweep(struct session *session)
+{
+    struct command *failed;
+    cl_int status;
+    do {
+        failed = NULL;
+        pthread_mutex_lock(&session->commands_lock);
+        LIST_EACH (link, &session->commands) {
+            struct command *command = LIST_ENTRY(link, struct command, link);
+            status = CL_QUEUED;
+            if (command->done || !command->event)
+                continue;
+            (void)clGetEventInfo(command->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status),
+                                 &status, NULL);
+            if (status >= 0)
+                continue;
+            command->done = command->kept = 1;
+            failed = command;
+            break;
+        }
+        pthread_mutex_unlock(&session->commands_lock);
+        if (failed)
+            end_command(failed, status);
+    } while (failed);
+}
+
+int completion_pending(struct session *session)
+{
+    pthread_mutex_lock(&session->commands_lock);
+    int pending = !list_empty(&session->commands);
+    pthread_mutex_unlock(&session->commands_lock);
+    return pending;
+}

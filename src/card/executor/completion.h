@@ -1,0 +1,28 @@
+/* The end of commands: the driver's callback notes times and status, and ends are published to the
+ * client in an order it can rely on: a command never before an earlier one of its in-order queue
+ * and never before what it waited for, however the driver's threads race. */
+#ifndef LEAT_CARD_EXECUTOR_COMPLETION_H
+#define LEAT_CARD_EXECUTOR_COMPLETION_H
+
+#include <stdint.h>
+
+#include "card/executor/opencl.h"
+
+struct order;
+struct session;
+
+/* The driver has `event` (one reference, taken over in any case): watch its end. It is entered into
+ * the order's event slot. Consumer's thread. */
+void completion_watch(struct session *session, const struct order *order, cl_event event);
+/* The order ends with its error now; the driver has nothing to do with it. */
+void completion_fail(struct session *session, const struct order *order);
+/* A user event got its status. */
+void completion_set_event(struct session *session, uint32_t slot, cl_int status);
+
+/* End what the driver failed without calling back: PoCL does not report a command whose wait list
+ * failed. Called when the rings are quiet. */
+void completion_sweep(struct session *session);
+/* 1 while ends are outstanding. */
+int completion_pending(struct session *session);
+
+#endif
