@@ -1,0 +1,51 @@
+#include "card/opencl/binary.h"
+
+#include "card/opencl/process.h"
+
+static const char magic[8] = {'L', 'E', 'A', 'T', 'B', 'I', 'N', '1'};
+
+#define FNV_OFFSET 14695981039346656037u /* FNV-1a, 64 bits */
+#define FNV_PRIME 1099511628211u
+
+static uint64_t hash(uint64_t state, const void *data, size_t length)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < length; i++)
+        state = (state ^ bytes[i]) * FNV_PRIME;
+    return state;
+}
+
+static uint64_t device_hash(void)
+{
+    static const uint32_t names[] = {CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_DRIVER_VERSION};
+    uint64_t state = FNV_OFFSET;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        size_t length = 0;
+        const void *text = snapshot_find(&process.snapshot, WIRE_INFO_DEVICE, names[i], &length);
+        state = hash(state, text, text ? length : 0);
+    }
+    return state;
+}
+
+void binary_header_init(struct binary_header *header, const void *payload, size_t bytes)
+{
+    memcpy(header->magic, magic, sizeof(magic));
+    header->device_hash = device_hash();
+    header->payload_bytes = bytes;
+    header->payload_hash = hash(FNV_OFFSET, payload, bytes);
+}
+
+const void *binary_payload(const void *binary, size_t length, size_t *ret_length)
+{
+    struct binary_header header;
+    if (length < sizeof(header))
+        return NULL;
+    memcpy(&header, binary, sizeof(header));
+    const char *payload = (const char *)binary + sizeof(header);
+    if (memcmp(header.magic, magic, sizeof(magic)) != 0 || header.device_hash != device_hash() ||
+        header.payload_bytes != length - sizeof(header) ||
+        header.payload_hash != hash(FNV_OFFSET, payload, length - sizeof(header)))
+        return NULL;
+    *ret_length = length - sizeof(header);
+    return payload;
+}

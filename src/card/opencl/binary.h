@@ -1,0 +1,21 @@
+/* The wrapping of program binaries: what the driver made, with a header that says for which device,
+ * so that a stale, foreign or damaged one is CL_INVALID_BINARY and never reaches the driver. */
+#ifndef LEAT_CARD_OPENCL_BINARY_H
+#define LEAT_CARD_OPENCL_BINARY_H
+
+#include <CL/cl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct binary_header {
+    char magic[8];
+    uint64_t device_hash; /* of device name, vendor and driver version */
+    uint64_t payload_bytes;
+    uint64_t payload_hash;
+};
+
+void binary_header_init(struct binary_header *header, const void *payload, size_t bytes);
+/* The driver's part of a wrapped binary; NULL when it is not for this device. */
+const void *binary_payload(const void *binary, size_t length, size_t *ret_length);
+
+#endif

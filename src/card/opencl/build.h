@@ -1,0 +1,36 @@
+/* What a build told about a program: its log and its kernels. Immutable once made. */
+#ifndef LEAT_CARD_OPENCL_BUILD_H
+#define LEAT_CARD_OPENCL_BUILD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "card/wire/wire.h"
+
+struct build_arg {
+    struct wire_arg_info info;
+    const char *type_name, *name;
+    size_t value_offset; /* of the argument's value in a kernel's block of values */
+};
+
+struct build_kernel {
+    struct wire_kernel_info info;
+    const char *name, *attributes;
+    struct build_arg *args;
+    size_t value_bytes; /* of the block that holds one value of every argument */
+    size_t tail_bytes;  /* of a launch that carries every argument */
+};
+
+struct build {
+    struct wire_build_reply reply;
+    const char *log;
+    struct build_kernel *kernels;
+    char *text; /* owns what the pointers point to */
+};
+
+/* Take a build reply apart; copies it. NULL: out of memory, or it is cut off. */
+struct build *build_create(const void *reply, size_t length);
+void build_destroy(struct build *build);
+const struct build_kernel *build_find(const struct build *build, const char *name);
+
+#endif

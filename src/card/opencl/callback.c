@@ -1,0 +1,114 @@
+/* Calls that the user asked for: made by one thread of the process, started by the first of them, never
+ * by a thread of the driver, so that they may use the API and release what they are called for. */
+#include "card/opencl/event.h"
+
+#include <errno.h>
+
+#include "card/opencl/process.h"
+#include "card/wire/wait.h"
+
+#define LOOK_MS 100 /* when nothing else wakes us, look whether the executor lives */
+
+struct callback {
+    struct callback *next;
+    cl_event event; /* one reference */
+    cl_int type;
+    void(CL_CALLBACK *notify)(cl_event, cl_int, void *);
+    void *user_data;
+};
+
+/* The status to report, when it is time. */
+static int is_due(const struct callback *callback, cl_int *ret_status)
+{
+    cl_int status = event_status(callback->event);
+    if (status > callback->type)
+        return 0;
+    *ret_status = status < CL_COMPLETE ? status : callback->type;
+    return 1;
+}
+
+/* Take the first call that is due off the list; calls of one event keep their order. */
+static struct callback *take_due(cl_int *ret_status)
+{
+    struct callback *found = NULL;
+    (void)pthread_mutex_lock(&process.callback_lock);
+    for (struct callback **link = &process.callbacks; *link; link = &(*link)->next) {
+        if (!is_due(*link, ret_status))
+            continue;
+        found = *link;
+        *link = found->next;
+        break;
+    }
+    (void)pthread_mutex_unlock(&process.callback_lock);
+    return found;
+}
+
+static void wait_for_work(void)
+{
+    (void)pthread_mutex_lock(&process.callback_lock);
+    while (!process.callbacks)
+        (void)pthread_cond_wait(&process.callback_added, &process.callback_lock);
+    (void)pthread_mutex_unlock(&process.callback_lock);
+}
+
+static void *callback_main(void *arg)
+{
+    for (;;) {
+        wait_for_work();
+        uint32_t seen = __atomic_load_n(&process.client.session->completion, __ATOMIC_SEQ_CST);
+        cl_int status;
+        struct callback *callback;
+        while ((callback = take_due(&status)) != NULL) {
+            event_observe(callback->event);
+            callback->notify(callback->event, status, callback->user_data);
+            object_release(&callback->event->object);
+            free(callback);
+        }
+        wire_sleep_completion(&process.client, seen, LOOK_MS);
+        (void)wire_check_alive(&process.client);
+    }
+    return NULL;
+}
+
+/* Signals are the program's own threads' business. */
+static int start_thread(void)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(&thread, NULL, callback_main, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (result == 0)
+        (void)pthread_detach(thread);
+    return -result;
+}
+
+cl_int callback_add(cl_event event, cl_int type,
+                    void(CL_CALLBACK *notify)(cl_event, cl_int, void *), void *user_data)
+{
+    struct callback *callback = malloc(sizeof(*callback));
+    if (!callback)
+        return CL_OUT_OF_HOST_MEMORY;
+    *callback = (struct callback){NULL, event, type, notify, user_data};
+    object_retain(&event->object);
+    (void)pthread_mutex_lock(&process.callback_lock);
+    struct callback **end = &process.callbacks;
+    while (*end)
+        end = &(*end)->next;
+    *end = callback;
+    int result = process.callback_thread ? 0 : start_thread();
+    process.callback_thread = result == 0;
+    if (result == 0)
+        (void)pthread_cond_signal(&process.callback_added);
+    else
+        *end = NULL;
+    (void)pthread_mutex_unlock(&process.callback_lock);
+    if (result < 0) {
+        object_release(&event->object);
+        free(callback);
+        return CL_OUT_OF_RESOURCES;
+    }
+    wire_wake_completion(&process.client);
+    return CL_SUCCESS;
+}

@@ -1,0 +1,180 @@
+#include "card/opencl/context.h"
+
+#include "card/opencl/info.h"
+#include "card/opencl/process.h"
+#include "card/opencl/queue.h"
+#include "opencl_api.h"
+
+static cl_int send_context(struct object *object, uint32_t id)
+{
+    struct wire_context_create *record = record_begin(sizeof(*record));
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->id = id;
+    record_post(record, WIRE_CONTEXT_CREATE, sizeof(*record));
+    return CL_SUCCESS;
+}
+
+static struct object *no_parent(struct object *object)
+{
+    return NULL;
+}
+
+static void leave_context(struct object *object)
+{
+    cl_context context = (cl_context)object;
+    for (struct context_farewell *farewell = context->farewells; farewell;
+         farewell = farewell->next)
+        farewell->notify(context, farewell->user_data);
+    if (context->hidden_queue)
+        object_release(&context->hidden_queue->object);
+}
+
+static void destroy_context(struct object *object)
+{
+    cl_context context = (cl_context)object;
+    while (context->farewells) {
+        struct context_farewell *farewell = context->farewells;
+        context->farewells = farewell->next;
+        free(farewell);
+    }
+    free(context->properties);
+    object_free(object);
+}
+
+const struct object_kind context_kind = {send_context, no_parent, leave_context, destroy_context};
+
+static cl_int check_properties(const cl_context_properties *properties, size_t *ret_count)
+{
+    size_t count = 0;
+    for (; properties && properties[count] != 0; count += 2) {
+        for (size_t i = 0; i < count; i += 2)
+            if (properties[i] == properties[count])
+                return CL_INVALID_PROPERTY;
+        if (properties[count] == CL_CONTEXT_PLATFORM) {
+            if ((cl_platform_id)properties[count + 1] != &process.platform)
+                return CL_INVALID_PLATFORM;
+        } else if (properties[count] != CL_CONTEXT_INTEROP_USER_SYNC) {
+            return CL_INVALID_PROPERTY;
+        }
+    }
+    *ret_count = count;
+    return CL_SUCCESS;
+}
+
+static cl_int keep_properties(cl_context context, const cl_context_properties *properties,
+                              size_t count)
+{
+    if (!properties)
+        return CL_SUCCESS;
+    size_t bytes = (count + 1) * sizeof(*properties);
+    context->properties = malloc(bytes);
+    if (!context->properties)
+        return CL_OUT_OF_HOST_MEMORY;
+    memcpy(context->properties, properties, bytes);
+    context->properties_bytes = bytes;
+    return CL_SUCCESS;
+}
+
+cl_context api_clCreateContext(const cl_context_properties *properties, cl_uint num_devices,
+                               const cl_device_id *devices,
+                               void(CL_CALLBACK *pfn_notify)(const char *, const void *, size_t,
+                                                             void *),
+                               void *user_data, cl_int *errcode_ret)
+{
+    size_t count = 0;
+    cl_context context = NULL;
+    cl_int code = CL_SUCCESS;
+    if (!devices || num_devices == 0 || (!pfn_notify && user_data))
+        code = CL_INVALID_VALUE;
+    for (cl_uint i = 0; code == CL_SUCCESS && i < num_devices; i++)
+        if (!handle_is(devices[i], OBJECT_DEVICE))
+            code = CL_INVALID_DEVICE;
+    if (code == CL_SUCCESS)
+        code = check_properties(properties, &count);
+    if (code == CL_SUCCESS && (process_connect() != CL_SUCCESS || !process_alive()))
+        code = CL_DEVICE_NOT_AVAILABLE;
+    if (code == CL_SUCCESS) {
+        context = object_create(OBJECT_CONTEXT, sizeof(*context));
+        code = context ? keep_properties(context, properties, count) : CL_OUT_OF_HOST_MEMORY;
+    }
+    if (code != CL_SUCCESS) {
+        if (context)
+            object_free(&context->object);
+        *errcode_ret = code;
+        return NULL;
+    }
+    context->device = devices[0];
+    context->device_count = 1;
+    context->notify = pfn_notify;
+    context->user_data = user_data;
+    return context;
+}
+
+cl_context api_clCreateContextFromType(const cl_context_properties *properties,
+                                       cl_device_type device_type,
+                                       void(CL_CALLBACK *pfn_notify)(const char *, const void *,
+                                                                     size_t, void *),
+                                       void *user_data, cl_int *errcode_ret)
+{
+    cl_device_id device;
+    *errcode_ret = api_clGetDeviceIDs(&process.platform, device_type, 1, &device, NULL);
+    if (*errcode_ret != CL_SUCCESS)
+        return NULL;
+    return api_clCreateContext(properties, 1, &device, pfn_notify, user_data, errcode_ret);
+}
+
+cl_int api_clRetainContext(cl_context context)
+{
+    object_retain(&context->object);
+    return CL_SUCCESS;
+}
+
+cl_int api_clReleaseContext(cl_context context)
+{
+    object_release(&context->object);
+    return CL_SUCCESS;
+}
+
+cl_int api_clGetContextInfo(cl_context context, cl_context_info param_name,
+                            size_t param_value_size, void *param_value,
+                            size_t *param_value_size_ret)
+{
+    static const struct info_field fields[] = {
+        INFO_VALUE(CL_CONTEXT_REFERENCE_COUNT, struct _cl_context, object.references),
+        INFO_VALUE(CL_CONTEXT_DEVICES, struct _cl_context, device),
+        INFO_VALUE(CL_CONTEXT_NUM_DEVICES, struct _cl_context, device_count),
+    };
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    if (param_name == CL_CONTEXT_PROPERTIES)
+        return info_put(&out, context->properties, context->properties_bytes);
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), context, param_name);
+}
+
+cl_int api_clSetContextDestructorCallback(cl_context context,
+                                          void(CL_CALLBACK *pfn_notify)(cl_context context,
+                                                                        void *user_data),
+                                          void *user_data)
+{
+    if (!pfn_notify)
+        return CL_INVALID_VALUE;
+    struct context_farewell *farewell = calloc(1, sizeof(*farewell));
+    if (!farewell)
+        return CL_OUT_OF_HOST_MEMORY;
+    farewell->notify = pfn_notify;
+    farewell->user_data = user_data;
+    lock_take(&context->lock);
+    farewell->next = context->farewells;
+    context->farewells = farewell;
+    lock_give(&context->lock);
+    return CL_SUCCESS;
+}
+
+cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code)
+{
+    lock_take(&context->lock);
+    if (!context->hidden_queue)
+        context->hidden_queue = queue_create(context, 0, QUEUE_HIDDEN, ret_code);
+    lock_give(&context->lock);
+    return context->hidden_queue;
+}

@@ -1,0 +1,147 @@
+/* The platform and its one device, the card, and what the loader asks of us. */
+#include "card/opencl/info.h"
+#include "card/opencl/process.h"
+#include "opencl_api.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+cl_int api_clGetPlatformIDs(cl_uint num_entries, cl_platform_id *platforms, cl_uint *num_platforms)
+{
+    if ((!platforms && !num_platforms) || (platforms && num_entries == 0))
+        return CL_INVALID_VALUE;
+    cl_uint count = process_connect() == CL_SUCCESS ? 1 : 0;
+    if (num_platforms)
+        *num_platforms = count;
+    if (count == 0)
+        return CL_PLATFORM_NOT_FOUND_KHR;
+    if (platforms)
+        platforms[0] = &process.platform;
+    return CL_SUCCESS;
+}
+
+static cl_int answer(uint32_t of, uint32_t name, const struct info_out *out)
+{
+    if (process_connect() != CL_SUCCESS)
+        return CL_DEVICE_NOT_AVAILABLE;
+    size_t length;
+    const void *data = snapshot_find(&process.snapshot, of, name, &length);
+    return data ? info_put(out, data, length) : CL_INVALID_VALUE;
+}
+
+cl_int api_clGetPlatformInfo(cl_platform_id platform, cl_platform_info param_name,
+                             size_t param_value_size, void *param_value,
+                             size_t *param_value_size_ret)
+{
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    return answer(WIRE_INFO_PLATFORM, param_name, &out);
+}
+
+cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type,
+                          cl_uint num_entries, cl_device_id *devices, cl_uint *num_devices)
+{
+    const cl_device_type known = CL_DEVICE_TYPE_DEFAULT | CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU |
+                                 CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_CUSTOM;
+    if ((!devices && !num_devices) || (devices && num_entries == 0))
+        return CL_INVALID_VALUE;
+    if (device_type != CL_DEVICE_TYPE_ALL && (device_type == 0 || (device_type & ~known)))
+        return CL_INVALID_DEVICE_TYPE;
+    if (process_connect() != CL_SUCCESS)
+        return CL_DEVICE_NOT_FOUND;
+    cl_device_type type = snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_TYPE);
+    if (!(device_type & (type | CL_DEVICE_TYPE_DEFAULT)))
+        return CL_DEVICE_NOT_FOUND;
+    if (num_devices)
+        *num_devices = 1;
+    if (devices)
+        devices[0] = &process.device;
+    return CL_SUCCESS;
+}
+
+cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name,
+                           size_t param_value_size, void *param_value,
+                           size_t *param_value_size_ret)
+{
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    const cl_platform_id platform = &process.platform;
+    const cl_device_id none = NULL;
+    const cl_uint one = 1;
+    switch (param_name) {
+    case CL_DEVICE_PLATFORM:
+        return info_put(&out, &platform, sizeof(platform));
+    case CL_DEVICE_PARENT_DEVICE:
+        return info_put(&out, &none, sizeof(none));
+    case CL_DEVICE_REFERENCE_COUNT:
+        return info_put(&out, &one, sizeof(one));
+    default:
+        return answer(WIRE_INFO_DEVICE, param_name, &out);
+    }
+}
+
+/* A root device is not counted. */
+cl_int api_clRetainDevice(cl_device_id device)
+{
+    return CL_SUCCESS;
+}
+
+cl_int api_clReleaseDevice(cl_device_id device)
+{
+    return CL_SUCCESS;
+}
+
+cl_int api_clUnloadPlatformCompiler(cl_platform_id platform)
+{
+    return CL_SUCCESS;
+}
+
+cl_int api_clUnloadCompiler(void)
+{
+    return CL_SUCCESS;
+}
+
+cl_int api_clGetSupportedImageFormats(cl_context context, cl_mem_flags flags,
+                                      cl_mem_object_type image_type, cl_uint num_entries,
+                                      cl_image_format *image_formats, cl_uint *num_image_formats)
+{
+    if (image_formats && num_entries == 0)
+        return CL_INVALID_VALUE;
+    if (num_image_formats)
+        *num_image_formats = 0; /* the card has no images */
+    return CL_SUCCESS;
+}
+
+/* What the loader looks up by name; everything else goes through the dispatch table. */
+void *api_clGetExtensionFunctionAddress(const char *function_name)
+{
+    if (!function_name)
+        return NULL;
+    if (strcmp(function_name, "clIcdGetPlatformIDsKHR") == 0)
+        return (void *)api_clGetPlatformIDs;
+    if (strcmp(function_name, "clGetPlatformInfo") == 0)
+        return (void *)opencl_dispatch.clGetPlatformInfo;
+    return NULL;
+}
+
+void *api_clGetExtensionFunctionAddressForPlatform(cl_platform_id platform,
+                                                   const char *function_name)
+{
+    return api_clGetExtensionFunctionAddress(function_name);
+}
+
+EXPORT void *CL_API_CALL clGetExtensionFunctionAddress(const char *function_name)
+{
+    return opencl_dispatch.clGetExtensionFunctionAddress(function_name);
+}
+
+EXPORT cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint num_entries, cl_platform_id *platforms,
+                                                 cl_uint *num_platforms)
+{
+    return opencl_dispatch.clGetPlatformIDs(num_entries, platforms, num_platforms);
+}
+
+EXPORT cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform, cl_platform_info param_name,
+                                            size_t param_value_size, void *param_value,
+                                            size_t *param_value_size_ret)
+{
+    return opencl_dispatch.clGetPlatformInfo(platform, param_name, param_value_size, param_value,
+                                             param_value_size_ret);
+}

@@ -1,0 +1,259 @@
+#include "card/opencl/kernel.h"
+
+#include "card/opencl/build.h"
+#include "card/opencl/info.h"
+#include "card/opencl/memory.h"
+#include "card/opencl/process.h"
+#include "card/opencl/program.h"
+#include "opencl_api.h"
+
+static cl_int send_kernel(struct object *object, uint32_t id)
+{
+    cl_kernel kernel = (cl_kernel)object;
+    size_t length = strlen(kernel->name);
+    size_t bytes = sizeof(struct wire_kernel_create) + (size_t)wire_pad8(length);
+    struct wire_kernel_create *record = record_begin(bytes);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->id = id;
+    record->program_id = kernel->program->object.id;
+    record->name_length = (uint32_t)length;
+    memcpy(wire_kernel_create_name(record), kernel->name, length);
+    record_post(record, WIRE_KERNEL_CREATE, bytes);
+    return CL_SUCCESS;
+}
+
+static struct object *kernel_parent(struct object *object)
+{
+    return &((cl_kernel)object)->program->object;
+}
+
+static void destroy_kernel(struct object *object)
+{
+    cl_kernel kernel = (cl_kernel)object;
+    cl_program program = kernel->program;
+    free(kernel->args);
+    free(kernel->values);
+    object_free(object);
+    (void)__atomic_sub_fetch(&program->kernels, 1, __ATOMIC_RELEASE);
+    object_release(&program->object);
+}
+
+const struct object_kind kernel_kind = {send_kernel, kernel_parent, NULL, destroy_kernel};
+
+static cl_kernel create(cl_program program, const struct build_kernel *build)
+{
+    cl_kernel kernel = object_create(OBJECT_KERNEL, sizeof(*kernel));
+    if (!kernel)
+        return NULL;
+    kernel->args = calloc(build->info.arg_count + 1u, sizeof(*kernel->args));
+    kernel->values = calloc(1, build->value_bytes + 1);
+    kernel->program = program;
+    kernel->context = program->context;
+    kernel->build = build;
+    kernel->name = build->name;
+    kernel->attributes = build->attributes;
+    kernel->arg_count = build->info.arg_count;
+    kernel->unset = kernel->arg_count;
+    object_retain(&program->object);
+    (void)__atomic_add_fetch(&program->kernels, 1, __ATOMIC_RELEASE);
+    if (kernel->args && kernel->values)
+        return kernel;
+    object_release(&kernel->object);
+    return NULL;
+}
+
+cl_kernel api_clCreateKernel(cl_program program, const char *kernel_name, cl_int *errcode_ret)
+{
+    if (!kernel_name) {
+        *errcode_ret = CL_INVALID_VALUE;
+        return NULL;
+    }
+    if (program->status != CL_BUILD_SUCCESS) {
+        *errcode_ret = CL_INVALID_PROGRAM_EXECUTABLE;
+        return NULL;
+    }
+    const struct build_kernel *build = build_find(program->build, kernel_name);
+    if (!build) {
+        *errcode_ret = CL_INVALID_KERNEL_NAME;
+        return NULL;
+    }
+    cl_kernel kernel = create(program, build);
+    if (!kernel)
+        *errcode_ret = CL_OUT_OF_HOST_MEMORY;
+    return kernel;
+}
+
+cl_int api_clCreateKernelsInProgram(cl_program program, cl_uint num_kernels, cl_kernel *kernels,
+                                    cl_uint *num_kernels_ret)
+{
+    if (program->status != CL_BUILD_SUCCESS)
+        return CL_INVALID_PROGRAM_EXECUTABLE;
+    uint32_t count = program->build->reply.kernel_count;
+    if (kernels && num_kernels < count)
+        return CL_INVALID_VALUE;
+    for (uint32_t i = 0; kernels && i < count; i++) {
+        kernels[i] = create(program, &program->build->kernels[i]);
+        if (kernels[i])
+            continue;
+        while (i-- > 0)
+            object_release(&kernels[i]->object);
+        return CL_OUT_OF_HOST_MEMORY;
+    }
+    if (num_kernels_ret)
+        *num_kernels_ret = count;
+    return CL_SUCCESS;
+}
+
+cl_kernel api_clCloneKernel(cl_kernel source_kernel, cl_int *errcode_ret)
+{
+    cl_kernel kernel = create(source_kernel->program, source_kernel->build);
+    if (!kernel) {
+        *errcode_ret = CL_OUT_OF_HOST_MEMORY;
+        return NULL;
+    }
+    lock_take(&source_kernel->lock);
+    memcpy(kernel->values, source_kernel->values, source_kernel->build->value_bytes);
+    kernel->unset = source_kernel->unset;
+    for (cl_uint i = 0; i < kernel->arg_count; i++) {
+        kernel->args[i] = source_kernel->args[i];
+        if (!(kernel->args[i].state & KERNEL_ARG_SET))
+            continue;
+        kernel->args[i].state |= KERNEL_ARG_CHANGED;
+        kernel->changed++;
+    }
+    lock_give(&source_kernel->lock);
+    return kernel;
+}
+
+cl_int api_clRetainKernel(cl_kernel kernel)
+{
+    object_retain(&kernel->object);
+    return CL_SUCCESS;
+}
+
+cl_int api_clReleaseKernel(cl_kernel kernel)
+{
+    object_release(&kernel->object);
+    return CL_SUCCESS;
+}
+
+/* Checks by kind; `ret_memory` is the memory object given, if any. */
+static cl_int check_arg(const struct wire_arg_info *info, size_t size, const void *value,
+                        cl_mem *ret_memory)
+{
+    switch ((enum wire_arg_kind)info->kind) {
+    case WIRE_ARG_LOCAL:
+        if (value)
+            return CL_INVALID_ARG_VALUE;
+        return size == 0 ? CL_INVALID_ARG_SIZE : CL_SUCCESS;
+    case WIRE_ARG_MEMORY:
+        if (size != sizeof(cl_mem))
+            return CL_INVALID_ARG_SIZE;
+        if (value)
+            memcpy(ret_memory, value, sizeof(cl_mem));
+        return !*ret_memory || handle_is(*ret_memory, OBJECT_MEMORY) ? CL_SUCCESS
+                                                                     : CL_INVALID_MEM_OBJECT;
+    case WIRE_ARG_SAMPLER:
+        return size == sizeof(cl_sampler) ? CL_INVALID_SAMPLER : CL_INVALID_ARG_SIZE;
+    case WIRE_ARG_VALUE:
+        if (!value)
+            return CL_INVALID_ARG_VALUE;
+        return size == info->size_bytes ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
+    case WIRE_ARG_INVALID:
+    default:
+        return CL_INVALID_ARG_VALUE;
+    }
+}
+
+/* With the lock. An argument that gets the value which it has is not sent again. */
+static void set_arg(cl_kernel kernel, cl_uint index, size_t size, const void *value,
+                    size_t value_bytes, uint64_t serial)
+{
+    struct kernel_arg *arg = &kernel->args[index];
+    char *kept = kernel->values + kernel->build->args[index].value_offset;
+    if (!(arg->state & KERNEL_ARG_SET))
+        kernel->unset--;
+    else if (arg->bytes == size && arg->serial == serial &&
+             (value_bytes == 0 || memcmp(kept, value, value_bytes) == 0))
+        return;
+    if (value_bytes > 0)
+        memcpy(kept, value, value_bytes);
+    arg->bytes = size;
+    arg->serial = serial;
+    if (!(arg->state & KERNEL_ARG_CHANGED))
+        kernel->changed++;
+    arg->state = KERNEL_ARG_SET | KERNEL_ARG_CHANGED;
+}
+
+cl_int api_clSetKernelArg(cl_kernel kernel, cl_uint arg_index, size_t arg_size,
+                          const void *arg_value)
+{
+    if (arg_index >= kernel->arg_count)
+        return CL_INVALID_ARG_INDEX;
+    const struct wire_arg_info *info = &kernel->build->args[arg_index].info;
+    cl_mem memory = NULL;
+    cl_int result = check_arg(info, arg_size, arg_value, &memory);
+    if (result != CL_SUCCESS)
+        return result;
+    int is_memory = info->kind == WIRE_ARG_MEMORY;
+    const void *value = is_memory ? &memory : arg_value;
+    lock_take(&kernel->lock);
+    set_arg(kernel, arg_index, arg_size, value, info->kind == WIRE_ARG_LOCAL ? 0 : arg_size,
+            memory ? memory->object.serial : 0);
+    lock_give(&kernel->lock);
+    return CL_SUCCESS;
+}
+
+cl_int api_clGetKernelInfo(cl_kernel kernel, cl_kernel_info param_name, size_t param_value_size,
+                           void *param_value, size_t *param_value_size_ret)
+{
+    static const struct info_field fields[] = {
+        INFO_TEXT(CL_KERNEL_FUNCTION_NAME, struct _cl_kernel, name),
+        INFO_VALUE(CL_KERNEL_NUM_ARGS, struct _cl_kernel, arg_count),
+        INFO_VALUE(CL_KERNEL_REFERENCE_COUNT, struct _cl_kernel, object.references),
+        INFO_VALUE(CL_KERNEL_CONTEXT, struct _cl_kernel, context),
+        INFO_VALUE(CL_KERNEL_PROGRAM, struct _cl_kernel, program),
+        INFO_TEXT(CL_KERNEL_ATTRIBUTES, struct _cl_kernel, attributes),
+    };
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), kernel, param_name);
+}
+
+cl_int api_clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_indx, cl_kernel_arg_info param_name,
+                              size_t param_value_size, void *param_value,
+                              size_t *param_value_size_ret)
+{
+    static const struct info_field fields[] = {
+        INFO_VALUE(CL_KERNEL_ARG_ADDRESS_QUALIFIER, struct build_arg, info.address),
+        INFO_VALUE(CL_KERNEL_ARG_ACCESS_QUALIFIER, struct build_arg, info.access),
+        INFO_VALUE(CL_KERNEL_ARG_TYPE_QUALIFIER, struct build_arg, info.type_qualifier),
+        INFO_TEXT(CL_KERNEL_ARG_TYPE_NAME, struct build_arg, type_name),
+        INFO_TEXT(CL_KERNEL_ARG_NAME, struct build_arg, name),
+    };
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    if (arg_indx >= kernel->arg_count)
+        return CL_INVALID_ARG_INDEX;
+    if (!kernel->build->info.has_arg_info)
+        return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]),
+                       &kernel->build->args[arg_indx], param_name);
+}
+
+cl_int api_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
+                                    cl_kernel_work_group_info param_name, size_t param_value_size,
+                                    void *param_value, size_t *param_value_size_ret)
+{
+    _Static_assert(sizeof(size_t) == sizeof(uint64_t), "answers are taken from the reply as they are");
+    static const struct info_field fields[] = {
+        INFO_VALUE(CL_KERNEL_WORK_GROUP_SIZE, struct wire_kernel_info, work_group_size),
+        INFO_VALUE(CL_KERNEL_COMPILE_WORK_GROUP_SIZE, struct wire_kernel_info, compile_work_group),
+        INFO_VALUE(CL_KERNEL_LOCAL_MEM_SIZE, struct wire_kernel_info, local_bytes),
+        INFO_VALUE(CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE, struct wire_kernel_info,
+                   preferred_multiple),
+        INFO_VALUE(CL_KERNEL_PRIVATE_MEM_SIZE, struct wire_kernel_info, private_bytes),
+    };
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), &kernel->build->info,
+                       param_name);
+}

@@ -1,0 +1,34 @@
+/* Kernels: arguments are kept here and cross with a launch, those only that changed since the last. */
+#ifndef LEAT_CARD_OPENCL_KERNEL_H
+#define LEAT_CARD_OPENCL_KERNEL_H
+
+#include "card/opencl/object.h"
+
+struct build_kernel;
+
+enum kernel_arg_state {
+    KERNEL_ARG_SET = 1,    /* has a value */
+    KERNEL_ARG_CHANGED = 2 /* the executor has another one */
+};
+
+struct kernel_arg {
+    uint32_t state;  /* enum kernel_arg_state bits */
+    size_t bytes;    /* as given: of local memory, the amount */
+    uint64_t serial; /* of the memory object, to tell it from a later one at its address */
+};
+
+struct _cl_kernel {
+    struct object object;
+    cl_context context;
+    cl_program program;
+    const struct build_kernel *build; /* in program->build, which stays while kernels are attached */
+    const char *name, *attributes;
+    cl_uint arg_count;
+    uint32_t lock;    /* what follows; held while a launch is filled and posted */
+    uint32_t unset;   /* arguments that never got a value */
+    uint32_t changed; /* arguments to send with the next launch */
+    struct kernel_arg *args;
+    char *values; /* build->args[i].value_offset has the value of argument i */
+};
+
+#endif

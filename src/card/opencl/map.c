@@ -1,0 +1,157 @@
+/* Maps: the buffer's content is read into host memory of this process, and written back at unmap when it
+ * was mapped for writing. The host memory is the user's for CL_MEM_USE_HOST_PTR, else a shadow of the
+ * whole buffer, made at the first map, whose pages come into being as they are touched. */
+#include "card/opencl/event.h"
+#include "card/opencl/memory.h"
+#include "card/opencl/process.h"
+#include "card/opencl/queue.h"
+#include "card/opencl/sync.h"
+#include "card/opencl/transfer.h"
+#include "opencl_api.h"
+
+#define SHADOW_ALIGN 4096 /* more than any CL_DEVICE_MEM_BASE_ADDR_ALIGN */
+#define MAP_WRITES (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)
+
+struct memory_map {
+    struct memory_map *next;
+    char *pointer;
+    size_t offset, bytes;
+    cl_map_flags flags;
+};
+
+void memory_maps_finish(cl_mem memory)
+{
+    while (memory->maps) {
+        struct memory_map *map = memory->maps;
+        memory->maps = map->next;
+        free(map);
+    }
+    free(memory->shadow);
+}
+
+/* Where a buffer's bytes lie in this process; NULL: out of memory. */
+static char *host_memory(cl_mem memory)
+{
+    if (memory->host_ptr)
+        return memory->host_ptr;
+    cl_mem root = memory->parent ? memory->parent : memory;
+    lock_take(&root->lock);
+    if (!root->shadow) {
+        size_t bytes = (root->size + SHADOW_ALIGN - 1) & ~(size_t)(SHADOW_ALIGN - 1);
+        root->shadow = aligned_alloc(SHADOW_ALIGN, bytes);
+    }
+    char *shadow = root->shadow;
+    lock_give(&root->lock);
+    return shadow ? shadow + memory->origin : NULL;
+}
+
+static cl_int check_map(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
+                        cl_map_flags flags, size_t offset, size_t bytes)
+{
+    const cl_map_flags known = CL_MAP_READ | MAP_WRITES;
+    if (queue->context != memory->context)
+        return CL_INVALID_CONTEXT;
+    if (bytes == 0 || !memory_holds(memory, offset, bytes) || (flags & ~known) ||
+        ((flags & CL_MAP_WRITE_INVALIDATE_REGION) && (flags & (CL_MAP_READ | CL_MAP_WRITE))))
+        return CL_INVALID_VALUE;
+    if ((flags & CL_MAP_READ) && (memory->flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)))
+        return CL_INVALID_OPERATION;
+    if ((flags & MAP_WRITES) && (memory->flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)))
+        return CL_INVALID_OPERATION;
+    return CL_SUCCESS;
+}
+
+static void remember(cl_mem memory, struct memory_map *map)
+{
+    lock_take(&memory->lock);
+    map->next = memory->maps;
+    memory->maps = map;
+    memory->map_count++;
+    lock_give(&memory->lock);
+}
+
+static struct memory_map *forget(cl_mem memory, const void *pointer)
+{
+    struct memory_map *found = NULL;
+    lock_take(&memory->lock);
+    for (struct memory_map **link = &memory->maps; *link; link = &(*link)->next) {
+        if ((*link)->pointer != pointer)
+            continue;
+        found = *link;
+        *link = found->next;
+        memory->map_count--;
+        break;
+    }
+    lock_give(&memory->lock);
+    return found;
+}
+
+/* Fetch the content, or only take a place in the queue when the user will overwrite it all. */
+static cl_int fetch(struct command *command, cl_mem memory, const struct memory_map *map,
+                    cl_bool blocking)
+{
+    if (map->flags & CL_MAP_WRITE_INVALIDATE_REGION) {
+        cl_int result = sync_post(command, SYNC_NOTHING);
+        return result == CL_SUCCESS && blocking ? queue_wait(command->queue) : result;
+    }
+    struct region region;
+    region_linear(&region, memory, map->offset, map->bytes, map->pointer);
+    cl_int result =
+        transfer_read(command, &region, blocking ? TRANSFER_BLOCKING : TRANSFER_POSTED);
+    return result;
+}
+
+void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_bool blocking_map,
+                             cl_map_flags map_flags, size_t offset, size_t cb,
+                             cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
+                             cl_event *event, cl_int *errcode_ret)
+{
+    const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
+    *errcode_ret = check_map(command_queue, buffer, map_flags, offset, cb);
+    if (*errcode_ret != CL_SUCCESS)
+        return NULL;
+    char *host = host_memory(buffer);
+    struct memory_map *map = malloc(sizeof(*map));
+    if (!host || !map) {
+        free(map);
+        *errcode_ret = CL_MAP_FAILURE;
+        return NULL;
+    }
+    *map = (struct memory_map){NULL, host + offset, offset, cb, map_flags};
+    struct command command;
+    cl_int result = command_open(&command, command_queue, CL_COMMAND_MAP_BUFFER, &waits);
+    if (result == CL_SUCCESS)
+        result = command_close(&command, fetch(&command, buffer, map, blocking_map), &waits);
+    *errcode_ret = result;
+    if (result != CL_SUCCESS) {
+        free(map);
+        return NULL;
+    }
+    remember(buffer, map);
+    return map->pointer;
+}
+
+cl_int api_clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_mem memobj, void *mapped_ptr,
+                                   cl_uint num_events_in_wait_list,
+                                   const cl_event *event_wait_list, cl_event *event)
+{
+    const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
+    if (command_queue->context != memobj->context)
+        return CL_INVALID_CONTEXT;
+    struct command command;
+    cl_int result = command_open(&command, command_queue, CL_COMMAND_UNMAP_MEM_OBJECT, &waits);
+    if (result != CL_SUCCESS)
+        return result;
+    struct memory_map *map = forget(memobj, mapped_ptr);
+    if (!map)
+        return command_close(&command, CL_INVALID_VALUE, &waits);
+    if (map->flags & MAP_WRITES) {
+        struct region region;
+        region_linear(&region, memobj, map->offset, map->bytes, map->pointer);
+        result = transfer_write(&command, &region);
+    } else {
+        result = sync_post(&command, SYNC_NOTHING);
+    }
+    free(map);
+    return command_close(&command, result, &waits);
+}

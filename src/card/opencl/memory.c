@@ -1,0 +1,341 @@
+#include "card/opencl/memory.h"
+
+#include "card/ledger/ledger.h"
+#include "card/opencl/context.h"
+#include "card/opencl/info.h"
+#include "card/opencl/process.h"
+#include "card/opencl/queue.h"
+#include "card/opencl/transfer.h"
+#include "card/wire/wait.h"
+#include "opencl_api.h"
+
+struct memory_farewell {
+    struct memory_farewell *next;
+    void(CL_CALLBACK *notify)(cl_mem memobj, void *user_data);
+    void *user_data;
+};
+
+#define KERNEL_ACCESS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
+#define HOST_POINTER (CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)
+#define HOST_ACCESS (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)
+
+static cl_int send_memory(struct object *object, uint32_t id)
+{
+    cl_mem memory = (cl_mem)object;
+    cl_mem_flags flags = memory->flags & ~(cl_mem_flags)HOST_POINTER;
+    if (memory->parent) {
+        struct wire_subbuffer_create *record = record_begin(sizeof(*record));
+        if (!record)
+            return CL_DEVICE_NOT_AVAILABLE;
+        record->id = id;
+        record->parent_id = memory->parent->object.id;
+        record->flags = flags;
+        record->origin_bytes = memory->origin;
+        record->size_bytes = memory->size;
+        record_post(record, WIRE_SUBBUFFER_CREATE, sizeof(*record));
+        return CL_SUCCESS;
+    }
+    struct wire_buffer_create *record = record_begin(sizeof(*record));
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->id = id;
+    record->context_id = memory->context->object.id;
+    record->flags = flags;
+    record->size_bytes = memory->size;
+    record_post(record, WIRE_BUFFER_CREATE, sizeof(*record));
+    return CL_SUCCESS;
+}
+
+static struct object *memory_parent(struct object *object)
+{
+    cl_mem memory = (cl_mem)object;
+    return memory->parent ? &memory->parent->object : &memory->context->object;
+}
+
+static void leave_memory(struct object *object)
+{
+    cl_mem memory = (cl_mem)object;
+    while (memory->farewells) {
+        struct memory_farewell *farewell = memory->farewells;
+        memory->farewells = farewell->next;
+        farewell->notify(memory, farewell->user_data);
+        free(farewell);
+    }
+}
+
+static void destroy_memory(struct object *object)
+{
+    cl_mem memory = (cl_mem)object;
+    struct object *parent = memory_parent(object);
+    /* What the executor never saw it cannot free either. */
+    if (!memory->parent && object->id == 0)
+        ledger_unclaim(process.claims, process.client.slot, memory->size);
+    else if (!memory->parent)
+        (void)__atomic_add_fetch(&process.frees_sent, 1, __ATOMIC_RELAXED);
+    memory_maps_finish(memory);
+    free(memory->properties);
+    object_free(object);
+    object_release(parent);
+}
+
+const struct object_kind memory_kind = {send_memory, memory_parent, leave_memory, destroy_memory};
+
+static int is_one_bit_at_most(cl_mem_flags flags)
+{
+    return (flags & (flags - 1)) == 0;
+}
+
+static cl_int check_flags(cl_mem_flags flags)
+{
+    const cl_mem_flags known = KERNEL_ACCESS | HOST_POINTER | HOST_ACCESS | CL_MEM_KERNEL_READ_AND_WRITE;
+    if ((flags & ~known) || !is_one_bit_at_most(flags & KERNEL_ACCESS) ||
+        !is_one_bit_at_most(flags & HOST_ACCESS))
+        return CL_INVALID_VALUE;
+    if ((flags & CL_MEM_USE_HOST_PTR) && (flags & (CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)))
+        return CL_INVALID_VALUE;
+    return CL_SUCCESS;
+}
+
+static cl_int check_buffer(cl_mem_flags flags, size_t size, const void *host_ptr)
+{
+    cl_int result = check_flags(flags);
+    if (result != CL_SUCCESS)
+        return result;
+    uint64_t most =
+        snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    if (size == 0 || size > most)
+        return CL_INVALID_BUFFER_SIZE;
+    if (!host_ptr != !(flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)))
+        return CL_INVALID_HOST_PTR;
+    return CL_SUCCESS;
+}
+
+/* Wait until the executor has accounted for every release sent so far. */
+static cl_int drain(void)
+{
+    __atomic_store_n(&process.frees_sent, 0, __ATOMIC_RELAXED);
+    struct wire_drain *record = record_begin(sizeof(*record));
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    return record_wait(record, WIRE_DRAIN, sizeof(*record), NULL, NULL);
+}
+
+static cl_int claim(size_t bytes)
+{
+    unsigned slot = process.client.slot;
+    if (ledger_claim(process.ledger, process.claims, slot, bytes) == 0)
+        return CL_SUCCESS;
+    if (__atomic_load_n(&process.frees_sent, __ATOMIC_RELAXED) == 0)
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    cl_int result = drain();
+    if (result == CL_SUCCESS && ledger_claim(process.ledger, process.claims, slot, bytes) < 0)
+        result = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return result;
+}
+
+/* Send the initial content on the context's hidden queue; users of the buffer wait for it. */
+static cl_int write_content(cl_mem memory, const void *content)
+{
+    cl_int result = CL_SUCCESS;
+    cl_command_queue queue = context_hidden_queue(memory->context, &result);
+    if (!queue)
+        return result;
+    struct region region;
+    region_linear(&region, memory, 0, memory->size, (char *)(uintptr_t)content);
+    const struct command_waits none = {0};
+    struct command command;
+    result = command_open(&command, queue, CL_COMMAND_WRITE_BUFFER, &none);
+    if (result == CL_SUCCESS)
+        result = transfer_write(&command, &region);
+    if (result == CL_SUCCESS)
+        memory->init_target = command.target;
+    return result;
+}
+
+static cl_mem create_root(cl_context context, cl_mem_flags flags, size_t size, void *host_ptr,
+                          cl_int *ret_code)
+{
+    *ret_code = claim(size);
+    if (*ret_code != CL_SUCCESS)
+        return NULL;
+    cl_mem memory = object_create(OBJECT_MEMORY, sizeof(*memory));
+    if (!memory) {
+        ledger_unclaim(process.claims, process.client.slot, size);
+        *ret_code = CL_OUT_OF_HOST_MEMORY;
+        return NULL;
+    }
+    memory->context = context;
+    memory->size = size;
+    memory->type = CL_MEM_OBJECT_BUFFER;
+    memory->flags = flags & KERNEL_ACCESS ? flags : flags | CL_MEM_READ_WRITE;
+    memory->host_ptr = flags & CL_MEM_USE_HOST_PTR ? host_ptr : NULL;
+    object_retain(&context->object);
+    if (host_ptr)
+        *ret_code = write_content(memory, host_ptr);
+    if (*ret_code == CL_SUCCESS)
+        return memory;
+    object_release(&memory->object);
+    return NULL;
+}
+
+cl_mem api_clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size, void *host_ptr,
+                          cl_int *errcode_ret)
+{
+    *errcode_ret = check_buffer(flags, size, host_ptr);
+    return *errcode_ret == CL_SUCCESS ? create_root(context, flags, size, host_ptr, errcode_ret)
+                                      : NULL;
+}
+
+cl_mem api_clCreateBufferWithProperties(cl_context context, const cl_mem_properties *properties,
+                                        cl_mem_flags flags, size_t size, void *host_ptr,
+                                        cl_int *errcode_ret)
+{
+    if (properties && properties[0] != 0) {
+        *errcode_ret = CL_INVALID_PROPERTY; /* OpenCL 3.0 defines none */
+        return NULL;
+    }
+    cl_mem memory = api_clCreateBuffer(context, flags, size, host_ptr, errcode_ret);
+    if (!memory || !properties)
+        return memory;
+    memory->properties = calloc(1, sizeof(*properties));
+    memory->properties_bytes = memory->properties ? sizeof(*properties) : 0;
+    return memory;
+}
+
+/* What a sub-buffer takes over from its parent when its own flags leave it open. */
+static cl_int merge_flags(cl_mem_flags parent, cl_mem_flags *flags)
+{
+    cl_int result = check_flags(*flags);
+    if (result != CL_SUCCESS || (*flags & HOST_POINTER))
+        return CL_INVALID_VALUE;
+    cl_mem_flags reads = CL_MEM_READ_ONLY, writes = CL_MEM_WRITE_ONLY, both = CL_MEM_READ_WRITE;
+    if (((parent & writes) && (*flags & (both | reads))) ||
+        ((parent & reads) && (*flags & (both | writes))) ||
+        ((parent & CL_MEM_HOST_WRITE_ONLY) && (*flags & CL_MEM_HOST_READ_ONLY)) ||
+        ((parent & CL_MEM_HOST_READ_ONLY) && (*flags & CL_MEM_HOST_WRITE_ONLY)) ||
+        ((parent & CL_MEM_HOST_NO_ACCESS) &&
+         (*flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_WRITE_ONLY))))
+        return CL_INVALID_VALUE;
+    if (!(*flags & KERNEL_ACCESS))
+        *flags |= parent & KERNEL_ACCESS;
+    if (!(*flags & HOST_ACCESS))
+        *flags |= parent & HOST_ACCESS;
+    *flags |= parent & HOST_POINTER;
+    return CL_SUCCESS;
+}
+
+static cl_int check_region(const struct _cl_mem *parent, const cl_buffer_region *region)
+{
+    uint64_t align_bits =
+        snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MEM_BASE_ADDR_ALIGN);
+    uint64_t align = align_bits >= 8 ? align_bits / 8 : 1;
+    if (region->size == 0)
+        return CL_INVALID_BUFFER_SIZE;
+    if (!memory_holds(parent, region->origin, region->size))
+        return CL_INVALID_VALUE;
+    return region->origin % align == 0 ? CL_SUCCESS : CL_MISALIGNED_SUB_BUFFER_OFFSET;
+}
+
+cl_mem api_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,
+                             cl_buffer_create_type buffer_create_type,
+                             const void *buffer_create_info, cl_int *errcode_ret)
+{
+    cl_int result = CL_SUCCESS;
+    if (buffer->parent)
+        result = CL_INVALID_MEM_OBJECT;
+    else if (buffer_create_type != CL_BUFFER_CREATE_TYPE_REGION || !buffer_create_info)
+        result = CL_INVALID_VALUE;
+    if (result == CL_SUCCESS)
+        result = merge_flags(buffer->flags, &flags);
+    if (result == CL_SUCCESS)
+        result = check_region(buffer, buffer_create_info);
+    cl_mem memory = NULL;
+    if (result == CL_SUCCESS) {
+        memory = object_create(OBJECT_MEMORY, sizeof(*memory));
+        result = memory ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+    }
+    *errcode_ret = result;
+    if (!memory)
+        return NULL;
+    const cl_buffer_region *region = buffer_create_info;
+    memory->context = buffer->context;
+    memory->parent = buffer;
+    memory->origin = region->origin;
+    memory->size = region->size;
+    memory->type = CL_MEM_OBJECT_BUFFER;
+    memory->flags = flags;
+    memory->host_ptr = buffer->host_ptr ? (char *)buffer->host_ptr + region->origin : NULL;
+    object_retain(&buffer->object);
+    return memory;
+}
+
+static int content_is_there(const void *arg)
+{
+    const struct _cl_mem *root = arg;
+    const struct wire_queue_state *state = root->context->hidden_queue->state;
+    return __atomic_load_n(&state->completed, __ATOMIC_ACQUIRE) >= root->init_target;
+}
+
+cl_int memory_ensure(cl_mem memory)
+{
+    cl_int result = object_ensure(&memory->object);
+    cl_mem root = memory->parent ? memory->parent : memory;
+    if (result != CL_SUCCESS || __atomic_load_n(&root->init_target, __ATOMIC_RELAXED) == 0)
+        return result;
+    if (wire_wait_completion(&process.client, content_is_there, root) < 0)
+        return CL_DEVICE_NOT_AVAILABLE;
+    __atomic_store_n(&root->init_target, 0, __ATOMIC_RELAXED);
+    return CL_SUCCESS;
+}
+
+cl_int api_clRetainMemObject(cl_mem memobj)
+{
+    object_retain(&memobj->object);
+    return CL_SUCCESS;
+}
+
+cl_int api_clReleaseMemObject(cl_mem memobj)
+{
+    object_release(&memobj->object);
+    return CL_SUCCESS;
+}
+
+cl_int api_clSetMemObjectDestructorCallback(cl_mem memobj,
+                                            void(CL_CALLBACK *pfn_notify)(cl_mem memobj,
+                                                                          void *user_data),
+                                            void *user_data)
+{
+    if (!pfn_notify)
+        return CL_INVALID_VALUE;
+    struct memory_farewell *farewell = malloc(sizeof(*farewell));
+    if (!farewell)
+        return CL_OUT_OF_HOST_MEMORY;
+    lock_take(&memobj->lock);
+    *farewell = (struct memory_farewell){memobj->farewells, pfn_notify, user_data};
+    memobj->farewells = farewell;
+    lock_give(&memobj->lock);
+    return CL_SUCCESS;
+}
+
+cl_int api_clGetMemObjectInfo(cl_mem memobj, cl_mem_info param_name, size_t param_value_size,
+                              void *param_value, size_t *param_value_size_ret)
+{
+    static const struct info_field fields[] = {
+        INFO_VALUE(CL_MEM_TYPE, struct _cl_mem, type),
+        INFO_VALUE(CL_MEM_FLAGS, struct _cl_mem, flags),
+        INFO_VALUE(CL_MEM_SIZE, struct _cl_mem, size),
+        INFO_VALUE(CL_MEM_HOST_PTR, struct _cl_mem, host_ptr),
+        INFO_VALUE(CL_MEM_MAP_COUNT, struct _cl_mem, map_count),
+        INFO_VALUE(CL_MEM_REFERENCE_COUNT, struct _cl_mem, object.references),
+        INFO_VALUE(CL_MEM_CONTEXT, struct _cl_mem, context),
+        INFO_VALUE(CL_MEM_ASSOCIATED_MEMOBJECT, struct _cl_mem, parent),
+        INFO_VALUE(CL_MEM_OFFSET, struct _cl_mem, origin),
+    };
+    struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    const cl_bool no = CL_FALSE;
+    if (param_name == CL_MEM_USES_SVM_POINTER)
+        return info_put(&out, &no, sizeof(no));
+    if (param_name == CL_MEM_PROPERTIES)
+        return info_put(&out, memobj->properties, memobj->properties_bytes);
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), memobj, param_name);
+}

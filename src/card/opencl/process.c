@@ -1,0 +1,175 @@
+#include "card/opencl/process.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "card/ledger/ledger.h"
+#include "card/opencl/event.h"
+#include "card/opencl/queue.h"
+
+struct process process = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
+    .callback_lock = PTHREAD_MUTEX_INITIALIZER,
+    .callback_added = PTHREAD_COND_INITIALIZER,
+    .client = {.socket_fd = -1},
+    .platform = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_PLATFORM}},
+    .device = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_DEVICE}},
+};
+
+/* A thread's lane, given back when the thread ends. */
+struct thread_lane {
+    struct wire_producer producer;
+    uint32_t generation; /* of the session that the lane belongs to, plus 1 */
+};
+static __thread struct thread_lane thread_lane;
+static pthread_key_t thread_key;
+static pthread_once_t process_once = PTHREAD_ONCE_INIT;
+
+static void thread_leave(void *arg)
+{
+    struct thread_lane *mine = arg;
+    if (mine->generation == process.generation + 1 && process.client.session)
+        wire_producer_close(&process.client, &mine->producer);
+    mine->generation = 0;
+}
+
+/* The child keeps the parent's memory but not its session: it connects anew at its first call, and the
+ * parent's handles stop being handles. Other threads do not exist here, so no lock is needed. */
+static void fork_child(void)
+{
+    struct process *p = &process;
+    wire_disconnect(&p->client);
+    snapshot_finish(&p->snapshot);
+    if (p->ledger)
+        (void)munmap((void *)(uintptr_t)p->ledger, sizeof(*p->ledger));
+    if (p->claims)
+        (void)munmap(p->claims, sizeof(*p->claims));
+    slots_finish(&p->ids);
+    slots_finish(&p->queue_slots);
+    slots_finish(&p->event_slots);
+    uint32_t generation = p->generation + 1;
+    *p = (struct process){
+        .generation = generation,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
+        .callback_lock = PTHREAD_MUTEX_INITIALIZER,
+        .callback_added = PTHREAD_COND_INITIALIZER,
+        .client = {.socket_fd = -1},
+        .platform = {{.dispatch = &opencl_dispatch}},
+        .device = {{.dispatch = &opencl_dispatch}},
+    };
+    p->platform.object.stamp = object_stamp(OBJECT_PLATFORM);
+    p->device.object.stamp = object_stamp(OBJECT_DEVICE);
+}
+
+static void process_prepare(void)
+{
+    (void)pthread_key_create(&thread_key, thread_leave); /* none left: lanes are not given back */
+    (void)pthread_atfork(NULL, NULL, fork_child); /* out of memory: forked children must not use us */
+}
+
+static void *map_page(int fd, size_t bytes, int protection)
+{
+    void *memory = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void read_limits(struct device_limits *limits, const struct snapshot *snapshot)
+{
+    size_t length;
+    const void *sizes =
+        snapshot_find(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_WORK_ITEM_SIZES, &length);
+    if (sizes && length >= sizeof(limits->work_item_sizes))
+        memcpy(limits->work_item_sizes, sizes, sizeof(limits->work_item_sizes));
+    limits->work_group_size =
+        snapshot_number(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    limits->uneven_groups =
+        snapshot_number(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT);
+}
+
+static cl_int start_session(const struct wire_pages *pages)
+{
+    struct process *p = &process;
+    p->ledger = map_page(pages->ledger_fd, sizeof(*p->ledger), PROT_READ);
+    p->claims = map_page(pages->claims_fd, sizeof(*p->claims), PROT_READ | PROT_WRITE);
+    slots_init(&p->ids, WIRE_OBJECTS, NULL);
+    slots_init(&p->queue_slots, WIRE_QUEUES, queue_slot_ended);
+    slots_init(&p->event_slots, WIRE_EVENTS, event_slot_ended);
+    slab_init(&p->slab);
+    p->transfers_end = &p->transfers;
+    if (!p->ledger || !p->claims || snapshot_init(&p->snapshot, &p->client) < 0)
+        return CL_OUT_OF_HOST_MEMORY;
+    read_limits(&p->limits, &p->snapshot);
+    return CL_SUCCESS;
+}
+
+static cl_int connect_locked(void)
+{
+    const char *path = getenv("LEAT_CARD_SOCKET");
+    const char *token = getenv("LEAT_CARD_TOKEN");
+    if (!path || !token)
+        return CL_DEVICE_NOT_AVAILABLE;
+    char text[WIRE_TEXT_MAX];
+    struct wire_pages pages;
+    if (wire_connect(&process.client, path, token, &pages, text) < 0) {
+        (void)fprintf(stderr, "leat: no card here: %s\n", text); /* the one line we ever print */
+        return CL_DEVICE_NOT_AVAILABLE;
+    }
+    return start_session(&pages);
+}
+
+cl_int process_connect(void)
+{
+    if (__atomic_load_n(&process.tried, __ATOMIC_ACQUIRE))
+        return process.client.session ? CL_SUCCESS : CL_DEVICE_NOT_AVAILABLE;
+    (void)pthread_once(&process_once, process_prepare);
+    (void)pthread_mutex_lock(&process.lock);
+    cl_int result = CL_SUCCESS;
+    if (!process.tried)
+        result = connect_locked();
+    else if (!process.client.session)
+        result = CL_DEVICE_NOT_AVAILABLE;
+    __atomic_store_n(&process.tried, 1, __ATOMIC_RELEASE);
+    (void)pthread_mutex_unlock(&process.lock);
+    return result;
+}
+
+struct wire_producer *process_lane(void)
+{
+    struct thread_lane *mine = &thread_lane;
+    if (mine->generation == process.generation + 1)
+        return &mine->producer;
+    if (!process_alive() || wire_producer_open(&process.client, &mine->producer) < 0)
+        return NULL;
+    mine->generation = process.generation + 1;
+    (void)pthread_setspecific(thread_key, mine); /* out of memory: the lane stays taken */
+    return &mine->producer;
+}
+
+void *record_begin(uint64_t length)
+{
+    struct wire_producer *lane = process_lane();
+    return lane ? wire_reserve(&process.client, lane, length) : NULL;
+}
+
+void record_post(void *record, unsigned opcode, uint64_t length)
+{
+    (void)wire_publish(&process.client, &thread_lane.producer, record, opcode, length);
+}
+
+cl_int record_wait(void *record, unsigned opcode, uint64_t length, uint64_t *ret_value,
+                   uint64_t *ret_length)
+{
+    struct wire_producer *lane = &thread_lane.producer;
+    uint32_t sequence = wire_publish(&process.client, lane, record, opcode, length);
+    if (wire_wait_reply(&process.client, lane, sequence) < 0)
+        return CL_DEVICE_NOT_AVAILABLE;
+    if (ret_value)
+        *ret_value = lane->lane->reply_value;
+    if (ret_length)
+        *ret_length = lane->lane->reply_length;
+    return lane->lane->reply_status;
+}

@@ -1,0 +1,12 @@
+/* Commands that move nothing: markers, barriers, and maps that need no data. */
+#ifndef LEAT_CARD_OPENCL_SYNC_H
+#define LEAT_CARD_OPENCL_SYNC_H
+
+#include "card/opencl/command.h"
+
+enum sync_shape { SYNC_MARKER, SYNC_BARRIER, SYNC_NOTHING }; /* `shape` of a SYNC_POINT */
+
+/* Post one for an open command. */
+cl_int sync_post(struct command *command, enum sync_shape shape);
+
+#endif

@@ -1,0 +1,361 @@
+#include "card/opencl/transfer.h"
+
+#include <errno.h>
+
+#include "card/opencl/event.h"
+#include "card/opencl/memory.h"
+#include "card/opencl/process.h"
+#include "card/opencl/queue.h"
+#include "card/wire/wait.h"
+
+#define PIECE_BYTES (1u << 20) /* large enough to hide a hand-over, small enough to overlap copies */
+#define WINDOW 8               /* pieces of one blocking read in flight */
+#define REAP_COUNT 4           /* old transfers looked at when room is asked for */
+#define SLEEP_MS 100
+
+/* One piece on its way. */
+struct transfer {
+    struct transfer *next;
+    uint64_t slab_offset, slab_bytes;
+    const struct wire_queue_state *state;
+    uint64_t target; /* in order: ended when the queue has so many completions */
+    cl_event event;  /* out of order: ended with this event (one reference); else NULL */
+    int is_read;
+    struct region region;
+    struct piece piece;
+};
+
+/* One transfer while it is being sent. */
+struct run {
+    struct command *command;
+    const struct region *region;
+    int is_read, is_blocking;
+    cl_event previous; /* out of order: each piece waits for the one before */
+    struct transfer *window[WINDOW];
+    unsigned first, count; /* of the window */
+};
+
+char *slab_at(uint64_t offset)
+{
+    return (char *)wire_at(&process.client, process.client.session->slab_offset) + offset;
+}
+
+static int has_ended(const struct transfer *transfer)
+{
+    if (transfer->event)
+        return event_ended(transfer->event);
+    uint64_t completed = __atomic_load_n(&transfer->state->completed, __ATOMIC_ACQUIRE);
+    return (int64_t)(completed - transfer->target) >= 0;
+}
+
+static int has_ended_arg(const void *arg)
+{
+    return has_ended(arg);
+}
+
+static void copy_out(const struct transfer *transfer)
+{
+    region_pack(&transfer->region, &transfer->piece, slab_at(transfer->slab_offset),
+                PACK_OUT_OF_SLAB);
+}
+
+static void transfer_free(struct transfer *transfer)
+{
+    if (transfer->event)
+        object_release(&transfer->event->object);
+    free(transfer);
+}
+
+/* With the lock: finish what has ended, looking at `most` transfers. Returns them for freeing
+ * without the lock. */
+static struct transfer *reap(const struct wire_queue_state *state, uint64_t target, unsigned most)
+{
+    struct transfer *done = NULL;
+    struct transfer **link = &process.transfers;
+    while (*link && most-- > 0) {
+        struct transfer *transfer = *link;
+        int known = transfer->state == state && !transfer->event &&
+                    (int64_t)(target - transfer->target) >= 0;
+        if (!known && !has_ended(transfer)) {
+            link = &transfer->next;
+            continue;
+        }
+        if (transfer->is_read) {
+            copy_out(transfer);
+            (void)__atomic_sub_fetch(&process.reads_pending, 1, __ATOMIC_RELEASE);
+        }
+        slab_give(&process.slab, transfer->slab_offset, transfer->slab_bytes);
+        *link = transfer->next;
+        transfer->next = done;
+        done = transfer;
+    }
+    if (!*link)
+        process.transfers_end = link;
+    return done;
+}
+
+static void free_all(struct transfer *transfers)
+{
+    while (transfers) {
+        struct transfer *next = transfers->next;
+        transfer_free(transfers);
+        transfers = next;
+    }
+}
+
+void transfers_observe(const struct wire_queue_state *state, uint64_t target)
+{
+    if (__atomic_load_n(&process.reads_pending, __ATOMIC_ACQUIRE) == 0)
+        return;
+    (void)pthread_mutex_lock(&process.transfer_lock);
+    struct transfer *done = reap(state, target, UINT32_MAX);
+    (void)pthread_mutex_unlock(&process.transfer_lock);
+    free_all(done);
+}
+
+/* 0, -ENOSPC when the slab is full now, -E2BIG when it is too small. */
+static int try_reserve(uint64_t bytes, unsigned most, uint64_t *ret_offset)
+{
+    (void)pthread_mutex_lock(&process.transfer_lock);
+    struct transfer *done = reap(NULL, 0, most);
+    int result = slab_take(&process.slab, bytes, ret_offset);
+    (void)pthread_mutex_unlock(&process.transfer_lock);
+    free_all(done);
+    return result;
+}
+
+cl_int slab_reserve(uint64_t bytes, uint64_t *ret_offset)
+{
+    int result = try_reserve(bytes, REAP_COUNT, ret_offset);
+    while (result == -ENOSPC) {
+        uint32_t seen = __atomic_load_n(&process.client.session->completion, __ATOMIC_SEQ_CST);
+        result = try_reserve(bytes, UINT32_MAX, ret_offset);
+        if (result != -ENOSPC)
+            break;
+        if (!wire_check_alive(&process.client))
+            return CL_DEVICE_NOT_AVAILABLE;
+        wire_sleep_completion(&process.client, seen, SLEEP_MS);
+    }
+    return result == 0 ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+}
+
+void slab_release(uint64_t offset, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&process.transfer_lock);
+    slab_give(&process.slab, offset, bytes);
+    (void)pthread_mutex_unlock(&process.transfer_lock);
+}
+
+/* Wait for the oldest piece of a blocking read and copy it out. */
+static cl_int window_take(struct run *run)
+{
+    struct transfer *transfer = run->window[run->first];
+    run->first = (run->first + 1) % WINDOW;
+    run->count--;
+    cl_int result = CL_SUCCESS;
+    if (wire_wait_completion(&process.client, has_ended_arg, transfer) < 0)
+        result = CL_DEVICE_NOT_AVAILABLE;
+    else
+        copy_out(transfer);
+    slab_release(transfer->slab_offset, transfer->slab_bytes);
+    transfer_free(transfer);
+    return result;
+}
+
+/* Room for one piece. A blocking read empties its own window before it waits for others, so that two of
+ * them never wait for each other's room. */
+static cl_int piece_reserve(struct run *run, uint64_t bytes, uint64_t *ret_offset)
+{
+    while (run->count > 0) {
+        if (run->count < WINDOW && try_reserve(bytes, REAP_COUNT, ret_offset) == 0)
+            return CL_SUCCESS;
+        cl_int result = window_take(run);
+        if (result != CL_SUCCESS)
+            return result;
+    }
+    return slab_reserve(bytes, ret_offset);
+}
+
+static cl_int post_linear(struct run *run, const struct transfer *transfer, cl_event event)
+{
+    struct command *command = run->command;
+    struct wire_write *record = command_begin(command, sizeof(*record), 0);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    /* READ and WRITE are laid out alike. */
+    record->queue_id = command->queue->object.id;
+    record->buffer_id = run->region->memory->object.id;
+    record->event = event_slot(event);
+    record->wait_count = command_put_waits(command, wire_write_waits(record));
+    record->offset_bytes = run->region->origin[0] + transfer->piece.start[0];
+    record->size_bytes = transfer->piece.size[0];
+    record->slab_offset = transfer->slab_offset;
+    command_post(command, event, record, run->is_read ? WIRE_READ : WIRE_WRITE,
+                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)));
+    return CL_SUCCESS;
+}
+
+static cl_int post_box(struct run *run, const struct transfer *transfer, cl_event event)
+{
+    struct command *command = run->command;
+    const struct region *region = run->region;
+    const struct piece *piece = &transfer->piece;
+    struct wire_rect_slab *record = command_begin(command, sizeof(*record), 0);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->queue_id = command->queue->object.id;
+    record->buffer_id = region->memory->object.id;
+    record->event = event_slot(event);
+    record->wait_count = command_put_waits(command, wire_rect_slab_waits(record));
+    record->is_write = !run->is_read;
+    record->origin_0 = region->origin[0] + piece->start[0];
+    record->origin_1 = region->origin[1] + piece->start[1];
+    record->origin_2 = region->origin[2] + piece->start[2];
+    record->region_0 = piece->size[0];
+    record->region_1 = piece->size[1];
+    record->region_2 = piece->size[2];
+    record->row_pitch = region->row_pitch;
+    record->slice_pitch = region->slice_pitch;
+    record->slab_offset = transfer->slab_offset;
+    command_post(command, event, record, WIRE_RECT_SLAB,
+                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)));
+    return CL_SUCCESS;
+}
+
+enum piece_place { PIECE_FIRST = 1, PIECE_LAST = 2 };
+
+/* The event of one piece: the caller's for the last, one of our own where we need to know about the
+ * piece, else NULL. A reference of our own either way. */
+static cl_int piece_event(struct run *run, unsigned place, cl_event *ret_event)
+{
+    struct command *command = run->command;
+    cl_event event = NULL;
+    if ((place & PIECE_LAST) && command->event) {
+        event = command->event;
+        object_retain(&event->object);
+    } else if (!queue_in_order(command->queue) || ((place & PIECE_FIRST) && command->event)) {
+        event = event_create(command->queue, command->type);
+        if (!event)
+            return CL_OUT_OF_HOST_MEMORY;
+    }
+    if ((place & PIECE_FIRST) && !(place & PIECE_LAST) && command->event) {
+        command->event->first = event;
+        object_retain(&event->object);
+    }
+    *ret_event = event;
+    return CL_SUCCESS;
+}
+
+static cl_int post_piece(struct run *run, struct transfer *transfer, unsigned place)
+{
+    struct command *command = run->command;
+    cl_event event;
+    cl_int result = piece_event(run, place, &event);
+    if (result != CL_SUCCESS)
+        return result;
+    result = region_is_linear(run->region) ? post_linear(run, transfer, event)
+                                           : post_box(run, transfer, event);
+    transfer->state = command->queue->state;
+    transfer->target = command->target;
+    if (run->previous)
+        object_release(&run->previous->object);
+    run->previous = NULL;
+    command->wait_count = 0;
+    if (event && !queue_in_order(command->queue)) {
+        run->previous = event;
+        transfer->event = event;
+        object_retain(&event->object);
+        command->waits = &run->previous;
+        command->wait_count = 1;
+    } else if (event) {
+        object_release(&event->object);
+    }
+    return result;
+}
+
+/* Who finishes the piece: the blocking caller from its window, or whoever observes. */
+static void keep(struct run *run, struct transfer *transfer)
+{
+    if (run->is_blocking) {
+        run->window[(run->first + run->count++) % WINDOW] = transfer;
+        return;
+    }
+    (void)pthread_mutex_lock(&process.transfer_lock);
+    if (transfer->is_read)
+        (void)__atomic_add_fetch(&process.reads_pending, 1, __ATOMIC_RELEASE);
+    *process.transfers_end = transfer;
+    process.transfers_end = &transfer->next;
+    (void)pthread_mutex_unlock(&process.transfer_lock);
+}
+
+static cl_int send_piece(struct run *run, const struct piece *piece, unsigned place)
+{
+    struct transfer *transfer = calloc(1, sizeof(*transfer));
+    if (!transfer)
+        return CL_OUT_OF_HOST_MEMORY;
+    transfer->is_read = run->is_read;
+    transfer->region = *run->region;
+    transfer->piece = *piece;
+    transfer->slab_bytes = piece_bytes(piece);
+    cl_int result = piece_reserve(run, transfer->slab_bytes, &transfer->slab_offset);
+    if (result != CL_SUCCESS) {
+        free(transfer);
+        return result;
+    }
+    if (!run->is_read)
+        region_pack(run->region, piece, slab_at(transfer->slab_offset), PACK_INTO_SLAB);
+    result = post_piece(run, transfer, place);
+    if (result != CL_SUCCESS) {
+        slab_release(transfer->slab_offset, transfer->slab_bytes);
+        transfer_free(transfer);
+        return result;
+    }
+    keep(run, transfer);
+    return CL_SUCCESS;
+}
+
+static cl_int transfer_run(struct run *run)
+{
+    cl_int result = memory_ensure(run->region->memory);
+    struct piece piece = {0}, next = {0};
+    unsigned place = PIECE_FIRST;
+    int more = region_next(run->region, PIECE_BYTES, &next);
+    while (result == CL_SUCCESS && more) {
+        piece = next;
+        more = region_next(run->region, PIECE_BYTES, &next);
+        result = send_piece(run, &piece, place | (more ? 0 : PIECE_LAST));
+        place = 0;
+    }
+    while (run->count > 0) {
+        cl_int waited = window_take(run);
+        result = result == CL_SUCCESS ? waited : result;
+    }
+    if (run->previous)
+        object_release(&run->previous->object);
+    return result;
+}
+
+static uint64_t region_bytes(const struct region *region)
+{
+    return (uint64_t)region->size[0] * region->size[1] * region->size[2];
+}
+
+cl_int transfer_write(struct command *command, const struct region *region)
+{
+    struct run run = {.command = command, .region = region};
+    (void)__atomic_fetch_add(&process.client.session->stats.bytes_to_device, region_bytes(region),
+                             __ATOMIC_RELAXED);
+    return transfer_run(&run);
+}
+
+cl_int transfer_read(struct command *command, const struct region *region, enum transfer_wait wait)
+{
+    struct run run = {.command = command,
+                      .region = region,
+                      .is_read = 1,
+                      .is_blocking = wait == TRANSFER_BLOCKING};
+    (void)__atomic_fetch_add(&process.client.session->stats.bytes_from_device,
+                             region_bytes(region), __ATOMIC_RELAXED);
+    cl_int result = transfer_run(&run);
+    return result == CL_SUCCESS && run.is_blocking ? queue_error(command->queue) : result;
+}
