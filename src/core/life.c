@@ -97,7 +97,7 @@ static void on_engine_started(void *context, const char *id, const struct error 
 {
     struct core *core = context;
     struct live_job *live = core_find_text(core, id);
-    if (!live || live->ending)
+    if (!live || live->ending || core->stopping)
         return;
     if (err) {
         live->has_container = false;
@@ -181,7 +181,7 @@ static void on_card_created(struct core *core, uint64_t id, json_t *result, cons
 {
     struct live_job *live = core_find(core, id);
     (void)result; /* it repeats what was asked */
-    if (!live || live->ending)
+    if (!live || live->ending || core->stopping)
         return;
     if (err)
         live->has_card = err->errnum == -EEXIST;
@@ -297,7 +297,7 @@ static void on_last_usage(struct core *core, uint64_t id, json_t *result, const 
 {
     struct live_job *live = core_find(core, id);
     struct card_usage usage;
-    if (!live)
+    if (!live || core->stopping)
         return;
     if (!err && card_usage_decode(result, &usage, NULL) == 0) {
         idle_usage(live, &usage);
@@ -328,7 +328,7 @@ void life_on_exit(void *context, const char *id, const struct engine_exit *exit)
 {
     struct core *core = context;
     struct live_job *live = core_find_text(core, id);
-    if (live)
+    if (live && !core->stopping)
         life_exited(core, live, exit);
 }
 
@@ -367,7 +367,9 @@ static void clear_check(struct core *core, struct live_job *live)
 {
     if (live->has_card || live->has_container)
         return;
+    uint64_t id = live->job.id;
     core_forget(core, live);
+    wait_job_forgotten(core, id);
     idle_wake_all(core);
     place_soon(core);
 }

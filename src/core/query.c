@@ -260,10 +260,12 @@ void core_job_remove(struct core *core, const char *id, core_reply_fn *reply, vo
         return;
     }
     struct live_job *live = core_find(core, number);
+    if (live && job_state_ended(live->job.state) && !core->stopping) {
+        wait_and_remove(core, number, reply, arg);
+        return;
+    }
     if (live) {
-        (void)error_set(&err, -EBUSY, "job-not-ended", "job %s %s", id,
-                        job_state_ended(live->job.state) ? "is being cleared away; ask again"
-                                                         : "has not ended; stop it first");
+        (void)error_set(&err, -EBUSY, "job-not-ended", "job %s has not ended; stop it first", id);
         reply(arg, NULL, &err);
         return;
     }

@@ -77,6 +77,8 @@ static void on_containers(void *context, const struct engine_task *tasks, size_t
                           const struct error *err)
 {
     struct core *core = context;
+    if (core->stopping)
+        return;
     if (err) {
         log_event(LOG_ERROR, "engine.list", "code=%s text=\"%s\"", err->code, err->text);
         (void)uv_timer_start(&core->place_timer, reconcile_again, 1000, 0); /* never NULL */

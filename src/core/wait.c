@@ -1,26 +1,29 @@
-/* Those who wait for a job to end, each with a deadline; one timer serves the nearest. */
+/* Those who wait for a job to end, each with a deadline, and for an ended one to be cleared away;
+ * one timer serves the nearest deadline. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "core/core_impl.h"
 
+#define NEVER UINT64_MAX
+
 struct job_wait {
     struct list link;
     uint64_t job;
-    uint64_t deadline_ms; /* of the loop's clock */
+    uint64_t deadline_ms; /* of the loop's clock; NEVER: for a removal, when it is cleared away */
     core_reply_fn *reply;
     void *arg;
 };
 
 static void wait_arm(struct core *core)
 {
-    uint64_t now = uv_now(core->loop), nearest = UINT64_MAX;
+    uint64_t now = uv_now(core->loop), nearest = NEVER;
     LIST_EACH (link, &core->waits) {
         const struct job_wait *wait = LIST_ENTRY(link, struct job_wait, link);
         nearest = wait->deadline_ms < nearest ? wait->deadline_ms : nearest;
     }
-    if (nearest == UINT64_MAX)
+    if (nearest == NEVER)
         (void)uv_timer_stop(&core->wait_timer); /* never fails */
     else
         (void)uv_timer_start(&core->wait_timer, wait_on_timer, nearest > now ? nearest - now : 0,
@@ -51,7 +54,7 @@ void wait_job_ended(struct core *core, struct live_job *live)
 {
     LIST_EACH_SAFE (link, after, &core->waits) {
         struct job_wait *wait = LIST_ENTRY(link, struct job_wait, link);
-        if (wait->job == live->job.id)
+        if (wait->job == live->job.id && wait->deadline_ms != NEVER)
             wait_give(wait, live);
     }
     wait_arm(core);
@@ -69,6 +72,37 @@ void wait_cancel_all(struct core *core)
     }
 }
 
+static void wait_add(struct core *core, const struct job_wait *content)
+{
+    struct job_wait *wait = malloc(sizeof(*wait));
+    if (!wait) {
+        core_reply_value(content->reply, content->arg, NULL);
+        return;
+    }
+    *wait = *content;
+    list_append(&core->waits, &wait->link);
+    wait_arm(core);
+}
+
+void wait_and_remove(struct core *core, uint64_t job, core_reply_fn *reply, void *arg)
+{
+    wait_add(core,
+             &(struct job_wait){.job = job, .deadline_ms = NEVER, .reply = reply, .arg = arg});
+}
+
+void wait_job_forgotten(struct core *core, uint64_t job)
+{
+    char id[JOB_ID_TEXT_MAX];
+    LIST_EACH_SAFE (link, after, &core->waits) {
+        struct job_wait *wait = LIST_ENTRY(link, struct job_wait, link);
+        if (wait->job != job)
+            continue;
+        list_remove(&wait->link);
+        core_job_remove(core, job_id_text(job, id), wait->reply, wait->arg);
+        free(wait);
+    }
+}
+
 void core_job_wait(struct core *core, const char *id, uint64_t timeout_ms, core_reply_fn *reply,
                    void *arg)
 {
@@ -77,18 +111,11 @@ void core_job_wait(struct core *core, const char *id, uint64_t timeout_ms, core_
         core_job_get(core, id, reply, arg);
         return;
     }
-    struct job_wait *wait = calloc(1, sizeof(*wait));
-    if (!wait) {
-        core_reply_value(reply, arg, NULL);
-        return;
-    }
     uint64_t now = uv_now(core->loop);
-    *wait = (struct job_wait){
-        .job = live->job.id,
-        .deadline_ms = timeout_ms > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + timeout_ms,
-        .reply = reply,
-        .arg = arg,
-    };
-    list_append(&core->waits, &wait->link);
-    wait_arm(core);
+    wait_add(core, &(struct job_wait){
+                       .job = live->job.id,
+                       .deadline_ms = timeout_ms > NEVER - 1 - now ? NEVER - 1 : now + timeout_ms,
+                       .reply = reply,
+                       .arg = arg,
+                   });
 }

@@ -1,0 +1,32 @@
+/* A leat-cardd that keeps its cards in memory and does what a test tells it, on the test's own
+ * loop. */
+#ifndef LEAT_TESTS_UNIT_FAKE_CARDD_H
+#define LEAT_TESTS_UNIT_FAKE_CARDD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct fake_cardd;
+struct json_t;
+
+/* Serve RUN_DIR/cardd.sock with one device "cpu-0" of 8 GiB. Cards of an earlier one are gone. */
+struct fake_cardd *fake_cardd_create(uv_loop_t *loop, const char *run_dir);
+/* Connections break, as when it is killed; the handles close in the loop's next turns. */
+void fake_cardd_destroy(struct fake_cardd *fake);
+
+size_t fake_cardd_count(const struct fake_cardd *fake);
+/* The card as card.list shows it, borrowed; tests may change it. NULL: there is none. */
+struct json_t *fake_cardd_card(struct fake_cardd *fake, const char *card);
+/* A member of a card; -1 when there is no such card. */
+int64_t fake_cardd_figure(struct fake_cardd *fake, const char *card, const char *member);
+void fake_cardd_set(struct fake_cardd *fake, const char *card, const char *member, int64_t value);
+void fake_cardd_add(struct fake_cardd *fake, const char *card, uint64_t memory_bytes,
+                    uint32_t share_permille);
+/* A command of the card waits: tell all who subscribed. */
+void fake_cardd_want(struct fake_cardd *fake, const char *card);
+/* The next `count` card.create are refused with this error. */
+void fake_cardd_refuse_creates(struct fake_cardd *fake, unsigned count, int errnum,
+                               const char *code);
+
+#endif

@@ -1,0 +1,536 @@
+/* Core on the fake engine and a fake leat-cardd: lives of jobs, restarts, idle shares, refusals.
+ * The loop is turned until what is waited for has happened; a watchdog ends a test that waits in
+ * vain. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <cmocka.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "core/core.h"
+#include "engine/fake.h"
+#include "fake_cardd.h"
+
+#define WATCHDOG_S 30
+
+struct house {
+    uv_loop_t loop;
+    char folder[64], run_dir[80], state_dir[80];
+    struct engine_fake_world *world;
+    struct fake_cardd *cardd;
+    struct core *core;
+};
+
+/* -- replies -- */
+
+struct answer {
+    bool given;
+    json_t *result;
+    struct error err;
+};
+
+static void take_answer(void *arg, json_t *result, const struct error *err)
+{
+    struct answer *answer = arg;
+    assert_false(answer->given);
+    answer->given = true;
+    answer->result = result;
+    answer->err = err ? *err : (struct error){0};
+}
+
+static void answer_clear(struct answer *answer)
+{
+    json_decref(answer->result);
+    *answer = (struct answer){0};
+}
+#define AUTO_ANSWER __attribute__((cleanup(answer_clear)))
+
+#define TURN_UNTIL(house, condition) \
+    do { \
+        while (!(condition)) \
+            assert_true(uv_run(&(house)->loop, UV_RUN_ONCE) || (condition)); \
+    } while (0)
+
+static const char *text_of(const json_t *object, const char *member)
+{
+    const char *text = json_string_value(json_object_get(object, member));
+    return text ? text : "";
+}
+
+/* -- the house -- */
+
+static void core_open(struct house *house)
+{
+    struct error err = {0};
+    const struct core_options options = {
+        .loop = &house->loop,
+        .run_dir = house->run_dir,
+        .state_dir = house->state_dir,
+        .data_dir = DATA_FOLDER,
+        .engine_name = "fake",
+        .fake_world = house->world,
+        .idle_poll_ms = 5,
+    };
+    int r = core_create(&options, &house->core, &err);
+    if (r == 0)
+        r = core_start(house->core, &err);
+    if (r < 0)
+        fail_msg("%s", err.text);
+}
+
+static void on_stopped(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void core_shut(struct house *house)
+{
+    bool stopped = false;
+    core_stop(house->core, on_stopped, &stopped);
+    TURN_UNTIL(house, stopped);
+    core_destroy(house->core);
+    house->core = NULL;
+}
+
+static void house_open(struct house *house)
+{
+    *house = (struct house){.world = engine_fake_world_create()};
+    (void)uv_loop_init(&house->loop);
+    (void)snprintf(house->folder, sizeof(house->folder), "/tmp/leat-core-XXXXXX");
+    assert_non_null(mkdtemp(house->folder));
+    (void)snprintf(house->run_dir, sizeof(house->run_dir), "%s/run", house->folder);
+    (void)snprintf(house->state_dir, sizeof(house->state_dir), "%s/state", house->folder);
+    assert_int_equal(dir_make(house->run_dir, 0755, NULL), 0);
+    house->cardd = fake_cardd_create(&house->loop, house->run_dir);
+    (void)alarm(WATCHDOG_S);
+    core_open(house);
+}
+
+static void house_shut(struct house *house)
+{
+    if (house->core)
+        core_shut(house);
+    if (house->cardd)
+        fake_cardd_destroy(house->cardd);
+    (void)uv_run(&house->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&house->loop), 0);
+    engine_fake_world_destroy(house->world);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, house->folder, NULL), 0);
+    (void)alarm(0);
+}
+#define AUTO_HOUSE __attribute__((cleanup(house_shut)))
+
+/* -- shorthands -- */
+
+#define ANY_COMMAND "\"command\":[\"/bin/true\"],\"ram\":\"64MiB\""
+
+static void submit(struct house *house, const char *body, const char *key, struct answer *answer)
+{
+    AUTO_JSON json_t *request = json_parse(body, strlen(body), 1u << 20, NULL);
+    assert_non_null(request);
+    core_job_submit(house->core, request, key, take_answer, answer);
+}
+
+/* The id of a new job. */
+static uint64_t submitted(struct house *house, const char *body)
+{
+    AUTO_ANSWER struct answer answer = {0};
+    submit(house, body, NULL, &answer);
+    TURN_UNTIL(house, answer.given);
+    if (answer.err.errnum)
+        fail_msg("%s: %s", answer.err.code, answer.err.text);
+    return strtoull(text_of(answer.result, "id"), NULL, 10);
+}
+
+static json_t *job_of(struct house *house, uint64_t id)
+{
+    struct answer answer = {0};
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+    core_job_get(house->core, text, take_answer, &answer);
+    TURN_UNTIL(house, answer.given);
+    return answer.result;
+}
+
+static bool job_is(struct house *house, uint64_t id, const char *state)
+{
+    AUTO_JSON json_t *job = job_of(house, id);
+    return job && strcmp(text_of(job, "state"), state) == 0;
+}
+
+static void job_becomes(struct house *house, uint64_t id, const char *state)
+{
+    TURN_UNTIL(house, job_is(house, id, state));
+}
+
+static void job_says(struct house *house, uint64_t id, const char *state, const char *code)
+{
+    job_becomes(house, id, state);
+    AUTO_JSON json_t *job = job_of(house, id);
+    assert_string_equal(text_of(job, "code"), code);
+}
+
+static void job_exits(struct house *house, uint64_t id, int status)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+    assert_int_equal(engine_fake_exit(house->world, text, status), 0);
+}
+
+static void nothing_left(struct house *house)
+{
+    TURN_UNTIL(house, engine_fake_count(house->world) == 0 && fake_cardd_count(house->cardd) == 0);
+}
+
+/* -- tests -- */
+
+static void test_job_runs_and_ends(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t good = submitted(&house, "{" ANY_COMMAND ",\"share\":\"30%\",\"name\":\"first\"}");
+    uint64_t bad = submitted(&house, "{" ANY_COMMAND ",\"share\":\"30%\"}");
+    assert_int_equal(good, 1);
+    job_becomes(&house, good, "running");
+    job_becomes(&house, bad, "running");
+    assert_int_equal(fake_cardd_figure(house.cardd, "1", "share_permille"), 300);
+    fake_cardd_set(house.cardd, "1", "memory_peak_bytes", 4096);
+    job_exits(&house, good, 0);
+    job_exits(&house, bad, 3);
+    job_says(&house, good, "succeeded", "succeeded");
+    job_says(&house, bad, "failed", "exit-status");
+    nothing_left(&house);
+    AUTO_JSON json_t *job = job_of(&house, good);
+    assert_string_equal(text_of(job, "name"), "first");
+    assert_string_equal(text_of(job, "device"), "cpu-0");
+    assert_int_equal(json_integer_value(json_object_get(job, "exit_status")), 0);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(job, "usage"), "memory_peak_bytes")),
+        4096);
+    assert_non_null(json_string_value(json_object_get(job, "ended")));
+    assert_null(json_object_get(job, "token"));
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *code;
+    } cases[] = {
+        {"{" ANY_COMMAND ",\"memory\":\"9GiB\"}", "memory-exceeds-device"},
+        {"{\"command\":[\"true\"],\"ram\":\"900TiB\"}", "ram-exceeds-node"},
+        {"{" ANY_COMMAND ",\"device\":\"gpu-7\"}", "unknown-device"},
+        {"{" ANY_COMMAND ",\"library\":\"no-such\"}", "unknown-library"},
+        {"{" ANY_COMMAND ",\"type\":\"no-such\"}", "unknown-job-type"},
+        {"{" ANY_COMMAND ",\"image\":\"base\"}", "image-not-ready"},
+        {"{" ANY_COMMAND ",\"image\":\"no-such\"}", "unknown-image"},
+        {"{" ANY_COMMAND ",\"share\":\"130%\"}", "bad-share"},
+        {"{" ANY_COMMAND ",\"cpus\":\"many\"}", "bad-cpus"},
+        {"{" ANY_COMMAND ",\"colour\":1}", "unknown-field"},
+        {"{" ANY_COMMAND ",\"memory\":7}", "bad-memory"},
+        {"{" ANY_COMMAND ",\"workdir\":\"/no/such\"}", "workdir-not-found"},
+        {"{\"program\":\"/no/such\"}", "program-not-found"},
+        {"{}", "missing-program"},
+        {"[]", "bad-json"},
+    };
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    job_becomes(&house, submitted(&house, "{" ANY_COMMAND "}"), "running"); /* devices are known */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        AUTO_ANSWER struct answer answer = {0};
+        submit(&house, cases[i].body, NULL, &answer);
+        TURN_UNTIL(&house, answer.given);
+        assert_string_equal(answer.err.code, cases[i].code);
+        assert_null(answer.result);
+    }
+}
+
+static void test_same_key_makes_one_job(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    AUTO_ANSWER struct answer first = {0}, second = {0}, other = {0}, late = {0};
+    submit(&house, "{" ANY_COMMAND "}", "key", &first);
+    submit(&house, "{" ANY_COMMAND "}", "key", &second);
+    submit(&house, "{" ANY_COMMAND ",\"priority\":7}", "key", &other);
+    TURN_UNTIL(&house, first.given && second.given && other.given);
+    assert_string_equal(text_of(first.result, "id"), "1");
+    assert_string_equal(text_of(second.result, "id"), "1");
+    assert_string_equal(other.err.code, "idempotency-conflict");
+    core_shut(&house);
+    core_open(&house);
+    submit(&house, "{" ANY_COMMAND "}", "key", &late);
+    TURN_UNTIL(&house, late.given);
+    assert_string_equal(text_of(late.result, "id"), "1");
+}
+
+static void test_queue_waits_for_share(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t first = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\"}");
+    job_becomes(&house, first, "running");
+    uint64_t second = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\"}");
+    uint64_t urgent = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\",\"priority\":900}");
+    job_says(&house, second, "queued", "share-busy");
+    AUTO_ANSWER struct answer why = {0};
+    core_job_explain(house.core, "2", take_answer, &why);
+    TURN_UNTIL(&house, why.given);
+    assert_string_equal(text_of(why.result, "code"), "share-busy");
+    assert_string_not_equal(text_of(why.result, "unblocks"), "");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(why.result, "available"),
+                                                        "share_permille")),
+                     400);
+    job_exits(&house, first, 0);
+    job_becomes(&house, urgent, "running");
+    assert_true(job_is(&house, second, "queued"));
+    job_exits(&house, urgent, 0);
+    job_becomes(&house, second, "running");
+}
+
+static void test_stop(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t running = submitted(&house, "{" ANY_COMMAND ",\"share\":\"100%\"}");
+    uint64_t queued = submitted(&house, "{" ANY_COMMAND ",\"share\":\"100%\"}");
+    job_becomes(&house, running, "running");
+    engine_fake_ignore_term(house.world, true);
+    AUTO_JSON json_t *grace = json_pack("{s:s}", "grace", "20ms");
+    AUTO_ANSWER struct answer one = {0}, two = {0}, busy = {0}, gone = {0};
+    core_job_stop(house.core, "2", NULL, take_answer, &two);
+    core_job_remove(house.core, "1", take_answer, &busy);
+    core_job_stop(house.core, "1", grace, take_answer, &one);
+    TURN_UNTIL(&house, one.given && two.given && busy.given);
+    assert_string_equal(busy.err.code, "job-not-ended");
+    job_says(&house, queued, "stopped", "stopped");
+    job_says(&house, running, "stopped", "stopped");
+    core_job_remove(house.core, "1", take_answer, &gone);
+    TURN_UNTIL(&house, gone.given);
+    assert_int_equal(gone.err.errnum, 0);
+    assert_null(job_of(&house, running));
+}
+
+static void test_failed_starts(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    engine_fake_fail_starts(house.world, 1, -EIO, "runtime-broken");
+    uint64_t job = submitted(&house, "{" ANY_COMMAND "}");
+    job_says(&house, job, "failed", "runtime-broken");
+    nothing_left(&house);
+    fake_cardd_refuse_creates(house.cardd, 1, -ENOSPC, "memory-exceeds-device");
+    job = submitted(&house, "{" ANY_COMMAND "}");
+    job_says(&house, job, "failed", "memory-exceeds-device");
+    nothing_left(&house);
+}
+
+static void test_idle_share_is_lent_and_given_back(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t lender =
+        submitted(&house, "{" ANY_COMMAND ",\"share\":\"70%\",\"idle_after\":\"1s\"}");
+    job_becomes(&house, lender, "running");
+    uint64_t borrower = submitted(&house, "{" ANY_COMMAND ",\"share\":\"50%\",\"idle_after\":0}");
+    job_says(&house, borrower, "queued", "share-busy");
+    fake_cardd_set(house.cardd, "1", "commands", 3);
+    fake_cardd_set(house.cardd, "1", "idle_ms", 1000);
+    job_becomes(&house, lender, "idle");
+    assert_int_equal(fake_cardd_figure(house.cardd, "1", "share_permille"), 0);
+    job_becomes(&house, borrower, "running");
+    uint64_t later = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\"}");
+    job_becomes(&house, later, "running");
+    /* It wakes while its share is lent: it waits, and nobody new gets ahead of it. */
+    fake_cardd_want(house.cardd, "1");
+    fake_cardd_set(house.cardd, "1", "idle_ms", 0);
+    uint64_t newest = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\"}");
+    job_exits(&house, later, 0);
+    job_becomes(&house, later, "succeeded");
+    job_becomes(&house, newest, "queued");
+    assert_true(job_is(&house, lender, "idle"));
+    job_exits(&house, borrower, 0);
+    job_becomes(&house, lender, "running");
+    assert_int_equal(fake_cardd_figure(house.cardd, "1", "share_permille"), 700);
+    job_becomes(&house, newest, "running");
+    job_exits(&house, lender, 0);
+    job_becomes(&house, lender, "succeeded");
+    AUTO_JSON json_t *job = job_of(&house, lender);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(job, "usage"), "times_idle")), 1);
+}
+
+static void test_restart_adopts_what_runs(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t runs = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\"}");
+    uint64_t ends = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\"}");
+    uint64_t waits = submitted(&house, "{" ANY_COMMAND ",\"share\":\"90%\"}");
+    job_becomes(&house, runs, "running");
+    job_becomes(&house, ends, "running");
+    core_shut(&house);
+    job_exits(&house, ends, 5); /* while nobody looks */
+    core_open(&house);
+    job_becomes(&house, ends, "failed");
+    assert_true(job_is(&house, runs, "running"));
+    assert_true(job_is(&house, waits, "queued"));
+    job_exits(&house, runs, 0);
+    job_becomes(&house, runs, "succeeded");
+    job_becomes(&house, waits, "running");
+    job_exits(&house, waits, 0);
+    job_becomes(&house, waits, "succeeded");
+    nothing_left(&house);
+}
+
+static void test_restart_clears_what_is_orphaned(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t lost = submitted(&house, "{" ANY_COMMAND "}");
+    job_becomes(&house, lost, "running");
+    core_shut(&house);
+    fake_cardd_add(house.cardd, "77", 1 << 20, 10);      /* of a job that nobody knows */
+    fake_cardd_add(house.cardd, "exec-9", 1 << 20, 100); /* someone else's */
+    assert_int_equal(engine_fake_break(house.world, "1"), 0);
+    core_open(&house);
+    job_says(&house, lost, "failed", "lost");
+    TURN_UNTIL(&house, fake_cardd_count(house.cardd) == 1 && engine_fake_count(house.world) == 0);
+    assert_non_null(fake_cardd_card(house.cardd, "exec-9"));
+}
+
+static void test_card_daemon_restarts(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t id = submitted(&house, "{" ANY_COMMAND ",\"share\":\"40%\"}");
+    job_becomes(&house, id, "running");
+    AUTO_FREE char *token = strdup(text_of(fake_cardd_card(house.cardd, "1"), "token"));
+    fake_cardd_destroy(house.cardd);
+    house.cardd = fake_cardd_create(&house.loop, house.run_dir);
+    TURN_UNTIL(&house, fake_cardd_card(house.cardd, "1"));
+    assert_string_equal(text_of(fake_cardd_card(house.cardd, "1"), "token"), token);
+    assert_int_equal(strlen(token), 64);
+    assert_int_equal(fake_cardd_figure(house.cardd, "1", "share_permille"), 400);
+    job_exits(&house, id, 0);
+    job_becomes(&house, id, "succeeded");
+    nothing_left(&house);
+}
+
+struct heard {
+    uint64_t last;
+    char kinds[512];
+};
+
+static void hear(void *arg, uint64_t seq, const json_t *event)
+{
+    struct heard *heard = arg;
+    size_t length = strlen(heard->kinds);
+    assert_true(seq > heard->last);
+    heard->last = seq;
+    (void)snprintf(heard->kinds + length, sizeof(heard->kinds) - length, "%s ",
+                   text_of(event, "kind"));
+}
+
+static void test_events_in_order(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    struct heard heard = {0};
+    struct core_subscription *subscription = core_events_subscribe(house.core, hear, &heard);
+    uint64_t id = submitted(&house, "{" ANY_COMMAND "}");
+    job_becomes(&house, id, "running");
+    job_exits(&house, id, 0);
+    job_becomes(&house, id, "succeeded");
+    nothing_left(&house);
+    assert_string_equal(heard.kinds, "job.submitted job.starting job.running job.succeeded ");
+    core_events_unsubscribe(subscription);
+    AUTO_ANSWER struct answer page = {0};
+    core_events_read(house.core, 1, 2, take_answer, &page);
+    TURN_UNTIL(&house, page.given);
+    const json_t *events = json_object_get(page.result, "events");
+    assert_int_equal(json_array_size(events), 2);
+    assert_int_equal(json_integer_value(json_object_get(page.result, "last")), 3);
+    assert_string_equal(text_of(json_array_get(events, 0), "kind"), "job.starting");
+    assert_string_equal(text_of(json_array_get(events, 1), "from"), "starting");
+}
+
+static void test_lists_and_waits(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    for (int i = 0; i < 5; i++)
+        (void)submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\"}");
+    job_becomes(&house, 5, "running");
+    AUTO_ANSWER struct answer ended = {0}, timed_out = {0};
+    core_job_wait(house.core, "2", 10000, take_answer, &ended);
+    core_job_wait(house.core, "3", 1, take_answer, &timed_out);
+    job_exits(&house, 2, 0);
+    job_exits(&house, 4, 1);
+    TURN_UNTIL(&house, ended.given && timed_out.given);
+    assert_string_equal(text_of(ended.result, "state"), "succeeded");
+    assert_string_equal(text_of(timed_out.result, "state"), "running");
+    job_becomes(&house, 4, "failed");
+    TURN_UNTIL(&house, engine_fake_count(house.world) == 3);
+    static const struct {
+        struct core_job_filter filter;
+        const char *ids, *next;
+    } cases[] = {
+        {{.states = NULL}, "54321", ""},
+        {{.limit = 2}, "54", "4"},
+        {{.limit = 2, .cursor = "4"}, "32", "2"},
+        {{.states = "running"}, "531", ""},
+        {{.states = "failed,succeeded"}, "42", ""},
+        {{.states = "failed,running", .limit = 3}, "543", "3"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        AUTO_ANSWER struct answer page = {0};
+        char ids[16] = "";
+        core_job_list(house.core, &cases[i].filter, take_answer, &page);
+        TURN_UNTIL(&house, page.given);
+        size_t index;
+        json_t *job;
+        json_array_foreach (json_object_get(page.result, "jobs"), index, job)
+            (void)strncat(ids, text_of(job, "id"), 1);
+        assert_string_equal(ids, cases[i].ids);
+        assert_string_equal(text_of(page.result, "next_cursor"), cases[i].next);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_job_runs_and_ends),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_same_key_makes_one_job),
+        cmocka_unit_test(test_queue_waits_for_share),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_failed_starts),
+        cmocka_unit_test(test_idle_share_is_lent_and_given_back),
+        cmocka_unit_test(test_restart_adopts_what_runs),
+        cmocka_unit_test(test_restart_clears_what_is_orphaned),
+        cmocka_unit_test(test_card_daemon_restarts),
+        cmocka_unit_test(test_events_in_order),
+        cmocka_unit_test(test_lists_and_waits),
+    };
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* as leatd does */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
