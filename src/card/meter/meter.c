@@ -106,6 +106,8 @@ static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns, uint64_t
         meter->polite_until_ns = 0;
         return PAUSE_FLIGHT;
     }
+    if (meter->turn_flags == TURN_PLAIN && turn_retake(meter->device, meter->owner))
+        return PAUSE_NONE;
     uint64_t now = now_ns();
     if (meter->turn_flags & TURN_POLITE) {
         if (!meter->polite_until_ns)

@@ -50,6 +50,12 @@ int turn_take(struct meter_device *device, uint32_t owner, unsigned flags, uint6
     return 1;
 }
 
+int turn_retake(struct meter_device *device, uint32_t owner)
+{
+    uint32_t idle = owner;
+    return change(device, &idle, owner | TURN_BUSY);
+}
+
 void turn_rest(struct meter_device *device, uint32_t owner)
 {
     uint32_t word = load(device);

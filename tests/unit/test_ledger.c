@@ -1,0 +1,186 @@
+/* The ledger: arithmetic, refusals, and several processes that reserve, release and are killed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "card/ledger/ledger.h"
+
+#define QUOTA_BYTES 1000u
+#define WORKERS 6
+#define OPERATIONS 100000u
+
+static void *shared(uint64_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    return pages;
+}
+
+static struct ledger_card *make_card(void)
+{
+    struct ledger_card *card = shared(sizeof(*card));
+    card->quota_bytes = QUOTA_BYTES;
+    return card;
+}
+
+static void test_reserve_and_release(void **state)
+{
+    struct ledger_card *card = make_card();
+    assert_int_equal(ledger_reserve(card, 0, 600), 0);
+    assert_int_equal(ledger_reserve(card, 1, 401), -ENOSPC);
+    assert_int_equal(ledger_reserve(card, 1, 400), 0);
+    assert_int_equal(ledger_reserve(card, 2, 1), -ENOSPC);
+    assert_int_equal(ledger_used(card), QUOTA_BYTES);
+    assert_int_equal(card->refusals, 2);
+    ledger_release(card, 0, 600);
+    assert_int_equal(ledger_used(card), 400);
+    assert_int_equal(card->slots[0].freed_total_bytes, 600);
+    assert_int_equal(card->peak_bytes, QUOTA_BYTES);
+    assert_int_equal(card->slots[1].pending_bytes, 0);
+    ledger_forgo(card, 1, 7);
+    assert_int_equal(card->slots[1].freed_total_bytes, 7);
+    assert_int_equal(ledger_used(card), 400);
+    (void)munmap(card, sizeof(*card));
+}
+
+static void test_absurd_amounts(void **state)
+{
+    struct ledger_card *card = make_card();
+    assert_int_equal(ledger_reserve(card, 0, UINT64_MAX), -ENOSPC);
+    card->quota_bytes = UINT64_MAX - 1;
+    assert_int_equal(ledger_reserve(card, 0, UINT64_MAX - 1), 0);
+    assert_int_equal(ledger_reserve(card, 1, UINT64_MAX - 1), -ENOSPC);
+    (void)munmap(card, sizeof(*card));
+}
+
+/* What a killed session announced is in the way until leat-cardd clears its slot, and not longer.
+ */
+static void test_killed_in_between(void **state)
+{
+    struct ledger_card *card = make_card();
+    card->slots[5].pending_bytes = 900;
+    assert_int_equal(ledger_reserve(card, 0, 200), -ENOSPC);
+    card->slots[5] = (struct ledger_slot){0};
+    assert_int_equal(ledger_reserve(card, 0, 200), 0);
+    (void)munmap(card, sizeof(*card));
+}
+
+struct stress {
+    struct ledger_card *card;
+    uint64_t *operations;
+};
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+static _Noreturn void work(const struct stress *stress, unsigned slot, uint32_t seed)
+{
+    uint64_t held[8] = {0};
+    for (;;) {
+        unsigned i = next_random(&seed) % 8;
+        if (held[i]) {
+            ledger_release(stress->card, slot, held[i]);
+            held[i] = 0;
+        } else {
+            uint64_t bytes = 1 + next_random(&seed) % 300;
+            if (ledger_reserve(stress->card, slot, bytes) == 0)
+                held[i] = bytes;
+        }
+        __atomic_add_fetch(stress->operations, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static pid_t start_worker(const struct stress *stress, unsigned slot, uint32_t seed)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        work(stress, slot, seed);
+    return pid;
+}
+
+struct sight {
+    uint64_t used[WORKERS], freed[WORKERS];
+};
+
+static struct sight look(const struct ledger_card *card)
+{
+    struct sight sight;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        sight.used[i] = __atomic_load_n(&card->slots[i].used_bytes, __ATOMIC_SEQ_CST);
+        sight.freed[i] = __atomic_load_n(&card->slots[i].freed_total_bytes, __ATOMIC_SEQ_CST);
+    }
+    return sight;
+}
+
+/* The sum of one instant: two equal looks in a row. 1 when there was such an instant. */
+static int observe(const struct ledger_card *card, uint64_t *ret_used)
+{
+    struct sight before = look(card), after = look(card);
+    if (memcmp(&before, &after, sizeof(before)) != 0)
+        return 0;
+    *ret_used = 0;
+    for (unsigned i = 0; i < WORKERS; i++)
+        *ret_used += before.used[i];
+    return 1;
+}
+
+static void end_worker(const struct stress *stress, pid_t pid, unsigned slot)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    memset(&stress->card->slots[slot], 0, sizeof(stress->card->slots[slot]));
+}
+
+static void test_never_over(void **state)
+{
+    struct stress stress = {make_card(), shared(sizeof(uint64_t))};
+    pid_t pids[WORKERS];
+    uint32_t seed = 42;
+    uint64_t instants = 0, kills = 0, used;
+    for (unsigned i = 0; i < WORKERS; i++)
+        pids[i] = start_worker(&stress, i, next_random(&seed));
+    while (__atomic_load_n(stress.operations, __ATOMIC_RELAXED) < OPERATIONS || kills < 50) {
+        for (unsigned i = 0; i < 2000; i++) {
+            if (!observe(stress.card, &used))
+                continue;
+            instants++;
+            assert_true(used <= QUOTA_BYTES);
+        }
+        unsigned victim = next_random(&seed) % WORKERS;
+        end_worker(&stress, pids[victim], victim);
+        kills++;
+        pids[victim] = start_worker(&stress, victim, next_random(&seed));
+    }
+    for (unsigned i = 0; i < WORKERS; i++)
+        end_worker(&stress, pids[i], i);
+    assert_int_equal(ledger_used(stress.card), 0);
+    assert_true(stress.card->peak_bytes <= QUOTA_BYTES);
+    assert_true(stress.card->peak_bytes > QUOTA_BYTES / 2);
+    assert_true(instants > 1000);
+    print_message("%llu instants, %llu kills, %llu operations, peak %llu of %u\n",
+                  (unsigned long long)instants, (unsigned long long)kills,
+                  (unsigned long long)*stress.operations,
+                  (unsigned long long)stress.card->peak_bytes, QUOTA_BYTES);
+    (void)munmap(stress.card, sizeof(*stress.card));
+    (void)munmap(stress.operations, sizeof(uint64_t));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reserve_and_release),
+        cmocka_unit_test(test_absurd_amounts),
+        cmocka_unit_test(test_killed_in_between),
+        cmocka_unit_test(test_never_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,272 @@
+/* The meter: bucket arithmetic on a virtual clock, the turn's rules, and sessions that share a
+ * device. The device is a thread that lets each command take its time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+#include "card/ledger/futex.h"
+#include "card/ledger/ledger.h"
+#include "card/meter/credit.h"
+#include "card/meter/meter.h"
+#include "card/meter/turn.h"
+
+#define MS 1000000ll
+#define S 1000000000ll
+
+static void test_credit_gains_share(void **state)
+{
+    static const struct {
+        uint32_t share;
+        int64_t credit, elapsed, expected;
+        enum credit_period period;
+    } cases[] = {
+        {300, 0, 10 * MS, 3 * MS, CREDIT_ACTIVE},
+        {300, -5 * MS, 10 * MS, -2 * MS, CREDIT_IDLE},
+        {1000, 0, 10 * MS, 10 * MS, CREDIT_IDLE},
+        {0, -5 * MS, 10 * S, -5 * MS, CREDIT_ACTIVE},
+        {500, 0, 60 * S, METER_BURST_NS, CREDIT_IDLE},
+        {500, 0, 60 * S, METER_BACKLOG_NS, CREDIT_ACTIVE},
+        {500, 500 * MS, 60 * S, 500 * MS, CREDIT_IDLE}, /* what is there stays */
+        {300, 0, 1500, 300, CREDIT_ACTIVE},             /* whole microseconds only */
+    };
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ledger_card card = {.share_permille = cases[i].share,
+                                   .credit_ns = cases[i].credit,
+                                   .credit_time_ns = 7 * S};
+        uint64_t now = (uint64_t)(7 * S + cases[i].elapsed);
+        assert_int_equal(credit_refill(&card, now, cases[i].period), cases[i].expected);
+    }
+}
+
+/* Many small refills gain what one large one gains. */
+static void test_credit_loses_no_fraction(void **state)
+{
+    struct ledger_card card = {.share_permille = 333, .credit_time_ns = 1};
+    uint64_t now = 1;
+    for (unsigned i = 0; i < 100000; i++) {
+        now += 1237;
+        (void)credit_refill(&card, now, CREDIT_ACTIVE);
+    }
+    double expected = (double)(now - 1) * 0.333;
+    assert_true((double)card.credit_ns > expected - 1000 && (double)card.credit_ns <= expected);
+}
+
+static void test_credit_wait(void **state)
+{
+    assert_int_equal(credit_wait_ns(5, 0, 300), 1);
+    assert_in_range(credit_wait_ns(-3 * MS, 0, 300), 10 * MS, 10 * MS + 2000);
+    assert_in_range(credit_wait_ns(-3 * MS, 3 * MS, 1), 6 * S, 6 * S + 2000);
+}
+
+/* A closed loop on a virtual clock: run while there is credit, else wait as long as the meter says.
+ */
+static void test_share_over_time(void **state)
+{
+    static const struct {
+        uint32_t share;
+        int64_t command_ns;
+    } cases[] = {{300, 100000}, {600, 100000}, {300, 50 * MS}, {10, 7 * MS}, {999, 3 * MS}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ledger_card card = {.share_permille = cases[i].share, .credit_time_ns = 1};
+        uint64_t now = 1, busy = 0;
+        while (now < 60u * (uint64_t)S) {
+            int64_t credit = credit_refill(&card, now, CREDIT_ACTIVE);
+            if (credit < 0) {
+                now += credit_wait_ns(credit, METER_RESUME_NS, cases[i].share);
+                continue;
+            }
+            now += (uint64_t)cases[i].command_ns;
+            busy += (uint64_t)cases[i].command_ns;
+            credit_charge(&card, (uint64_t)cases[i].command_ns);
+        }
+        double permille = 1000.0 * (double)busy / (double)now;
+        assert_true(permille > cases[i].share * 0.99 - 1 && permille < cases[i].share * 1.01 + 1);
+    }
+}
+
+static void test_turn_rules(void **state)
+{
+    struct meter_device device = {0};
+    uint64_t now = 5 * S;
+    assert_true(turn_take(&device, 1, TURN_PLAIN, now));
+    assert_false(turn_take(&device, 2, TURN_PLAIN, now));
+    turn_rest(&device, 1); /* idle: anybody may have it, the last owner as well */
+    assert_true(turn_take(&device, 1, TURN_PLAIN, now));
+    turn_rest(&device, 1);
+    assert_false(turn_take(&device, 1, TURN_POLITE, now));
+    assert_true(turn_take(&device, 2, TURN_PLAIN, now));
+    turn_rest(&device, 1); /* not its turn: nothing happens */
+    assert_false(turn_take(&device, 1, TURN_PLAIN, now));
+    assert_false(turn_is_due(&device, now + METER_QUANTUM_NS + 1));
+    turn_wait(&device, 1, TURN_PLAIN, 1); /* leaves the mark */
+    assert_true(turn_is_due(&device, now + METER_QUANTUM_NS + 1));
+    assert_false(turn_is_due(&device, now + METER_QUANTUM_NS - 1));
+    turn_reap(&device, 1);
+    assert_false(turn_take(&device, 1, TURN_PLAIN, now));
+    turn_reap(&device, 2);
+    assert_true(turn_take(&device, 1, TURN_PLAIN, now));
+    assert_true(turn_take(&device, 3, TURN_PLAIN, now + METER_PATIENCE_NS + 1)); /* outstayed */
+}
+
+static uint64_t clock_now(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * (uint64_t)S + (uint64_t)now.tv_nsec;
+}
+
+static void nothing(void *arg)
+{
+}
+
+/* A session whose commands take `command_ns` each, one at a time, until `until_ns`. */
+struct player {
+    struct meter *meter;
+    uint64_t command_ns, until_ns;
+    uint32_t *running; /* of the device: commands at once */
+    int overlapped;
+    int result;
+};
+
+static void *play(void *arg)
+{
+    struct player *player = arg;
+    while (clock_now() < player->until_ns) {
+        if (meter_enter(player->meter, player->command_ns, nothing, NULL) < 0)
+            break;
+        if (__atomic_add_fetch(player->running, 1, __ATOMIC_SEQ_CST) > 1)
+            player->overlapped = 1;
+        uint64_t start = clock_now();
+        const struct timespec end = {(time_t)((start + player->command_ns) / (uint64_t)S),
+                                     (long)((start + player->command_ns) % (uint64_t)S)};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
+            continue;
+        __atomic_sub_fetch(player->running, 1, __ATOMIC_SEQ_CST);
+        meter_charge(player->meter, start, clock_now(), player->command_ns);
+    }
+    return NULL;
+}
+
+/* Two cards on one device for a second: their shares, and never two at once. */
+static void test_two_cards(void **state)
+{
+    static const uint32_t shares[2] = {300, 600};
+    struct ledger_card cards[2] = {{0}};
+    struct meter_device device = {0};
+    struct player players[2];
+    pthread_t threads[2];
+    uint32_t running = 0;
+    uint64_t start = clock_now();
+    for (uint32_t i = 0; i < 2; i++) {
+        cards[i].share_permille = shares[i];
+        cards[i].credit_time_ns = start;
+        players[i] = (struct player){
+            .meter = meter_create(&cards[i], &device, i + 1, 0, -1),
+            .command_ns = i ? 3 * MS : 1 * MS,
+            .until_ns = start + (uint64_t)S,
+            .running = &running,
+        };
+        assert_non_null(players[i].meter);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, play, &players[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        double got = 1000.0 * (double)cards[i].device_time_ns / (double)(clock_now() - start);
+        print_message("share %u: measured %.0f permille\n", shares[i], got);
+        assert_true(got < shares[i] * 1.15); /* never more; less when this machine is busy */
+        assert_false(players[i].overlapped);
+        assert_int_equal(cards[i].slots[0].commands_in_flight, 0);
+        meter_destroy(players[i].meter);
+    }
+    assert_int_equal(device.busy_ns, cards[0].device_time_ns + cards[1].device_time_ns);
+}
+
+/* A released share: the executor says that it wants it and waits; the share wakes it. */
+static void *enter_once(void *arg)
+{
+    struct player *player = arg;
+    player->result = meter_enter(player->meter, 1, nothing, NULL);
+    return NULL;
+}
+
+static void wait_until_set(const uint32_t *word)
+{
+    while (!__atomic_load_n(word, __ATOMIC_SEQ_CST))
+        sched_yield();
+}
+
+static void test_released_share(void **state)
+{
+    struct ledger_card card = {0};
+    struct meter_device device = {0};
+    struct player player = {.meter = meter_create(&card, &device, 9, 0, -1)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, enter_once, &player), 0);
+    wait_until_set(&card.share_wanted);
+    assert_int_equal(card.slots[0].commands_in_flight, 0);
+    __atomic_store_n(&card.share_permille, 500, __ATOMIC_SEQ_CST);
+    futex_wake(&card.share_permille, 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(player.result, 0);
+    assert_int_equal(card.slots[0].commands_in_flight, 1);
+    assert_true(card.last_use_ns > 0);
+
+    card.share_permille = card.share_wanted = 0;
+    assert_int_equal(pthread_create(&thread, NULL, enter_once, &player), 0);
+    wait_until_set(&card.share_wanted);
+    meter_stop(player.meter);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(player.result, -ECANCELED);
+    meter_destroy(player.meter);
+}
+
+/* Overlapping commands are charged once; a debt holds the next command back. */
+static void test_charge_overlap(void **state)
+{
+    struct ledger_card card = {.share_permille = 1000};
+    struct meter_device device = {0};
+    struct meter *meter = meter_create(&card, &device, 9, 0, -1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(meter_enter(meter, 1000, nothing, NULL), 0);
+    meter_charge(meter, 1000, 5000, 1000);
+    meter_charge(meter, 2000, 7000, 1000);
+    meter_charge(meter, 3000, 6000, 1000);
+    assert_int_equal(card.device_time_ns, 6000);
+    assert_int_equal(card.slots[0].commands, 3);
+    assert_int_equal(card.slots[0].commands_in_flight, 0);
+    meter_destroy(meter);
+}
+
+static void test_free_pass_is_cheap(void **state)
+{
+    enum { ROUNDS = 100000 };
+    struct ledger_card card = {.share_permille = 1000};
+    struct meter_device device = {0};
+    struct meter *meter = meter_create(&card, &device, 9, 0, -1);
+    uint64_t start = clock_now();
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        assert_int_equal(meter_enter(meter, 100, nothing, NULL), 0);
+        meter_charge(meter, i * 100, i * 100 + 100, 100);
+    }
+    print_message("enter and charge: %.0f ns\n", (double)(clock_now() - start) / ROUNDS);
+    meter_destroy(meter);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_credit_gains_share), cmocka_unit_test(test_credit_loses_no_fraction),
+        cmocka_unit_test(test_credit_wait),        cmocka_unit_test(test_share_over_time),
+        cmocka_unit_test(test_turn_rules),         cmocka_unit_test(test_two_cards),
+        cmocka_unit_test(test_released_share),     cmocka_unit_test(test_charge_overlap),
+        cmocka_unit_test(test_free_pass_is_cheap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
