@@ -36,7 +36,7 @@ static size_t value_bytes(const struct wire_arg_info *info)
 {
     switch ((enum wire_arg_kind)info->kind) {
     case WIRE_ARG_VALUE:
-        return info->size_bytes;
+        return info->size_bytes ? info->size_bytes : BUILD_VALUE_MAX_BYTES;
     case WIRE_ARG_MEMORY:
     case WIRE_ARG_SAMPLER:
         return sizeof(void *);

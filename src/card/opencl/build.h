@@ -7,6 +7,10 @@
 
 #include "card/wire/wire.h"
 
+/* Room for a value of which the driver takes any size (PoCL, for arguments of a typedef or
+ * structure type): CL_DEVICE_MAX_PARAMETER_SIZE of the drivers in use. */
+#define BUILD_VALUE_MAX_BYTES 1024
+
 struct build_arg {
     struct wire_arg_info info;
     const char *type_name, *name;

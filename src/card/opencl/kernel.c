@@ -159,6 +159,8 @@ static cl_int check_arg(const struct wire_arg_info *info, size_t size, const voi
     case WIRE_ARG_VALUE:
         if (!value)
             return CL_INVALID_ARG_VALUE;
+        if (info->size_bytes == 0) /* the driver takes any */
+            return size > 0 && size <= BUILD_VALUE_MAX_BYTES ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
         return size == info->size_bytes ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
     case WIRE_ARG_INVALID:
     default:
@@ -244,7 +246,8 @@ cl_int api_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
                                     cl_kernel_work_group_info param_name, size_t param_value_size,
                                     void *param_value, size_t *param_value_size_ret)
 {
-    _Static_assert(sizeof(size_t) == sizeof(uint64_t), "answers are taken from the reply as they are");
+    _Static_assert(sizeof(size_t) == sizeof(uint64_t),
+                   "answers are taken from the reply as they are");
     static const struct info_field fields[] = {
         INFO_VALUE(CL_KERNEL_WORK_GROUP_SIZE, struct wire_kernel_info, work_group_size),
         INFO_VALUE(CL_KERNEL_COMPILE_WORK_GROUP_SIZE, struct wire_kernel_info, compile_work_group),
