@@ -93,8 +93,7 @@ static int world_add_image(struct engine_fake_world *world, const char *name,
 
 static struct fake_image *world_image(struct engine_fake_world *world, const char *name)
 {
-    LIST_EACH(link, &world->images)
-    {
+    LIST_EACH (link, &world->images) {
         struct fake_image *image = LIST_ENTRY(link, struct fake_image, link);
         if (strcmp(image->shown.name, name) == 0)
             return image;
@@ -121,14 +120,13 @@ void engine_fake_world_destroy(struct engine_fake_world *world)
 {
     if (!world)
         return;
-    LIST_EACH_SAFE(link, after, &world->tasks)
-    {
+    LIST_EACH_SAFE (link, after, &world->tasks) {
         struct fake_task *task = LIST_ENTRY(link, struct fake_task, link);
         buf_finish(&task->output);
         free(task);
     }
-    LIST_EACH_SAFE(link, after, &world->images)
-    free(LIST_ENTRY(link, struct fake_image, link));
+    LIST_EACH_SAFE (link, after, &world->images)
+        free(LIST_ENTRY(link, struct fake_image, link));
     free(world);
 }
 
@@ -147,8 +145,7 @@ void engine_fake_ignore_term(struct engine_fake_world *world, bool ignore)
 
 static struct fake_task *world_task(const struct engine_fake_world *world, const char *id)
 {
-    LIST_EACH(link, &world->tasks)
-    {
+    LIST_EACH (link, &world->tasks) {
         struct fake_task *task = LIST_ENTRY(link, struct fake_task, link);
         if (strcmp(task->shown.id, id) == 0)
             return task;
@@ -165,8 +162,8 @@ static struct fake_task *world_live_task(const struct engine_fake_world *world, 
 size_t engine_fake_count(const struct engine_fake_world *world)
 {
     size_t count = 0;
-    LIST_EACH(link, &world->tasks)
-    count += !LIST_ENTRY(link, struct fake_task, link)->removed;
+    LIST_EACH (link, &world->tasks)
+        count += !LIST_ENTRY(link, struct fake_task, link)->removed;
     return count;
 }
 
@@ -177,13 +174,11 @@ static void on_timer(uv_timer_t *timer);
 static void arm(struct fake_engine *fake)
 {
     uint64_t now = uv_now(fake->timer.loop), due = UINT64_MAX;
-    LIST_EACH(link, &fake->events)
-    {
+    LIST_EACH (link, &fake->events) {
         const struct event *event = LIST_ENTRY(link, struct event, link);
         due = event->due_ms < due ? event->due_ms : due;
     }
-    LIST_EACH(link, &fake->logs)
-    {
+    LIST_EACH (link, &fake->logs) {
         const struct fake_log *log = LIST_ENTRY(link, struct fake_log, link);
         if (log->waiting && log->offset < log->task->output.length)
             due = now;
@@ -230,8 +225,7 @@ static void deliver_list(struct fake_engine *fake, const struct event *event)
         event->listed(event->context, NULL, 0, &err);
         return;
     }
-    LIST_EACH(link, &fake->world->tasks)
-    {
+    LIST_EACH (link, &fake->world->tasks) {
         const struct fake_task *task = LIST_ENTRY(link, struct fake_task, link);
         if (!task->removed)
             tasks[count++] = task->shown;
@@ -286,8 +280,7 @@ static void deliver(struct fake_engine *fake, const struct event *event)
 
 static struct event *next_due(struct fake_engine *fake)
 {
-    LIST_EACH(link, &fake->events)
-    {
+    LIST_EACH (link, &fake->events) {
         struct event *event = LIST_ENTRY(link, struct event, link);
         if (event->due_ms <= uv_now(fake->timer.loop))
             return event;
@@ -297,8 +290,7 @@ static struct event *next_due(struct fake_engine *fake)
 
 static struct fake_log *next_waiting(struct fake_engine *fake)
 {
-    LIST_EACH(link, &fake->logs)
-    {
+    LIST_EACH (link, &fake->logs) {
         struct fake_log *log = LIST_ENTRY(link, struct fake_log, link);
         if (log->waiting && log->offset < log->task->output.length)
             return log;
@@ -338,8 +330,8 @@ static void on_closed(uv_handle_t *handle)
 static void fake_destroy(struct engine *engine)
 {
     struct fake_engine *fake = fake_of(engine);
-    LIST_EACH_SAFE(link, after, &fake->events)
-    free(LIST_ENTRY(link, struct event, link));
+    LIST_EACH_SAFE (link, after, &fake->events)
+        free(LIST_ENTRY(link, struct event, link));
     fake->world->engine = NULL;
     if (fake->owns_world)
         engine_fake_world_destroy(fake->world);
@@ -495,8 +487,7 @@ static void fake_log_close(struct engine_log *base)
 
 static int fake_image_at(struct engine *engine, size_t index, struct engine_image *ret_image)
 {
-    LIST_EACH(link, &fake_of(engine)->world->images)
-    {
+    LIST_EACH (link, &fake_of(engine)->world->images) {
         if (index-- == 0) {
             *ret_image = LIST_ENTRY(link, struct fake_image, link)->shown;
             return 0;

@@ -143,12 +143,21 @@ void image_built(struct image *image, const char *root, uint64_t size_bytes,
         image->shown.size_bytes = size_bytes;
         image->shown.created_us = clock_realtime_us();
         if (record_write(image, &own) == 0) {
-            image_show(image, ENGINE_IMAGE_READY, "%s", image->shown.text);
+            /* A root that this one replaced may go now. */
+            (void)images_clean(image->images, NULL, NULL); /* or at the next start */
+            image->shown.state = ENGINE_IMAGE_READY;
+            image->images->changed(image->images->context, &image->shown);
             return;
         }
         err = &own;
     }
-    image_show(image, ENGINE_IMAGE_FAILED, "%s", err->text);
+    if (image->root[0])
+        image_show(image, ENGINE_IMAGE_READY,
+                   "the last build failed and the image before it is "
+                   "still in use: %s",
+                   err->text);
+    else
+        image_show(image, ENGINE_IMAGE_FAILED, "%s", err->text);
 }
 
 /* -- roots -- */
@@ -309,9 +318,12 @@ int images_create(const char *state_dir, const char *data_dir, struct runner *ru
     images->changed = changed;
     images->context = context;
     list_init(&images->list);
+    list_init(&images->cleanings);
     int result = make_folders(images, err);
     if (!result)
         result = look(images, err);
+    if (!result)
+        result = images_clean(images, NULL, err);
     if (result)
         images_destroy(images);
     else
@@ -328,6 +340,7 @@ void images_destroy(struct images *images)
         image_build_free(image->build);
         free(image);
     }
+    images_cleanings_free(images);
     free(images->dir);
     free(images->host_over);
     free(images->data_dir);
@@ -351,7 +364,7 @@ static int begin(struct image *image, int result)
 {
     if (!result) {
         image->images->busy = true;
-        image_show(image, ENGINE_IMAGE_BUILDING, "begun");
+        image->shown.state = ENGINE_IMAGE_BUILDING; /* its first step tells */
     }
     return result;
 }
@@ -396,10 +409,12 @@ int images_remove(struct images *images, const char *name, struct error *err)
         return error_errno(err, -errno, "cannot-remove", "cannot remove image '%s'", name);
     image->root[0] = '\0';
     image->shown.size_bytes = image->shown.created_us = 0;
-    image_show(image, ENGINE_IMAGE_ABSENT, "removed");
+    image->shown.state = ENGINE_IMAGE_ABSENT;
+    (void)snprintf(image->shown.text, sizeof(image->shown.text), "removed");
+    struct engine_image gone = image->shown;
     if (!image->has_recipe) {
         list_remove(&image->link);
         free(image);
     }
-    return 0;
+    return images_clean(images, &gone, err);
 }

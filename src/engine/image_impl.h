@@ -26,8 +26,10 @@ struct images {
     const struct host_facts *facts;
     void (*changed)(void *context, const struct engine_image *image);
     void *context;
-    struct list list; /* struct image, by name */
-    bool busy;        /* one build at a time uses the store */
+    struct list list;      /* struct image, by name */
+    bool busy;             /* one build at a time */
+    struct build *waiting; /* for the cleanings to be over before it writes to the store */
+    struct list cleanings;
 };
 
 /* image.c */
@@ -39,9 +41,15 @@ void image_show(struct image *image, enum engine_image_state state, const char *
 void image_built(struct image *image, const char *root, uint64_t size_bytes,
                  const struct error *err);
 
+/* image_gc.c: remove roots that nothing needs and, when `gone` is given, that image from the store;
+ * then tell about `gone` (copied). */
+int images_clean(struct images *images, const struct engine_image *gone, struct error *err);
+void images_cleanings_free(struct images *images);
+
 /* image_build.c */
 int image_build_recipe(struct image *image, struct error *err);
 int image_build_import(struct image *image, const char *source, struct error *err);
-void image_build_free(struct build *build); /* NULL is fine */
+void image_build_resume(struct images *images); /* no cleaning runs any more */
+void image_build_free(struct build *build);     /* NULL is fine */
 
 #endif

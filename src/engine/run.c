@@ -122,9 +122,10 @@ int run_start(struct runner *runner, const struct run_spec *spec, run_done done,
     }
     uv_stdio_container_t stdio[3 + RUN_PASS_MAX] = {{.flags = UV_IGNORE}};
     int count = 3;
+    const int out[] = {-1, spec->output_fd, spec->error_fd ? spec->error_fd : spec->output_fd};
     for (int fd = 1; fd <= 2; fd++) {
-        stdio[fd].flags = spec->output_fd >= 0 ? UV_INHERIT_FD : UV_IGNORE;
-        stdio[fd].data.fd = spec->output_fd;
+        stdio[fd].flags = out[fd] >= 0 ? UV_INHERIT_FD : UV_IGNORE;
+        stdio[fd].data.fd = out[fd];
     }
     for (int i = 0; i < RUN_PASS_MAX && spec->pass[i] >= 0; i++, count++) {
         stdio[count].flags = UV_INHERIT_FD;

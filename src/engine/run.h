@@ -32,7 +32,8 @@ struct run_spec {
     const char *const *argv; /* NULL-ended */
     const char *env;         /* one more NAME=VALUE for the child, or NULL */
     const char *cwd;         /* or NULL */
-    int output_fd;           /* standard output and error; -1: /dev/null */
+    int output_fd;           /* standard output, and error unless told; -1: /dev/null */
+    int error_fd;            /* standard error; 0: where output goes */
     int pass[RUN_PASS_MAX];  /* become 3, 4 in the child; ended by -1 */
 };
 
