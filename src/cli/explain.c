@@ -41,7 +41,7 @@ static void put_amounts(struct buf *out, const char *title, json_t *amounts)
 
 static void put_sentence(struct buf *out, const char *title, const json_t *text)
 {
-    if (!text || json_is_null(text))
+    if (!text || json_is_null(text) || (json_is_string(text) && !json_string_length(text)))
         return;
     size_t start = out->length;
     (void)buf_puts(out, title);

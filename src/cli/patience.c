@@ -14,10 +14,12 @@
 #define DELAY_FIRST_MS 20
 #define DELAY_LAST_MS 1000
 
-/* One that never answered is not there; one that did is being restarted. */
+/* One that never answered is not there; one that did is being restarted. -EAGAIN is leatd's own
+ * word (status 503) that it is not the time yet. */
 static bool worth_waiting(const struct cli *cli, const struct error *err)
 {
-    return cli->answered && (err->errnum == -ECONNREFUSED || err->errnum == -ECONNRESET);
+    return err->errnum == -EAGAIN ||
+           (cli->answered && (err->errnum == -ECONNREFUSED || err->errnum == -ECONNRESET));
 }
 
 int patience_wait(struct patience *patience, struct cli *cli, struct error *err)
@@ -29,7 +31,7 @@ int patience_wait(struct patience *patience, struct cli *cli, struct error *err)
         patience->deadline_ns = now_ns + PATIENCE_NS;
         patience->delay_ms = DELAY_FIRST_MS;
     } else if (patience->delay_ms >= DELAY_LAST_MS / 2 && patience->delay_ms < DELAY_LAST_MS) {
-        cli_say("%s; waiting for it to come back", err->text);
+        cli_say("%s; waiting", err->text);
     }
     if (now_ns >= patience->deadline_ns)
         return err->errnum;

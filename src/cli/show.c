@@ -43,7 +43,7 @@ static const struct view_column show_fields[] = {
     {"RAM", "ram_bytes", VIEW_BYTES},
     {"Network", "network", VIEW_TEXT},
     {"Directory", "directory", VIEW_TEXT},
-    {"Expected", "prediction.duration_ms", VIEW_MS},
+    {"Expected", "prediction.duration_ms", VIEW_MS_KNOWN},
     {"  because", "prediction.basis", VIEW_TEXT},
     {0},
 };

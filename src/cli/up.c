@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "cli/ask.h"
 #include "cli/daemon.h"
+#include "cli/patience.h"
 #include "cli/resource.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
@@ -71,10 +72,11 @@ static int run_folder(const struct cli *cli, char ret_path[PATH_MAX], struct err
     return 0;
 }
 
-/* Say where it listens and what it has. */
+/* Say where it listens and what it has; opening the devices may take a moment. */
 static int up_report(struct cli *cli, const char *how, struct error *err)
 {
-    AUTO_JSON json_t *version = NULL;
+    static const struct leat_request devices = {.method = "GET", .path = "/v1/devices"};
+    AUTO_JSON json_t *version = NULL, *there = NULL;
     pid_t pid = 0;
     int r = ask_get(cli, &version, err, "/v1/version");
     if (r == 0)
@@ -87,7 +89,8 @@ static int up_report(struct cli *cli, const char *how, struct error *err)
     }
     (void)printf("leatd %s %s at %s (pid %d)\n\n", view_text(version, "version", "?"), how,
                  leat_client_place(cli->client), (int)pid);
-    return resource_list(cli, &device_resource, err);
+    r = patience_ask(cli, &devices, &there, err);
+    return r < 0 ? r : resource_list(cli, &device_resource, err);
 }
 
 static int up_main(struct cli *cli, const struct args *args, struct error *err)

@@ -129,7 +129,9 @@ void view_value(struct buf *out, const json_t *value, enum view_kind kind)
         (void)buf_puts(out, bytes_text(number, text));
     else if (kind == VIEW_SHARE)
         (void)buf_puts(out, share_text((uint32_t)number, text));
-    else if (kind == VIEW_MS)
+    else if (kind == VIEW_MS_KNOWN && !number)
+        (void)buf_puts(out, "unknown");
+    else if (kind == VIEW_MS || kind == VIEW_MS_KNOWN)
         (void)buf_puts(out, duration_text(number, text));
     else if (kind == VIEW_NS)
         (void)buf_puts(out, duration_text(number / NS_PER_MS, text));

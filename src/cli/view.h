@@ -14,6 +14,7 @@ enum view_kind {
     VIEW_BYTES,
     VIEW_SHARE, /* thousandths */
     VIEW_MS,
+    VIEW_MS_KNOWN, /* 0 is "unknown" */
     VIEW_NS,
     VIEW_CPUS,  /* thousandths of a CPU */
     VIEW_AGO,   /* RFC 3339, as "3m ago" in lists, with the time itself in records */

@@ -127,7 +127,8 @@ static int exchange_headers(struct exchange *exchange, const leat_client *client
         const char *name, *value;
     } table[] = {
         {"Accept", request->accept ? request->accept : "application/json"},
-        {"Content-Type", request->body ? "application/json" : NULL},
+        {"Content-Type",
+         request->body ? "application/json" : ""}, /* "": curl names none of its own */
         {"Idempotency-Key", request->key},
         {"Last-Event-ID", request->resume},
         {"Authorization", bearer.data},

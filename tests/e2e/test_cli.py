@@ -138,7 +138,8 @@ def test_verb_shows(fake, words, texts, asked):
     assert done.returncode == 0, done.stderr
     shows(done.stdout, *texts)
     method, path = asked.split()
-    assert fake.sent(method, path)
+    for request in fake.sent(method, path) or [None]:
+        assert request and ("Content-Type" in request["headers"]) == (request["body"] is not None)
     assert "\033" not in done.stdout
 
 
@@ -337,6 +338,15 @@ def test_ps_joins_pages(fake):
     assert "state" not in fake.requests[0]["query"]
     leat(fake, "ps")
     assert fake.requests[-1]["query"]["state"] == "queued,starting,running,idle,stopping"
+
+
+def test_not_yet_is_waited_for(fake):
+    def jobs(*_):
+        asked = len(fake.sent("POST", "/v1/jobs"))
+        return (202, JOB) if asked > 2 else problem(503, "shutting-down", "leatd is being stopped")
+
+    fake.answers["POST /v1/jobs"] = jobs
+    assert leat(fake, "submit", "--", "true").returncode == 0
 
 
 def test_rm_force_kills_first(fake):
