@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/units.h"
 
 #define LISTEN_BACKLOG 512
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -59,11 +60,13 @@ static int address_split(const char *where, char host[NI_MAXHOST], char port[NI_
     } else if (memchr(where, ':', length)) {
         return -EINVAL;
     }
-    if (length == 0 || length >= NI_MAXHOST || strlen(colon + 1) >= NI_MAXSERV)
+    uint64_t number;
+    if (length == 0 || length >= NI_MAXHOST || u64_parse(colon + 1, &number, NULL) < 0 ||
+        number < 1 || number > UINT16_MAX)
         return -EINVAL;
     memcpy(host, where, length);
     host[length] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    (void)snprintf(port, NI_MAXSERV, "%u", (unsigned)number); /* getaddrinfo would wrap it around */
     return 0;
 }
 
