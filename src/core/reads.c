@@ -18,12 +18,12 @@ static void reads_after(uv_work_t *work, int status)
 {
     (void)status; /* nothing cancels it */
     struct core *core = work->data;
-    core->read_busy = false;
     while (!list_empty(&core->reading)) {
         struct read_request *request = LIST_ENTRY(core->reading.next, struct read_request, link);
         list_remove(&request->link);
         request->done(core, request);
     }
+    core->read_busy = false; /* not before: what `done` asks for is the next round's */
     reads_start(core);
     core_stop_step(core);
 }
