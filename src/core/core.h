@@ -37,6 +37,9 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
 int core_start(struct core *core, struct error *err);
 /* Read templates and the image map again. On failure those that were read before stay. */
 int core_reload(struct core *core, struct error *err);
+/* Call `known` once, when containers and cards are known for the first time after core_start: from
+ * then on jobs are placed and devices can be listed. */
+void core_on_known(struct core *core, void (*known)(void *arg), void *arg);
 /* Leave jobs, containers and cards running; write what is unwritten; close all handles. `stopped`
  * comes on the loop when core_destroy may follow; by then every open reply has been given
  * (-ECANCELED). */

@@ -67,6 +67,8 @@ struct core {
     bool engine_known; /* its containers are reconciled with the store */
     bool polling;      /* a card.list is under way */
     bool cards_known;  /* the cards of this connection are reconciled too: jobs may be placed */
+    void (*known)(void *arg); /* called once when both are; NULL: nobody waits */
+    void *known_arg;
     struct template_set *templates;
 
     struct map *jobs_by_id; /* struct live_job, by decimal id */

@@ -190,8 +190,21 @@ static void on_cards(struct core *core, uint64_t job, json_t *result, const stru
             card_make_again(core, live);
     }
     core->cards_known = true;
+    if (core->known)
+        core->known(core->known_arg);
+    core->known = NULL;
     idle_cards_seen(core, json_object_get(result, "cards"));
     place_soon(core);
+}
+
+void core_on_known(struct core *core, void (*known)(void *arg), void *arg)
+{
+    core->known = known;
+    core->known_arg = arg;
+    if (core->cards_known) {
+        core->known = NULL;
+        known(arg);
+    }
 }
 
 /* -- devices -- */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -62,15 +63,23 @@ int host_token(const char *state_dir, char ret_token[TOKEN_TEXT_MAX], struct err
     return 0;
 }
 
-void host_notify(const char *state)
+void host_manager_take(char ret_manager[HOST_MANAGER_MAX])
 {
     const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = path ? strlen(path) : 0;
-    if (length < 2 || length >= sizeof(address.sun_path) || !strchr("/@", path[0]))
+    bool usable = length >= 2 && length < HOST_MANAGER_MAX && strchr("/@", path[0]);
+    (void)snprintf(ret_manager, HOST_MANAGER_MAX, "%s", usable ? path : "");
+    (void)unsetenv("NOTIFY_SOCKET"); /* a valid name: cannot fail */
+}
+
+void host_notify(const char *manager, const char *state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(manager);
+    if (length == 0)
         return;
-    memcpy(address.sun_path, path, length);
-    if (path[0] == '@')
+    memcpy(address.sun_path, manager, length);
+    if (manager[0] == '@')
         address.sun_path[0] = '\0'; /* the abstract name space */
     AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0)

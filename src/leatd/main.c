@@ -18,13 +18,18 @@
 
 static const int watched_signals[] = {SIGTERM, SIGINT, SIGHUP};
 
+#define READY_PATIENCE_MS 5000
 #define SIGNALS (sizeof(watched_signals) / sizeof(watched_signals[0]))
 
 struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     struct core *core;
-    struct api *api; /* NULL when it could not start */
+    struct api *api;     /* NULL when it could not start */
+    uv_timer_t patience; /* for the cards to become known */
+    const struct config *config;
+    char manager[HOST_MANAGER_MAX];
+    char socket_path[PATH_MAX];
     bool stopping;
 };
 
@@ -47,7 +52,9 @@ static void on_core_stopped(void *arg)
 static void daemon_stop(struct daemon *daemon)
 {
     daemon->stopping = true;
-    host_notify("STOPPING=1");
+    if (uv_is_active((uv_handle_t *)&daemon->patience))
+        uv_close((uv_handle_t *)&daemon->patience, NULL);
+    host_notify(daemon->manager, "STOPPING=1");
     if (daemon->api)
         api_drain(daemon->api);
     core_stop(daemon->core, on_core_stopped, daemon);
@@ -103,21 +110,48 @@ static int api_open(struct daemon *daemon, const struct config *config, const ch
                       &daemon->api, err);
 }
 
-static void ready(const struct config *config, const char *socket_path)
+static void ready(struct daemon *daemon)
 {
-    (void)printf("leatd %s ready on %s%s%s\n", LEAT_VERSION, socket_path,
+    const struct config *config = daemon->config;
+    if (uv_is_closing((uv_handle_t *)&daemon->patience))
+        return; /* said already, or on the way out */
+    uv_close((uv_handle_t *)&daemon->patience, NULL);
+    (void)printf("leatd %s ready on %s%s%s\n", LEAT_VERSION, daemon->socket_path,
                  config->listen ? " and " : "", config->listen ? config->listen : "");
     (void)fflush(stdout);
-    host_notify("READY=1");
+    host_notify(daemon->manager, "READY=1");
     log_event(LOG_INFO, "leatd.ready", "version=%s socket=\"%s\" state=\"%s\" data=\"%s\"",
-              LEAT_VERSION, socket_path, config->state_dir, config->data_dir);
+              LEAT_VERSION, daemon->socket_path, config->state_dir, config->data_dir);
+}
+
+static void on_known(void *arg)
+{
+    ready(arg);
+}
+
+static void on_patience(uv_timer_t *timer)
+{
+    log_event(LOG_WARN, "leatd.impatient", "text=\"the cards of this machine are not known yet\"");
+    ready(timer->data);
+}
+
+/* Whoever waits for us wants to list devices and place jobs, so the cards are waited for, but not
+ * for ever. */
+static void ready_when_known(struct daemon *daemon)
+{
+    (void)uv_timer_init(&daemon->loop, &daemon->patience); /* never fails */
+    daemon->patience.data = daemon;
+    (void)uv_timer_start(&daemon->patience, on_patience, READY_PATIENCE_MS, 0); /* nor does this */
+    if (*daemon->config->cardd)
+        core_on_known(daemon->core, on_known, daemon);
+    else
+        ready(daemon);
 }
 
 /* Serve until a signal ends it. A start that fails leaves in the same order. */
 static int daemon_run(struct daemon *daemon, const struct config *config, struct error *err)
 {
-    char socket_path[PATH_MAX];
-    if (path_join(config->run_dir, "leatd.sock", socket_path, err) < 0)
+    if (path_join(config->run_dir, "leatd.sock", daemon->socket_path, err) < 0)
         return err->errnum;
     int r = core_create(&(struct core_options){.loop = &daemon->loop,
                                                .run_dir = config->run_dir,
@@ -131,9 +165,9 @@ static int daemon_run(struct daemon *daemon, const struct config *config, struct
     signals_watch(daemon);
     r = core_start(daemon->core, err);
     if (r == 0)
-        r = api_open(daemon, config, socket_path, err);
+        r = api_open(daemon, config, daemon->socket_path, err);
     if (r == 0)
-        ready(config, socket_path);
+        ready_when_known(daemon);
     else
         daemon_stop(daemon);
     (void)uv_run(&daemon->loop, UV_RUN_DEFAULT); /* ends when every handle is closed */
@@ -142,8 +176,9 @@ static int daemon_run(struct daemon *daemon, const struct config *config, struct
 
 static int serve(const struct config *config, struct error *err)
 {
-    struct daemon daemon = {0};
+    struct daemon daemon = {.config = config};
     (void)umask(022);
+    host_manager_take(daemon.manager);
     AUTO_FD int state_lock = host_lock(config->state_dir, "leatd.lock", err);
     if (state_lock < 0)
         return err->errnum;
