@@ -38,6 +38,8 @@ static void on_api_stopped(void *arg)
     struct daemon *daemon = arg;
     for (size_t i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&daemon->signals[i], NULL);
+    core_destroy(daemon->core); /* here, because the engine's handles need the loop to close */
+    daemon->core = NULL;
 }
 
 static void on_core_stopped(void *arg)
@@ -190,7 +192,7 @@ static int serve(const struct config *config, struct error *err)
         return error_set(err, r, "no-loop", "cannot make an event loop: %s", uv_strerror(r));
     r = daemon_run(&daemon, config, err);
     api_destroy(daemon.api);
-    core_destroy(daemon.core);
+    core_destroy(daemon.core); /* of a start that failed */
     (void)uv_loop_close(&daemon.loop); /* handles left by a failed start end with the process */
     return r;
 }
