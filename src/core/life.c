@@ -316,9 +316,10 @@ void life_exited(struct core *core, struct live_job *live, const struct engine_e
     job->exit_status = exit->status >= 0 ? (uint32_t)exit->status : 0;
     job->signal = (uint32_t)exit->signal;
     job->oom = exit->oom;
-    job->ended_us = exit->ended_us;
     if (job->state == JOB_STARTING || job->state == JOB_QUEUED)
         life_started(core, live); /* it ran, however briefly */
+    /* A short one may have ended before its start was told. */
+    job->ended_us = exit->ended_us > job->started_us ? exit->ended_us : job->started_us;
     if (!live->has_card ||
         cards_ask(core, "card.show", card_param(job->id), on_last_usage, job->id) < 0)
         end_by_exit(core, live);

@@ -299,53 +299,67 @@ static void list_read(struct store *store, struct read_request *read)
         (void)store_jobs_list(store, &question, list_add, query->result, &query->err);
 }
 
+/* 0 past the end. */
 static uint64_t listed_id(const json_t *job)
 {
+    const char *text = json_string_value(json_object_get(job, "id"));
     uint64_t id = 0;
-    (void)u64_parse(json_string_value(json_object_get(job, "id")), &id, NULL); /* made by us */
+    if (text)
+        (void)u64_parse(text, &id, NULL); /* made by us */
     return id;
 }
 
-/* Those that live are known here, those that ended in the store; both come newest first. One that
- * is in both is taken from here. */
-static json_t *list_merge(struct core *core, const struct query *query)
+static bool is_listed(const struct live_job *live, const struct query *query)
 {
-    AUTO_JSON json_t *jobs = json_array();
+    return live->durable && (query->states & (1u << live->job.state)) &&
+           (!query->since || live->job.id < query->since);
+}
+
+/* Those that live are known here, those that ended in the store; both come newest first. One that
+ * is in both is taken from here. Returns 0 or -ENOMEM. */
+static int list_merge(const struct core *core, const struct query *query, json_t *jobs)
+{
     size_t stored = 0;
-    struct list *link = core->jobs.prev;
-    while (jobs && json_array_size(jobs) < query->limit) {
-        json_t *from_store = json_array_get(query->result, stored);
-        uint64_t stored_id = from_store ? listed_id(from_store) : 0;
-        struct live_job *live =
-            link != &core->jobs ? LIST_ENTRY(link, struct live_job, link) : NULL;
-        if (!live && !from_store)
-            break;
-        if (live && live->job.id >= stored_id) {
-            link = link->prev;
-            stored += live->job.id == stored_id;
-            bool wanted = live->durable && (query->states & (1u << live->job.state)) &&
-                          (!query->since || live->job.id < query->since);
-            if (wanted && list_add(jobs, &live->job) < 0)
-                return NULL;
-        } else {
-            stored++;
-            if (json_array_append(jobs, from_store) < 0)
-                return NULL;
+    for (struct list *link = core->jobs.prev; link != &core->jobs; link = link->prev) {
+        const struct live_job *live = LIST_ENTRY(link, struct live_job, link);
+        while (listed_id(json_array_get(query->result, stored)) > live->job.id) {
+            if (json_array_append(jobs, json_array_get(query->result, stored++)) < 0)
+                return -ENOMEM;
         }
+        stored += listed_id(json_array_get(query->result, stored)) == live->job.id;
+        if (is_listed(live, query) && list_add(jobs, &live->job) < 0)
+            return -ENOMEM;
     }
-    return jobs ? json_incref(jobs) : NULL;
+    for (; stored < json_array_size(query->result); stored++) {
+        if (json_array_append(jobs, json_array_get(query->result, stored)) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* The first `limit`, with where the next page begins. */
+static json_t *list_page(const struct core *core, const struct query *query)
+{
+    AUTO_JSON json_t *page = json_array();
+    AUTO_JSON json_t *jobs = json_array();
+    if (!page || !jobs || list_merge(core, query, jobs) < 0)
+        return NULL;
+    for (size_t i = 0; i < query->limit && i < json_array_size(jobs); i++) {
+        if (json_array_append(page, json_array_get(jobs, i)) < 0)
+            return NULL;
+    }
+    bool full = json_array_size(page) == query->limit;
+    const json_t *last = full ? json_array_get(page, query->limit - 1) : NULL;
+    return json_pack("{s:O, s:o}", "jobs", page, "next_cursor",
+                     last ? json_incref(json_object_get(last, "id")) : json_null());
 }
 
 static void list_done(struct core *core, struct read_request *read)
 {
     struct query *query = LIST_ENTRY(read, struct query, read);
-    json_t *jobs = query->err.errnum ? NULL : list_merge(core, query);
-    size_t count = json_array_size(jobs);
-    const json_t *last = count ? json_array_get(jobs, count - 1) : NULL;
-    json_t *cursor =
-        count == query->limit && last ? json_incref(json_object_get(last, "id")) : json_null();
+    json_t *page = query->err.errnum || !query->result ? NULL : list_page(core, query);
     json_decref(query->result);
-    query->result = jobs ? json_pack("{s:o, s:o}", "jobs", jobs, "next_cursor", cursor) : NULL;
+    query->result = page;
     query_answer(query);
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/units.h"
 #include "model/job.h"
 
 #define NEAREST_RUNS 5
@@ -103,7 +102,7 @@ void estimate_predict(const struct estimate_input *input, const struct estimate_
                       size_t run_count, struct job_prediction *ret_prediction)
 {
     struct sample samples[ESTIMATE_RUNS_MAX];
-    char basis[160], duration[UNITS_TEXT_MAX];
+    char basis[160];
     int same = 1;
     *ret_prediction = (struct job_prediction){0};
     size_t count = samples_collect(input, runs, run_count, 1, samples);
@@ -116,11 +115,8 @@ void estimate_predict(const struct estimate_input *input, const struct estimate_
         return;
     }
     predict_from(samples, count, ret_prediction);
-    (void)snprintf(basis, sizeof(basis),
-                   "median of %zu earlier run%s of %s, scaled by size and "
-                   "share to %s",
-                   count, count == 1 ? "" : "s",
-                   same ? "the same program" : "programs of the same library and type",
-                   duration_text(ret_prediction->duration_ms, duration));
+    (void)snprintf(
+        basis, sizeof(basis), "median of %zu earlier run%s of %s, scaled by size and share", count,
+        count == 1 ? "" : "s", same ? "the same program" : "programs of the same library and type");
     ret_prediction->basis = strdup(basis);
 }
