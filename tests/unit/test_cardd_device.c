@@ -37,6 +37,19 @@ static void devices_are_numbered_by_kind(void **state)
     assert_string_equal(error.code, "no-device");
 }
 
+static void cpus_have_the_memory_of_the_machine(void **state)
+{
+    static const char list[] = "[" DEVICE("cpu") "," DEVICE("gpu") "]";
+    struct devices devices;
+    assert_int_equal(devices_decode(list, strlen(list), &devices, NULL), 0);
+    devices_set_machine(&devices, 1200);
+    assert_int_equal(devices.items[0].memory_bytes, 1000);
+    devices_set_machine(&devices, 4000);
+    assert_int_equal(devices.items[0].memory_bytes, 3000);
+    assert_int_equal(devices.items[1].memory_bytes, 1000);
+    devices_finish(&devices);
+}
+
 static void broken_lists_are_refused(void **state)
 {
     static const char *const lists[] = {"", "{}", "[{}]", "[" DEVICE("cpu") ",1]", "[1]"};
@@ -85,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(devices_are_numbered_by_kind),
+        cmocka_unit_test(cpus_have_the_memory_of_the_machine),
         cmocka_unit_test(broken_lists_are_refused),
         cmocka_unit_test(grants_end_at_the_whole),
         cmocka_unit_test(released_share_is_free),

@@ -36,7 +36,7 @@ struct card {
     bool confined;          /* has control groups */
 
     struct session *sessions[LEDGER_SLOTS]; /* by slot; owned by session.c */
-    unsigned session_count;
+    unsigned session_count, sessions_most;  /* now, at most at once */
     uint64_t sessions_total;
     struct wire_stats ended_stats; /* of the sessions that have ended */
     uint64_t ended_commands;

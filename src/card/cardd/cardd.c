@@ -75,17 +75,37 @@ static int name_and_token_check(struct cardd *cardd, const struct control_reques
     return 0;
 }
 
+static struct confine_limits card_limits(const struct card *card)
+{
+    return (struct confine_limits){.quota_bytes = card->quota_bytes,
+                                   .share_permille = card->share_permille,
+                                   .sessions_most = card->sessions_most};
+}
+
+static void unconfined(const struct card *card, const struct error *error)
+{
+    log_event(LOG_WARN, "card.unconfined", "card=%s text=\"%s\"", card->name, error->text);
+}
+
 /* Without its control group a card works, only less guarded. */
 static void card_confine(struct cardd *cardd, struct card *card)
 {
     struct error error;
+    struct confine_limits limits = card_limits(card);
     if (!confine_active(cardd->confine) || strcmp(card->device->kind, "cpu") != 0)
         return;
-    if (confine_add(cardd->confine, card->name, card->quota_bytes, card->share_permille, &error) <
-        0)
-        log_event(LOG_WARN, "card.unconfined", "card=%s text=\"%s\"", card->name, error.text);
+    if (confine_add(cardd->confine, card->name, &limits, &error) < 0)
+        unconfined(card, &error);
     else
         card->confined = true;
+}
+
+static void card_confine_again(struct cardd *cardd, const struct card *card)
+{
+    struct error error;
+    struct confine_limits limits = card_limits(card);
+    if (card->confined && confine_update(cardd->confine, card->name, &limits, &error) < 0)
+        unconfined(card, &error);
 }
 
 int cardd_card_create(struct cardd *cardd, const struct control_request *request,
@@ -131,10 +151,8 @@ int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_
     int r = device_regrant(card->device, card->share_permille, share_permille, err);
     if (r < 0)
         return r;
-    struct error error;
     card_set_share(card, share_permille);
-    if (card->confined && confine_set_share(cardd->confine, card->name, share_permille, &error) < 0)
-        log_event(LOG_WARN, "card.unconfined", "card=%s text=\"%s\"", card->name, error.text);
+    card_confine_again(cardd, card);
     log_event(LOG_INFO, "card.share_set", "card=%s share_permille=%u", card->name, share_permille);
     return 0;
 }
@@ -190,6 +208,7 @@ void cardd_connection_closed(struct cardd *cardd, uint64_t connection)
 
 void cardd_session_started(struct cardd *cardd, const struct session *session)
 {
+    card_confine_again(cardd, session->card);
     log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u",
               session->card->name, (int)session->client_pid, (int)session->pid, session->slot);
     control_event(

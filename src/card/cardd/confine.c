@@ -230,25 +230,23 @@ int confine_active(const struct confine *confine)
     return confine->count > 0;
 }
 
-static uint64_t amount_of(const struct cgroup_file *file, uint64_t quota_bytes,
-                          uint32_t share_permille)
+static uint64_t amount_of(const struct cgroup_file *file, const struct confine_limits *limits)
 {
-    if (file->amount == CGROUP_MEMORY_BYTES)
-        return quota_bytes + CONFINE_ALLOWANCE_BYTES;
-    uint64_t weight = file->weight_whole * share_permille / CARD_SHARE_WHOLE;
+    if (file->amount == CGROUP_MEMORY_BYTES) {
+        unsigned more = limits->sessions_most > 1 ? limits->sessions_most - 1 : 0;
+        return limits->quota_bytes + CONFINE_ALLOWANCE_BYTES + more * CONFINE_SESSION_BYTES;
+    }
+    uint64_t weight = file->weight_whole * limits->share_permille / CARD_SHARE_WHOLE;
     return weight < 2 ? 2
                       : weight; /* the kernel's least weight is 2 in version 1, 1 in version 2 */
 }
 
-static int limits_put(const struct tree *tree, const char *group, enum cgroup_amount only,
-                      uint64_t quota_bytes, uint32_t share_permille, struct error *err)
+static int limits_put(const struct tree *tree, const char *group,
+                      const struct confine_limits *limits, struct error *err)
 {
     for (const struct cgroup_file *file = tree->at.files; file->name; file++) {
-        if (only != CGROUP_AMOUNT_INVALID && file->amount != only)
-            continue;
         char text[24];
-        (void)snprintf(text, sizeof(text), "%llu",
-                       (unsigned long long)amount_of(file, quota_bytes, share_permille));
+        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)amount_of(file, limits));
         int r = cgroup_put(tree->instance_fd, group, file->name, text);
         if (r < 0)
             return error_errno(err, r, "confine-failed", "cannot set %s of group '%s' to %s",
@@ -283,33 +281,32 @@ static void leaving_forget(struct confine *confine, const char *group)
     }
 }
 
-int confine_add(struct confine *confine, const char *card, uint64_t quota_bytes,
-                uint32_t share_permille, struct error *err)
+int confine_update(struct confine *confine, const char *card, const struct confine_limits *limits,
+                   struct error *err)
+{
+    char group[GROUP_NAME_MAX];
+    group_name(card, group);
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < confine->count; i++)
+        r = limits_put(&confine->trees[i], group, limits, err);
+    return r;
+}
+
+int confine_add(struct confine *confine, const char *card, const struct confine_limits *limits,
+                struct error *err)
 {
     char group[GROUP_NAME_MAX];
     group_name(card, group);
     leaving_forget(confine, group);
     int r = 0;
     for (unsigned i = 0; r == 0 && i < confine->count; i++) {
-        const struct tree *tree = &confine->trees[i];
-        if (mkdirat(tree->instance_fd, group, 0755) < 0 && errno != EEXIST)
+        if (mkdirat(confine->trees[i].instance_fd, group, 0755) < 0 && errno != EEXIST)
             r = error_errno(err, -errno, "confine-failed", "cannot make control group '%s'", group);
-        else
-            r = limits_put(tree, group, CGROUP_AMOUNT_INVALID, quota_bytes, share_permille, err);
     }
+    if (r == 0)
+        r = confine_update(confine, card, limits, err);
     if (r < 0)
         (void)group_remove(confine, group); /* nobody has entered it */
-    return r;
-}
-
-int confine_set_share(struct confine *confine, const char *card, uint32_t share_permille,
-                      struct error *err)
-{
-    char group[GROUP_NAME_MAX];
-    group_name(card, group);
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < confine->count; i++)
-        r = limits_put(&confine->trees[i], group, CGROUP_CPU_WEIGHT, 0, share_permille, err);
     return r;
 }
 

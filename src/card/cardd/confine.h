@@ -2,7 +2,7 @@
  * leat-cardd itself is in (version 1: memory and cpu; version 2: both in one). They catch what the
  * ledger and the meter cannot see: a driver or compiler that takes too much.
  *
- * Memory is a limit: the card's quota and CONFINE_ALLOWANCE_BYTES for driver and compiler. Compute
+ * Memory is a limit: the card's quota and an allowance for driver and compiler. Compute
  * is a weight, not a cap: a cap would stretch a kernel that rightly runs at full speed in its turn,
  * and stretched time would be charged to the card as device time. The exact share is the meter's
  * work.
@@ -17,8 +17,19 @@
 struct confine;
 struct error;
 
-/* For one executor of the card with PoCL 3.1 and LLVM 15; see docs for the measured figures. */
-#define CONFINE_ALLOWANCE_BYTES (1024ull << 20)
+/* What driver and compiler may take beside the quota. PoCL 3.1 with LLVM 15 was seen to take 130 to
+ * 155 MiB per executor, the staging area of the session included (clinfo, CLBlast and the digits
+ * trainer, cold cache); large programs take more. */
+#define CONFINE_ALLOWANCE_BYTES (1024ull << 20) /* with one session or none */
+#define CONFINE_SESSION_BYTES (256ull << 20)    /* for every session more at once */
+
+/* What a card may take. */
+struct confine_limits {
+    uint64_t quota_bytes;
+    uint32_t share_permille;
+    unsigned
+        sessions_most; /* at once, so far: a memory limit never shrinks under a running program */
+};
 
 /* Find the groups, remove those that dead instances left, make one for this `instance`. NULL only
  * when memory runs out; without writable groups the reason is in `err` and confine_active is 0. */
@@ -26,10 +37,11 @@ struct confine *confine_create(uv_loop_t *loop, const char *instance, struct err
 int confine_active(const struct confine *confine);
 
 /* Make the groups of a card. On failure none is left. */
-int confine_add(struct confine *confine, const char *card, uint64_t quota_bytes,
-                uint32_t share_permille, struct error *err);
-int confine_set_share(struct confine *confine, const char *card, uint32_t share_permille,
-                      struct error *err);
+int confine_add(struct confine *confine, const char *card, const struct confine_limits *limits,
+                struct error *err);
+/* Something in `limits` has changed. */
+int confine_update(struct confine *confine, const char *card, const struct confine_limits *limits,
+                   struct error *err);
 /* In the executor: move the calling process into the card's groups. 0 or -errno. */
 int confine_enter(const struct confine *confine, const char *card);
 /* The card's executors have ended: kill what they left and remove the groups, later if the kernel

@@ -103,6 +103,16 @@ int devices_decode(const char *text, size_t length, struct devices *ret_devices,
     return 0;
 }
 
+void devices_set_machine(struct devices *devices, uint64_t machine_bytes)
+{
+    uint64_t part_bytes = machine_bytes / 4 * 3;
+    for (unsigned i = 0; i < devices->count; i++) {
+        struct device *device = &devices->items[i];
+        if (strcmp(device->kind, "cpu") == 0 && device->memory_bytes < part_bytes)
+            device->memory_bytes = part_bytes;
+    }
+}
+
 struct json_t *devices_json(const struct devices *devices)
 {
     json_t *list = json_array();

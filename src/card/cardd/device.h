@@ -33,6 +33,10 @@ struct devices {
 
 /* Read the list that the probe prints. */
 int devices_decode(const char *text, size_t length, struct devices *ret_devices, struct error *err);
+/* A CPU device has the machine's memory. Drivers derive their figure from the memory that is
+ * plugged in at that moment, which on a virtual machine with a balloon may be a fraction: take
+ * three quarters of `machine_bytes` where that is more. */
+void devices_set_machine(struct devices *devices, uint64_t machine_bytes);
 void devices_finish(struct devices *devices);
 /* A new array; NULL: out of memory. */
 struct json_t *devices_json(const struct devices *devices);

@@ -14,9 +14,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "card/cardd/device.h"
 #include "card/executor/executor.h"
 #include "card/meter/meter.h"
+
+#define MEMINFO_MAX_BYTES 65536
 
 /* Read until the probe closes its end; -ETIMEDOUT after PROBE_MS. */
 static int probe_read(int fd, struct buf *text)
@@ -71,6 +74,17 @@ static int probe_run(struct buf *text, struct error *err)
     return 0;
 }
 
+/* What the machine may have, also while a balloon holds some of it; 0 when it is not told. */
+static uint64_t machine_bytes(void)
+{
+    AUTO_BUF struct buf text = BUF_INIT;
+    unsigned long long total_kib = 0;
+    if (file_read(AT_FDCWD, "/proc/meminfo", MEMINFO_MAX_BYTES, &text, NULL) < 0 || !text.data ||
+        sscanf(text.data, "MemTotal: %llu kB", &total_kib) != 1)
+        return 0;
+    return (uint64_t)total_kib * 1024;
+}
+
 int devices_probe(struct devices *ret_devices, struct error *err)
 {
     AUTO_BUF struct buf text = BUF_INIT;
@@ -81,6 +95,7 @@ int devices_probe(struct devices *ret_devices, struct error *err)
     r = devices_decode(text.data ? text.data : "", text.length, &found, err);
     if (r < 0)
         return error_context(err, "reading the list of devices");
+    devices_set_machine(&found, machine_bytes());
     for (unsigned i = 0; i < found.count; i++) {
         void *turn = mmap(NULL, sizeof(struct meter_device), PROT_READ | PROT_WRITE,
                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
