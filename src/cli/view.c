@@ -109,10 +109,54 @@ static void put_text(struct buf *out, const json_t *value)
     (void)buf_puts(out, text ? text : "?");
 }
 
-void view_value(struct buf *out, const json_t *value, enum view_kind kind)
+static void put_bytes(struct buf *out, uint64_t number)
 {
     char text[UNITS_TEXT_MAX];
-    uint64_t number = json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
+    (void)buf_puts(out, bytes_text(number, text));
+}
+
+static void put_share(struct buf *out, uint64_t number)
+{
+    char text[UNITS_TEXT_MAX];
+    (void)buf_puts(out, share_text((uint32_t)number, text));
+}
+
+static void put_ms(struct buf *out, uint64_t number)
+{
+    char text[UNITS_TEXT_MAX];
+    (void)buf_puts(out, duration_text(number, text));
+}
+
+static void put_ms_known(struct buf *out, uint64_t number)
+{
+    if (number)
+        put_ms(out, number);
+    else
+        (void)buf_puts(out, "unknown");
+}
+
+static void put_ns(struct buf *out, uint64_t number)
+{
+    put_ms(out, number / NS_PER_MS);
+}
+
+static void put_cpus(struct buf *out, uint64_t number)
+{
+    (void)buf_printf(out, "%.3g", (double)number / 1000);
+}
+
+void view_value(struct buf *out, const json_t *value, enum view_kind kind)
+{
+    static void (*const numbers[])(struct buf * out, uint64_t number) = {
+        [VIEW_COUNT] = put_count,
+        [VIEW_BYTES] = put_bytes,
+        [VIEW_SHARE] = put_share,
+        [VIEW_MS] = put_ms,
+        [VIEW_NS] = put_ns,
+        [VIEW_CPUS] = put_cpus,
+        [VIEW_MS_KNOWN] = put_ms_known,
+        [VIEW_KIND_COUNT] = NULL,
+    };
     if (!value || json_is_null(value)) {
         (void)buf_puts(out, "-");
         return;
@@ -121,22 +165,8 @@ void view_value(struct buf *out, const json_t *value, enum view_kind kind)
         put_ago(out, json_string_value(value));
     else if (kind == VIEW_WORDS && json_is_array(value))
         put_words(out, value);
-    else if (!json_is_integer(value))
-        put_text(out, value);
-    else if (kind == VIEW_COUNT)
-        put_count(out, number);
-    else if (kind == VIEW_BYTES)
-        (void)buf_puts(out, bytes_text(number, text));
-    else if (kind == VIEW_SHARE)
-        (void)buf_puts(out, share_text((uint32_t)number, text));
-    else if (kind == VIEW_MS_KNOWN && !number)
-        (void)buf_puts(out, "unknown");
-    else if (kind == VIEW_MS || kind == VIEW_MS_KNOWN)
-        (void)buf_puts(out, duration_text(number, text));
-    else if (kind == VIEW_NS)
-        (void)buf_puts(out, duration_text(number / NS_PER_MS, text));
-    else if (kind == VIEW_CPUS)
-        (void)buf_printf(out, "%.3g", (double)number / 1000);
+    else if (numbers[kind] && json_is_integer(value))
+        numbers[kind](out, json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0);
     else
         put_text(out, value);
 }

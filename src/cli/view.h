@@ -19,6 +19,7 @@ enum view_kind {
     VIEW_CPUS,  /* thousandths of a CPU */
     VIEW_AGO,   /* RFC 3339, as "3m ago" in lists, with the time itself in records */
     VIEW_WORDS, /* a list of texts */
+    VIEW_KIND_COUNT,
 };
 
 struct view_column {
