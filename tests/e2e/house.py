@@ -21,6 +21,7 @@ PATHS = {
     "hello": "examples/hello/hello",
     "train.py": "examples/pyopencl/train.py",
     "sgemm": "tests/e2e/programs/sgemm",
+    "wrong_calls": "tests/e2e/programs/wrong_calls",
     "quota_storm": "tests/e2e/programs/quota_storm",
     "quota_probe": "tests/e2e/programs/quota_probe",
     "bench_card": "tests/bench/bench_card",

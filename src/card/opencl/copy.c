@@ -5,6 +5,7 @@
 #include "card/opencl/memory.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
+#include "card/opencl/sync.h"
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
@@ -60,6 +61,17 @@ static cl_int do_write(cl_command_queue queue, cl_command_type type, const struc
     return command_close(&command, transfer_write(&command, region), waits);
 }
 
+/* A transfer of no bytes is a command all the same. */
+static cl_int do_nothing(cl_command_queue queue, cl_command_type type,
+                         const struct command_waits *waits)
+{
+    struct command command;
+    cl_int result = command_open(&command, queue, type, waits);
+    if (result != CL_SUCCESS)
+        return result;
+    return command_close(&command, sync_post(&command, SYNC_NOTHING), waits);
+}
+
 cl_int api_clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem buffer,
                                cl_bool blocking_read, size_t offset, size_t cb, void *ptr,
                                cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
@@ -69,8 +81,10 @@ cl_int api_clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem buffer,
     cl_int result = check_host_transfer(command_queue, buffer, ptr, 1);
     if (result != CL_SUCCESS)
         return result;
-    if (cb == 0 || !memory_holds(buffer, offset, cb))
+    if (!memory_holds(buffer, offset, cb))
         return CL_INVALID_VALUE;
+    if (cb == 0)
+        return do_nothing(command_queue, CL_COMMAND_READ_BUFFER, &waits);
     struct region region;
     region_linear(&region, buffer, offset, cb, ptr);
     return do_read(command_queue, CL_COMMAND_READ_BUFFER, &region, blocking_read, &waits);
@@ -85,8 +99,10 @@ cl_int api_clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem buffer,
     cl_int result = check_host_transfer(command_queue, buffer, ptr, 0);
     if (result != CL_SUCCESS)
         return result;
-    if (cb == 0 || !memory_holds(buffer, offset, cb))
+    if (!memory_holds(buffer, offset, cb))
         return CL_INVALID_VALUE;
+    if (cb == 0)
+        return do_nothing(command_queue, CL_COMMAND_WRITE_BUFFER, &waits);
     struct region region;
     region_linear(&region, buffer, offset, cb, (char *)(uintptr_t)ptr);
     return do_write(command_queue, CL_COMMAND_WRITE_BUFFER, &region, &waits);

@@ -6,7 +6,7 @@
 #include "card/opencl/process.h"
 #include "card/opencl/program.h"
 #include "card/opencl/queue.h"
-#include "card/opencl/command.h"
+#include "card/opencl/sync.h"
 #include "opencl_api.h"
 
 #define DIMS_MAX 3
@@ -23,25 +23,38 @@ static cl_int check_local(const struct wire_kernel_info *kernel, const struct ra
     uint64_t items = 1;
     int fixed = kernel->compile_work_group[0] != 0;
     if (!range->local)
-        return fixed ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
+        return CL_SUCCESS;
     for (cl_uint i = 0; i < range->dims; i++) {
-        if (range->local[i] == 0 || (fixed && range->local[i] != kernel->compile_work_group[i]))
+        if (range->local[i] == 0 || (fixed && range->local[i] != kernel->compile_work_group[i]) ||
+            __builtin_mul_overflow(items, range->local[i], &items))
             return CL_INVALID_WORK_GROUP_SIZE;
+    }
+    if (items > kernel->work_group_size)
+        return CL_INVALID_WORK_GROUP_SIZE;
+    for (cl_uint i = 0; i < range->dims; i++) {
         if (range->local[i] > limits->work_item_sizes[i])
             return CL_INVALID_WORK_ITEM_SIZE;
         if (range->global[i] % range->local[i] != 0 && !limits->uneven_groups)
             return CL_INVALID_WORK_GROUP_SIZE;
-        items *= range->local[i];
     }
-    return items > limits->work_group_size ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
+    return CL_SUCCESS;
+}
+
+/* Since OpenCL 2.1 a launch of nothing succeeds when its wait list has. */
+static int is_empty(const struct range *range)
+{
+    for (cl_uint i = 0; range->global && i < range->dims; i++)
+        if (range->global[i] == 0)
+            return 1;
+    return !range->global;
 }
 
 static cl_int check_range(const struct wire_kernel_info *kernel, const struct range *range)
 {
     if (range->dims < 1 || range->dims > DIMS_MAX)
         return CL_INVALID_WORK_DIMENSION;
-    if (!range->global)
-        return CL_INVALID_GLOBAL_WORK_SIZE;
+    if (is_empty(range))
+        return CL_SUCCESS;
     size_t end;
     for (cl_uint i = 0; range->offset && i < range->dims; i++)
         if (__builtin_add_overflow(range->offset[i], range->global[i], &end))
@@ -158,6 +171,8 @@ static cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_command_type t
         result = command_open(&command, queue, type, waits);
     if (result != CL_SUCCESS)
         return result;
+    if (is_empty(range))
+        return command_close(&command, sync_post(&command, SYNC_NOTHING), waits);
     lock_take(&kernel->lock);
     result = post_launch(&command, kernel, range);
     lock_give(&kernel->lock);

@@ -84,8 +84,6 @@ static void read_limits(struct device_limits *limits, const struct snapshot *sna
         snapshot_find(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_WORK_ITEM_SIZES, &length);
     if (sizes && length >= sizeof(limits->work_item_sizes))
         memcpy(limits->work_item_sizes, sizes, sizeof(limits->work_item_sizes));
-    limits->work_group_size =
-        snapshot_number(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_WORK_GROUP_SIZE);
     limits->uneven_groups =
         snapshot_number(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT);
 }

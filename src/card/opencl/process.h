@@ -31,7 +31,6 @@ struct _cl_device_id {
 /* What a launch is checked against. */
 struct device_limits {
     size_t work_item_sizes[3];
-    uint64_t work_group_size;
     uint64_t uneven_groups; /* the last group of a dimension may be smaller */
 };
 

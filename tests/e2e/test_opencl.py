@@ -1,0 +1,50 @@
+"""The OpenCL library on a card, against the device itself: codes of wrong calls, exports, and life without a card."""
+import os
+import subprocess
+
+import house as houses
+
+# Where PoCL does not check what the specification wants checked.
+STRICTER_THAN_POCL = {
+    "device ids: bad type": "-31",
+    "arg info: bad name": "-30",
+    "box: far": "-30",
+    "map: bad flags": "-30",
+}
+
+
+def codes(text):
+    return dict(line.rsplit(" ", 1) for line in text.splitlines())
+
+
+def test_wrong_calls(card_house):
+    words = [houses.built("wrong_calls")]
+    direct = codes(subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout)
+    carded = codes(card_house.card_exec(*words, memory="512MiB").stdout)
+    assert len(direct) > 150
+    assert carded == {**direct, **STRICTER_THAN_POCL}
+
+
+def test_no_card(tmp_path):
+    """Without a card there is no platform, and nothing is said unless one was promised."""
+    (tmp_path / "leat.icd").write_text(houses.built("libleat-opencl.so") + "\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("LEAT_CARD_")}
+    environment["OCL_ICD_VENDORS"] = str(tmp_path)
+
+    def clinfo(**more):
+        return subprocess.run(["clinfo", "-l"], env={**environment, **more}, capture_output=True, text=True, timeout=60,
+                              check=False)
+
+    silent = clinfo()
+    assert "Leat" not in silent.stdout and "leat" not in silent.stderr
+    refused = clinfo(LEAT_CARD_SOCKET=str(tmp_path / "nobody.sock"), LEAT_CARD_TOKEN="0" * 64)
+    assert "Leat" not in refused.stdout
+    assert [line for line in refused.stderr.splitlines() if line.startswith("leat: ")] == [
+        f"leat: no card here: {tmp_path}/nobody.sock: No such file or directory"]
+
+
+def test_exports():
+    listed = subprocess.run(["nm", "-D", "--defined-only", houses.built("libleat-opencl.so")], capture_output=True,
+                            text=True, check=True).stdout
+    assert {line.split()[-1] for line in listed.splitlines()} == {
+        "clGetExtensionFunctionAddress", "clIcdGetPlatformIDsKHR", "clGetPlatformInfo"}
