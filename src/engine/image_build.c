@@ -24,6 +24,7 @@
 #define LISTING_LIMIT_BYTES \
     (1u << 20) /* an archive of images lists far less; a root may list more */
 #define SMALL_FILE_BYTES (64u << 10)
+#define PLAIN "cat" /* the unpacker of a tar that is not packed */
 
 /* A command line that grows; a failure is remembered. */
 struct args {
@@ -44,7 +45,7 @@ struct build {
     struct image *image;
     struct recipe recipe;
     char *source;         /* import only */
-    const char *unpacker; /* "gzip", "xz" or "zstd" for a packed tar */
+    const char *unpacker; /* program that turns the tar into a plain one */
     const struct step *steps[STEPS_MAX + 1];
     size_t next, count;
 };
@@ -154,7 +155,8 @@ static void fill_pack(const struct build *build, struct args *args)
 static void fill_unpack_tar(const struct build *build, struct args *args)
 {
     add(args, "%s", build->unpacker);
-    add(args, "-dc");
+    if (strcmp(build->unpacker, PLAIN) != 0)
+        add(args, "-dc");
     add(args, "%s", build->source);
 }
 
@@ -263,7 +265,7 @@ static void choose(struct build *build, const struct step *const *steps)
 
 /* -- kinds of archives -- */
 
-/* "cat" for a plain tar: every kind goes the same way. */
+/* A plain tar is copied, so that every kind goes the same way. */
 static const char *unpacker_of(const char *path)
 {
     static const struct {
@@ -277,11 +279,11 @@ static const char *unpacker_of(const char *path)
     char head[8] = "";
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, head, sizeof(head) - 1) <= 0)
-        return "cat";
+        return PLAIN;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (memcmp(head, kinds[i].magic, strlen(kinds[i].magic)) == 0)
             return kinds[i].program;
-    return "cat";
+    return PLAIN;
 }
 
 static bool lists(const struct buf *listing, const char *name)
