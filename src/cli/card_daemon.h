@@ -5,10 +5,11 @@
 struct error;
 struct leat_card_control;
 
-#define CARD_DAEMON_LINGER_MS 3000 /* a leat-cardd that we start stays that long after its last use */
+#define CARD_DAEMON_LINGER_MS \
+    3000 /* a leat-cardd that we start stays that long after its last use */
 
-/* Connect to the leat-cardd that serves `run_dir` (absolute), or start one that leaves by itself, its
- * log going to cardd.log there. Several callers at once start one. */
+/* Connect to the leat-cardd that serves `run_dir` (absolute), or start one that leaves by itself,
+ * its log going to cardd.log there. Several callers at once start one. */
 int card_daemon_connect(const char *run_dir, struct leat_card_control **ret_control,
                         struct error *err);
 
