@@ -26,7 +26,8 @@ struct ask {
 
 struct cards {
     struct core *core;
-    uv_pipe_t *pipe; /* NULL between connections */
+    uv_pipe_t *pipe;       /* NULL between connections */
+    uv_process_t *process; /* the leat-cardd that we started; NULL: none, or it has ended */
     uv_connect_t connect;
     uv_timer_t retry;
     bool connected, closing;
@@ -55,6 +56,8 @@ static void on_process_exit(uv_process_t *process, int64_t status, int number)
 {
     (void)status;
     (void)number; /* the socket tells us what we need to know */
+    struct cards *cards = process->data;
+    cards->process = NULL;
     uv_close((uv_handle_t *)process, on_process_closed);
 }
 
@@ -87,18 +90,21 @@ static int daemon_start(struct cards *cards)
     uv_process_t *process = calloc(1, sizeof(*process));
     if (!process)
         return -ENOMEM;
+    process->data = cards;
     int r = uv_spawn(core->loop, process, &options);
-    if (r < 0)
+    if (r < 0) {
         uv_close((uv_handle_t *)process, on_process_closed);
-    else
-        uv_unref((uv_handle_t *)process);
-    return r;
+        return r;
+    }
+    uv_unref((uv_handle_t *)process);
+    cards->process = process;
+    return 0;
 }
 
 static void daemon_start_if_allowed(struct cards *cards)
 {
     struct core *core = cards->core;
-    if (!core->cardd_path[0] || uv_now(core->loop) < cards->spawn_allowed_ms)
+    if (!core->cardd_path[0] || cards->process || uv_now(core->loop) < cards->spawn_allowed_ms)
         return;
     cards->spawn_allowed_ms = uv_now(core->loop) + SPAWN_EVERY_MS;
     cards->retry_ms = RETRY_FIRST_MS;
@@ -366,6 +372,9 @@ void cards_close(struct core *core)
         return;
     cards->closing = true;
     uv_close((uv_handle_t *)&cards->retry, on_retry_closed);
+    if (cards->process)
+        uv_close((uv_handle_t *)cards->process, on_process_closed); /* it lives on */
+    cards->process = NULL;
     cards_break(cards);
 }
 

@@ -192,7 +192,7 @@ static int serve(const struct config *config, struct error *err)
         return error_set(err, r, "no-loop", "cannot make an event loop: %s", uv_strerror(r));
     r = daemon_run(&daemon, config, err);
     api_destroy(daemon.api);
-    core_destroy(daemon.core); /* of a start that failed */
+    core_destroy(daemon.core);         /* of a start that failed */
     (void)uv_loop_close(&daemon.loop); /* handles left by a failed start end with the process */
     return r;
 }
