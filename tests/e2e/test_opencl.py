@@ -1,5 +1,6 @@
 """The OpenCL library on a card, against the device itself: codes of wrong calls, exports, and life without a card."""
 import os
+import signal
 import subprocess
 
 import house as houses
@@ -48,3 +49,34 @@ def test_exports():
                             text=True, check=True).stdout
     assert {line.split()[-1] for line in listed.splitlines()} == {
         "clGetExtensionFunctionAddress", "clIcdGetPlatformIDsKHR", "clGetPlatformInfo"}
+
+
+def test_semantics(card_house):
+    words = [houses.built("semantics")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert card_house.card_exec(*words, memory="512MiB").stdout == direct
+
+
+def test_fork(card_house):
+    """A child has a session of its own; its parent's handles are none there."""
+    assert card_house.card_exec(houses.built("survive"), "fork").stdout.splitlines() == [
+        "child: parent's queue -36", "child: parent's memory -38", "child: parent's context -34", "child: counted 1",
+        "parent: counted 1, child ended with 0"]
+
+
+def executors(house):
+    listed = subprocess.run(["ps", "--ppid", str(house.cardd_pid()), "-o", "pid=,comm="], capture_output=True,
+                            text=True, check=False).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if line.split()[1].startswith("leat-exec")]
+
+
+def test_executor_dies(card_house):
+    """A program whose executor is killed is told so at its next call, and never hangs."""
+    words = [houses.built("leat"), "card", "exec", "--memory", "64MiB", "--share", "100%", "--", houses.built("survive"),
+             "orphan"]
+    with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "working\n"
+        for pid in executors(card_house):
+            os.kill(pid, signal.SIGKILL)
+        told = program.communicate(timeout=60)[0]
+    assert told.splitlines() == ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]

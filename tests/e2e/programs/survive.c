@@ -1,0 +1,102 @@
+/* Life around a session: `survive fork` uses OpenCL on both sides of a fork; `survive orphan` works until its
+ * executor is gone, which the test arranges when the program has printed "working". */
+#include <CL/cl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct world {
+    cl_platform_id platform;
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    cl_mem memory;
+};
+
+static void must(cl_int code, const char *what)
+{
+    if (code == CL_SUCCESS)
+        return;
+    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
+    exit(2);
+}
+
+static void open_world(struct world *w)
+{
+    cl_int code, zero = 0;
+    must(clGetPlatformIDs(1, &w->platform, NULL), "platform");
+    must(clGetDeviceIDs(w->platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL), "device");
+    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
+    must(code, "context");
+    w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);
+    must(code, "queue");
+    w->memory = clCreateBuffer(w->context, CL_MEM_COPY_HOST_PTR, sizeof(zero), &zero, &code);
+    must(code, "buffer");
+}
+
+static cl_int count_up(struct world *w, cl_int *ret_value)
+{
+    cl_int code = clEnqueueReadBuffer(w->queue, w->memory, CL_TRUE, 0, sizeof(*ret_value), ret_value,
+                                      0, NULL, NULL);
+    cl_int next = *ret_value + 1;
+    if (code == CL_SUCCESS)
+        code = clEnqueueWriteBuffer(w->queue, w->memory, CL_TRUE, 0, sizeof(next), &next, 0, NULL,
+                                    NULL);
+    return code;
+}
+
+static int survive_fork(void)
+{
+    struct world parent, child;
+    cl_int value, status;
+    open_world(&parent);
+    must(count_up(&parent, &value), "before the fork");
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)printf("child: parent's queue %d\n", (int)clFinish(parent.queue));
+        (void)printf("child: parent's memory %d\n", (int)clReleaseMemObject(parent.memory));
+        (void)printf("child: parent's context %d\n", (int)clRetainContext(parent.context));
+        open_world(&child);
+        must(count_up(&child, &value), "child");
+        must(count_up(&child, &value), "child");
+        (void)printf("child: counted %d\n", (int)value);
+        (void)fflush(stdout);
+        _exit(0);
+    }
+    (void)waitpid(pid, &status, 0);
+    must(count_up(&parent, &value), "after the fork");
+    (void)printf("parent: counted %d, child ended with %d\n", (int)value, WEXITSTATUS(status));
+    return 0;
+}
+
+static int survive_orphan(void)
+{
+    struct world w;
+    cl_int value, code;
+    open_world(&w);
+    (void)printf("working\n");
+    (void)fflush(stdout);
+    do
+        code = count_up(&w, &value);
+    while (code == CL_SUCCESS);
+    (void)printf("orphan %d\n", (int)code);
+    (void)printf("finish %d\n", (int)clFinish(w.queue));
+    cl_mem memory = clCreateBuffer(w.context, 0, 64, NULL, &code);
+    (void)printf("create %d %d\n", (int)code, memory != NULL);
+    (void)printf("release %d\n", (int)clReleaseMemObject(w.memory));
+    (void)printf("release %d\n", (int)clReleaseCommandQueue(w.queue));
+    (void)printf("release %d\n", (int)clReleaseContext(w.context));
+    return 0;
+}
+
+int main(int count, char **words)
+{
+    if (count == 2 && strcmp(words[1], "fork") == 0)
+        return survive_fork();
+    if (count == 2 && strcmp(words[1], "orphan") == 0)
+        return survive_orphan();
+    (void)fprintf(stderr, "usage: survive fork | survive orphan\n");
+    return 2;
+}
