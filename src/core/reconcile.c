@@ -42,24 +42,6 @@ static void container_remove(struct core *core, const char *id)
     (void)engine_remove(core->engine, id, on_orphan_removed, core, NULL); /* or the next start */
 }
 
-static void container_seen(struct core *core, const struct engine_task *task)
-{
-    struct live_job *live = core_find_text(core, task->id);
-    if (!live || task->state == ENGINE_TASK_BROKEN) {
-        container_remove(core, task->id);
-        return;
-    }
-    live->has_container = true;
-    if (task->state == ENGINE_TASK_ENDED) {
-        life_exited(core, live, &task->exit);
-        return;
-    }
-    if (live->job.state == JOB_STARTING || live->job.state == JOB_QUEUED)
-        life_started(core, live);
-    if (live->job.state == JOB_STOPPING)
-        life_committed(core, live->job.id, JOB_STOPPING);
-}
-
 /* Jobs whose container is not there. */
 static void container_missing(struct core *core, struct live_job *live)
 {
@@ -71,6 +53,47 @@ static void container_missing(struct core *core, struct live_job *live)
         life_requeue(core, live, "restarted", "leatd was restarted before its container was made");
     else
         life_fail(core, live, "lost", "its container was gone when leatd was started again");
+}
+
+static void on_broken_removed(void *context, const char *id, const struct error *err)
+{
+    struct core *core = context;
+    struct live_job *live = core_find_text(core, id);
+    on_orphan_removed(core, id, err);
+    if (!live || core->stopping)
+        return;
+    live->has_container = false;
+    container_missing(core, live);
+    place_soon(core);
+}
+
+/* Half a container, left by a kill: it must be gone before the job gets another. */
+static void container_broken(struct core *core, struct live_job *live, const char *id)
+{
+    live->has_container =
+        engine_remove(core->engine, id, on_broken_removed, core, NULL) == 0; /* or the next start */
+}
+
+static void container_seen(struct core *core, const struct engine_task *task)
+{
+    uint64_t id;
+    struct live_job *live = core_find_text(core, task->id);
+    if (job_id_parse(task->id, &id, NULL) < 0)
+        return; /* the engine's own */
+    if (!live) {
+        container_remove(core, task->id);
+    } else if (task->state == ENGINE_TASK_BROKEN) {
+        container_broken(core, live, task->id);
+    } else if (task->state == ENGINE_TASK_ENDED) {
+        live->has_container = true;
+        life_exited(core, live, &task->exit);
+    } else {
+        live->has_container = true;
+        if (live->job.state == JOB_STARTING || live->job.state == JOB_QUEUED)
+            life_started(core, live);
+        if (live->job.state == JOB_STOPPING)
+            life_committed(core, live->job.id, JOB_STOPPING);
+    }
 }
 
 static void on_containers(void *context, const struct engine_task *tasks, size_t count,
