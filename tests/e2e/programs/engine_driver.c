@@ -21,6 +21,7 @@ struct driver {
     uv_pipe_t input;
     struct buf line;
     struct engine *engine;
+    struct follower *followers;
 };
 
 static void say(json_t *event)
@@ -132,6 +133,18 @@ static size_t read_mounts(json_t *command, struct engine_mount *mounts)
     return count;
 }
 
+/* json_decode gave the spec copies of its own. */
+static void free_spec(struct engine_task_spec *spec)
+{
+    for (const struct json_field *field = spec_fields; field->name; field++) {
+        void *slot = (char *)spec + field->offset;
+        if (field->kind == JSON_KIND_TEXT)
+            cleanup_free(slot);
+        else if (field->kind == JSON_KIND_TEXTS)
+            texts_free(take_pointer(slot));
+    }
+}
+
 static void do_start(struct driver *driver, json_t *command, const char *id)
 {
     static const char event[] = "started";
@@ -144,7 +157,7 @@ static void do_start(struct driver *driver, json_t *command, const char *id)
     if (json_decode(json_object_get(command, "spec"), spec_fields, &spec, &err) ||
         engine_start(driver->engine, &spec, on_done, (void *)(uintptr_t)event, &err))
         say_error(event, spec.id ? spec.id : "", &err);
-    /* What was decoded is left to the end of this short program. */
+    free_spec(&spec);
 }
 
 static void do_log(struct driver *driver, json_t *command, const char *id)
@@ -175,6 +188,7 @@ static void do_log(struct driver *driver, json_t *command, const char *id)
 }
 
 struct follower {
+    struct follower *next;
     struct engine_log *log;
     char id[ENGINE_ID_MAX];
 };
@@ -202,7 +216,19 @@ static void do_follow(struct driver *driver, json_t *command, const char *id)
         free(follower);
         return;
     }
+    follower->next = driver->followers;
+    driver->followers = follower;
     on_more(follower);
+}
+
+static void free_followers(struct driver *driver)
+{
+    while (driver->followers) {
+        struct follower *follower = driver->followers;
+        driver->followers = follower->next;
+        engine_log_close(follower->log);
+        free(follower);
+    }
 }
 
 static void do_images(struct driver *driver, json_t *command, const char *id)
@@ -288,6 +314,7 @@ static void on_input(uv_stream_t *stream, ssize_t length, const uv_buf_t *bytes)
     AUTO_FREE char *memory = bytes->base;
     if (length < 0) {
         uv_close((uv_handle_t *)stream, NULL);
+        free_followers(driver);
         engine_destroy(driver->engine);
         return;
     }
