@@ -21,7 +21,8 @@ def main():
     options = parser.parse_args()
     env = dict(os.environ, CC="clang")
     if not os.path.exists(os.path.join(BUILD, "build.ninja")):
-        subprocess.run(["meson", "setup", BUILD, "-Dfuzz=true", "-Db_sanitize=address,undefined"], cwd=ROOT, env=env, check=True,
+        subprocess.run(["meson", "setup", BUILD, "-Dfuzz=true", "-Db_sanitize=address,undefined",
+                        "-Dc_args=-fsanitize=fuzzer-no-link"], cwd=ROOT, env=env, check=True,
                        stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", BUILD, "--quiet"], env=env, check=True)
     names = options.names or sorted(re.sub(r".*/fuzz_(.*)\.c", r"\1", p) for p in glob.glob(f"{ROOT}/tests/fuzz/fuzz_*.c"))

@@ -86,7 +86,9 @@ static void forget(struct command *command)
         session->queue_last[command->queue_slot] = NULL;
     if (slot->command == command)
         slot->command = NULL;
-    if (!command->kept)
+    if (command->kept)
+        list_append(&session->swept, &command->link);
+    else
         free(command);
 }
 
@@ -241,14 +243,11 @@ static void fill_slot(struct session *session, uint32_t slot, cl_event event)
     struct event_slot *place = &session->events[slot];
     if (!slot)
         return;
-    if (place->driver)
-        (void)clReleaseEvent(place->driver); /* the slot's reference */
+    event_clear(session, slot);
     if (event)
         (void)clRetainEvent(event); /* the slot's reference */
     place->driver = event;
     place->in_use = 1;
-    place->user_open = 0;
-    place->error = 0;
 }
 
 void completion_watch(struct session *session, const struct order *order, cl_event event)
@@ -263,8 +262,13 @@ void completion_watch(struct session *session, const struct order *order, cl_eve
         completion_fail(session, &lost);
         return;
     }
-    /* May call back at once, here. If it cannot, the sweep finds the end. */
+    /* May call back at once, here or on another thread, which lets go of the command's reference:
+     * the event must outlive the call. If the driver cannot call back, the sweep finds the end. */
+    if (!order->event)
+        (void)clRetainEvent(event);
     (void)clSetEventCallback(event, CL_COMPLETE, on_complete, command);
+    if (!order->event)
+        (void)clReleaseEvent(event);
 }
 
 void completion_fail(struct session *session, const struct order *order)
@@ -307,6 +311,14 @@ void completion_sweep(struct session *session)
         if (failed)
             end_command(failed, status);
     } while (failed);
+}
+
+void completion_finish(struct session *session)
+{
+    LIST_EACH_SAFE (link, after, &session->swept) {
+        free(LIST_ENTRY(link, struct command, link));
+    }
+    list_init(&session->swept);
 }
 
 int completion_pending(struct session *session)

@@ -22,6 +22,8 @@ void completion_set_event(struct session *session, uint32_t slot, cl_int status)
 /* End what the driver failed without calling back: PoCL does not report a command whose wait list
  * failed. Called when the rings are quiet. */
 void completion_sweep(struct session *session);
+/* Free what was kept for late callbacks; the driver has nothing left to call back for. */
+void completion_finish(struct session *session);
 /* 1 while ends are outstanding. */
 int completion_pending(struct session *session);
 

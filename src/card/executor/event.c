@@ -14,13 +14,24 @@ static struct event_slot *find_event(struct session *session, uint32_t slot, str
     return NULL;
 }
 
-static void clear_slot(struct session *session, struct event_slot *slot)
+/* A user event that nobody can set any more fails, so that what waits for it ends. */
+static void abandon(struct session *session, struct event_slot *event)
 {
-    session->user_events_open -= slot->user_open;
-    if (slot->driver)
-        (void)clReleaseEvent(slot->driver); /* the slot's reference */
+    event->user_open = 0;
+    session->user_events_open--;
+    (void)clSetUserEventStatus(event->driver, CL_INVALID_EVENT); /* it was open */
+    completion_sweep(session);
+}
+
+void event_clear(struct session *session, uint32_t slot)
+{
+    struct event_slot *event = &session->events[slot];
+    if (event->user_open)
+        abandon(session, event);
+    if (event->driver)
+        (void)clReleaseEvent(event->driver); /* the slot's reference */
     pthread_mutex_lock(&session->commands_lock);
-    *slot = (struct event_slot){0};
+    *event = (struct event_slot){0};
     pthread_mutex_unlock(&session->commands_lock);
 }
 
@@ -38,7 +49,7 @@ int handle_user_event_create(struct session *session, const struct wire_header *
     cl_event event = NULL;
     if (!status)
         event = clCreateUserEvent(context->driver, &status);
-    clear_slot(session, slot);
+    event_clear(session, record->event);
     slot->in_use = 1;
     slot->driver = status == CL_SUCCESS ? event : NULL; /* NULL: what waits for it fails */
     slot->user_open = slot->driver != NULL;
@@ -70,9 +81,8 @@ int handle_event_release(struct session *session, const struct wire_header *head
                          struct reply *reply, struct error *err)
 {
     const struct wire_event_release *record = (const void *)header;
-    struct event_slot *slot = find_event(session, record->event, err);
-    if (!slot)
+    if (!find_event(session, record->event, err))
         return -EPROTO;
-    clear_slot(session, slot);
+    event_clear(session, record->event);
     return 0;
 }

@@ -249,6 +249,16 @@ static cl_int release_driver(struct session *session, struct object *object)
     return CL_SUCCESS;
 }
 
+void object_release(struct session *session, struct object *object)
+{
+    if (object->driver)
+        (void)release_driver(session, object); /* ours: the driver cannot refuse */
+    if (object->kind == OBJECT_PROGRAM && object->extra)
+        buf_finish(&((struct program *)object->extra)->build);
+    free(object->extra);
+    *object = (struct object){0};
+}
+
 int handle_release(struct session *session, const struct wire_header *header, struct reply *reply,
                    struct error *err)
 {
@@ -256,13 +266,7 @@ int handle_release(struct session *session, const struct wire_header *header, st
     if (record->id == 0 || record->id >= WIRE_OBJECTS ||
         session->objects[record->id].kind == OBJECT_NONE)
         return BAD_RECORD(err, "no object %u to release", record->id);
-    struct object *object = &session->objects[record->id];
-    if (object->driver)
-        (void)release_driver(session, object); /* ours: the driver cannot refuse */
-    if (object->kind == OBJECT_PROGRAM && object->extra)
-        buf_finish(&((struct program *)object->extra)->build);
-    free(object->extra);
-    *object = (struct object){0};
+    object_release(session, &session->objects[record->id]);
     return 0;
 }
 

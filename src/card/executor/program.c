@@ -112,7 +112,7 @@ int handle_program_build(struct session *session, const struct wire_header *head
         return 0;
     struct program *program = object->extra;
     size_t asked = strlen(options);
-    if (!strstr(options, ARG_INFO_OPTION + 1))
+    if (!strstr(options, &ARG_INFO_OPTION[1]))
         memcpy(options + asked, ARG_INFO_OPTION, sizeof(ARG_INFO_OPTION));
     cl_int status = clBuildProgram(object->driver, 1, &session->device, options, NULL, NULL);
     options[asked] = '\0';

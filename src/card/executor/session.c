@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "card/executor/completion.h"
+#include "card/meter/meter.h"
 
 #define LIST_MAX (WIRE_RECORD_MAX / sizeof(uint32_t))
 
@@ -49,11 +51,38 @@ int session_init(struct session *session, const struct wire_session *layout)
     session->wait_list = calloc(LIST_MAX, sizeof(*session->wait_list));
     session->memory_list = calloc(LIST_MAX, sizeof(*session->memory_list));
     list_init(&session->commands);
+    list_init(&session->swept);
     pthread_mutex_init(&session->commands_lock, NULL);
     consumer_init(&session->consumer, session->shared, layout);
     return session->objects && session->events && session->wait_list && session->memory_list
                ? 0
                : -ENOMEM;
+}
+
+void session_clear(struct session *session)
+{
+    session_flush(session);
+    for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
+        if (session->objects[id].kind != OBJECT_NONE)
+            object_release(session, &session->objects[id]);
+    }
+    for (uint32_t slot = 1; slot < WIRE_EVENTS; slot++) {
+        if (session->events[slot].in_use)
+            event_clear(session, slot);
+    }
+    completion_finish(session);
+}
+
+void session_finish(struct session *session)
+{
+    if (session->objects && session->events)
+        session_clear(session);
+    free(session->objects);
+    free(session->events);
+    free(session->wait_list);
+    free(session->memory_list);
+    meter_destroy(session->meter);
+    pthread_mutex_destroy(&session->commands_lock);
 }
 
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err)

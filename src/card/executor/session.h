@@ -87,8 +87,9 @@ struct session {
     struct queue *dirty[WIRE_QUEUES];
     unsigned dirty_count;
 
-    pthread_mutex_t commands_lock;           /* guards what follows and the commands' own state */
-    struct list commands;                    /* handed to the driver and not ended */
+    pthread_mutex_t commands_lock; /* guards what follows and the commands' own state */
+    struct list commands;          /* handed to the driver and not ended */
+    struct list swept; /* ended by the sweep; kept, for the driver may still call back */
     struct command *queue_last[WIRE_QUEUES]; /* what later commands of the queue must follow */
 
     uint64_t paces[PACES];  /* ns, atomic; 0: not known */
@@ -126,6 +127,9 @@ record_handler handle_launch;
 
 /* Tables for a session whose shared memory, device, ledger and meter are set. 0 or -ENOMEM. */
 int session_init(struct session *session, const struct wire_session *layout);
+/* Release every object and event. Commands that wait for user events fail; no other may be
+ * outstanding. */
+void session_clear(struct session *session);
 void session_finish(struct session *session);
 /* Run one checked record. 0 or -EPROTO. */
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err);
@@ -136,6 +140,10 @@ int object_get(struct session *session, uint32_t id, enum object_kind kind,
 /* A free place for a new object `id`. */
 int object_place(struct session *session, uint32_t id, struct object **ret_object,
                  struct error *err);
+/* Drop the driver's object and free the place. */
+void object_release(struct session *session, struct object *object);
+/* Drop the slot's event, if there is one, and free the slot. */
+void event_clear(struct session *session, uint32_t slot);
 /* 0 when length bytes at offset lie inside the slab, else -EPROTO. */
 int slab_check(uint64_t offset, uint64_t length, struct error *err);
 /* Hand every command to the device. */

@@ -184,6 +184,33 @@ static void append_extension_versions(struct buf *snapshot, enum wire_info_of of
         append(snapshot, of, name, kept.data, kept.length);
 }
 
+/* Features of OpenCL C that go with what a card does not offer. */
+static const char *const features_not_served[] = {"__opencl_c_images",
+                                                  "__opencl_c_3d_image_writes",
+                                                  "__opencl_c_read_write_images",
+                                                  "__opencl_c_pipes",
+                                                  "__opencl_c_device_enqueue",
+                                                  "__opencl_c_subgroups",
+                                                  NULL};
+
+static void append_features(struct buf *snapshot, cl_uint name, const cl_name_version *all,
+                            size_t count)
+{
+    AUTO_BUF struct buf kept = BUF_INIT;
+    (void)buf_reserve(&kept, 1); /* failures are remembered in the buf */
+    for (size_t i = 0; i < count; i++) {
+        int served = 1;
+        for (unsigned f = 0; features_not_served[f]; f++)
+            served &= strncmp(all[i].name, features_not_served[f], sizeof(all[i].name)) != 0;
+        if (served)
+            (void)buf_append(&kept, &all[i], sizeof(all[i]));
+    }
+    if (kept.failed)
+        snapshot->failed = kept.failed;
+    else
+        append(snapshot, WIRE_INFO_DEVICE, name, kept.data, kept.length);
+}
+
 static uint64_t at_most(uint64_t value, uint64_t limit)
 {
     return value < limit ? value : limit;
@@ -207,6 +234,8 @@ static void append_device(struct buf *snapshot, cl_uint name, const void *answer
         append_u64(snapshot, name, at_most(value, quota_bytes));
     else if (name == CL_DEVICE_EXTENSIONS)
         append_extensions(snapshot, WIRE_INFO_DEVICE, name, answer);
+    else if (name == CL_DEVICE_OPENCL_C_FEATURES)
+        append_features(snapshot, name, answer, length / sizeof(cl_name_version));
     else if (name == CL_DEVICE_EXTENSIONS_WITH_VERSION)
         append_extension_versions(snapshot, WIRE_INFO_DEVICE, name, answer,
                                   length / sizeof(cl_name_version));
