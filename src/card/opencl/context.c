@@ -44,6 +44,16 @@ static void destroy_context(struct object *object)
 
 const struct object_kind context_kind = {send_context, no_parent, leave_context, destroy_context};
 
+static cl_int check_devices(cl_uint count, const cl_device_id *devices)
+{
+    if (!devices || count == 0)
+        return CL_INVALID_VALUE;
+    for (cl_uint i = 0; i < count; i++)
+        if (!handle_is(devices[i], OBJECT_DEVICE))
+            return CL_INVALID_DEVICE;
+    return CL_SUCCESS;
+}
+
 static cl_int check_properties(const cl_context_properties *properties, size_t *ret_count)
 {
     size_t count = 0;
@@ -84,12 +94,8 @@ cl_context api_clCreateContext(const cl_context_properties *properties, cl_uint 
 {
     size_t count = 0;
     cl_context context = NULL;
-    cl_int code = CL_SUCCESS;
-    if (!devices || num_devices == 0 || (!pfn_notify && user_data))
-        code = CL_INVALID_VALUE;
-    for (cl_uint i = 0; code == CL_SUCCESS && i < num_devices; i++)
-        if (!handle_is(devices[i], OBJECT_DEVICE))
-            code = CL_INVALID_DEVICE;
+    cl_int code =
+        !pfn_notify && user_data ? CL_INVALID_VALUE : check_devices(num_devices, devices);
     if (code == CL_SUCCESS)
         code = check_properties(properties, &count);
     if (code == CL_SUCCESS && (process_connect() != CL_SUCCESS || !process_alive()))

@@ -108,8 +108,22 @@ cl_int api_clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem buffer,
     return do_write(command_queue, CL_COMMAND_WRITE_BUFFER, &region, &waits);
 }
 
+/* One past the last byte of a box, or SIZE_MAX when that is more than a number holds. */
+static size_t box_end(const struct box *box, const size_t size[3])
+{
+    size_t end, rows, slices;
+    if (__builtin_add_overflow(box->origin[0], size[0], &end) ||
+        __builtin_add_overflow(box->origin[1], size[1] - 1, &rows) ||
+        __builtin_add_overflow(box->origin[2], size[2] - 1, &slices) ||
+        __builtin_mul_overflow(rows, box->row_pitch, &rows) ||
+        __builtin_mul_overflow(slices, box->slice_pitch, &slices) ||
+        __builtin_add_overflow(end, rows, &end) || __builtin_add_overflow(end, slices, &end))
+        return SIZE_MAX;
+    return end;
+}
+
 /* Fill in the pitches that were left 0 and check them, and the end of the box against `room`
- * (SIZE_MAX for the user's memory, whose size nobody knows). */
+ * (SIZE_MAX - 1 for the user's memory, whose size nobody knows). */
 static cl_int check_box(struct box *box, const size_t size[3], size_t room)
 {
     if (size[0] == 0 || size[1] == 0 || size[2] == 0)
@@ -123,15 +137,7 @@ static cl_int check_box(struct box *box, const size_t size[3], size_t room)
         box->slice_pitch = least_slice;
     if (box->slice_pitch < least_slice || box->slice_pitch % box->row_pitch != 0)
         return CL_INVALID_VALUE;
-    size_t slices, rows, end;
-    if (__builtin_add_overflow(box->origin[2], size[2] - 1, &slices) ||
-        __builtin_add_overflow(box->origin[1], size[1] - 1, &rows) ||
-        __builtin_add_overflow(box->origin[0], size[0], &end) ||
-        __builtin_mul_overflow(slices, box->slice_pitch, &slices) ||
-        __builtin_mul_overflow(rows, box->row_pitch, &rows) ||
-        __builtin_add_overflow(end, rows, &end) || __builtin_add_overflow(end, slices, &end))
-        return CL_INVALID_VALUE;
-    return end <= room ? CL_SUCCESS : CL_INVALID_VALUE;
+    return box_end(box, size) <= room ? CL_SUCCESS : CL_INVALID_VALUE;
 }
 
 static void box_init(struct box *box, const size_t *origin, size_t row_pitch, size_t slice_pitch)
@@ -145,7 +151,7 @@ static cl_int make_region(struct region *region, cl_mem memory, struct box *buff
 {
     cl_int result = check_box(buffer, size, memory->size);
     if (result == CL_SUCCESS)
-        result = check_box(host, size, SIZE_MAX);
+        result = check_box(host, size, SIZE_MAX - 1);
     if (result != CL_SUCCESS)
         return result;
     *region = (struct region){
