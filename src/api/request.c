@@ -161,18 +161,26 @@ static void header_add(struct MHD_Response *response, const char *name, const ch
         (void)MHD_add_response_header(response, name, value); /* refuses only line breaks */
 }
 
+/* There is an answer, if only that there is no memory for one. */
+static bool is_answered(const struct request *request)
+{
+    return request->response || request->failed;
+}
+
 /* Take the response as the answer, unless there is one already or nobody to hear it. */
 static void request_settle(struct request *request, unsigned status, struct MHD_Response *response)
 {
-    if (response && (request->response || !request->connection)) {
+    if (response && (is_answered(request) || !request->connection)) {
         MHD_destroy_response(response);
         return;
     }
     if (response && status < 300)
         header_add(response, "Location", request->location);
-    request->failed = !response; /* out of memory: the connection is closed */
-    request->status = status;
-    request->response = response;
+    request->failed = !response && !request->response; /* the connection will be closed */
+    if (response) {
+        request->status = status;
+        request->response = response;
+    }
     request_resume(request);
 }
 
@@ -392,7 +400,7 @@ static enum MHD_Result request_begin(struct request *request, const char *method
         refuse_body(request);
     bool waits = request_header(request, MHD_HTTP_HEADER_EXPECT) != NULL;
     bool hopeless = announced != UINT64_MAX && announced > API_DRAIN_MAX_BYTES;
-    if (request->response && (waits || hopeless)) {
+    if (is_answered(request) && (waits || hopeless)) {
         request->handled = true;
         return request_queue(request);
     }
@@ -407,7 +415,7 @@ static enum MHD_Result request_receive(struct request *request, const char *data
     request->received_bytes += length;
     if (request->received_bytes > API_DRAIN_MAX_BYTES)
         return MHD_NO;
-    if (request->response || request->match.route->body == ROUTE_BODY_NONE)
+    if (is_answered(request) || request->match.route->body == ROUTE_BODY_NONE)
         return MHD_YES; /* refused, or of no interest */
     if (request->received_bytes > API_BODY_MAX_BYTES) {
         buf_finish(&request->body);
@@ -439,7 +447,7 @@ static void request_handle(struct request *request)
 {
     struct error err;
     request->handled = true;
-    if (request->response)
+    if (is_answered(request))
         return;
     if (body_decode(request, &err) < 0)
         request_answer_problem(request, &err);
@@ -478,7 +486,7 @@ enum MHD_Result request_access(void *arg, struct MHD_Connection *connection, con
     bool answered_late = request->handled;
     if (!request->handled)
         request_handle(request);
-    if (request->response || request->failed || answered_late)
+    if (is_answered(request) || answered_late)
         return request_queue(request);
     request_suspend(request);
     return MHD_YES;

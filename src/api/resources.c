@@ -1,6 +1,9 @@
 /* Routes of everything that is looked up by name: devices, cards, templates, images, the daemon. */
+#include <errno.h>
+
 #include "api/handlers.h"
 #include "api/request.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "core/core.h"
 
@@ -11,15 +14,23 @@ static void lookup(struct request *request, lookup_fn *find, const char *id)
     find(request_core(request), id, request_reply, request_await(request));
 }
 
+/* For what must have a value: NULL is not "no content" here. */
+static void answer_value(struct request *request, json_t *value)
+{
+    struct error err;
+    error_set(&err, -ENOMEM, "out-of-memory", "making the answer");
+    request_reply(request_await(request), value, value ? NULL : &err);
+}
+
 void handle_version(struct request *request)
 {
-    request_reply(request_await(request), core_version(request_core(request)), NULL);
+    answer_value(request, core_version(request_core(request)));
 }
 
 /* A degraded centre still answers 200: the body says what is wrong, and it serves what it can. */
 void handle_health(struct request *request)
 {
-    request_reply(request_await(request), core_health(request_core(request)), NULL);
+    answer_value(request, core_health(request_core(request)));
 }
 
 void handle_device_list(struct request *request)

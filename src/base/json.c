@@ -95,10 +95,11 @@ static int decode_texts(const json_t *value, const char *name, char ***slot, str
         return error_set(err, -ENOMEM, "out-of-memory", "decoding '%s'", name);
     for (size_t i = 0; i < json_array_size(value); i++) {
         const char *text = json_string_value(json_array_get(value, i));
-        if (!text || !(texts[i] = strdup(text))) {
-            texts_free(texts);
-            return wrong_kind(name, "a list of texts", err);
-        }
+        if (text && (texts[i] = strdup(text)))
+            continue;
+        texts_free(texts);
+        return text ? error_set(err, -ENOMEM, "out-of-memory", "decoding '%s'", name)
+                    : wrong_kind(name, "a list of texts", err);
     }
     texts_free(*slot);
     *slot = texts;

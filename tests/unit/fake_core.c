@@ -100,12 +100,19 @@ void fake_core_answer(struct core *core)
         core->late[i].reply(core->late[i].arg, json_pack("{s:s}", "id", "2"), NULL);
 }
 
+static void reply_value(core_reply_fn *reply, void *arg, json_t *value)
+{
+    struct error err;
+    error_set(&err, -ENOMEM, "out-of-memory", "making the answer");
+    reply(arg, value, value ? NULL : &err);
+}
+
 /* Job 1 answers at once, job 2 late, others not. */
 static void reply_for(struct core *core, const char *id, core_reply_fn *reply, void *arg)
 {
     struct error err;
     if (strcmp(id, "1") == 0) {
-        reply(arg, json_pack("{s:s}", "id", id), NULL);
+        reply_value(reply, arg, json_pack("{s:s}", "id", id));
     } else if (strcmp(id, "2") == 0 && core->late_count < LATE_MAX) {
         core->late[core->late_count++] = (struct late){reply, arg};
     } else {
