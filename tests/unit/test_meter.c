@@ -244,6 +244,25 @@ static void test_charge_overlap(void **state)
     meter_destroy(meter);
 }
 
+/* A build keeps the card from looking idle, and costs no device time. */
+static void test_work_counts_as_use(void **state)
+{
+    struct ledger_card card = {.share_permille = 500};
+    struct meter_device device = {0};
+    struct meter *meter = meter_create(&card, &device, 9, 0, -1);
+    meter_work_begin(meter);
+    assert_int_equal(card.slots[0].commands_in_flight, 1);
+    assert_int_equal(meter_enter(meter, METER_UNKNOWN_NS, nothing, NULL), 0);
+    assert_int_equal(card.slots[0].commands_in_flight, 2);
+    meter_charge(meter, 5, 5, METER_UNKNOWN_NS);
+    card.last_use_ns = 0;
+    meter_work_end(meter);
+    assert_int_equal(card.slots[0].commands_in_flight, 0);
+    assert_true(card.last_use_ns > 0);
+    assert_int_equal(card.device_time_ns, 0);
+    meter_destroy(meter);
+}
+
 static void test_free_pass_is_cheap(void **state)
 {
     enum { ROUNDS = 100000 };
@@ -266,7 +285,7 @@ int main(void)
         cmocka_unit_test(test_credit_wait),        cmocka_unit_test(test_share_over_time),
         cmocka_unit_test(test_turn_rules),         cmocka_unit_test(test_two_cards),
         cmocka_unit_test(test_released_share),     cmocka_unit_test(test_charge_overlap),
-        cmocka_unit_test(test_free_pass_is_cheap),
+        cmocka_unit_test(test_free_pass_is_cheap), cmocka_unit_test(test_work_counts_as_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "card/executor/build_reply.h"
 #include "card/executor/session.h"
+#include "card/meter/meter.h"
 
 #define ARG_INFO_OPTION " -cl-kernel-arg-info"
 
@@ -114,7 +115,9 @@ int handle_program_build(struct session *session, const struct wire_header *head
     size_t asked = strlen(options);
     if (!strstr(options, &ARG_INFO_OPTION[1]))
         memcpy(options + asked, ARG_INFO_OPTION, sizeof(ARG_INFO_OPTION));
+    meter_work_begin(session->meter);
     cl_int status = clBuildProgram(object->driver, 1, &session->device, options, NULL, NULL);
+    meter_work_end(session->meter);
     options[asked] = '\0';
     buf_clear(&program->build);
     reply->status =

@@ -25,8 +25,8 @@ struct ledger_slot {
     uint64_t freed_total_bytes;  /* ever released; clients use it to lower their claim */
     uint64_t device_time_ns;     /* measured device time of this session */
     uint64_t commands;           /* device commands executed */
-    /* Commands handed to the driver and not ended. It goes with the slot when the executor is
-     * killed, so that the card does not look busy for ever. */
+    /* Commands handed to the driver and not ended, and builds under way. It goes with the slot when
+     * the executor is killed, so that the card does not look busy for ever. */
     uint64_t commands_in_flight;
 };
 

@@ -28,6 +28,7 @@ struct meter {
 
     pthread_mutex_t lock;      /* guards what follows */
     uint64_t in_flight;        /* commands */
+    uint64_t working;          /* calls between meter_work_begin and meter_work_end */
     uint64_t in_flight_ns;     /* their estimates */
     uint64_t charged_until_ns; /* device clock */
 
@@ -78,6 +79,13 @@ void meter_destroy(struct meter *meter)
 static void touch(struct ledger_card *card, uint64_t now)
 {
     __atomic_store_n(&card->last_use_ns, now, __ATOMIC_RELAXED);
+}
+
+/* With the lock held. */
+static void show_in_flight(const struct meter *meter)
+{
+    __atomic_store_n(&meter->slot->commands_in_flight, meter->in_flight + meter->working,
+                     __ATOMIC_RELAXED);
 }
 
 /* What the credit says to one more command. */
@@ -206,7 +214,7 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
         if (pause == PAUSE_NONE) {
             meter->in_flight++;
             meter->in_flight_ns += estimate_ns;
-            __atomic_store_n(&meter->slot->commands_in_flight, meter->in_flight, __ATOMIC_RELAXED);
+            show_in_flight(meter);
         }
         pthread_mutex_unlock(&meter->lock);
         if (pause == PAUSE_NONE)
@@ -245,13 +253,31 @@ void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint6
     __atomic_add_fetch(&meter->slot->commands, 1, __ATOMIC_RELAXED);
     meter->in_flight_ns -= estimate_ns;
     meter->in_flight--;
-    __atomic_store_n(&meter->slot->commands_in_flight, meter->in_flight, __ATOMIC_RELAXED);
+    show_in_flight(meter);
     if (meter->in_flight == 0)
         turn_rest(meter->device, meter->owner);
     pthread_mutex_unlock(&meter->lock);
     __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&meter->sleeping, __ATOMIC_SEQ_CST))
         futex_wake(&meter->ended, 1);
+}
+
+void meter_work_begin(struct meter *meter)
+{
+    pthread_mutex_lock(&meter->lock);
+    meter->working++;
+    show_in_flight(meter);
+    pthread_mutex_unlock(&meter->lock);
+}
+
+void meter_work_end(struct meter *meter)
+{
+    touch(meter->card,
+          now_ns()); /* before the count drops: the card is idle from now on, not before */
+    pthread_mutex_lock(&meter->lock);
+    meter->working--;
+    show_in_flight(meter);
+    pthread_mutex_unlock(&meter->lock);
 }
 
 void meter_stop(struct meter *meter)

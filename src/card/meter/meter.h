@@ -53,6 +53,10 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
  * run). `estimate_ns` is the one given to meter_enter. Overlapping commands of one session are
  * charged once. Any thread. */
 void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint64_t estimate_ns);
+/* Around work for the card that is no device command, as the build of a program: the card counts as
+ * used meanwhile; nothing is charged. Any thread. */
+void meter_work_begin(struct meter *meter);
+void meter_work_end(struct meter *meter);
 /* Let meter_enter return -ECANCELED, now and ever after. Any thread. */
 void meter_stop(struct meter *meter);
 
