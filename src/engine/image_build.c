@@ -112,13 +112,15 @@ static void add_mirrors(struct args *args, const char *suite)
 
 static void fill_debian(const struct build *build, struct args *args)
 {
-    static const char *const common[] = {"mmdebstrap",
-                                         "--format=tar",
-                                         "--dpkgopt=path-exclude=/usr/share/man/*",
-                                         "--dpkgopt=path-exclude=/usr/share/locale/*",
-                                         "--dpkgopt=path-exclude=/usr/share/doc/*",
-                                         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-                                         NULL};
+    static const char *const common[] = {
+        "mmdebstrap",
+        "--format=tar",
+        "--dpkgopt=force-unsafe-io", /* a root that is cut off is thrown away */
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        NULL};
     const struct recipe *recipe = &build->recipe;
     AUTO_BUF struct buf packages = BUF_INIT;
     if (build->image->images->facts->privileged)

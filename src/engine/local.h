@@ -61,6 +61,7 @@ struct local_task {
     engine_done done; /* until the start is over */
     void *context;
     bool doomed;             /* asked to end while it was starting */
+    struct run_watch *start; /* of the pipe that the container waits at */
     struct run_watch *watch; /* of conmon */
     struct run_timer *grace;
     struct run_timer *late; /* an end found while the watch was being set up */
