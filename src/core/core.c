@@ -41,7 +41,10 @@ struct live_job *core_adopt(struct core *core, struct job *job)
     job_init(job);
     list_append(&core->jobs, &live->link);
     list_init(&live->queued);
+    list_init(&live->placed);
     list_init(&live->waking);
+    if (live->job.device)
+        list_append(&core->placed, &live->placed);
     return TAKE(live);
 }
 
@@ -52,6 +55,7 @@ void core_forget(struct core *core, struct live_job *live)
         return;
     (void)map_remove(core->jobs_by_id, job_id_text(live->job.id, text)); /* it is live itself */
     queue_remove(core, live);
+    list_remove(&live->placed);
     list_remove(&live->waking);
     list_remove(&live->link);
     job_finish(&live->job);
@@ -167,9 +171,9 @@ static void timers_init(struct core *core)
 
 static void lists_init(struct core *core)
 {
-    struct list *lists[] = {&core->jobs,  &core->queue,   &core->waking,
-                            &core->reads, &core->reading, &core->submits,
-                            &core->waits, &core->logs,    &core->subscriptions};
+    struct list *lists[] = {&core->jobs,  &core->queue,        &core->placed,  &core->waking,
+                            &core->reads, &core->reading,      &core->submits, &core->waits,
+                            &core->logs,  &core->subscriptions};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         list_init(lists[i]);
 }

@@ -29,6 +29,7 @@ struct template_set;
 struct live_job {
     struct list link;   /* core.jobs, in order of submission */
     struct list queued; /* core.queue while queued and durable, by rank */
+    struct list placed; /* core.placed while it has a device */
     struct list waking; /* core.waking while it is idle and a command of it waits */
     struct job job;
     bool durable;       /* its first commit has come through */
@@ -73,8 +74,7 @@ struct core {
 
     struct map *jobs_by_id; /* struct live_job, by decimal id */
     struct list jobs;
-    struct list queue;
-    struct list waking;
+    struct list queue, placed, waking;
     size_t queue_count;
     uint64_t next_job, next_event;
 
@@ -174,6 +174,8 @@ struct json_t *life_card_params(const struct live_job *live);
 /* -- place.c -- */
 void queue_insert(struct core *core, struct live_job *live);
 void queue_remove(struct core *core, struct live_job *live);
+/* Where the job's card is; NULL: nowhere any more. 0 or -ENOMEM. */
+int place_set(struct core *core, struct live_job *live, const char *device);
 void place_soon(struct core *core);
 void place_on_timer(uv_timer_t *timer);
 /* The state without `except` (may be NULL); arrays are freed by place_state_finish. */

@@ -79,8 +79,7 @@ void life_requeue(struct core *core, struct live_job *live, const char *code, co
         (void)cards_ask(core, "card.remove", card_param(live->job.id), on_ignored,
                         live->job.id); /* when it is away, reconciling removes the card */
     live->has_card = live->has_container = live->released = false;
-    free(live->job.device);
-    live->job.device = NULL;
+    (void)place_set(core, live, NULL); /* fails only with a device */
     life_move(core, live, JOB_QUEUED,
               &(struct life_reason){.kind = "job.requeued", .code = code, .text = text});
     queue_insert(core, live);
@@ -200,12 +199,9 @@ void life_place(struct core *core, struct live_job *live, const char *device)
 {
     char text[128];
     (void)snprintf(text, sizeof(text), "its card is made on %s", device);
-    char *copy = strdup(device);
-    if (!copy)
+    if (place_set(core, live, device) < 0)
         return;
     queue_remove(core, live);
-    free(live->job.device);
-    live->job.device = copy;
     live->job.starts++;
     life_move(core, live, JOB_STARTING,
               &(struct life_reason){

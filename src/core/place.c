@@ -42,6 +42,19 @@ void queue_remove(struct core *core, struct live_job *live)
 
 /* -- what there is -- */
 
+int place_set(struct core *core, struct live_job *live, const char *device)
+{
+    char *copy = device ? strdup(device) : NULL;
+    if (device && !copy)
+        return -ENOMEM;
+    free(live->job.device);
+    live->job.device = copy;
+    list_remove(&live->placed);
+    if (copy)
+        list_append(&core->placed, &live->placed);
+    return 0;
+}
+
 int place_node_read(struct core *core)
 {
     static const char label[] = "MemTotal:";
@@ -77,10 +90,8 @@ static struct sched_device *device_find(struct sched_state *state, const char *i
 static void charge(struct sched_state *state, const struct live_job *live)
 {
     struct sched_device *device = device_find(state, live->job.device);
-    if (live->job.device) {
-        TAKE_AWAY(state->nodes[0].cpus_free_milli, live->job.request.cpus_milli);
-        TAKE_AWAY(state->nodes[0].ram_free_bytes, live->job.request.ram_bytes);
-    }
+    TAKE_AWAY(state->nodes[0].cpus_free_milli, live->job.request.cpus_milli);
+    TAKE_AWAY(state->nodes[0].ram_free_bytes, live->job.request.ram_bytes);
     if (!device)
         return;
     TAKE_AWAY(device->memory_free_bytes, live->job.request.memory_bytes);
@@ -120,8 +131,8 @@ int place_state_make(const struct core *core, const struct live_job *except, siz
         TAKE_AWAY(state.devices[i].memory_free_bytes, core->foreign[i].memory_bytes);
         TAKE_AWAY(state.devices[i].share_free_permille, core->foreign[i].share_permille);
     }
-    LIST_EACH (link, &core->jobs) {
-        const struct live_job *live = LIST_ENTRY(link, struct live_job, link);
+    LIST_EACH (link, &core->placed) {
+        const struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
         if (live != except)
             charge(&state, live);
     }

@@ -167,8 +167,7 @@ static void card_seen(struct core *core, const struct card_usage *usage)
         return; /* made by someone else */
     if (live && live->has_container && !live->job.device) {
         /* leatd was killed before it could write where the job was placed. */
-        live->job.device = usage->device ? strdup(usage->device) : NULL;
-        live->has_card = true;
+        live->has_card = place_set(core, live, usage->device) == 0;
     }
     if (!live || live->clearing || !live->job.device) {
         log_event(LOG_INFO, "card.orphan", "card=%s", usage->card);
