@@ -61,11 +61,11 @@ void local_tail(const char *path, char *ret_text, size_t room)
     ret_text[length > 0 ? length : 0] = '\0';
 }
 
-int local_runtime(struct local_engine *local, const char *bundle, const char *const *args,
-                  run_done done, void *context, struct error *err)
+int local_runtime_at(struct local_engine *local, const char *runtime, const char *bundle,
+                     const char *const *args, run_done done, void *context, struct error *err)
 {
     char root[PATH_MAX], log[PATH_MAX];
-    const char *argv[10] = {local->facts.runtime, "--root", root};
+    const char *argv[10] = {runtime, "--root", root};
     size_t count = 3;
     while (*args && count < sizeof(argv) / sizeof(argv[0]) - 1)
         argv[count++] = *args++;
@@ -75,9 +75,32 @@ int local_runtime(struct local_engine *local, const char *bundle, const char *co
     if (result)
         return result;
     AUTO_FD int fd = bundle ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
-    struct run_spec spec = {
-        .file = local->facts.runtime, .argv = argv, .output_fd = fd, .pass = {-1, -1}};
+    struct run_spec spec = {.file = runtime, .argv = argv, .output_fd = fd, .pass = {-1, -1}};
     return run_start(&local->runner, &spec, done, context, err);
+}
+
+int local_runtime(struct local_engine *local, const char *bundle, const char *const *args,
+                  run_done done, void *context, struct error *err)
+{
+    if (!local->commander[0])
+        return error_set(err, -ENOSYS, "no-runtime", "there is no container runtime");
+    return local_runtime_at(local, local->commander, bundle, args, done, context, err);
+}
+
+int local_command_by(struct local_engine *local, const char *runtime, struct error *err)
+{
+    (void)snprintf(local->commander, sizeof(local->commander), "%s", runtime); /* both PATH_MAX */
+    return local_write(local->run_dir, "runtime.path", runtime, 0600, err);
+}
+
+static void find_commander(struct local_engine *local)
+{
+    char path[PATH_MAX];
+    AUTO_BUF struct buf text = BUF_INIT;
+    /* Absent at the first start, and after the host did start. */
+    if (local_path(path, NULL, "%s/runtime.path", local->run_dir) == 0 &&
+        file_read(AT_FDCWD, path, PATH_MAX - 1, &text, NULL) == 0 && text.data)
+        (void)snprintf(local->commander, sizeof(local->commander), "%s", text.data);
 }
 
 /* -- report -- */
@@ -243,6 +266,7 @@ static int local_init(struct local_engine *local, const struct engine_config *co
     if ((config->data_dir && !local->data_dir) || !local->tried || !local->notes)
         return error_set(err, -ENOMEM, "no-memory", "no memory for the local engine");
     (void)snprintf(local->prefix, sizeof(local->prefix), "leat-%08x", hash_of(local->state_dir));
+    find_commander(local);
     int result = make_run_folders(local, err);
     if (!result)
         result = images_create(local->state_dir, local->data_dir, &local->runner, &local->facts,

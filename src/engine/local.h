@@ -21,7 +21,9 @@ struct local_engine {
     char *run_dir, *state_dir, *data_dir; /* data_dir may be NULL */
     char prefix[16];                      /* "leat-HASH": this centre among those of the host */
     struct host_facts facts;
-    char version[64]; /* of the runtime, as it says itself */
+    char version[64];         /* of the runtime, as it says itself */
+    char commander[PATH_MAX]; /* the runtime that made the tasks there are: until the probe is over,
+                                 that of the engine before this one */
     bool ready;
     struct json_t *tried, *notes; /* of the probe, for the report */
     char why[256];
@@ -76,9 +78,14 @@ int local_write(const char *folder, const char *name, const char *text, mode_t m
                 struct error *err);
 /* The end of a program's output file, for an error message. */
 void local_tail(const char *path, char *ret_text, size_t room);
-/* The runtime with a verb and its arguments, output to BUNDLE/runtime.log (NULL: nowhere). */
+/* `runtime` with a verb and its arguments, output to BUNDLE/runtime.log (NULL: nowhere). */
+int local_runtime_at(struct local_engine *local, const char *runtime, const char *bundle,
+                     const char *const *args, run_done done, void *context, struct error *err);
+/* The same with the runtime of the tasks that exist. */
 int local_runtime(struct local_engine *local, const char *bundle, const char *const *args,
                   run_done done, void *context, struct error *err);
+/* The probe found a runtime: remember it for this engine and those after it. */
+int local_command_by(struct local_engine *local, const char *runtime, struct error *err);
 
 /* local_probe.c: finds out what the host allows, by running containers, then calls `done`. */
 struct probe;

@@ -234,7 +234,8 @@ static void on_version(void *context, int status)
     if (!local->facts.conmon[0]) {
         (void)error_set(&err, -ENOENT, "no-conmon", "conmon is not installed (package conmon)");
         give_up(probe, &err);
-    } else if (local_remove(&local->base, LOCAL_PROBE_ID, on_old_probe_removed, probe, &err)) {
+    } else if (local_command_by(local, local->facts.runtime, &err) ||
+               local_remove(&local->base, LOCAL_PROBE_ID, on_old_probe_removed, probe, &err)) {
         give_up(probe, &err);
     }
 }
@@ -346,7 +347,7 @@ static void try_next(struct probe *probe)
         (void)snprintf(probe->cid, sizeof(probe->cid), "%s-trial-%zu", local->prefix, probe->step);
         const char *const args[] = {"run", "-b", probe->bundle, probe->cid, NULL};
         if (write_trial(probe, &err) == 0 &&
-            local_runtime(local, probe->bundle, args, on_trial_over, probe, &err) == 0)
+            local_runtime_at(local, path, probe->bundle, args, on_trial_over, probe, &err) == 0)
             return;
         record_trial(probe, false, err.text);
     }

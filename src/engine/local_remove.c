@@ -136,8 +136,8 @@ static void on_workers_ended(void *context, void *input)
     const struct clearance *clear = input;
     const char *const args[] = {"delete", "--force", clear->cid, NULL};
     struct error err = clear->err;
-    if (!err.errnum && access(clear->record, F_OK)) {
-        on_deleted(removal, 0); /* the runtime does not know it */
+    if (!err.errnum && (access(clear->record, F_OK) || !removal->local->commander[0])) {
+        on_deleted(removal, 0); /* no runtime knows it */
         return;
     }
     if (err.errnum || local_runtime(removal->local, NULL, args, on_deleted, removal, &err))

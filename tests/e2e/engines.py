@@ -13,8 +13,8 @@ DRIVER = os.path.join(house.BUILD, "tests/e2e/programs/engine_driver")
 class Engine:
     """One life of an engine on the folders `run` and `state`."""
 
-    def __init__(self, run, state, data):
-        self.process = subprocess.Popen([DRIVER, str(run), str(state), str(data)], stdin=subprocess.PIPE,
+    def __init__(self, run, state, data, as_user=()):
+        self.process = subprocess.Popen([*as_user, DRIVER, str(run), str(state), str(data)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         self.events = []
         self.rest = b""

@@ -389,6 +389,48 @@ def test_container_survives_its_starter(folders, tmp_path):
     assert second.tasks() == {} and second.close() == 0
 
 
+def test_restarted_engine_commands_before_it_is_ready(folders):
+    """A daemon reconciles at once; it does not wait until the host was looked at again."""
+    run, state = folders / "run4", folders / "state4"
+    first = engines.Engine(run, state, DATA)
+    first.wait("ready")
+    for id in ("1", "2"):
+        first.start(id, ["/bin/sleep", "1000"])
+    first.kill()
+    second = engines.Engine(run, state, DATA)
+    assert second.tasks()["1"]["state"] == "running"
+    second.send(do="stop", id="1", grace_ms=60000)
+    assert second.wait("exit", id="1")["exit"]["signal"] == signal.SIGTERM
+    for id in ("1", "2"):
+        assert second.remove(id)["errno"] == 0
+    assert second.tasks() == {} and second.close() == 0
+
+
+def test_task_started_before_the_engine_is_ready(folders):
+    engine = engines.Engine(folders / "run5", folders / "state5", DATA)
+    assert engine.run("1", ["/bin/echo", "hi"], env=["A=b"], cwd="/tmp")[1] == "hi\n"
+    assert engine.remove("1")["errno"] == 0 and engine.close() == 0
+
+
+def test_without_root(tmp_path):
+    """An ordinary user gets containers too, and the report says what they lack."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="leat-engine-"))
+    try:
+        os.chown(base, 1000, 1000)
+        engine = engines.Engine(base / "run", base / "state", DATA,
+                                as_user=["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"])
+        engine.wait("ready")
+        report = engine.ask("report")["report"]
+        if not report["ready"]:
+            pytest.skip(f"this host lets users have no containers: {report['why']}")
+        assert any("limits" in note for note in report["notes"])
+        exit, log = engine.run("1", ["/bin/sh", "-c", "id -u; touch /work/x && echo good"])
+        assert log == "0\ngood\n" and (base / "state/jobs/1/work/x").stat().st_uid == 1000
+        assert engine.remove("1")["errno"] == 0 and engine.tasks() == {} and engine.close() == 0
+    finally:
+        shutil.rmtree(base)
+
+
 def test_killed_conmon_ends_the_task(engine, folders, task):
     engine.start(task, ["/bin/sleep", "1000"])
     with open(folders / "state/jobs" / task / "bundle/conmon.pid") as f:
