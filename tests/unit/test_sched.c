@@ -1,0 +1,249 @@
+/* Placement on one machine, its reasons, and the rules by which compute changes hands. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "sched/sched.h"
+
+#define MIB (1ull << 20)
+#define MINUTE_US (60ull * 1000000)
+
+/* Two devices of one node: a small one partly used, and a large one for training only. */
+struct table {
+    struct sched_node node;
+    struct sched_device devices[2];
+    struct sched_job jobs[8];
+    struct sched_state state;
+};
+
+static void table_init(struct table *table)
+{
+    *table = (struct table){
+        .node = {.id = "n",
+                 .cpus_milli = 4000,
+                 .cpus_free_milli = 3000,
+                 .ram_bytes = 1000 * MIB,
+                 .ram_free_bytes = 800 * MIB},
+        .devices =
+            {
+                {.id = "cpu-0",
+                 .vendor = "amd",
+                 .kind = "cpu",
+                 .memory_bytes = 100 * MIB,
+                 .memory_free_bytes = 60 * MIB,
+                 .share_permille = 1000,
+                 .share_free_permille = 500},
+                {.id = "gpu-0",
+                 .vendor = "nvidia",
+                 .kind = "gpu",
+                 .scenario = SCHED_TRAINING,
+                 .memory_bytes = 400 * MIB,
+                 .memory_free_bytes = 400 * MIB,
+                 .share_permille = 1000,
+                 .share_free_permille = 1000},
+            },
+    };
+    table->state = (struct sched_state){.nodes = &table->node,
+                                        .node_count = 1,
+                                        .devices = table->devices,
+                                        .device_count = 2,
+                                        .jobs = table->jobs};
+}
+
+static void table_add(struct table *table, struct sched_job job)
+{
+    job.id = table->state.job_count + 1;
+    table->jobs[table->state.job_count++] = job;
+}
+
+static void test_one_job(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sched_job job;
+        const char *code, *device; /* NULL: it waits */
+        int never;
+    } cases[] = {
+        {{.memory_bytes = 50 * MIB, .share_permille = 500}, "placed", "cpu-0", 0},
+        {{.memory_bytes = 70 * MIB, .share_permille = 10}, "placed", "gpu-0", 0},
+        {{.memory_bytes = 70 * MIB, .share_permille = 10, .scenario = SCHED_INFERENCE},
+         "memory-busy",
+         NULL,
+         0},
+        {{.memory_bytes = 10 * MIB, .share_permille = 600, .device = "cpu-0"},
+         "share-busy",
+         NULL,
+         0},
+        {{.memory_bytes = 110 * MIB, .share_permille = 1, .device = "cpu-0"},
+         "memory-exceeds-device",
+         NULL,
+         1},
+        {{.memory_bytes = 500 * MIB, .share_permille = 1}, "memory-exceeds-device", NULL, 1},
+        {{.share_permille = 1001}, "share-exceeds-device", NULL, 1},
+        {{.device = "gpu-9"}, "unknown-device", NULL, 1},
+        {{.vendor = "intel"}, "unknown-vendor", NULL, 1},
+        {{.vendor = "nvidia", .scenario = SCHED_INFERENCE}, "wrong-scenario", NULL, 1},
+        {{.cpus_milli = 3500}, "cpus-busy", NULL, 0},
+        {{.cpus_milli = 4001}, "cpus-exceed-node", NULL, 1},
+        {{.ram_bytes = 900 * MIB}, "ram-busy", NULL, 0},
+        {{.ram_bytes = 1001 * MIB}, "ram-exceeds-node", NULL, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct table table;
+        struct sched_decision decision;
+        struct sched_reason reason;
+        table_init(&table);
+        table_add(&table, cases[i].job);
+        sched_explain(&table.state, &table.jobs[0], &reason);
+        assert_string_equal(reason.code, cases[i].code);
+        assert_int_equal(reason.never, cases[i].never);
+        assert_int_equal(strlen(reason.unblocks) == 0, cases[i].device != NULL);
+        assert_int_equal(sched_decide(sched_policies, &table.state, 0, &decision),
+                         cases[i].device != NULL);
+        assert_memory_equal(&decision.reason, &reason, sizeof(reason)); /* one truth */
+        if (cases[i].device)
+            assert_string_equal(table.devices[decision.device].id, cases[i].device);
+    }
+}
+
+static void test_reason_has_amounts(void **state)
+{
+    (void)state;
+    struct table table;
+    struct sched_reason reason;
+    table_init(&table);
+    table_add(&table, (struct sched_job){.device = "cpu-0", .memory_bytes = 80 * MIB});
+    sched_explain(&table.state, &table.jobs[0], &reason);
+    assert_string_equal(reason.text, "asks for 80 MiB of device memory; cpu-0 has 60 MiB free");
+    assert_int_equal(reason.asked.memory_bytes, 80 * MIB);
+    assert_int_equal(reason.available.memory_bytes, 60 * MIB);
+}
+
+static void test_no_device_may_still_come(void **state)
+{
+    (void)state;
+    struct table table;
+    struct sched_reason reason;
+    table_init(&table);
+    table.state.device_count = 0;
+    table_add(&table, (struct sched_job){.memory_bytes = 1});
+    sched_explain(&table.state, &table.jobs[0], &reason);
+    assert_string_equal(reason.code, "no-device");
+    assert_false(reason.never);
+}
+
+static void test_queue_order(void **state)
+{
+    (void)state;
+    struct table table;
+    struct sched_decision decisions[4];
+    table_init(&table);
+    table.state.device_count = 1; /* half of it is free */
+    table_add(&table, (struct sched_job){.share_permille = 300, .priority = 5});
+    table_add(&table, (struct sched_job){.share_permille = 400, .priority = 9});
+    table_add(&table, (struct sched_job){.share_permille = 300, .priority = 5});
+    table_add(&table, (struct sched_job){.share_permille = 100, .priority = 1});
+    assert_int_equal(sched_decide(sched_policies, &table.state, 0, decisions), 2);
+    static const struct {
+        uint64_t job;
+        enum sched_verdict verdict;
+    } expected[] = {{2, SCHED_PLACE}, {1, SCHED_WAIT}, {3, SCHED_WAIT}, {4, SCHED_PLACE}};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(decisions[i].job, expected[i].job);
+        assert_int_equal(decisions[i].verdict, expected[i].verdict);
+    }
+    assert_int_equal(table.devices[0].share_free_permille, 0);
+}
+
+/* A job that has waited long is not starved by smaller ones that keep fitting in. */
+static void test_long_waiter_holds_devices(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        struct table table;
+        struct sched_decision decisions[3];
+        table_init(&table);
+        table_add(&table, (struct sched_job){.share_permille = 800, .device = "cpu-0"});
+        table_add(&table, (struct sched_job){.share_permille = 100, .device = "cpu-0"});
+        table_add(&table, (struct sched_job){.share_permille = 100, .device = "gpu-0"});
+        uint64_t now_us = late ? 11 * MINUTE_US : 9 * MINUTE_US;
+        table.jobs[1].waiting_since_us = table.jobs[2].waiting_since_us = now_us;
+        assert_int_equal(sched_decide(sched_policies, &table.state, now_us, decisions),
+                         late ? 1 : 2);
+        assert_string_equal(decisions[1].reason.code, late ? "held-for-earlier" : "placed");
+        assert_string_equal(decisions[2].reason.code, "placed");
+    }
+}
+
+static void test_policies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy, *device;
+    } cases[] = {{"best-fit", "cpu-0"}, {"spread", "gpu-0"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct table table;
+        struct sched_decision decision;
+        table_init(&table);
+        table_add(&table, (struct sched_job){.memory_bytes = MIB, .share_permille = 100});
+        const struct sched_policy *policy = sched_policy_find(cases[i].policy);
+        assert_int_equal(sched_decide(policy, &table.state, 0, &decision), 1);
+        assert_string_equal(table.devices[decision.device].id, cases[i].device);
+    }
+    assert_null(sched_policy_find("no-such"));
+}
+
+static void test_idle_rule(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sched_activity activity;
+        bool idle;
+    } cases[] = {
+        {{.idle_ms = 999, .idle_after_ms = 1000, .used = true}, false},
+        {{.idle_ms = 1000, .idle_after_ms = 1000, .used = true}, true},
+        {{.idle_ms = 5000, .idle_after_ms = 1000, .used = true, .wanted = true}, false},
+        {{.idle_ms = 99999999, .idle_after_ms = 0, .used = true}, false},
+        {{.age_ms = 5000, .idle_ms = 5000, .idle_after_ms = 1000}, false},
+        {{.age_ms = 60000, .idle_after_ms = 1000}, true},
+        {{.age_ms = 60000, .idle_after_ms = 90000}, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(sched_is_idle(&cases[i].activity), cases[i].idle);
+}
+
+static void test_wake_rule(void **state)
+{
+    (void)state;
+    assert_true(sched_may_wake(500, 500, 0));
+    assert_false(sched_may_wake(500, 499, 0));
+    assert_false(sched_may_wake(500, 1000, 1));
+}
+
+static void test_scenarios(void **state)
+{
+    (void)state;
+    assert_int_equal(sched_scenario_parse("training"), SCHED_TRAINING);
+    assert_int_equal(sched_scenario_parse("inference"), SCHED_INFERENCE);
+    assert_int_equal(sched_scenario_parse("notebook"), SCHED_ANY);
+    assert_int_equal(sched_scenario_parse(NULL), SCHED_ANY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_job),
+        cmocka_unit_test(test_reason_has_amounts),
+        cmocka_unit_test(test_no_device_may_still_come),
+        cmocka_unit_test(test_queue_order),
+        cmocka_unit_test(test_long_waiter_holds_devices),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_idle_rule),
+        cmocka_unit_test(test_wake_rule),
+        cmocka_unit_test(test_scenarios),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
