@@ -17,7 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 PYTHON = "/usr/bin/python3"
 TOTAL = {"passed": 0, "failed": 0, "skipped": 0}
-ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", TSAN_OPTIONS="halt_on_error=1",
+ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+           TSAN_OPTIONS=f"halt_on_error=1:suppressions={ROOT}/tests/tsan.supp",
            UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
 
 
