@@ -9,6 +9,7 @@
 #include "api/listen.h"
 #include "api/request.h"
 #include "api/server.h"
+#include "api/token.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 
@@ -32,9 +33,11 @@ static int doors_open(struct api *api, const struct api_options *options, struct
     int r = door_open(api, DOOR_UNIX, listen_unix(options->socket_path, err), options->loop, err);
     if (r < 0 || !options->listen)
         return r;
-    if (!options->token || !*options->token)
-        return error_set(err, -EINVAL, "no-token", "TCP needs a token, and there is none");
-    api->doors[DOOR_TCP].token = strdup(options->token);
+    char token[TOKEN_TEXT_MAX];
+    r = token_load(options->token_path, token, err);
+    if (r < 0)
+        return r;
+    api->doors[DOOR_TCP].token = strdup(token);
     if (!api->doors[DOOR_TCP].token)
         return error_set(err, -ENOMEM, "out-of-memory", "opening the doors");
     return door_open(api, DOOR_TCP, listen_tcp(options->listen, err), options->loop, err);

@@ -17,7 +17,7 @@ struct api_options {
     struct core *core;       /* borrowed until api_destroy */
     const char *socket_path; /* of the Unix socket; one left by a dead leatd is replaced */
     const char *listen;      /* "HOST:PORT" or "[HOST]:PORT"; NULL: no TCP */
-    const char *token;       /* what TCP clients must show; needed with `listen` */
+    const char *token_path;  /* file of the token of TCP clients, made when missing; for `listen` */
 };
 
 /* Binds and serves. All strings are copied. After a failure the loop has to run once more, to let

@@ -37,15 +37,6 @@ static const struct setting {
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-enum {
-    OPTION_CONFIG = 'c',
-    OPTION_HELP = 'h',
-    OPTION_VERSION = 'V',
-    OPTION_ROUTES = 1000,
-    OPTION_FOREGROUND,
-    OPTION_SETTING
-};
-
 static char **given_slot(struct given *given, const struct setting *setting)
 {
     return (char **)(void *)((char *)given + setting->offset);
@@ -95,41 +86,42 @@ static int file_apply(const char *path, struct given *given, struct error *err)
     AUTO_JSON json_t *file = yaml_parse(text.data, text.length, CONFIG_FILE_MAX_BYTES, err);
     int r = file ? json_decode(file, fields, &from_file, err) : err->errnum;
     for (size_t i = 0; r == 0 && i < SETTINGS; i++) {
-        char **slot = given_slot(given, &settings[i]);
-        if (!*slot && *given_slot(&from_file, &settings[i]))
-            r = set(slot, *given_slot(&from_file, &settings[i]), err);
+        if (!*given_slot(given, &settings[i]))
+            *given_slot(given, &settings[i]) = TAKE(*given_slot(&from_file, &settings[i]));
     }
     given_finish(&from_file);
     return r < 0 ? error_context(err, "configuration file '%s'", path) : 0;
 }
 
+static const struct option plain_options[] = {
+    {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},      {"print-routes", no_argument, NULL, 'r'},
+    {"foreground", no_argument, NULL, 'f'},
+};
+
+#define PLAIN_OPTIONS (sizeof(plain_options) / sizeof(plain_options[0]))
+
 static int options_parse(int argc, char **argv, struct config *config, struct given *given,
                          const char **ret_file, struct error *err)
 {
-    struct option options[SETTINGS + 6] = {
-        {"config", required_argument, NULL, OPTION_CONFIG},
-        {"help", no_argument, NULL, OPTION_HELP},
-        {"version", no_argument, NULL, OPTION_VERSION},
-        {"print-routes", no_argument, NULL, OPTION_ROUTES},
-        {"foreground", no_argument, NULL, OPTION_FOREGROUND},
-    };
+    struct option options[PLAIN_OPTIONS + SETTINGS + 1] = {0};
+    memcpy(options, plain_options, sizeof(plain_options));
     for (size_t i = 0; i < SETTINGS; i++)
-        options[5 + i] =
-            (struct option){settings[i].name, required_argument, NULL, OPTION_SETTING + (int)i};
-    int r = 0;
+        options[PLAIN_OPTIONS + i] = (struct option){settings[i].name, required_argument, NULL, 0};
+    int r = 0, which = 0;
     config->action = CONFIG_RUN;
-    for (int option; r == 0 && (option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
-        if (option >= OPTION_SETTING)
-            r = set(given_slot(given, &settings[option - OPTION_SETTING]), optarg, err);
-        else if (option == OPTION_CONFIG)
+    for (int option; r == 0 && (option = getopt_long(argc, argv, "c:hV", options, &which)) != -1;) {
+        if (option == 0)
+            r = set(given_slot(given, &settings[(size_t)which - PLAIN_OPTIONS]), optarg, err);
+        else if (option == 'c')
             *ret_file = optarg;
-        else if (option == OPTION_HELP)
+        else if (option == 'h')
             config->action = CONFIG_SHOW_HELP;
-        else if (option == OPTION_VERSION)
+        else if (option == 'V')
             config->action = CONFIG_SHOW_VERSION;
-        else if (option == OPTION_ROUTES)
+        else if (option == 'r')
             config->action = CONFIG_SHOW_ROUTES;
-        else if (option == '?')
+        else if (option != 'f')
             r = error_set(err, -EINVAL, "bad-usage", "see leatd --help");
     }
     if (r == 0 && optind < argc)
@@ -138,39 +130,27 @@ static int options_parse(int argc, char **argv, struct config *config, struct gi
     return r;
 }
 
-/* The data folder: as given, else where templates are beside this program (build tree, prefix). */
-static int data_dir_find(const char *option, char ret_path[PATH_MAX], struct error *err)
+/* A path that was given (and exists), else the first that exists beside this program. */
+static int companion_find(const char *what, const char *given, const char *const *places,
+                          char ret_path[PATH_MAX], struct error *err)
 {
-    static const char *const places[] = {"../../../templates", "../share/leat/templates",
-                                         "/usr/share/leat/templates", NULL};
-    const char *given = option ? option : getenv("LEAT_DATA_DIR");
-    if (given && *given) {
-        if (realpath(given, ret_path))
-            return 0;
-        return error_errno(err, -errno, "no-data-dir", "cannot find the data folder '%s'", given);
-    }
-    int r = path_find_beside("templates", places, ret_path, err);
-    if (r == 0)
-        *strrchr(ret_path, '/') = '\0';
-    return r;
-}
-
-static int cardd_find(const char *option, char ret_path[PATH_MAX], struct error *err)
-{
-    static const char *const places[] = {"leat-cardd", "../card/cardd/leat-cardd",
-                                         "../libexec/leat/leat-cardd",
-                                         "/usr/libexec/leat/leat-cardd", NULL};
-    if (!option)
-        return path_find_beside("leat-cardd", places, ret_path, err);
-    if (strcmp(option, "none") == 0)
-        return 0;
-    if (!realpath(option, ret_path))
-        return error_errno(err, -errno, "no-cardd", "cannot find leat-cardd at '%s'", option);
+    if (!given || !*given)
+        return path_find_beside(what, places, ret_path, err);
+    if (!realpath(given, ret_path))
+        return error_errno(err, -errno, "not-found", "cannot find the %s at '%s'", what, given);
     return 0;
 }
 
+/* In a build tree, under a prefix, on the system. */
+static const char *const data_places[] = {"../../../templates", "../share/leat/templates",
+                                          "/usr/share/leat/templates", NULL};
+static const char *const cardd_places[] = {"leat-cardd", "../card/cardd/leat-cardd",
+                                           "../libexec/leat/leat-cardd",
+                                           "/usr/libexec/leat/leat-cardd", NULL};
+
 static int given_apply(struct given *given, struct config *config, struct error *err)
 {
+    const char *data_dir = given->data_dir ? given->data_dir : getenv("LEAT_DATA_DIR");
     if (given->engine && strcmp(given->engine, "local") != 0 && strcmp(given->engine, "fake") != 0)
         return error_set(err, -EINVAL, "unknown-engine",
                          "there is no engine '%s'; choose local or fake", given->engine);
@@ -178,9 +158,11 @@ static int given_apply(struct given *given, struct config *config, struct error 
     if (r == 0)
         r = path_state_dir(given->state_dir, config->state_dir, err);
     if (r == 0)
-        r = data_dir_find(given->data_dir, config->data_dir, err);
-    if (r == 0)
-        r = cardd_find(given->cardd, config->cardd, err);
+        r = companion_find("data folder", data_dir, data_places, config->data_dir, err);
+    if (r == 0 && !(data_dir && *data_dir))
+        *strrchr(config->data_dir, '/') = '\0'; /* the folder that holds the templates */
+    if (r == 0 && !(given->cardd && strcmp(given->cardd, "none") == 0))
+        r = companion_find("leat-cardd", given->cardd, cardd_places, config->cardd, err);
     config->listen = TAKE(given->listen);
     config->engine = TAKE(given->engine);
     return r;

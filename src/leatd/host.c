@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -34,33 +33,6 @@ int host_lock(const char *folder, const char *name, struct error *err)
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)
         return error_errno(err, -errno, "cannot-lock", "cannot write '%s'", path);
     return take_fd(&fd);
-}
-
-int host_token(const char *state_dir, char ret_token[TOKEN_TEXT_MAX], struct error *err)
-{
-    char path[PATH_MAX], token[TOKEN_TEXT_MAX];
-    AUTO_BUF struct buf text = BUF_INIT;
-    if (path_join(state_dir, "token", path, err) < 0)
-        return err->errnum;
-    int r = file_read(AT_FDCWD, path, TOKEN_TEXT_MAX, &text, err);
-    if (r == -ENOENT) {
-        r = random_token(token);
-        if (r < 0)
-            return error_errno(err, r, "no-token", "cannot make a token");
-        r = file_write_atomic(AT_FDCWD, path, token, strlen(token), 0600, err);
-        if (r == 0)
-            memcpy(ret_token, token, sizeof(token));
-        return r;
-    }
-    if (r < 0)
-        return r;
-    size_t length = strcspn(text.data, "\r\n");
-    if (length < 16 || length >= TOKEN_TEXT_MAX)
-        return error_set(err, -EINVAL, "bad-token", "'%s' must hold 16 to %d characters", path,
-                         TOKEN_TEXT_MAX - 1);
-    memcpy(ret_token, text.data, length);
-    ret_token[length] = '\0';
-    return 0;
 }
 
 void host_manager_take(char ret_manager[HOST_MANAGER_MAX])

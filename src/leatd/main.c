@@ -64,25 +64,23 @@ static void daemon_stop(struct daemon *daemon)
 
 static void daemon_reload(struct daemon *daemon)
 {
-    struct error err;
-    if (core_reload(daemon->core, &err) < 0)
-        log_event(LOG_ERROR, "reload.failed", "code=%s text=\"%s\"", err.code, err.text);
-    else
-        log_event(LOG_INFO, "reload.done", "what=templates");
+    struct error err = {.code = "done", .text = "templates are read again"};
+    int r = daemon->stopping ? 0 : core_reload(daemon->core, &err);
+    log_event(r < 0 ? LOG_ERROR : LOG_INFO, "leatd.reload", "code=%s text=\"%s\"", err.code,
+              err.text);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *daemon = handle->data;
     if (number == SIGHUP) {
-        if (!daemon->stopping)
-            daemon_reload(daemon);
-        return;
-    }
-    if (daemon->stopping)
+        daemon_reload(daemon);
+    } else if (daemon->stopping) {
         _exit(128 + number); /* asked twice: what is durable is durable */
-    log_event(LOG_INFO, "leatd.stopping", "signal=%d", number);
-    daemon_stop(daemon);
+    } else {
+        log_event(LOG_INFO, "leatd.stopping", "signal=%d", number);
+        daemon_stop(daemon);
+    }
 }
 
 static void signals_watch(struct daemon *daemon)
@@ -97,23 +95,22 @@ static void signals_watch(struct daemon *daemon)
     }
 }
 
-static int api_open(struct daemon *daemon, const struct config *config, const char *socket_path,
-                    struct error *err)
+static int api_open(struct daemon *daemon, struct error *err)
 {
-    char token[TOKEN_TEXT_MAX] = "";
-    int r = config->listen ? host_token(config->state_dir, token, err) : 0;
-    if (r < 0)
-        return r;
+    char token_path[PATH_MAX];
+    if (path_join(daemon->config->state_dir, "token", token_path, err) < 0)
+        return err->errnum;
     return api_create(&(struct api_options){.loop = &daemon->loop,
                                             .core = daemon->core,
-                                            .socket_path = socket_path,
-                                            .listen = config->listen,
-                                            .token = token},
+                                            .socket_path = daemon->socket_path,
+                                            .listen = daemon->config->listen,
+                                            .token_path = token_path},
                       &daemon->api, err);
 }
 
-static void ready(struct daemon *daemon)
+static void ready(void *arg)
 {
+    struct daemon *daemon = arg;
     const struct config *config = daemon->config;
     if (uv_is_closing((uv_handle_t *)&daemon->patience))
         return; /* said already, or on the way out */
@@ -124,11 +121,6 @@ static void ready(struct daemon *daemon)
     host_notify(daemon->manager, "READY=1");
     log_event(LOG_INFO, "leatd.ready", "version=%s socket=\"%s\" state=\"%s\" data=\"%s\"",
               LEAT_VERSION, daemon->socket_path, config->state_dir, config->data_dir);
-}
-
-static void on_known(void *arg)
-{
-    ready(arg);
 }
 
 static void on_patience(uv_timer_t *timer)
@@ -145,7 +137,7 @@ static void ready_when_known(struct daemon *daemon)
     daemon->patience.data = daemon;
     (void)uv_timer_start(&daemon->patience, on_patience, READY_PATIENCE_MS, 0); /* nor does this */
     if (*daemon->config->cardd)
-        core_on_known(daemon->core, on_known, daemon);
+        core_on_known(daemon->core, ready, daemon);
     else
         ready(daemon);
 }
@@ -167,7 +159,7 @@ static int daemon_run(struct daemon *daemon, const struct config *config, struct
     signals_watch(daemon);
     r = core_start(daemon->core, err);
     if (r == 0)
-        r = api_open(daemon, config, daemon->socket_path, err);
+        r = api_open(daemon, err);
     if (r == 0)
         ready_when_known(daemon);
     else

@@ -510,7 +510,7 @@ def test_signals_and_readiness():
         assert notices.recv(100) == b"READY=1"
         assert running.get("/v1/version")["version"]
         running.daemon.send_signal(signal.SIGHUP)
-        houses.eventually("the reload", lambda: "reload.done" in running.log())
+        houses.eventually("the reload", lambda: "leatd.reload code=done" in running.log())
         job = running.submit(**JOB)["id"]
         stream = EventStream(running, 0)
         running.daemon.send_signal(signal.SIGTERM)
