@@ -66,7 +66,7 @@ int path_state_dir(const char *option, char ret_path[PATH_MAX], struct error *er
 int path_find_beside(const char *what, const char *const *places, char ret_path[PATH_MAX],
                      struct error *err)
 {
-    char folder[PATH_MAX], place[PATH_MAX];
+    char folder[PATH_MAX], place[PATH_MAX], found[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
     if (length < 0)
         return error_errno(err, -errno, "bad-path", "cannot tell where this program is");
@@ -79,8 +79,10 @@ int path_find_beside(const char *what, const char *const *places, char ret_path[
                                 : path_join(folder, *places, place, err);
         if (r < 0)
             return r;
-        if (realpath(place, ret_path))
+        if (realpath(place, found)) {
+            memcpy(ret_path, found, strlen(found) + 1);
             return 0;
+        }
     }
     return error_set(err, -ENOENT, "not-installed",
                      "%s is not where it should be beside '%s'; install leat again", what, folder);
