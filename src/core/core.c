@@ -108,6 +108,11 @@ static int store_make(struct core *core, struct error *err)
     return 0;
 }
 
+static bool engine_is_fake(const struct core_options *options)
+{
+    return options->engine_name && strcmp(options->engine_name, "fake") == 0;
+}
+
 static int engine_make(struct core *core, const struct core_options *options, struct error *err)
 {
     const struct engine_config config = {
@@ -121,7 +126,7 @@ static int engine_make(struct core *core, const struct core_options *options, st
         .on_exit = life_on_exit,
         .on_image = images_on_change,
     };
-    bool fake = options->engine_name && strcmp(options->engine_name, "fake") == 0;
+    bool fake = engine_is_fake(options);
     return engine_create(fake ? ENGINE_KIND_FAKE : ENGINE_KIND_LOCAL, core->loop, &config,
                          &callbacks, &core->engine, err);
 }
@@ -146,17 +151,22 @@ int core_reload(struct core *core, struct error *err)
     return 0;
 }
 
-/* The client library that programs in containers load: beside us in a build, or installed. */
-static void card_library_find(struct core *core)
+/* The client library that programs in containers load: beside us in a build, or installed. Without
+ * it a job would run on the host's own drivers, past its card: only tasks that are none may do
+ * without. */
+static int card_library_find(struct core *core, const struct core_options *options,
+                             struct error *err)
 {
     static const char *const places[] = {
         "../card/opencl/libleat-opencl.so",
+        LEAT_LIBDIR_FROM_BINDIR "/leat/libleat-opencl.so",
         "../lib/leat/libleat-opencl.so",
-        "../../lib/leat/libleat-opencl.so",
         NULL,
     };
-    if (path_find_beside("libleat-opencl.so", places, core->card_library, NULL) < 0)
+    int r = path_find_beside("libleat-opencl.so", places, core->card_library, err);
+    if (r < 0)
         core->card_library[0] = 0; /* told by core_health */
+    return engine_is_fake(options) ? 0 : r;
 }
 
 static void timers_init(struct core *core)
@@ -199,9 +209,10 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
         r = store_make(core, err);
     if (r == 0)
         r = engine_make(core, options, err);
+    if (r == 0)
+        r = card_library_find(core, options, err);
     if (r < 0)
         return r;
-    card_library_find(core);
     *ret_core = TAKE(core);
     return 0;
 }
