@@ -233,7 +233,10 @@ int confine_active(const struct confine *confine)
 static uint64_t amount_of(const struct cgroup_file *file, const struct confine_limits *limits)
 {
     if (file->amount == CGROUP_MEMORY_BYTES) {
-        unsigned more = limits->sessions_most > 1 ? limits->sessions_most - 1 : 0;
+        unsigned sessions = limits->sessions_most;
+        if (sessions > CONFINE_SESSIONS_MAX)
+            sessions = CONFINE_SESSIONS_MAX;
+        unsigned more = sessions > 1 ? sessions - 1 : 0;
         return limits->quota_bytes + CONFINE_ALLOWANCE_BYTES + more * CONFINE_SESSION_BYTES;
     }
     uint64_t weight = file->weight_whole * limits->share_permille / CARD_SHARE_WHOLE;
