@@ -167,16 +167,26 @@ class Storm:
     VICTIMS = {"leatd": victim_leatd, "leat-cardd": victim_cardd, "executor": victim_executor,
                "program": victim_program, "line": victim_line}
 
+    def find_victim(self, kind):
+        """Wait a while for one to be there: a program has to be started first."""
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            try:
+                victim = self.VICTIMS[kind](self)
+            except (OSError, ConnectionError, houses.Problem, houses.http.client.HTTPException):
+                victim = None  # who would have named it is away
+            if victim:
+                return victim
+            time.sleep(0.05)
+        return None
+
     def kill_one(self):
         kind = self.random.choice(list(self.VICTIMS))
-        try:
-            victim = self.VICTIMS[kind](self)
-        except (OSError, ConnectionError, houses.Problem, houses.http.client.HTTPException):
-            return False  # what would have named the victim is away; another turn
+        victim = self.find_victim(kind)
         if not victim:
             return False
         pid, harmed = victim
-        time.sleep(self.random.random() * 0.15)  # the random moment
+        time.sleep(self.random.random() ** 2 * 0.6)  # the random moment, more often a short one
         try:
             os.kill(pid, 9)
         except ProcessLookupError:

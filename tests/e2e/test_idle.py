@@ -57,8 +57,10 @@ def test_idle_share_goes_to_another_job_and_comes_back(house, tmp_path):
 
 def test_a_job_that_works_is_never_idle(house, tmp_path):
     needs("digits")
-    job = train(house, tmp_path, "busy", share="20%", idle_after="2s")
-    assert house.wait(job)["state"] == "succeeded"
+    job = train(house, tmp_path, "busy", "--steps", "1500", share="20%", idle_after="6s")
+    ended = house.wait(job)
+    assert ended["state"] == "succeeded", ended
+    assert ended["usage"]["device_time_ns"] > 1e9  # it did work for longer than its threshold, at a fifth of the device
     assert "idle" not in states(house, job)
 
 
