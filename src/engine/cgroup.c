@@ -165,6 +165,16 @@ int cgroup_remove(const char *path, struct error *err)
     return result;
 }
 
+static void visit_prune(void *context, const char *folder)
+{
+    (void)rmdir(folder); /* refused while something is in it, as it should be */
+}
+
+void cgroup_prune(const char *path)
+{
+    (void)cgroup_each(path, visit_prune, NULL, NULL); /* an empty cgroup does no harm */
+}
+
 static void visit_swap(void *context, const char *folder)
 {
     char file[PATH_MAX];

@@ -16,6 +16,8 @@ int cgroup_each(const char *path, void (*visit)(void *context, const char *folde
 /* Kill what is in the cgroup and the cgroups below it and remove them. Missing: fine. -EBUSY when
  * something in it does not die. */
 int cgroup_remove(const char *path, struct error *err);
+/* Remove the cgroup if nothing is in or below it. */
+void cgroup_prune(const char *path);
 /* Whether the memory controller can limit swap too. */
 bool cgroup_limits_swap(void);
 

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "engine/cgroup.h"
 #include "engine/image.h"
 
 #define LIBRARY_LINE "/usr/lib/leat/libleat-opencl.so\n"
@@ -185,7 +186,9 @@ static void local_free(void *context)
 
 static void local_destroy(struct engine *engine)
 {
-    runner_close(&local_of(engine)->runner);
+    struct local_engine *local = local_of(engine);
+    cgroup_prune(local->prefix);
+    runner_close(&local->runner);
 }
 
 static const struct engine_verbs local_verbs = {

@@ -254,12 +254,18 @@ static void ask_version(struct probe *probe)
         on_version(probe, -1);
 }
 
+/* Only the trial's own: beside it are the tasks of an earlier daemon, which go on. */
+static void trial_cgroup(const struct local_engine *local, char ret_cgroup[CID_MAX])
+{
+    (void)snprintf(ret_cgroup, CID_MAX, "%s/probe", local->prefix); /* short by design */
+}
+
 static void on_trial_over(void *context, int status)
 {
     struct probe *probe = context;
     struct local_engine *local = probe->local;
     const struct way *way = &ways[probe->step / RUNTIMES];
-    char path[PATH_MAX], text[256] = "";
+    char path[PATH_MAX], text[256] = "", cgroup[CID_MAX];
     if (status == 0) {
         record_trial(probe, true, "");
         (void)snprintf(local->why, sizeof(local->why),
@@ -275,7 +281,8 @@ static void on_trial_over(void *context, int status)
     if (local_path(path, NULL, "%s/runtime.log", probe->bundle) == 0)
         local_tail(path, text, sizeof(text));
     record_trial(probe, false, text);
-    (void)cgroup_remove(local->prefix, NULL); /* a trial that failed half way */
+    trial_cgroup(local, cgroup);
+    (void)cgroup_remove(cgroup, NULL); /* a trial that failed half way */
     probe->step++;
     try_next(probe);
 }
@@ -302,7 +309,7 @@ static int write_trial(struct probe *probe, struct error *err)
                             .owner_uid = local->facts.uid_base,
                             .owner_gid =
                                 local->facts.privileged ? local->facts.uid_base : getgid()};
-    (void)snprintf(cgroup, sizeof(cgroup), "%s/probe", local->prefix); /* short by design */
+    trial_cgroup(local, cgroup);
     int result = images_root(local->images, "host", root, root_name, err);
     (void)dir_remove_tree(AT_FDCWD, probe->bundle, NULL); /* dir_make tells */
     if (!result)
