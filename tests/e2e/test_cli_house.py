@@ -1,7 +1,9 @@
 """The `leat` command with the real daemons and real containers."""
 import json
 import os
+import pty
 import signal
+import socket
 import subprocess
 
 import house as houses
@@ -110,6 +112,39 @@ def test_up_and_down():
     finally:
         house.leat("down", check=False)
         house.finish()
+
+
+def test_tcp_asks_for_the_token():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    with houses.House(arguments=["--listen", place]) as house:
+        with open(os.path.join(house.state_dir, "token"), encoding="utf-8") as file:
+            token = file.read().strip()
+        assert "cpu" in house.leat("--host", place, "--token", token, "device").stdout
+        assert house.leat("--host", f"http://{place}", "--token", token, "run", "--", "true").returncode == 0
+        for words in (["--token", token[:-1] + ("0" if token[-1] != "0" else "1")], []):
+            done = house.leat("--host", place, *words, "ps", check=False)
+            assert done.returncode == 1 and "--token" in done.stderr, done.stderr
+        assert "not on this machine" in house.leat("--host", place, "down", check=False).stderr
+
+
+def test_top_refreshes_on_a_terminal(shared_house):
+    terminal, inside = pty.openpty()
+    top = subprocess.Popen([houses.built("leat"), "top", "--interval", "10ms"], env=shared_house.environment,
+                           stdin=inside, stdout=inside, stderr=inside)
+    os.close(inside)
+    shown = b""
+    while shown.count(b"leatd at") < 3:
+        shown += os.read(terminal, 4096)
+    os.write(terminal, b"q")
+    try:
+        while os.read(terminal, 4096):
+            pass
+    except OSError:
+        pass  # its end is closed: it has left
+    assert top.wait(DEADLINE_S) == 0
+    os.close(terminal)
 
 
 def test_up_says_why_it_failed():
