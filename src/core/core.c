@@ -223,6 +223,7 @@ int core_start(struct core *core, struct error *err)
     timers_init(core);
     core->started = true;
     core->open_handles += 4; /* the timers */
+    core->cards_by_ms = uv_now(core->loop) + CORE_CARDS_PATIENCE_MS;
     if (core_reload(core, &reason) < 0)
         log_event(LOG_WARN, "templates", "code=%s text=\"%s\"", reason.code, reason.text);
     int r = reconcile_begin(core, err);

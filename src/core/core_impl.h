@@ -20,10 +20,11 @@ struct error;
 struct map;
 struct template_set;
 
-#define CORE_QUEUE_MAX 100000 /* queued jobs; beyond it requests are refused */
-#define CORE_PLACE_WINDOW 256 /* waiting jobs looked at in one decision */
-#define CORE_CPU_OVERCOMMIT 8 /* limits of CPU are ceilings, not reservations */
-#define CORE_STARTS_MAX 3     /* of one job, when the machine and not the job is to blame */
+#define CORE_QUEUE_MAX 100000       /* queued jobs; beyond it requests are refused */
+#define CORE_PLACE_WINDOW 256       /* waiting jobs looked at in one decision */
+#define CORE_CPU_OVERCOMMIT 8       /* limits of CPU are ceilings, not reservations */
+#define CORE_CARDS_PATIENCE_MS 3000 /* after a start, before ends are told without last figures */
+#define CORE_STARTS_MAX 3           /* of one job, when the machine and not the job is to blame */
 
 /* A job that lives, or whose container or card is not yet cleared away. */
 struct live_job {
@@ -39,6 +40,7 @@ struct live_job {
     bool sharing;       /* a card.set_share is under way */
     bool ending;        /* its end was seen; nothing more to decide */
     bool card_seen;     /* by the reconciliation under way */
+    bool unread;        /* it ended; its card's figures are read when leat-cardd answers */
     bool clearing;      /* its end is durable; container and card are being removed */
     uint64_t idle_since_us;
     struct sched_reason reason; /* why it waits, of the last decision */
@@ -65,9 +67,10 @@ struct core {
     uint64_t started_us;
     struct store *store;
     struct engine *engine;
-    bool engine_known; /* its containers are reconciled with the store */
-    bool polling;      /* a card.list is under way */
-    bool cards_known;  /* the cards of this connection are reconciled too: jobs may be placed */
+    bool engine_known;    /* its containers are reconciled with the store */
+    uint64_t cards_by_ms; /* until then, on the loop's clock, leat-cardd is waited for */
+    bool polling;         /* a card.list is under way */
+    bool cards_known;     /* the cards of this connection are reconciled too: jobs may be placed */
     void (*known)(void *arg); /* called once when both are; NULL: nobody waits */
     void *known_arg;
     struct template_set *templates;
@@ -160,6 +163,8 @@ void life_place(struct core *core, struct live_job *live, const char *device);
 void life_started(struct core *core, struct live_job *live);
 /* Its program has ended. */
 void life_exited(struct core *core, struct live_job *live, const struct engine_exit *exit);
+/* The last figures of an ended job's card, then its end. */
+void life_read_usage(struct core *core, struct live_job *live);
 /* It cannot go on: the end that no exit status tells. */
 void life_fail(struct core *core, struct live_job *live, const char *code, const char *text);
 /* Not its fault: back to the queue. */
@@ -214,6 +219,10 @@ const char *cards_instance(const struct core *core); /* "" when never connected 
 int reconcile_begin(struct core *core, struct error *err);
 void reconcile_again(uv_timer_t *timer);
 void devices_free(struct core *core);
+/* Go on with ended jobs that waited for leat-cardd. */
+void reconcile_unread(struct core *core);
+/* Remove folders of jobs that are no longer known. */
+void reconcile_folders(struct core *core);
 /* leat-cardd answers (again): learn its devices, put its cards right. */
 void reconcile_card_daemon(struct core *core);
 

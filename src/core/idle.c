@@ -217,6 +217,8 @@ void idle_on_poll(uv_timer_t *timer)
         (void)uv_timer_stop(timer); /* never fails */
         return;
     }
+    if (uv_now(core->loop) >= core->cards_by_ms)
+        reconcile_unread(core);
     if (core->cards_known && !core->polling)
         core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
     if (!list_empty(&core->queue))

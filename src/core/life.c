@@ -316,8 +316,21 @@ void life_exited(struct core *core, struct live_job *live, const struct engine_e
         life_started(core, live); /* it ran, however briefly */
     /* A short one may have ended before its start was told. */
     job->ended_us = exit->ended_us > job->started_us ? exit->ended_us : job->started_us;
-    if (!live->has_card ||
-        cards_ask(core, "card.show", card_param(job->id), on_last_usage, job->id) < 0)
+    life_read_usage(core, live);
+}
+
+void life_read_usage(struct core *core, struct live_job *live)
+{
+    uint64_t id = live->job.id;
+    bool patient = uv_now(core->loop) < core->cards_by_ms;
+    live->unread = false;
+    if (!live->has_card)
+        end_by_exit(core, live);
+    else if (cards_ask(core, "card.show", card_param(id), on_last_usage, id) == 0)
+        return;
+    else if (patient)
+        live->unread = true; /* leat-cardd is only just being asked for */
+    else
         end_by_exit(core, live);
 }
 

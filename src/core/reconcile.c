@@ -1,11 +1,14 @@
 /* The truth after a start: what the store says, what containers and cards are really there. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "core/core_impl.h"
 
 /* -- jobs and containers -- */
@@ -112,6 +115,7 @@ static void on_containers(void *context, const struct engine_task *tasks, size_t
     LIST_EACH_SAFE (link, after, &core->jobs)
         container_missing(core, LIST_ENTRY(link, struct live_job, link));
     core->engine_known = true;
+    reconcile_folders(core);
     if (!list_empty(&core->jobs))
         idle_watch(core);
     reconcile_card_daemon(core);
@@ -132,6 +136,67 @@ int reconcile_begin(struct core *core, struct error *err)
     if (r < 0)
         return r;
     return engine_list(core->engine, on_containers, core, err);
+}
+
+void reconcile_unread(struct core *core)
+{
+    LIST_EACH_SAFE (link, after, &core->jobs) {
+        struct live_job *live = LIST_ENTRY(link, struct live_job, link);
+        if (live->unread)
+            life_read_usage(core, live);
+    }
+}
+
+/* -- folders: a kill may have come between forgetting a job and removing what it wrote -- */
+
+struct sweep {
+    struct read_request read;
+    char jobs_dir[PATH_MAX];
+    uint64_t below; /* jobs from here on are new */
+};
+
+static void folder_consider(struct store *store, const struct sweep *sweep, int dir_fd,
+                            const char *name)
+{
+    struct job job;
+    struct error err;
+    uint64_t id;
+    if (job_id_parse(name, &id, NULL) < 0 || id >= sweep->below)
+        return;
+    if (store_job_read(store, id, &job, &err) == 0)
+        job_finish(&job);
+    else if (err.errnum == -ENOENT)
+        (void)dir_remove_tree(dir_fd, name, NULL); /* the next start tries again */
+}
+
+static void sweep_work(struct store *store, struct read_request *read)
+{
+    struct sweep *sweep = LIST_ENTRY(read, struct sweep, read);
+    DIR *folder = opendir(sweep->jobs_dir);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        folder_consider(store, sweep, dirfd(folder), entry->d_name);
+    (void)closedir(folder); /* it was only read */
+}
+
+static void sweep_done(struct core *core, struct read_request *read)
+{
+    (void)core;
+    free(LIST_ENTRY(read, struct sweep, read));
+}
+
+void reconcile_folders(struct core *core)
+{
+    struct sweep *sweep = calloc(1, sizeof(*sweep));
+    if (!sweep || path_join(core->state_dir, "jobs", sweep->jobs_dir, NULL) < 0) {
+        free(sweep);
+        return; /* the next start tries again */
+    }
+    sweep->below = store_last_job(core->store) + 1;
+    sweep->read.work = sweep_work;
+    sweep->read.done = sweep_done;
+    reads_add(core, &sweep->read);
 }
 
 /* -- cards -- */
@@ -176,6 +241,8 @@ static void card_seen(struct core *core, const struct card_usage *usage)
         return;
     }
     live->card_seen = true;
+    if (live->ending)
+        return;
     uint32_t share = live->released ? 0 : live->job.request.share_permille;
     if (usage->share_permille != share && !live->sharing)
         share_fix(core, live, share);
@@ -212,6 +279,7 @@ static void on_cards(struct core *core, uint64_t job, json_t *result, const stru
             card_make_again(core, live);
     }
     core->cards_known = true;
+    reconcile_unread(core);
     if (core->known)
         core->known(core->known_arg);
     core->known = NULL;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <cmocka.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include "base/cleanup.h"
@@ -432,6 +433,77 @@ static void test_card_daemon_restarts(void **state)
     nothing_left(&house);
 }
 
+/* What ended while leatd was away still tells what its card did. */
+static void test_restart_reads_last_figures(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t id = submitted(&house, "{" ANY_COMMAND "}");
+    job_becomes(&house, id, "running");
+    core_shut(&house);
+    fake_cardd_set(house.cardd, "1", "device_time_ns", 12345);
+    job_exits(&house, id, 0);
+    core_open(&house);
+    job_becomes(&house, id, "succeeded");
+    AUTO_JSON json_t *job = job_of(&house, id);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(job, "usage"), "device_time_ns")),
+        12345);
+    nothing_left(&house);
+}
+
+static void test_forgotten_folders_are_swept(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    char kept[128], forgotten[128];
+    AUTO_ANSWER struct answer gone = {0};
+    house_open(&house);
+    job_becomes(&house, submitted(&house, "{" ANY_COMMAND "}"), "running");
+    job_becomes(&house, submitted(&house, "{" ANY_COMMAND "}"), "running");
+    job_exits(&house, 1, 0);
+    job_becomes(&house, 1, "succeeded");
+    core_job_remove(house.core, "1", take_answer, &gone);
+    TURN_UNTIL(&house, gone.given);
+    core_shut(&house);
+    (void)snprintf(forgotten, sizeof(forgotten), "%s/jobs/1/work", house.state_dir);
+    (void)snprintf(kept, sizeof(kept), "%s/jobs/2/work", house.state_dir);
+    assert_int_equal(dir_make(forgotten, 0755, NULL), 0);
+    assert_int_equal(dir_make(kept, 0755, NULL), 0);
+    core_open(&house);
+    TURN_UNTIL(&house, access(forgotten, F_OK) < 0);
+    assert_int_equal(access(kept, F_OK), 0);
+}
+
+/* No request is said to be taken that could not be written, and what runs carries on. */
+static void test_full_disk_refuses_requests(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    struct rlimit before;
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    AUTO_ANSWER struct answer refused = {0};
+    house_open(&house);
+    uint64_t runs = submitted(&house, "{" ANY_COMMAND "}");
+    job_becomes(&house, runs, "running");
+    assert_int_equal(sigaction(SIGXFSZ, &ignore, NULL), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 1, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    submit(&house, "{" ANY_COMMAND ",\"name\":\"unwritten\"}", "key", &refused);
+    TURN_UNTIL(&house, refused.given);
+    job_exits(&house, runs, 0);
+    job_becomes(&house, runs, "succeeded"); /* true, and not yet durable: nothing is removed */
+    assert_int_equal(engine_fake_count(house.world), 1);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(refused.err.errnum < 0);
+    nothing_left(&house); /* the write is tried again */
+    uint64_t next = submitted(&house, "{" ANY_COMMAND "}");
+    assert_int_equal(next, 3);
+    assert_null(job_of(&house, 2));
+}
+
 struct heard {
     uint64_t last;
     char kinds[512];
@@ -527,6 +599,9 @@ int main(void)
         cmocka_unit_test(test_restart_adopts_what_runs),
         cmocka_unit_test(test_restart_clears_what_is_orphaned),
         cmocka_unit_test(test_card_daemon_restarts),
+        cmocka_unit_test(test_restart_reads_last_figures),
+        cmocka_unit_test(test_forgotten_folders_are_swept),
+        cmocka_unit_test(test_full_disk_refuses_requests),
         cmocka_unit_test(test_events_in_order),
         cmocka_unit_test(test_lists_and_waits),
     };
