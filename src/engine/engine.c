@@ -170,7 +170,7 @@ int engine_image_find(struct engine *engine, const char *name, struct engine_ima
         }
     }
     return error_set(err, -ENOENT, "unknown-image",
-                     "there is no image '%s'; `leat image ls` shows those that exist", name);
+                     "there is no image '%s'; `leat image list` shows those that exist", name);
 }
 
 int engine_image_build(struct engine *engine, const char *name, struct error *err)

@@ -169,7 +169,7 @@ int images_root(struct images *images, const char *name, char ret_path[PATH_MAX]
     int length;
     if (!image)
         return error_set(err, -ENOENT, "unknown-image",
-                         "there is no image '%s'; `leat image ls` shows those that exist", name);
+                         "there is no image '%s'; `leat image list` shows those that exist", name);
     if (image->shown.state == ENGINE_IMAGE_BUILT_IN) {
         (void)snprintf(ret_root, NAME_MAX, HOST);
         length = snprintf(ret_path, PATH_MAX, "%s/host/root", images->dir);

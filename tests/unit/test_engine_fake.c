@@ -62,7 +62,8 @@ static void on_more(void *context)
 
 static void attach(struct fixture *f)
 {
-    struct engine_config config = {.run_dir = "/nowhere", .state_dir = "/nowhere", .fake = f->world};
+    struct engine_config config = {
+        .run_dir = "/nowhere", .state_dir = "/nowhere", .fake = f->world};
     struct engine_callbacks callbacks = {f, on_ready, on_exit_of, on_image};
     assert_int_equal(
         engine_create(ENGINE_KIND_FAKE, &f->loop, &config, &callbacks, &f->engine, NULL), 0);
