@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the built libraries hold: the OpenCL library exports only what the API requires, and no room keeps mutable
-globals (tools/mutable-globals.txt lists the few with a reason).
+"""What the built libraries hold: the OpenCL library exports only what the API requires, libleat only names that start
+with leat_, and no room keeps mutable globals (tools/mutable-globals.txt lists the few with a reason).
 
 usage: check-symbols.py BUILD
 """
@@ -34,11 +34,19 @@ def mutable(archive):
             yield member, found[3].split(".")[0]
 
 
+def exports(library):
+    return {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", library).splitlines()}
+
+
 def main():
     build = sys.argv[1]
     bad = 0
+    libleat = os.path.join(build, "src/client/libleat.so")
+    for name in sorted(n for n in exports(libleat) if not n.startswith("leat_")):
+        print(f"{libleat}: {name} is exported")
+        bad += 1
     icd = os.path.join(build, "src/card/opencl/libleat-opencl.so")
-    exported = {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", icd).splitlines()}
+    exported = exports(icd)
     for name in sorted(exported ^ ICD_EXPORTS):
         print(f"{icd}: {name} is {'exported but not required' if name in exported else 'not exported'}")
         bad += 1

@@ -20,13 +20,13 @@ static const struct option_spec detach_options[] = {
 
 static const struct view_column image_columns[] = {
     {"IMAGE", "name", VIEW_TEXT},       {"STATE", "state", VIEW_STATE},
-    {"SIZE", "size_bytes", VIEW_BYTES}, {"CREATED", "created", VIEW_AGO},
+    {"SIZE", "size_bytes", VIEW_BYTES_KNOWN}, {"CREATED", "created", VIEW_AGO},
     {"ABOUT", "text", VIEW_TEXT},       {0},
 };
 
 static const struct view_column image_fields[] = {
     {"Image", "name", VIEW_TEXT},         {"State", "state", VIEW_STATE},
-    {"Size", "size_bytes", VIEW_BYTES},   {"Created", "created", VIEW_AGO},
+    {"Size", "size_bytes", VIEW_BYTES_KNOWN},   {"Created", "created", VIEW_AGO},
     {"About", "text", VIEW_TEXT},         {"Recipe", "recipe", VIEW_TEXT},
     {"Packages", "packages", VIEW_WORDS}, {0},
 };

@@ -125,7 +125,7 @@ static void look_print(const struct look *look, const struct cli *cli, const cha
         ask_print(both);
         return;
     }
-    (void)buf_printf(&out, "%sleatd at %s, %zu devices, %zu jobs alive\n\n", start,
+    (void)buf_printf(&out, "%sleatd at %s; devices: %zu; jobs alive: %zu\n\n", start,
                      leat_client_place(cli->client), json_array_size(devices),
                      json_array_size(jobs));
     view_list(&out, devices, device_resource.columns);

@@ -28,10 +28,9 @@ static const struct option_spec up_options[] = {
     {0},
 };
 
-/* Options that leatd has too: its words for them. */
+/* Options that leatd has too: its words for them. exec wants words writable, and does not write. */
 static const struct {
-    const char *name;
-    char word[16]; /* exec wants them writable, and does not write */
+    const char *name, *word;
 } passed_options[] = {
     {"state-dir", "--state-dir"}, {"data-dir", "--data-dir"}, {"listen", "--listen"},
     {"engine", "--engine"},       {"config", "--config"},
@@ -42,9 +41,8 @@ static const struct {
 
 static void options_pass(const struct args *args, char *run_dir, char *ret_words[WORDS_MAX])
 {
-    static char run_dir_word[] = "--run-dir";
     size_t count = 0;
-    ret_words[count++] = run_dir_word;
+    ret_words[count++] = (char *)"--run-dir";
     ret_words[count++] = run_dir;
     for (size_t i = 0; i < PASSED; i++) {
         const char *value = args_text(args, passed_options[i].name);

@@ -115,6 +115,14 @@ static void put_bytes(struct buf *out, uint64_t number)
     (void)buf_puts(out, bytes_text(number, text));
 }
 
+static void put_bytes_known(struct buf *out, uint64_t number)
+{
+    if (number)
+        put_bytes(out, number);
+    else
+        (void)buf_puts(out, "-");
+}
+
 static void put_share(struct buf *out, uint64_t number)
 {
     char text[UNITS_TEXT_MAX];
@@ -155,6 +163,7 @@ void view_value(struct buf *out, const json_t *value, enum view_kind kind)
         [VIEW_NS] = put_ns,
         [VIEW_CPUS] = put_cpus,
         [VIEW_MS_KNOWN] = put_ms_known,
+        [VIEW_BYTES_KNOWN] = put_bytes_known,
         [VIEW_KIND_COUNT] = NULL,
     };
     if (!value || json_is_null(value)) {

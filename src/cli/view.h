@@ -12,7 +12,8 @@ enum view_kind {
     VIEW_STATE, /* a job's or image's state, coloured on a terminal */
     VIEW_COUNT, /* 1,234,567 */
     VIEW_BYTES,
-    VIEW_SHARE, /* thousandths */
+    VIEW_BYTES_KNOWN, /* 0 is "-" */
+    VIEW_SHARE,       /* thousandths */
     VIEW_MS,
     VIEW_MS_KNOWN, /* 0 is "unknown" */
     VIEW_NS,

@@ -109,7 +109,7 @@ SHOWN = [
     (["wait", "12"], [], "GET /v1/jobs/12/wait"),
     (["stop", "12"], [], "POST /v1/jobs/12/stop"),
     (["rm", "12"], [], "DELETE /v1/jobs/12"),
-    (["top"], ["1 devices, 1 jobs", "cpu-0", "digits", "2 MiB", "48 %"], "GET /v1/jobs"),
+    (["top"], ["devices: 1; jobs alive: 1", "cpu-0", "digits", "2 MiB", "48 %"], "GET /v1/jobs"),
     (["explain", "12"], ["Job 12 is queued: no device has 20 GiB free.\n", "Asked: memory 20 GiB, share 50 %.\n",
                          "Available: memory 4 GiB.\n", "the end of job 11.\n"], "GET /v1/jobs/12/explain"),
     (["events"], ["2026-01-31T09:15:00.123Z     41  job.state  job 12  queued -> starting"], "GET /v1/events"),
