@@ -26,6 +26,8 @@ void memory_maps_finish(cl_mem memory)
         memory->maps = map->next;
         free(map);
     }
+    if (memory->shadow)
+        transfers_forget(memory->shadow, memory->size);
     free(memory->shadow);
 }
 

@@ -10,6 +10,7 @@
 
 struct process process = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
+    .shared_lock = PTHREAD_MUTEX_INITIALIZER,
     .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
     .callback_lock = PTHREAD_MUTEX_INITIALIZER,
     .callback_added = PTHREAD_COND_INITIALIZER,
@@ -21,7 +22,8 @@ struct process process = {
 /* A thread's lane, given back when the thread ends. */
 struct thread_lane {
     struct wire_producer producer;
-    uint32_t generation; /* of the session that the lane belongs to, plus 1 */
+    uint32_t generation; /* of the session that the lane belongs to, plus 1; 0: none */
+    uint32_t borrows;    /* the record begun is on the shared lane, which is locked */
 };
 static __thread struct thread_lane thread_lane;
 static pthread_key_t thread_key;
@@ -53,6 +55,7 @@ static void fork_child(void)
     *p = (struct process){
         .generation = generation,
         .lock = PTHREAD_MUTEX_INITIALIZER,
+        .shared_lock = PTHREAD_MUTEX_INITIALIZER,
         .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
         .callback_lock = PTHREAD_MUTEX_INITIALIZER,
         .callback_added = PTHREAD_COND_INITIALIZER,
@@ -101,7 +104,7 @@ static cl_int start_session(const struct wire_pages *pages)
     if (!p->ledger || !p->claims || snapshot_init(&p->snapshot, &p->client) < 0)
         return CL_OUT_OF_HOST_MEMORY;
     read_limits(&p->limits, &p->snapshot);
-    return CL_SUCCESS;
+    return wire_producer_open(&p->client, &p->shared) == 0 ? CL_SUCCESS : CL_OUT_OF_RESOURCES;
 }
 
 static cl_int connect_locked(void)
@@ -135,39 +138,67 @@ cl_int process_connect(void)
     return result;
 }
 
-struct wire_producer *process_lane(void)
+/* The lane for one record. More threads than lanes share the last one. */
+static struct wire_producer *lane_take(void)
 {
     struct thread_lane *mine = &thread_lane;
     if (mine->generation == process.generation + 1)
         return &mine->producer;
-    if (!process_alive() || wire_producer_open(&process.client, &mine->producer) < 0)
+    if (!process_alive())
         return NULL;
+    if (wire_producer_open(&process.client, &mine->producer) < 0) {
+        (void)pthread_mutex_lock(&process.shared_lock);
+        mine->borrows = 1;
+        return &process.shared;
+    }
     mine->generation = process.generation + 1;
     (void)pthread_setspecific(thread_key, mine); /* out of memory: the lane stays taken */
     return &mine->producer;
 }
 
+static struct wire_producer *lane_held(void)
+{
+    return thread_lane.borrows ? &process.shared : &thread_lane.producer;
+}
+
+static void lane_give(void)
+{
+    if (!thread_lane.borrows)
+        return;
+    thread_lane.borrows = 0;
+    (void)pthread_mutex_unlock(&process.shared_lock);
+}
+
 void *record_begin(uint64_t length)
 {
-    struct wire_producer *lane = process_lane();
-    return lane ? wire_reserve(&process.client, lane, length) : NULL;
+    struct wire_producer *lane = lane_take();
+    if (!lane)
+        return NULL;
+    void *record = wire_reserve(&process.client, lane, length);
+    if (!record)
+        lane_give();
+    return record;
 }
 
 void record_post(void *record, unsigned opcode, uint64_t length)
 {
-    (void)wire_publish(&process.client, &thread_lane.producer, record, opcode, length);
+    (void)wire_publish(&process.client, lane_held(), record, opcode, length);
+    lane_give();
 }
 
 cl_int record_wait(void *record, unsigned opcode, uint64_t length, uint64_t *ret_value,
                    uint64_t *ret_length)
 {
-    struct wire_producer *lane = &thread_lane.producer;
+    struct wire_producer *lane = lane_held();
     uint32_t sequence = wire_publish(&process.client, lane, record, opcode, length);
-    if (wire_wait_reply(&process.client, lane, sequence) < 0)
-        return CL_DEVICE_NOT_AVAILABLE;
-    if (ret_value)
-        *ret_value = lane->lane->reply_value;
-    if (ret_length)
-        *ret_length = lane->lane->reply_length;
-    return lane->lane->reply_status;
+    cl_int status = CL_DEVICE_NOT_AVAILABLE;
+    if (wire_wait_reply(&process.client, lane, sequence) == 0) {
+        status = lane->lane->reply_status;
+        if (ret_value)
+            *ret_value = lane->lane->reply_value;
+        if (ret_length)
+            *ret_length = lane->lane->reply_length;
+    }
+    lane_give();
+    return status;
 }

@@ -50,6 +50,9 @@ struct process {
 
     struct slots ids, queue_slots, event_slots;
 
+    pthread_mutex_t shared_lock; /* the lane of the threads that found no lane of their own */
+    struct wire_producer shared;
+
     pthread_mutex_t transfer_lock; /* slab and transfers */
     struct slab slab;
     struct transfer *transfers, **transfers_end;
@@ -68,9 +71,6 @@ enum call_class { CALL_LOCAL, CALL_POSTED, CALL_WAITED };
 
 /* Connect on first use. CL_SUCCESS, or CL_DEVICE_NOT_AVAILABLE when there is no card here. */
 cl_int process_connect(void);
-/* This thread's lane; NULL when the executor is gone. */
-struct wire_producer *process_lane(void);
-
 static inline int process_alive(void)
 {
     return process.client.session && wire_alive(&process.client);
@@ -98,9 +98,9 @@ static inline int handle_is(const void *handle, enum object_type type)
     return object && object->stamp == object_stamp(type) && object->dispatch == &opencl_dispatch;
 }
 
-/* Records. Begin reserves room on this thread's lane (NULL: too large, or the executor is gone); post
- * sends; wait sends and waits for the reply, whose status is the result and whose value and payload
- * length go to `ret_value` and `ret_length` (may be NULL). */
+/* Records. Begin reserves room on this thread's lane (NULL: too large, or the executor is gone); then
+ * exactly one of: post, which sends; wait, which sends and waits for the reply, whose status is the result and
+ * whose value and payload length go to `ret_value` and `ret_length` (may be NULL). */
 void *record_begin(uint64_t length);
 void record_post(void *record, unsigned opcode, uint64_t length);
 cl_int record_wait(void *record, unsigned opcode, uint64_t length, uint64_t *ret_value,

@@ -113,6 +113,21 @@ void transfers_observe(const struct wire_queue_state *state, uint64_t target)
     free_all(done);
 }
 
+void transfers_forget(const char *host, size_t bytes)
+{
+    if (__atomic_load_n(&process.reads_pending, __ATOMIC_ACQUIRE) == 0)
+        return;
+    (void)pthread_mutex_lock(&process.transfer_lock);
+    for (struct transfer *transfer = process.transfers; transfer; transfer = transfer->next) {
+        uintptr_t offset = (uintptr_t)transfer->region.host - (uintptr_t)host;
+        if (!transfer->is_read || offset >= bytes)
+            continue;
+        transfer->is_read = 0;
+        (void)__atomic_sub_fetch(&process.reads_pending, 1, __ATOMIC_RELEASE);
+    }
+    (void)pthread_mutex_unlock(&process.transfer_lock);
+}
+
 /* 0, -ENOSPC when the slab is full now, -E2BIG when it is too small. */
 static int try_reserve(uint64_t bytes, unsigned most, uint64_t *ret_offset)
 {

@@ -26,6 +26,9 @@ cl_int transfer_read(struct command *command, const struct region *region,
  * completions have arrived (the caller saw a later command of that queue end). */
 void transfers_observe(const struct wire_queue_state *state, uint64_t target);
 
+/* Memory that is about to be freed: what would still be copied there is dropped. */
+void transfers_forget(const char *host, size_t bytes);
+
 /* Room in the slab for one payload; waits for older transfers. CL_SUCCESS, CL_OUT_OF_HOST_MEMORY when
  * it is larger than the slab, or CL_DEVICE_NOT_AVAILABLE. */
 cl_int slab_reserve(uint64_t bytes, uint64_t *ret_offset);

@@ -1,7 +1,6 @@
 #include "card/wire/producer.h"
 
 #include <errno.h>
-#include <sched.h>
 
 #include "card/wire/client.h"
 #include "card/wire/wait.h"
@@ -17,12 +16,8 @@ int wire_producer_open(struct wire_client *client, struct wire_producer *produce
 {
     for (;;) {
         uint64_t taken = __atomic_load_n(&client->lanes_taken, __ATOMIC_RELAXED);
-        if (~taken == 0) {
-            if (!wire_check_alive(client))
-                return -EPIPE;
-            (void)sched_yield(); /* more threads than lanes at once: rare, and short */
-            continue;
-        }
+        if (~taken == 0)
+            return -EAGAIN;
         unsigned index = (unsigned)__builtin_ctzll(~taken);
         if (!__atomic_compare_exchange_n(&client->lanes_taken, &taken, taken | 1ull << index, 0,
                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))

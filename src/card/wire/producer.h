@@ -20,7 +20,7 @@ struct wire_producer {
     unsigned index;
 };
 
-/* Take a free lane, waiting while all are taken. 0, or -EPIPE when the executor is gone. */
+/* Take a free lane: 0, or -EAGAIN while all are taken. */
 int wire_producer_open(struct wire_client *client, struct wire_producer *producer);
 void wire_producer_close(struct wire_client *client, struct wire_producer *producer);
 

@@ -67,11 +67,15 @@ static int spin(struct wire_client *client, wire_done_fn done, const void *arg)
     return 0;
 }
 
-int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
-                   wire_done_fn done, const void *arg)
+static void count_wait(struct wire_client *client, uint64_t since_ns)
 {
-    if (done(arg) || spin(client, done, arg))
-        return 0;
+    (void)__atomic_fetch_add(&client->session->stats.wait_ns, now_ns() - since_ns,
+                             __ATOMIC_RELAXED);
+}
+
+static int sleep_on_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
+                         wire_done_fn done, const void *arg)
+{
     for (;;) {
         uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
         if (waiting)
@@ -82,6 +86,19 @@ int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting
             return -EPIPE;
         futex_sleep(word, seen, ALIVE_CHECK_MS);
     }
+}
+
+int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
+                   wire_done_fn done, const void *arg)
+{
+    if (done(arg))
+        return 0;
+    uint64_t since_ns = now_ns();
+    int result = 0;
+    if (!spin(client, done, arg))
+        result = sleep_on_word(client, word, waiting, done, arg);
+    count_wait(client, since_ns);
+    return result;
 }
 
 void wire_sleep_completion(struct wire_client *client, uint32_t seen, unsigned timeout_ms)
@@ -100,10 +117,8 @@ void wire_wake_completion(struct wire_client *client)
         futex_wake_all(&session->completion);
 }
 
-int wire_wait_completion(struct wire_client *client, wire_done_fn done, const void *arg)
+static int sleep_on_completion(struct wire_client *client, wire_done_fn done, const void *arg)
 {
-    if (done(arg) || spin(client, done, arg))
-        return 0;
     struct wire_session *session = client->session;
     int result = 0;
     (void)__atomic_add_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
@@ -118,5 +133,17 @@ int wire_wait_completion(struct wire_client *client, wire_done_fn done, const vo
         futex_sleep(&session->completion, seen, ALIVE_CHECK_MS);
     }
     (void)__atomic_sub_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+    return result;
+}
+
+int wire_wait_completion(struct wire_client *client, wire_done_fn done, const void *arg)
+{
+    if (done(arg))
+        return 0;
+    uint64_t since_ns = now_ns();
+    int result = 0;
+    if (!spin(client, done, arg))
+        result = sleep_on_completion(client, done, arg);
+    count_wait(client, since_ns);
     return result;
 }

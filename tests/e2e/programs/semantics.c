@@ -11,8 +11,8 @@
 #define COUNT 4096u
 #define BYTES (COUNT * sizeof(cl_int))
 #define LARGE ((size_t)100 << 20) /* more than the client's staging area */
-#define THREADS 8
-#define ROUNDS 200
+#define THREADS 80 /* more than a session has lanes */
+#define ROUNDS 20
 
 struct world {
     cl_device_id device;
