@@ -92,7 +92,10 @@ struct probe;
 int local_probe(struct local_engine *local, void (*done)(struct local_engine *local),
                 struct error *err);
 void local_probe_free(struct probe *probe); /* NULL is fine */
-#define LOCAL_PROBE_ID ".probe" /* a task of the engine's own: its end is nobody else's news */
+/* The engine's own containers. No id of a user's begins with a dot: nobody else sees or removes
+ * them. */
+#define LOCAL_PROBE_ID ".probe"
+#define LOCAL_TRIAL_ID ".trial"
 
 /* local_prepare.c */
 struct task_spec *task_spec_copy(const struct engine_task_spec *spec); /* NULL: out of memory */

@@ -92,8 +92,8 @@ static struct engine_task *scan_add(struct scan *scan, const char *id)
     for (size_t i = 0; i < scan->count; i++)
         if (strcmp(scan->tasks[i].id, id) == 0)
             return NULL; /* known from a better source */
-    if (strlen(id) >= ENGINE_ID_MAX)
-        return NULL; /* not of our making */
+    if (strlen(id) >= ENGINE_ID_MAX || id[0] == '.')
+        return NULL; /* not of our making, or the engine's own */
     if (scan->count == scan->room) {
         size_t room = scan->room ? 2 * scan->room : 16;
         struct engine_task *tasks = realloc(scan->tasks, room * sizeof(*tasks));

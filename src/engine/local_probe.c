@@ -254,18 +254,12 @@ static void ask_version(struct probe *probe)
         on_version(probe, -1);
 }
 
-/* Only the trial's own: beside it are the tasks of an earlier daemon, which go on. */
-static void trial_cgroup(const struct local_engine *local, char ret_cgroup[CID_MAX])
-{
-    (void)snprintf(ret_cgroup, CID_MAX, "%s/probe", local->prefix); /* short by design */
-}
-
 static void on_trial_over(void *context, int status)
 {
     struct probe *probe = context;
     struct local_engine *local = probe->local;
     const struct way *way = &ways[probe->step / RUNTIMES];
-    char path[PATH_MAX], text[256] = "", cgroup[CID_MAX];
+    char path[PATH_MAX], text[256] = "";
     if (status == 0) {
         record_trial(probe, true, "");
         (void)snprintf(local->why, sizeof(local->why),
@@ -281,8 +275,6 @@ static void on_trial_over(void *context, int status)
     if (local_path(path, NULL, "%s/runtime.log", probe->bundle) == 0)
         local_tail(path, text, sizeof(text));
     record_trial(probe, false, text);
-    trial_cgroup(local, cgroup);
-    (void)cgroup_remove(cgroup, NULL); /* a trial that failed half way */
     probe->step++;
     try_next(probe);
 }
@@ -292,7 +284,8 @@ static int write_trial(struct probe *probe, struct error *err)
     static const char *const argv[] = {"/bin/true", NULL};
     struct local_engine *local = probe->local;
     char root[PATH_MAX], root_name[NAME_MAX], cgroup[CID_MAX];
-    struct engine_task_spec task = {.id = "probe",
+    struct engine_task_spec task = {.id = LOCAL_TRIAL_ID,
+                                    .hostname = "probe",
                                     .image = "host",
                                     .argv = argv,
                                     .network = ENGINE_NETWORK_NONE,
@@ -309,7 +302,7 @@ static int write_trial(struct probe *probe, struct error *err)
                             .owner_uid = local->facts.uid_base,
                             .owner_gid =
                                 local->facts.privileged ? local->facts.uid_base : getgid()};
-    trial_cgroup(local, cgroup);
+    (void)snprintf(cgroup, sizeof(cgroup), "%s/" LOCAL_TRIAL_ID, local->prefix); /* fits */
     int result = images_root(local->images, "host", root, root_name, err);
     (void)dir_remove_tree(AT_FDCWD, probe->bundle, NULL); /* dir_make tells */
     if (!result)
@@ -338,6 +331,22 @@ static void no_way(struct probe *probe)
     give_up(probe, &err);
 }
 
+/* The trial before this one, or one that an earlier daemon was killed in, has left nothing. */
+static void on_trial_cleared(void *context, const char *id, const struct error *failure)
+{
+    struct probe *probe = context;
+    struct local_engine *local = probe->local;
+    struct error err = failure ? *failure : (struct error){0};
+    const char *path = probe->paths[probe->step % RUNTIMES];
+    const char *const args[] = {"run", "-b", probe->bundle, probe->cid, NULL};
+    if (!failure && write_trial(probe, &err) == 0 &&
+        local_runtime_at(local, path, probe->bundle, args, on_trial_over, probe, &err) == 0)
+        return;
+    record_trial(probe, false, err.text);
+    probe->step++;
+    try_next(probe);
+}
+
 static void try_next(struct probe *probe)
 {
     struct local_engine *local = probe->local;
@@ -351,10 +360,7 @@ static void try_next(struct probe *probe)
         (void)snprintf(facts->runtime, sizeof(facts->runtime), "%s", path);
         facts->user_namespace = way->user_namespace;
         facts->cgroups = way->cgroups;
-        (void)snprintf(probe->cid, sizeof(probe->cid), "%s-trial-%zu", local->prefix, probe->step);
-        const char *const args[] = {"run", "-b", probe->bundle, probe->cid, NULL};
-        if (write_trial(probe, &err) == 0 &&
-            local_runtime_at(local, path, probe->bundle, args, on_trial_over, probe, &err) == 0)
+        if (local_remove(&local->base, LOCAL_TRIAL_ID, on_trial_cleared, probe, &err) == 0)
             return;
         record_trial(probe, false, err.text);
     }
@@ -382,6 +388,7 @@ int local_probe(struct local_engine *local, void (*done)(struct local_engine *lo
         const char *const names[] = {runtimes[i], NULL};
         (void)find_program(names, probe->paths[i]); /* absent: "" */
     }
+    local_cid(local, LOCAL_TRIAL_ID, probe->cid);
     int result = local_path(probe->bundle, err, "%s/probe", local->run_dir);
     return result ? result : run_after(&local->runner, 0, on_first_turn, probe, &timer, err);
 }
