@@ -32,7 +32,7 @@ static void test_credit_gains_share(void **state)
         {0, -5 * MS, 10 * S, -5 * MS, CREDIT_ACTIVE},
         {500, 0, 60 * S, METER_BURST_NS, CREDIT_IDLE},
         {500, 0, 60 * S, METER_BACKLOG_NS, CREDIT_ACTIVE},
-        {500, 500 * MS, 60 * S, 500 * MS, CREDIT_IDLE}, /* what is there stays */
+        {500, 150 * MS, 60 * S, 150 * MS, CREDIT_IDLE}, /* what is there stays */
         {300, 0, 1500, 300, CREDIT_ACTIVE},             /* whole microseconds only */
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -148,7 +148,8 @@ static void *play(void *arg)
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
             continue;
         __atomic_sub_fetch(player->running, 1, __ATOMIC_SEQ_CST);
-        meter_charge(player->meter, start, clock_now(), player->command_ns);
+        const struct meter_span span = {start, start, clock_now()};
+        meter_charge(player->meter, &span, player->command_ns);
     }
     return NULL;
 }
@@ -235,9 +236,10 @@ static void test_charge_overlap(void **state)
     struct meter *meter = meter_create(&card, &device, 9, 0, -1);
     for (int i = 0; i < 3; i++)
         assert_int_equal(meter_enter(meter, 1000, nothing, NULL), 0);
-    meter_charge(meter, 1000, 5000, 1000);
-    meter_charge(meter, 2000, 7000, 1000);
-    meter_charge(meter, 3000, 6000, 1000);
+    static const struct meter_span spans[] = {
+        {1000, 1000, 5000}, {1000, 2000, 7000}, {1000, 3000, 6000}};
+    for (int i = 0; i < 3; i++)
+        meter_charge(meter, &spans[i], 1000);
     assert_int_equal(card.device_time_ns, 6000);
     assert_int_equal(card.slots[0].commands, 3);
     assert_int_equal(card.slots[0].commands_in_flight, 0);
@@ -254,12 +256,40 @@ static void test_work_counts_as_use(void **state)
     assert_int_equal(card.slots[0].commands_in_flight, 1);
     assert_int_equal(meter_enter(meter, METER_UNKNOWN_NS, nothing, NULL), 0);
     assert_int_equal(card.slots[0].commands_in_flight, 2);
-    meter_charge(meter, 5, 5, METER_UNKNOWN_NS);
+    const struct meter_span span = {5, 5, 5};
+    meter_charge(meter, &span, METER_UNKNOWN_NS);
     card.last_use_ns = 0;
     meter_work_end(meter);
     assert_int_equal(card.slots[0].commands_in_flight, 0);
     assert_true(card.last_use_ns > 0);
     assert_int_equal(card.device_time_ns, 0);
+    meter_destroy(meter);
+}
+
+/* The device's pause in front of a command that was there already belongs to the command. */
+static void test_charge_pauses(void **state)
+{
+    static const struct {
+        struct meter_span span;
+        uint64_t expected;
+    } cases[] = {
+        {{1000, 2000, 3000}, 1000},                               /* the first */
+        {{2500, 3500, 4000}, 1000},                               /* was in line */
+        {{4100, 4500, 5000}, 500},                                /* was not */
+        {{4900, 5000 + METER_GAP_NS, 6000 + METER_GAP_NS}, 1000}, /* in line, but compiled */
+        {{5000, 5000, 5000}, 0},                                  /* never ran */
+        {{5000, 5900 + METER_GAP_NS, 6500 + METER_GAP_NS}, 500},  /* overlaps */
+    };
+    struct ledger_card card = {.share_permille = 1000};
+    struct meter_device device = {0};
+    struct meter *meter = meter_create(&card, &device, 9, 0, -1);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(meter_enter(meter, 1, nothing, NULL), 0);
+        meter_charge(meter, &cases[i].span, 1);
+        sum += cases[i].expected;
+        assert_int_equal(card.device_time_ns, sum);
+    }
     meter_destroy(meter);
 }
 
@@ -272,7 +302,8 @@ static void test_free_pass_is_cheap(void **state)
     uint64_t start = clock_now();
     for (uint64_t i = 0; i < ROUNDS; i++) {
         assert_int_equal(meter_enter(meter, 100, nothing, NULL), 0);
-        meter_charge(meter, i * 100, i * 100 + 100, 100);
+        const struct meter_span span = {i * 100, i * 100, i * 100 + 100};
+        meter_charge(meter, &span, 100);
     }
     print_message("enter and charge: %.0f ns\n", (double)(clock_now() - start) / ROUNDS);
     meter_destroy(meter);
@@ -285,7 +316,8 @@ int main(void)
         cmocka_unit_test(test_credit_wait),        cmocka_unit_test(test_share_over_time),
         cmocka_unit_test(test_turn_rules),         cmocka_unit_test(test_two_cards),
         cmocka_unit_test(test_released_share),     cmocka_unit_test(test_charge_overlap),
-        cmocka_unit_test(test_free_pass_is_cheap), cmocka_unit_test(test_work_counts_as_use),
+        cmocka_unit_test(test_charge_pauses),      cmocka_unit_test(test_free_pass_is_cheap),
+        cmocka_unit_test(test_work_counts_as_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

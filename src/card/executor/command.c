@@ -96,7 +96,8 @@ void order_close(struct session *session, struct order *order, cl_int status, cl
         completion_watch(session, order, event);
         return;
     }
-    meter_charge(session->meter, 0, 0, order->estimate_ns);
+    const struct meter_span never = {0};
+    meter_charge(session->meter, &never, order->estimate_ns);
     order->metered = 0;
     order->error = status;
     fail_order(session, order);

@@ -150,9 +150,11 @@ static void end_command(struct command *command, cl_int status)
         if (command->pace && command->times.end_ns >= command->times.start_ns)
             learn_pace(command->pace, command->times.end_ns - command->times.start_ns);
     }
-    if (command->metered)
-        meter_charge(command->session->meter, command->times.start_ns, command->times.end_ns,
-                     command->estimate_ns);
+    if (command->metered) {
+        const struct meter_span span = {command->times.queued_ns, command->times.start_ns,
+                                        command->times.end_ns};
+        meter_charge(command->session->meter, &span, command->estimate_ns);
+    }
     if (command->event)
         (void)clReleaseEvent(command->event); /* ours */
     publish(command);

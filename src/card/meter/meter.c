@@ -227,24 +227,26 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
     return -ECANCELED;
 }
 
-/* The part of [start, end) that was not charged yet, with the lock held. */
-static uint64_t uncharged_ns(struct meter *meter, uint64_t start_ns, uint64_t end_ns)
+/* What the command adds to the charge, with the lock held. */
+static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
 {
-    if (start_ns < meter->charged_until_ns)
-        start_ns = meter->charged_until_ns;
-    if (end_ns <= start_ns)
+    uint64_t until_ns = meter->charged_until_ns, start_ns = span->start_ns;
+    int in_line = span->queued_ns < until_ns && start_ns < until_ns + METER_GAP_NS;
+    if (in_line || start_ns < until_ns)
+        start_ns = until_ns;
+    if (span->end_ns <= start_ns || span->end_ns == span->start_ns)
         return 0;
-    meter->charged_until_ns = end_ns;
-    return end_ns - start_ns;
+    meter->charged_until_ns = span->end_ns;
+    return span->end_ns - start_ns;
 }
 
-void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint64_t estimate_ns)
+void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns)
 {
     struct ledger_card *card = meter->card;
     uint64_t now = now_ns();
     touch(card, now);
     pthread_mutex_lock(&meter->lock);
-    uint64_t took_ns = uncharged_ns(meter, start_ns, end_ns);
+    uint64_t took_ns = uncharged_ns(meter, span);
     (void)credit_refill(card, now, CREDIT_ACTIVE);
     credit_charge(card, took_ns);
     __atomic_add_fetch(&card->device_time_ns, took_ns, __ATOMIC_RELAXED);

@@ -14,12 +14,14 @@
 
 struct ledger_card;
 
-#define METER_BURST_NS 20000000ll     /* credit an idle card may save up */
-#define METER_BACKLOG_NS 1000000000ll /* credit of a card that waits while others' kernels run */
+#define METER_BURST_NS 20000000ll    /* credit an idle card may save up */
+#define METER_BACKLOG_NS 200000000ll /* credit of a card that waits while others' kernels run */
 #define METER_RESUME_NS \
     1000000ll /* a card in debt waits for this much: one wake-up, many commands */
 #define METER_IN_FLIGHT_NS \
     20000000ull /* estimated work in the driver, so that it can be called off */
+#define METER_GAP_NS \
+    500000ull /* longest pause that counts as dispatch; PoCL compiles in longer ones */
 #define METER_UNKNOWN_NS 10000000ull /* estimate for a kernel that never ran */
 #define METER_QUANTUM_NS 2000000ull  /* a turn, when others wait */
 #define METER_PATIENCE_NS \
@@ -49,10 +51,17 @@ void meter_destroy(struct meter *meter);
  * `flush` is called before a wait for what is in flight, to hand all of it to the device. One
  * thread a meter. Returns 0, or -ECANCELED after meter_stop. */
 int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *arg), void *arg);
-/* The command ended: the device ran it from start_ns to end_ns (device clock; equal when it did not
- * run). `estimate_ns` is the one given to meter_enter. Overlapping commands of one session are
- * charged once. Any thread. */
-void meter_charge(struct meter *meter, uint64_t start_ns, uint64_t end_ns, uint64_t estimate_ns);
+/* When a command was handed over and when the device ran it (device clock; all equal when it did
+ * not). */
+struct meter_span {
+    uint64_t queued_ns, start_ns, end_ns;
+};
+
+/* The command ended. `estimate_ns` is the one given to meter_enter. Overlapping commands of one
+ * session are charged once. A command that was handed over before the last one ended is charged for
+ * the device's own pause between the two as well, up to METER_GAP_NS: nobody else could use it, and
+ * many short commands keep the device as busy as a few long ones. Any thread. */
+void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns);
 /* Around work for the card that is no device command, as the build of a program: the card counts as
  * used meanwhile; nothing is charged. Any thread. */
 void meter_work_begin(struct meter *meter);

@@ -16,7 +16,8 @@ enum turn_flags {
 
 /* 1: the device is ours and marked busy. 0: not now. */
 int turn_take(struct meter_device *device, uint32_t owner, unsigned flags, uint64_t now_ns);
-/* As turn_take, when it was ours last and nobody came: the usual case, without a look at the clock. */
+/* As turn_take, when it was ours last and nobody came: the usual case, without a look at the clock.
+ */
 int turn_retake(struct meter_device *device, uint32_t owner);
 /* Nothing is in flight any more. */
 void turn_rest(struct meter_device *device, uint32_t owner);
