@@ -196,6 +196,8 @@ int place_node_read(struct core *core);
 void idle_on_poll(uv_timer_t *timer);
 void idle_watch(struct core *core); /* there are jobs: poll their cards */
 void idle_cards_seen(struct core *core, const struct json_t *cards); /* the answer of card.list */
+/* leat-cardd refused a card for want of room: take the device for full until its cards are seen. */
+void idle_device_taken(struct core *core, const char *device);
 void idle_wants_share(struct core *core, struct live_job *live);
 void idle_wake_all(struct core *core); /* who can be given its share again is */
 void idle_usage(struct live_job *live, const struct card_usage *usage);

@@ -181,6 +181,15 @@ static void foreign_add(struct core *core, const struct card_usage *usage)
     }
 }
 
+void idle_device_taken(struct core *core, const char *device)
+{
+    for (size_t i = 0; core->foreign && i < core->device_count; i++) {
+        if (strcmp(core->devices[i].id, device) == 0)
+            core->foreign[i] = (struct grant){.memory_bytes = core->devices[i].memory_bytes,
+                                              .share_permille = SHARE_WHOLE_PERMILLE};
+    }
+}
+
 void idle_cards_seen(struct core *core, const json_t *cards)
 {
     size_t index;

@@ -176,6 +176,23 @@ static void container_start(struct core *core, struct live_job *live)
     }
 }
 
+/* Cards that are not of this centre's jobs have come since we last looked. */
+static bool taken_by_others(const struct error *err)
+{
+    return strcmp(err->code, "memory-exceeds-device") == 0 ||
+           strcmp(err->code, "share-exceeds-device") == 0;
+}
+
+/* It waits, and is not to blame. */
+static void wait_for_others(struct core *core, struct live_job *live, const struct error *err)
+{
+    idle_device_taken(core, live->job.device);
+    live->job.starts--;
+    live->has_card = false;
+    life_requeue(core, live, err->code, err->text);
+    idle_watch(core);
+}
+
 static void on_card_created(struct core *core, uint64_t id, json_t *result, const struct error *err)
 {
     struct live_job *live = core_find(core, id);
@@ -189,6 +206,8 @@ static void on_card_created(struct core *core, uint64_t id, json_t *result, cons
     else if (err && (err->errnum == -ECONNRESET || err->errnum == -EEXIST) &&
              live->job.starts < CORE_STARTS_MAX)
         life_requeue(core, live, err->code, err->text);
+    else if (err && taken_by_others(err))
+        wait_for_others(core, live, err);
     else if (err)
         start_failed(core, live, err);
     else

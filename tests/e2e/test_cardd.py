@@ -304,3 +304,15 @@ def test_exec_refuses_clearly(card_house):
     done = card_house.card_exec("true", memory="100TiB", check=False)
     assert done.returncode == 125 and "100 TiB" in done.stderr and "cpu-0" in done.stderr
     assert card_house.leat("card", "exec", "--", "true", check=False).returncode == 2
+
+
+def test_job_waits_for_the_card_of_somebody_else(house):
+    control = house.control()
+    control("card.create", card="else", memory_bytes=64 * MIB, share_permille=700, bound=True)
+    job = house.submit(library="opencl-c", type="training", image="host", program=houses.built("hello"), memory="64MiB",
+                       share="50%", network="none")["id"]
+    refused = eventually("a decision", lambda: house.job(job)["code"] not in ("submitted", "accepted", "placed") and
+                         house.job(job))
+    assert refused["state"] in ("queued", "starting"), refused
+    control.close()
+    assert house.wait(job)["state"] == "succeeded"
