@@ -28,9 +28,13 @@ static void on_timer(uv_timer_t *timer);
 
 static void server_run(struct server *server)
 {
+    uint32_t before = server_connections(server);
     (void)MHD_run(server->daemon); /* its errors concern single connections */
     MHD_UNSIGNED_LONG_LONG wait_ms;
-    if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES)
+    /* A full house stops listening, and begins again only in the run after room was made. */
+    if (before >= API_CONNECTIONS_MAX && server_connections(server) < before)
+        server_wake(server);
+    else if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES)
         (void)uv_timer_start(&server->timer, on_timer, wait_ms, 0);
     else
         (void)uv_timer_stop(&server->timer);

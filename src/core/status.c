@@ -59,19 +59,72 @@ static void give_states(const struct core *core, const struct visitor *visitor)
     }
 }
 
+/* What a card shows, out of the usage of its job. */
+static const struct card_figure {
+    const char *name, *help, *type, *more; /* `more`: a label of its own, or "" */
+    size_t offset;                         /* of a uint64_t in struct job_usage */
+    double per_unit;
+} card_figures[] = {
+#define USED(member) offsetof(struct job_usage, member)
+    {"leat_card_memory_used_bytes", "Device memory in use.", "gauge", "", USED(memory_used_bytes),
+     1},
+    {"leat_card_memory_peak_bytes", "Most device memory ever in use.", "gauge", "",
+     USED(memory_peak_bytes), 1},
+    {"leat_card_device_seconds_total", "Device time used.", "counter", "", USED(device_time_ns),
+     1e9},
+    {"leat_card_throttled_seconds_total", "Time commands waited for their share.", "counter", "",
+     USED(throttled_ns), 1e9},
+    {"leat_card_idle_seconds", "Time since the device was last used.", "gauge", "", USED(idle_ms),
+     1e3},
+    {"leat_card_commands_total", "Commands run on the device.", "counter", "", USED(commands), 1},
+    {"leat_card_refusals_total", "Allocations refused for the quota.", "counter", "",
+     USED(refusals), 1},
+    {"leat_card_calls_total", "API calls by the way they went.", "counter", ",way=\"local\"",
+     USED(calls_local), 1},
+    {"leat_card_calls_total", "API calls by the way they went.", "counter", ",way=\"posted\"",
+     USED(calls_posted), 1},
+    {"leat_card_calls_total", "API calls by the way they went.", "counter", ",way=\"waited\"",
+     USED(calls_waited), 1},
+#undef USED
+};
+
+static void give_card(const struct job *job, const struct card_figure *figure,
+                      const struct visitor *visitor)
+{
+    uint64_t value;
+    char label[256];
+    memcpy(&value, (const char *)&job->usage + figure->offset, sizeof(value));
+    (void)snprintf(label, sizeof(label), "job=\"%llu\",device=\"%s\"%s",
+                   (unsigned long long)job->id, job->device, figure->more);
+    visitor->visit(visitor->arg, &(struct core_metric){figure->name, figure->help, figure->type,
+                                                       label, (double)value / figure->per_unit});
+}
+
+static void give_cards(const struct core *core, const struct visitor *visitor)
+{
+    for (size_t i = 0; i < sizeof(card_figures) / sizeof(card_figures[0]); i++) {
+        LIST_EACH (link, &core->jobs) {
+            const struct live_job *live = LIST_ENTRY(link, struct live_job, link);
+            if (live->has_card && live->job.device)
+                give_card(&live->job, &card_figures[i], visitor);
+        }
+    }
+}
+
 static void give_devices(const struct core *core, const struct visitor *visitor)
 {
     struct sched_state state;
     char label[160];
     if (place_state_make(core, NULL, 0, &state) < 0)
         return;
-    const char *const names[] = {"leat_device_memory_free_bytes", "leat_device_share_free_ratio"};
-    const char *const helps[] = {"Device memory that is not granted.",
+    const char *const names[] = {"leat_device_memory_bytes", "leat_device_memory_free_bytes",
+                                 "leat_device_share_free_ratio"};
+    const char *const helps[] = {"Device memory in all.", "Device memory that is not granted.",
                                  "Part of the device's compute that is not granted."};
-    for (size_t name = 0; name < 2; name++) {
+    for (size_t name = 0; name < sizeof(names) / sizeof(names[0]); name++) {
         for (size_t i = 0; i < state.device_count; i++) {
             const struct sched_device *device = &state.devices[i];
-            double values[] = {(double)device->memory_free_bytes,
+            double values[] = {(double)device->memory_bytes, (double)device->memory_free_bytes,
                                (double)device->share_free_permille / SHARE_WHOLE_PERMILLE};
             (void)snprintf(label, sizeof(label), "device=\"%s\"", device->id);
             visitor->visit(visitor->arg, &(struct core_metric){names[name], helps[name], "gauge",
@@ -114,4 +167,5 @@ void core_metrics(const struct core *core,
     for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
         visit(arg, &metrics[i]);
     give_devices(core, &visitor);
+    give_cards(core, &visitor);
 }

@@ -414,6 +414,55 @@ def test_half_sent_requests_hold_nobody_up(fake):
         client.close()
 
 
+def test_a_full_house_serves_again(fake):
+    """More connections than leatd takes at once: the rest wait, and are served when room is made."""
+    clients = []
+    for _ in range(700):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(30)
+        client.connect(os.path.join(fake.run_dir, "leatd.sock"))
+        clients.append(client)
+    last = clients.pop()
+    last.sendall(b"GET /v1/version HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n")
+    for client in clients:
+        client.close()
+    assert last.recv(65536).startswith(b"HTTP/1.1 200")
+    last.close()
+
+
+# Figures.
+
+LINE = re.compile(r'^([a-z_]+)(\{[a-z]+="[^"\\]*"(,[a-z]+="[^"\\]*")*\})? (-?[0-9.e+-]+)$')
+
+
+def test_metrics(own_fake):
+    job = own_fake.submit(**JOB)["id"]
+    own_fake.wait_state(job, ["running"])
+    text = own_fake.get("/metrics")
+    kinds, values, last = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# "):
+            word, name, rest = line[2:].split(" ", 2)
+            assert word in ("HELP", "TYPE") and (word == "HELP") == (name not in kinds), line
+            kinds[name] = rest
+            continue
+        name, labels, _, value = LINE.match(line).groups()
+        assert name in kinds and kinds[name] in ("counter", "gauge") and (name == last or name not in values), line
+        assert (kinds[name] == "counter") == name.endswith("_total"), line
+        values.setdefault(name, {})[labels] = float(value)
+        last = name
+    assert values["leat_jobs"]['{state="running"}'] == 1 and values["leat_submits_total"] == {None: 1}
+    assert values["leat_events_total"][None] >= 3
+    card = f'{{job="{job}",device="cpu-0"}}'
+    assert values["leat_card_memory_used_bytes"][card] == 0 and values["leat_card_commands_total"][card] == 0
+    assert values["leat_card_calls_total"][card[:-1] + ',way="posted"}'] == 0
+    device = '{device="cpu-0"}'
+    assert values["leat_device_memory_bytes"][device] - values["leat_device_memory_free_bytes"][device] == 16 << 20
+    assert values["leat_device_share_free_ratio"][device] == 0.99
+    assert values["leat_http_requests_total"]['{code="2xx"}'] > 2
+    assert 1 << 20 < values["process_resident_memory_bytes"][None] < 1 << 30
+
+
 # TCP.
 
 def free_port():
@@ -447,6 +496,13 @@ def test_tcp_needs_the_token():
                 status, asks, body = tcp_status(port, place, **wrong)
                 assert status == 401 and asks.startswith("Bearer") and json.loads(body)["code"] == "unauthorized"
                 assert token.encode() not in body
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {token}", "Accept": "text/event-stream"})
+        answer = connection.getresponse()
+        job = running.submit(**JOB)["id"]
+        assert answer.readline() == b"id: 1\n" and answer.readline() == b"event: job.submitted\n"
+        assert json.loads(answer.readline().removeprefix(b"data: "))["job"] == job
+        connection.close()
         running.restart()
         with open(path, encoding="utf-8") as file:
             assert file.read().strip() == token
@@ -512,10 +568,11 @@ def test_signals_and_readiness():
         running.daemon.send_signal(signal.SIGHUP)
         houses.eventually("the reload", lambda: "leatd.reload code=done" in running.log())
         job = running.submit(**JOB)["id"]
-        stream = EventStream(running, 0)
+        stream = iter(EventStream(running, 0))
+        assert next(stream)["job"] == job
         running.daemon.send_signal(signal.SIGTERM)
         assert notices.recv(100) == b"STOPPING=1"
-        assert {event["job"] for event in stream} == {job}  # the stream ends, in order
+        assert {event["job"] for event in stream} <= {job}  # the stream ends, in order
         assert running.daemon.wait(20) == 0
         assert not os.path.exists(os.path.join(running.run_dir, "leatd.sock"))
         notices.close()
