@@ -11,6 +11,8 @@
 #include "cli/verb.h"
 
 #define PATIENCE_NS (60 * NS_PER_S)
+#define HELD_NS (10 * NS_PER_S) /* a connection that held so long was a good one: patience is new \
+                                 */
 #define DELAY_FIRST_MS 20
 #define DELAY_LAST_MS 1000
 
@@ -27,6 +29,9 @@ int patience_wait(struct patience *patience, struct cli *cli, struct error *err)
     if (!worth_waiting(cli, err))
         return err->errnum;
     uint64_t now_ns = clock_monotonic_ns();
+    if (now_ns - patience->last_ns > HELD_NS)
+        patience->deadline_ns = 0;
+    patience->last_ns = now_ns;
     if (!patience->deadline_ns) {
         patience->deadline_ns = now_ns + PATIENCE_NS;
         patience->delay_ms = DELAY_FIRST_MS;
@@ -48,13 +53,12 @@ int patience_ask(struct cli *cli, const struct leat_request *request, json_t **r
                  struct error *err)
 {
     struct patience patience = {0};
-    for (;;) {
-        int r = ask(cli, request, ret_answer, err);
-        if (r < 0)
-            r = patience_wait(&patience, cli, err);
-        else
+    int r;
+    do {
+        r = ask(cli, request, ret_answer, err);
+        if (r == 0)
             return 0;
-        if (r < 0)
-            return r;
-    }
+        r = patience_wait(&patience, cli, err);
+    } while (r == 0);
+    return r;
 }

@@ -12,7 +12,7 @@ struct leat_request;
 
 /* Start with {0}; again {0} once leatd has answered. */
 struct patience {
-    uint64_t deadline_ns;
+    uint64_t deadline_ns, last_ns; /* of giving up; of the last failure */
     int delay_ms;
 };
 
