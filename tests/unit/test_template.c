@@ -114,11 +114,12 @@ static void test_image_falls_back_when_it_is_not_there(void **state)
 {
     (void)state;
     static const struct {
-        const char *library, *asked, *expected;
+        const char *library, *type, *asked, *expected;
     } cases[] = {
-        {"pyopencl", NULL, "pyopencl"},
-        {"opencl-c", NULL, "host"},
-        {"opencl-c", "mine", "mine"}, /* named by the request: never changed */
+        {"pyopencl", "batch", NULL, "pyopencl"},
+        {"pyopencl", "notebook", NULL, "host"}, /* its own image, which is not there */
+        {"opencl-c", "batch", NULL, "host"},
+        {"opencl-c", "batch", "mine", "mine"}, /* named by the request: never changed */
     };
     struct template_set *set = shipped();
     struct template_place place = {only_pyopencl, NULL};
@@ -126,7 +127,7 @@ static void test_image_falls_back_when_it_is_not_there(void **state)
         struct error err = {0};
         AUTO_JSON json_t *request =
             json_pack("{s:s, s:s*}", "program", "/srv/x", "image", cases[i].asked);
-        const struct template *template = template_find(set, cases[i].library, "batch", &err);
+        const struct template *template = template_find(set, cases[i].library, cases[i].type, &err);
         AUTO_JSON json_t *filled = template_fill(set, template, request, &place, &err);
         assert_string_equal(json_string_value(json_object_get(filled, "image")), cases[i].expected);
     }
