@@ -33,16 +33,16 @@ struct live_job {
     struct list placed; /* core.placed while it has a device */
     struct list waking; /* core.waking while it is idle and a command of it waits */
     struct job job;
-    bool durable;       /* its first commit has come through */
-    bool has_container; /* the engine may know it */
-    bool has_card;      /* leat-cardd may know it */
-    bool released;      /* its share is free for others */
-    bool sharing;       /* a card.set_share is under way */
-    bool ending;        /* its end was seen; nothing more to decide */
-    bool card_seen;     /* by the reconciliation under way */
-    bool unread;        /* it ended; its card's figures are read when leat-cardd answers */
-    bool clearing;      /* its end is durable; container and card are being removed */
-    uint64_t idle_since_us;
+    bool durable;               /* its first commit has come through */
+    bool has_container;         /* the engine may know it */
+    bool has_card;              /* leat-cardd may know it */
+    bool released;              /* its share is free for others */
+    bool sharing;               /* a card.set_share is under way */
+    bool ending;                /* its end was seen; nothing more to decide */
+    bool card_seen;             /* by the reconciliation under way */
+    bool unread;                /* it ended; its card's figures are read when leat-cardd answers */
+    bool clearing;              /* its end is durable; container and card are being removed */
+    uint64_t idle_before_ms;    /* in earlier times of being idle */
     struct sched_reason reason; /* why it waits, of the last decision */
 };
 
@@ -199,7 +199,8 @@ void idle_cards_seen(struct core *core, const struct json_t *cards); /* the answ
 /* leat-cardd refused a card for want of room: take the device for full until its cards are seen. */
 void idle_device_taken(struct core *core, const char *device);
 void idle_wants_share(struct core *core, struct live_job *live);
-void idle_wake_all(struct core *core); /* who can be given its share again is */
+void idle_wake_all(struct core *core);                   /* who can be given its share again is */
+void idle_count(struct live_job *live, uint64_t now_us); /* how long it has been idle in all */
 void idle_usage(struct live_job *live, const struct card_usage *usage);
 
 /* -- cards.c: leat-cardd's control protocol -- */

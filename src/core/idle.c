@@ -8,6 +8,13 @@
 #include "base/log.h"
 #include "core/core_impl.h"
 
+void idle_count(struct live_job *live, uint64_t now_us)
+{
+    const struct job *job = &live->job;
+    if (job->state == JOB_IDLE && now_us > job->changed_us)
+        live->job.usage.idle_total_ms = live->idle_before_ms + (now_us - job->changed_us) / 1000;
+}
+
 void idle_usage(struct live_job *live, const struct card_usage *usage)
 {
     struct job *job = &live->job;
@@ -27,6 +34,7 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     to->released_permille = live->released ? job->request.share_permille : 0;
     job->has_used = usage->commands > 0;
     uint64_t now_us = job->ended_us ? job->ended_us : clock_realtime_us();
+    idle_count(live, now_us);
     uint64_t wall_us = now_us > job->started_us ? now_us - job->started_us : 0;
     uint64_t awake_us = wall_us > to->idle_total_ms * 1000 ? wall_us - to->idle_total_ms * 1000 : 0;
     if (job->started_us && awake_us)

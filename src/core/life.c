@@ -34,9 +34,9 @@ void life_move(struct core *core, struct live_job *live, enum job_state to,
     event.from = job->state;
     event.to = to;
     event.data = data;
-    if (job->state == JOB_IDLE)
-        job->usage.idle_total_ms += (event.time_us - live->idle_since_us) / 1000;
-    live->idle_since_us = event.time_us;
+    idle_count(live, event.time_us);
+    live->idle_before_ms = job->usage.idle_total_ms;
+    job->changed_us = event.time_us;
     job->state = to;
     if (job_state_ended(to)) {
         job->ended_us = job->ended_us ? job->ended_us : event.time_us;

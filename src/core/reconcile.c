@@ -27,7 +27,7 @@ static int adopt_stored(void *arg, const struct job *job)
     live->durable = true;
     live->released = live->job.state == JOB_IDLE;
     live->has_card = live->job.device != NULL;
-    live->idle_since_us = live->job.started_us;
+    live->idle_before_ms = live->job.usage.idle_total_ms;
     return 0;
 }
 

@@ -201,6 +201,7 @@ static const struct json_field record_fields[] = {
     JOB("created_us", JSON_KIND_U64, created_us),
     JOB("started_us", JSON_KIND_U64, started_us),
     JOB("ended_us", JSON_KIND_U64, ended_us),
+    JOB("changed_us", JSON_KIND_U64, changed_us),
     JOB("has_exit", JSON_KIND_BOOL, has_exit),
     JOB("exit_status", JSON_KIND_U32, exit_status),
     JOB("signal", JSON_KIND_U32, signal),

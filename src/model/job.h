@@ -111,6 +111,7 @@ struct job {
     char *device;                              /* where its card is; NULL: not placed */
     char *token;                               /* secret of its card; never shown */
     uint64_t created_us, started_us, ended_us; /* real time; 0: not yet */
+    uint64_t changed_us;                       /* when it came into its state */
     bool has_exit;                             /* the container's process was seen to end */
     int exit_status;                           /* valid with has_exit and signal 0 */
     int signal;
