@@ -45,7 +45,7 @@ def main():
         ("time", f"{done[2]} s of training, {time.time() - float(started):.1f} s in total"),
         ("card memory", f"peak {mib(usage['memory_peak_bytes'])} of a quota of {mib(job['memory_bytes'])}"),
         ("compute share", f"{percent(usage['share_measured_permille'])} of the device measured, "
-                          f"{percent(job['share_permille'])} granted"),
+                          f"{percent(job['share_permille'])} granted, the most it may use"),
         ("API calls", f"{usage['calls_local']:,} answered in the program ({100 * usage['calls_local'] / share:.1f} %), "
                       f"{crossed:,} crossed, of which {usage['calls_waited']:,} waited for an answer"),
         ("container", f"image {job['image']}, job {job['id']}, files in {job['directory']}"),

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -28,8 +29,8 @@ DONE = "done: validation accuracy"
 
 def parent_of(pid):
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return int(stat.read().rsplit(")", 1)[1].split()[1])
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1])
     except OSError:
         return 0
 
@@ -54,6 +55,17 @@ def cgroups_of(pid):
     except OSError:
         return set()
     return {path for path in paths if "leat" in path}
+
+
+def sockets_below(folder):
+    """Paths of the sockets in a folder, relative to it."""
+    found = set()
+    for here, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(here, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                found.add(os.path.relpath(path, folder))
+    return found
 
 
 def cgroup_folders():
@@ -266,7 +278,8 @@ class Storm:
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
             mounts = [line.split()[4] for line in file if folder in line]
         devices = self.house.card("device.list")["devices"]
-        jobs_folder = os.path.join(self.house.state_dir, "jobs")
+        folders = {"jobs": os.path.join(self.house.state_dir, "jobs"),
+                   "records": os.path.join(self.house.run_dir, "runtime")}
         daemons = {self.house.daemon.pid, self.house.cardd_pid()}
         processes = {pid: words for pid, words in houses.processes_naming(folder).items()
                      if pid not in daemons and parent_of(pid) not in daemons | {1} | {os.getpid()} or "conmon" in words}
@@ -277,7 +290,8 @@ class Storm:
             "cards": self.house.card("card.list")["cards"],
             "granted": [device for device in devices if device["granted_bytes"] or device["granted_permille"]],
             "cgroups": [path for path in cgroup_folders() if any(path.endswith(own) for own in self.cgroups)],
-            "jobs": os.listdir(jobs_folder) if os.path.isdir(jobs_folder) else [],
+            "sockets": sockets_below(self.house.run_dir) - {"leatd.sock", "cardd.sock", "card/card.sock"},
+            **{kind: os.listdir(path) if os.path.isdir(path) else [] for kind, path in folders.items()},
         }
         return {kind: things for kind, things in found.items() if things}
 
