@@ -11,11 +11,26 @@
 
 static const struct view_column version_fields[] = {
     {"leatd", "version", VIEW_TEXT},
-    {"Engine", "engine", VIEW_TEXT},
-    {"Runtime", "runtime", VIEW_TEXT},
     {"API", "api", VIEW_TEXT},
     {0},
 };
+
+/* What the engine found on its host, and why it runs containers the way it does. */
+static const struct view_column engine_fields[] = {
+    {"Engine", "engine", VIEW_TEXT},
+    {"Runtime", "version", VIEW_TEXT},
+    {"  because", "why", VIEW_TEXT},
+    {0},
+};
+
+static void view_engine(struct buf *out, const json_t *engine)
+{
+    size_t index;
+    const json_t *note;
+    view_record(out, engine, engine_fields);
+    json_array_foreach (json_object_get(engine, "notes"), index, note)
+        (void)buf_printf(out, "Note: %s\n", json_string_value(note)); /* view_flush tells */
+}
 
 static int version_main(struct cli *cli, const struct args *args, struct error *err)
 {
@@ -36,6 +51,8 @@ static int version_main(struct cli *cli, const struct args *args, struct error *
     }
     AUTO_BUF struct buf out = BUF_INIT;
     view_record(&out, answer, version_fields);
+    if (json_is_object(json_object_get(answer, "engine")))
+        view_engine(&out, json_object_get(answer, "engine"));
     view_flush(&out);
     return 0;
 }

@@ -276,6 +276,20 @@ static int add_cgroup(json_t *kernel, const struct bundle *bundle)
     return failed;
 }
 
+/* Of what the image "host" shows: readable to root alone, and a container whose work folder is
+ * root's has root's id. */
+static int mask_secrets(json_t *kernel)
+{
+    static const char *const secrets[] = {"/etc/shadow",    "/etc/shadow-",     "/etc/gshadow",
+                                          "/etc/gshadow-",  "/etc/ssh",         "/etc/ssl/private",
+                                          "/etc/sudoers.d", "/etc/krb5.keytab", "/etc/leat"};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+        failed |=
+            json_array_append_new(json_object_get(kernel, "maskedPaths"), json_string(secrets[i]));
+    return failed;
+}
+
 static json_t *kernel_of(const struct bundle *bundle)
 {
     const struct host_facts *facts = bundle->facts;
@@ -285,7 +299,7 @@ static json_t *kernel_of(const struct bundle *bundle)
         "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
         "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap", "readonlyPaths",
         "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger");
-    int failed = 0;
+    int failed = bundle->host_view ? mask_secrets(kernel) : 0;
     if (facts->user_namespace) {
         failed |= json_object_set_new(kernel, "uidMappings", mapping(facts, bundle->owner_uid));
         failed |= json_object_set_new(kernel, "gidMappings", mapping(facts, bundle->owner_gid));

@@ -118,6 +118,23 @@ static int check_shown(const struct local_engine *local, const char *what, const
     return 0;
 }
 
+/* The container's root is not the host's: a folder that is closed to others is closed to it. */
+static int check_readable(const struct local_engine *local, const struct engine_task_spec *spec,
+                          struct error *err)
+{
+    struct stat source, work;
+    if (!spec->src_dir || !local->facts.privileged || stat(spec->src_dir, &source))
+        return 0;
+    if ((source.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH))
+        return 0;
+    if (spec->work_dir && stat(spec->work_dir, &work) == 0 && work.st_uid == source.st_uid)
+        return 0;
+    return error_set(err, -EACCES, "program-not-readable",
+                     "the program's folder '%s' is closed to other users, and a container is one; "
+                     "open it (chmod o+rx) or give the job a work folder of the same owner",
+                     spec->src_dir);
+}
+
 static int check_mount(const struct local_engine *local, const struct engine_mount *mount,
                        struct error *err)
 {
@@ -138,6 +155,8 @@ static int check_task(const struct local_engine *local, const struct engine_task
     int result = check_shown(local, "program folder", spec->src_dir, err);
     if (!result)
         result = check_shown(local, "work folder", spec->work_dir, err);
+    if (!result)
+        result = check_readable(local, spec, err);
     for (size_t i = 0; !result && i < spec->mounts_count; i++)
         result = check_mount(local, &spec->mounts[i], err);
     if (!result && spec->network == ENGINE_NETWORK_OUTBOUND &&

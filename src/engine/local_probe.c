@@ -46,6 +46,7 @@ struct probe {
     struct local_engine *local;
     void (*done)(struct local_engine *local);
     size_t step; /* way * RUNTIMES + runtime */
+    bool again;  /* this step, or the network, has failed once already */
     char paths[RUNTIMES][PATH_MAX];
     char bundle[PATH_MAX], cid[CID_MAX];
 };
@@ -106,9 +107,14 @@ static void find_ids(struct host_facts *facts)
     }
 }
 
+/* One line; what programs said goes in with their line ends. */
 static void note(struct local_engine *local, const char *text)
 {
-    (void)json_array_append_new(local->notes, json_string(text)); /* the report lacks a line */
+    char line[512];
+    (void)snprintf(line, sizeof(line), "%s", text); /* cut is fine */
+    for (char *end = line; (end = strchr(end, '\n'));)
+        *end = ' ';
+    (void)json_array_append_new(local->notes, json_string(line)); /* the report lacks a line */
 }
 
 static void look_around(struct local_engine *local)
@@ -180,6 +186,11 @@ static void on_linked_task(void *context, const char *id, const struct error *er
         on_plain_task(context, id, NULL);
         return;
     }
+    if (!probe->again) {
+        probe->again = true;
+        try_task(probe, ENGINE_NETWORK_OUTBOUND, on_linked_task);
+        return;
+    }
     (void)buf_printf(&text, "containers have no outbound network: %s", err->text);
     note(probe->local, text.data ? text.data : "containers have no outbound network");
     probe->local->facts.net_helper = NET_HELPER_NONE;
@@ -218,6 +229,14 @@ static void record_trial(struct probe *probe, bool works, const char *text)
         probe->local->tried,
         json_pack("{s:s, s:s, s:b, s:s}", "runtime", runtimes[probe->step % RUNTIMES], "with",
                   ways[probe->step / RUNTIMES].text, "works", works, "text", text)); /* as note */
+}
+
+/* A host can be short of something for a moment: only what fails twice is given up for good. */
+static void step_failed(struct probe *probe)
+{
+    probe->step += probe->again;
+    probe->again = !probe->again;
+    try_next(probe);
 }
 
 static void on_version(void *context, int status)
@@ -261,6 +280,7 @@ static void on_trial_over(void *context, int status)
     const struct way *way = &ways[probe->step / RUNTIMES];
     char path[PATH_MAX], text[256] = "";
     if (status == 0) {
+        probe->again = false;
         record_trial(probe, true, "");
         (void)snprintf(local->why, sizeof(local->why),
                        "%s is the first runtime that ran a container with: %s",
@@ -275,8 +295,7 @@ static void on_trial_over(void *context, int status)
     if (local_path(path, NULL, "%s/runtime.log", probe->bundle) == 0)
         local_tail(path, text, sizeof(text));
     record_trial(probe, false, text);
-    probe->step++;
-    try_next(probe);
+    step_failed(probe);
 }
 
 static int write_trial(struct probe *probe, struct error *err)
@@ -343,8 +362,7 @@ static void on_trial_cleared(void *context, const char *id, const struct error *
         local_runtime_at(local, path, probe->bundle, args, on_trial_over, probe, &err) == 0)
         return;
     record_trial(probe, false, err.text);
-    probe->step++;
-    try_next(probe);
+    step_failed(probe);
 }
 
 static void try_next(struct probe *probe)
@@ -363,6 +381,7 @@ static void try_next(struct probe *probe)
         if (local_remove(&local->base, LOCAL_TRIAL_ID, on_trial_cleared, probe, &err) == 0)
             return;
         record_trial(probe, false, err.text);
+        probe->again = false;
     }
     no_way(probe);
 }

@@ -315,6 +315,19 @@ def test_state_of_the_centre_cannot_be_mounted(engine, folders, task):
         assert engine.start(task, ["/bin/true"], src_dir=str(path))["code"] == "path-shows-state"
 
 
+def test_closed_program_folder_is_refused(engine, task, tmp_path):
+    (tmp_path / "src").mkdir(mode=0o700)
+    assert engine.start(task, ["/bin/true"], src_dir=str(tmp_path / "src"))["code"] == "program-not-readable"
+    assert engine.start(task, ["/bin/true"], src_dir=str(tmp_path / "src"), work_dir=str(tmp_path))["errno"] == 0
+
+
+def test_root_of_a_root_owned_folder_sees_no_secrets(engine, task, tmp_path):
+    _, log = sh(engine, task, "cat /etc/shadow | wc -c; ls -A /etc/ssh | wc -l; grep Cap /proc/self/status",
+                work_dir=str(tmp_path))
+    lines = log.split("\n")
+    assert lines[:2] == ["0", "0"] and all(int(line.split()[1], 16) == 0 for line in lines[2:] if line)
+
+
 # -- output --
 
 def test_log_offsets(engine, task):
