@@ -4,9 +4,14 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "card/executor/opencl.h"
+#include "card/executor/sandbox.h"
 #include "executor_rig.h"
 
 #define MIB (1ull << 20)
@@ -416,6 +421,37 @@ static void test_hostile(void **state)
     }
 }
 
+/* Exit status of a child that has entered the sandbox: what it can still do. */
+static int try_sandboxed(void)
+{
+    struct error err = {0};
+    int entered = sandbox_enter(&err);
+    if (entered == -ENOSYS)
+        return 77;
+    if (entered < 0)
+        return 1;
+    if (open("/etc/hostname", O_RDONLY) >= 0 || open("/proc/1/environ", O_RDONLY) >= 0)
+        return 2;
+    if (open("/usr/bin/env", O_RDONLY) < 0 || open("/proc/self/stat", O_RDONLY) < 0)
+        return 3;
+    if (chroot("/usr") == 0 || errno != EPERM)
+        return 4; /* no rights of root are left */
+    return 0;
+}
+
+static void test_sandbox(void **state)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(try_sandboxed());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip(); /* a kernel without Landlock */
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* More records than a ring holds, so that it wraps and the producer waits. */
 static void test_ring_wraps(void **state)
 {
@@ -438,7 +474,7 @@ int main(void)
         cmocka_unit_test(test_vector_add),   cmocka_unit_test(test_build_reply),
         cmocka_unit_test(test_failed_build), cmocka_unit_test(test_quota),
         cmocka_unit_test(test_user_events),  cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_ring_wraps),
+        cmocka_unit_test(test_ring_wraps),   cmocka_unit_test(test_sandbox),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "card/executor/completion.h"
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
+#include "card/executor/sandbox.h"
 #include "card/executor/session.h"
 #include "card/executor/snapshot.h"
 #include "card/ledger/futex.h"
@@ -71,7 +72,8 @@ static void close_others(const struct executor_params *params)
     }
 }
 
-static void settle(const struct executor_params *params)
+/* Leave behind what leat-cardd had. 0 or a negative errno. */
+static int settle(const struct executor_params *params, struct error *err)
 {
     char name[16];
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* cannot fail for a valid signal */
@@ -83,6 +85,14 @@ static void settle(const struct executor_params *params)
     reset_signals();
     close_others(params);
     device_clean_environment();
+    int result = sandbox_enter(err);
+    if (result == -ENOSYS) {
+        log_event(LOG_DEBUG, "session.open_files", "card=\"%s\" text=\"%s\"", params->card_name,
+                  err->text);
+        *err = (struct error){0};
+        result = 0;
+    }
+    return result;
 }
 
 static int map_session(struct session *session, struct wire_session *ret_layout, struct error *err)
@@ -197,8 +207,8 @@ _Noreturn void executor_main(const struct executor_params *params)
     uint64_t session_bytes = 0;
     pthread_t watcher;
     session.params = *params;
-    settle(params);
-    (void)open_session(&session, &session_bytes, &err); /* the welcome says why not */
+    if (settle(params, &err) == 0)
+        (void)open_session(&session, &session_bytes, &err); /* the welcome says why not */
     if (err.errnum)
         log_event(LOG_ERROR, "session.refused", "card=\"%s\" text=\"%s\"", params->card_name,
                   err.text);
