@@ -202,21 +202,23 @@ static _Noreturn void serve(struct session *session)
 
 _Noreturn void executor_main(const struct executor_params *params)
 {
-    static struct session session; /* of this process; too large for the stack */
+    struct session *session = calloc(1, sizeof(*session)); /* too large for the stack */
     struct error err = {0};
     uint64_t session_bytes = 0;
     pthread_t watcher;
-    session.params = *params;
+    if (!session)
+        _exit(EXIT_NO_DEVICE);
+    session->params = *params;
     if (settle(params, &err) == 0)
-        (void)open_session(&session, &session_bytes, &err); /* the welcome says why not */
+        (void)open_session(session, &session_bytes, &err); /* the welcome says why not */
     if (err.errnum)
         log_event(LOG_ERROR, "session.refused", "card=\"%s\" text=\"%s\"", params->card_name,
                   err.text);
-    if (send_welcome(&session, session_bytes, &err) < 0)
-        leave(&session, EXIT_CLIENT_LEFT);
+    if (send_welcome(session, session_bytes, &err) < 0)
+        leave(session, EXIT_CLIENT_LEFT);
     if (err.errnum)
-        leave(&session, EXIT_NO_DEVICE);
-    if (pthread_create(&watcher, NULL, watch_client, &session) != 0)
-        leave(&session, EXIT_NO_DEVICE);
-    serve(&session);
+        leave(session, EXIT_NO_DEVICE);
+    if (pthread_create(&watcher, NULL, watch_client, session) != 0)
+        leave(session, EXIT_NO_DEVICE);
+    serve(session);
 }
