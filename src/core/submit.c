@@ -58,6 +58,42 @@ static int as_bad_request(struct error *err)
     return err->errnum;
 }
 
+static uint64_t largest_device_bytes(const struct core *core)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < core->device_count; i++)
+        largest = core->devices[i].memory_bytes > largest ? core->devices[i].memory_bytes : largest;
+    return largest;
+}
+
+/* What only the template asks for is cut down to what this machine has; what the user asks for is
+ * not. */
+static int cut_defaults(const struct core *core, const json_t *request, json_t *description,
+                        struct error *err)
+{
+    struct job_request filled;
+    job_request_init(&filled);
+    int r = job_request_decode(description, &filled, err);
+    const struct {
+        const char *member;
+        uint64_t asked, there; /* 0: not known */
+    } amounts[] = {
+        {"memory", filled.memory_bytes, largest_device_bytes(core)},
+        {"ram", filled.ram_bytes, core->node.ram_bytes},
+        {"cpus", filled.cpus_milli, core->node.cpus_milli},
+    };
+    job_request_finish(&filled);
+    for (size_t i = 0; r == 0 && i < sizeof(amounts) / sizeof(amounts[0]); i++) {
+        if (json_object_get(request, amounts[i].member) || !amounts[i].there ||
+            amounts[i].asked <= amounts[i].there)
+            continue;
+        if (json_object_set_new(description, amounts[i].member,
+                                json_integer((json_int_t)amounts[i].there)) < 0)
+            r = error_set(err, -ENOMEM, "out-of-memory", "filling the template");
+    }
+    return r;
+}
+
 static json_t *describe(struct core *core, const json_t *request, struct error *err)
 {
     const struct template_place place = {.image_is_ready = images_ready, .context = core};
@@ -76,11 +112,13 @@ static json_t *describe(struct core *core, const json_t *request, struct error *
     if (r < 0)
         return NULL;
     const struct template *template = template_find(core->templates, library, type, err);
-    json_t *description =
+    AUTO_JSON json_t *description =
         template ? template_fill(core->templates, template, request, &place, err) : NULL;
-    if (!description)
+    if (!description || cut_defaults(core, request, description, err) < 0) {
         (void)as_bad_request(err);
-    return description;
+        return NULL;
+    }
+    return json_incref(description);
 }
 
 static int check_fits(const struct core *core, const struct job *job, struct error *err)

@@ -23,6 +23,7 @@ struct fake_cardd {
     uv_pipe_t server;
     struct list peers;
     json_t *cards;
+    uint64_t memory_bytes;
     unsigned refuse_creates;
     int refuse_errnum;
     const char *refuse_code;
@@ -60,6 +61,11 @@ static void send_message(struct peer *peer, json_t *message)
 json_t *fake_cardd_card(struct fake_cardd *fake, const char *card)
 {
     return card ? json_object_get(fake->cards, card) : NULL;
+}
+
+void fake_cardd_set_memory(struct fake_cardd *fake, uint64_t memory_bytes)
+{
+    fake->memory_bytes = memory_bytes;
 }
 
 size_t fake_cardd_count(const struct fake_cardd *fake)
@@ -162,7 +168,8 @@ static json_t *answer_make(struct peer *peer, const char *op, const json_t *requ
                          fake->instance);
     if (strcmp(op, "device.list") == 0)
         return json_pack("{s:{s:[{s:s, s:s, s:s, s:I}]}}", "result", "devices", "id", "cpu-0",
-                         "vendor", "fake", "kind", "cpu", "memory_bytes", (json_int_t)8 << 30);
+                         "vendor", "fake", "kind", "cpu", "memory_bytes",
+                         (json_int_t)fake->memory_bytes);
     if (strcmp(op, "card.list") == 0)
         return json_pack("{s:{s:o}}", "result", "cards", list_of_cards(fake));
     if (strcmp(op, "subscribe") == 0) {
@@ -242,6 +249,7 @@ struct fake_cardd *fake_cardd_create(uv_loop_t *loop, const char *run_dir)
     assert(fake);
     list_init(&fake->peers);
     fake->cards = json_object();
+    fake->memory_bytes = 8ull << 30;
     (void)snprintf(fake->instance, sizeof(fake->instance), "fake-%u", ++instances);
     (void)snprintf(path, sizeof(path), "%s/cardd.sock", run_dir);
     (void)unlink(path);

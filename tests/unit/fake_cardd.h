@@ -15,6 +15,7 @@ struct fake_cardd *fake_cardd_create(uv_loop_t *loop, const char *run_dir);
 /* Connections break, as when it is killed; the handles close in the loop's next turns. */
 void fake_cardd_destroy(struct fake_cardd *fake);
 
+void fake_cardd_set_memory(struct fake_cardd *fake, uint64_t memory_bytes); /* of the device */
 size_t fake_cardd_count(const struct fake_cardd *fake);
 /* The card as card.list shows it, borrowed; tests may change it. NULL: there is none. */
 struct json_t *fake_cardd_card(struct fake_cardd *fake, const char *card);

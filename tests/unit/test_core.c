@@ -253,6 +253,26 @@ static void test_refusals(void **state)
     }
 }
 
+/* A template's proposal yields to a small device, a request does not. */
+static void test_defaults_are_cut_to_the_machine(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    AUTO_ANSWER struct answer refused = {0}, described = {0};
+    house_open(&house);
+    fake_cardd_set_memory(house.cardd, 100 << 20);
+    job_becomes(&house, submitted(&house, "{" ANY_COMMAND ",\"memory\":\"1MiB\"}"), "running");
+    AUTO_JSON json_t *request = json_pack("{s:[s]}", "command", "true");
+    core_job_describe(house.core, request, take_answer, &described);
+    TURN_UNTIL(&house, described.given);
+    assert_int_equal(json_integer_value(json_object_get(
+                         json_object_get(described.result, "description"), "memory")),
+                     100 << 20);
+    submit(&house, "{" ANY_COMMAND ",\"memory\":\"101MiB\"}", NULL, &refused);
+    TURN_UNTIL(&house, refused.given);
+    assert_string_equal(refused.err.code, "memory-exceeds-device");
+}
+
 static void test_same_key_makes_one_job(void **state)
 {
     (void)state;
@@ -595,6 +615,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_job_runs_and_ends),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_defaults_are_cut_to_the_machine),
         cmocka_unit_test(test_same_key_makes_one_job),
         cmocka_unit_test(test_queue_waits_for_share),
         cmocka_unit_test(test_stop),
