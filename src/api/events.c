@@ -1,6 +1,6 @@
-/* The journal of events, a page at a time or as server-sent events. A stream never queues: what it
- * hears from core only tells it that there is more to read, so it misses nothing, repeats nothing,
- * and a slow reader holds one page. */
+/* The journal of events, a page at a time or as server-sent events. A stream that has sent all
+ * there is takes the next event as core tells it; one that is behind reads pages. So it misses
+ * nothing, repeats nothing, and a slow reader holds no more than a page. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +16,13 @@
 #include "core/core.h"
 
 #define EVENTS_PAGE 100
+#define FEED_OUT_MAX_BYTES (64u << 10) /* beyond it what core tells is left to be read later */
 
 struct event_feed {
     struct core *core;
     struct core_subscription *subscription;
     struct stream *stream; /* NULL until the stream stands */
-    struct buf out;        /* at most one page, formatted */
+    struct buf out;        /* formatted and not sent yet */
     uint64_t last;         /* the newest event in `out` or sent */
     uint64_t newest;       /* the newest event heard of */
     bool more;             /* the journal may hold events after `last` */
@@ -99,7 +100,10 @@ static void feed_hear(void *arg, uint64_t seq, const struct json_t *event)
         feed->newest = seq;
     if (feed->reading || feed->newest <= feed->last)
         return; /* the page on its way decides */
-    feed->more = true;
+    if (!feed->more && seq == feed->last + 1 && feed->out.length < FEED_OUT_MAX_BYTES)
+        feed_put(feed, event);
+    else
+        feed->more = true;
     feed_wake(feed);
 }
 

@@ -529,6 +529,13 @@ static void test_event_stream(void **state)
         next = ids_check(&body, 8);
     }
     assert_int_equal(next, 1251);
+    (void)rig_do(rig, work_event, 20000); /* more than is held for a reader */
+    while (next < 21251) {
+        assert_true(client_read(fd, &got));
+        AUTO_BUF struct buf body = BUF_INIT;
+        chunks_join(&got, &body);
+        next = ids_check(&body, 8);
+    }
     for (int tick = 0; tick < API_KEEPALIVE_SWEEPS + 1; tick++)
         (void)rig_do(rig, work_sweep, 0);
     while (!strstr(got.data, ": nothing new"))
