@@ -263,6 +263,53 @@ def test_killed_daemon_leaves_nothing_after_the_next_start(card_house):
     assert groups(instance) == []
 
 
+def group_files(instance, card, name):
+    """The files `name` of a card's control groups."""
+    return [os.path.join(path, name) for path in groups(instance)
+            if path.endswith(f"/card-{card}") and os.path.exists(os.path.join(path, name))]
+
+
+def memory_limit_file(house, card):
+    instance = house.card("hello")["instance"]
+    for name in ("memory.limit_in_bytes", "memory.max"):
+        for path in group_files(instance, card, name):
+            return path
+    pytest.skip("control groups that limit memory cannot be made here")
+
+
+def test_executors_are_confined(card_house):
+    lease = create(card_house, "one", 64 * MIB, 250)
+    limit = memory_limit_file(card_house, "one")
+
+    def limit_mib():
+        with open(limit, encoding="utf-8") as file:
+            return int(file.read()) // MIB
+
+    assert limit_mib() == 64 + 1024
+    with Session(card_house, lease["token"]), Session(card_house, lease["token"]):
+        with open(os.path.join(os.path.dirname(limit), "cgroup.procs"), encoding="utf-8") as procs:
+            assert sorted(map(int, procs)) == sorted(executors(card_house.daemon.pid))
+        assert limit_mib() == 64 + 1024 + 256
+    card_house.card("card.remove", card="one")
+    eventually("the groups' end", lambda: not os.path.exists(limit))
+
+
+def test_executor_beyond_its_group_is_told_as_such(card_house):
+    lease = create(card_house, "one")
+    control = card_house.control()
+    control("subscribe")
+    Session(card_house, lease["token"]).close()  # later the limit is set again only for more sessions at once
+    assert ended_session(control)["oom"] is False
+    with open(memory_limit_file(card_house, "one"), "w", encoding="utf-8") as limit:
+        limit.write(str(8 * MIB))
+    program = card_house.on_card(lease, houses.built("digits"), "--steps", "1")
+    program.communicate(timeout=120)
+    assert program.returncode != 0
+    ended = ended_session(control)
+    assert ended["oom"] is True and ended["status"] == 128 + signal.SIGKILL
+    control.close()
+
+
 def test_one_instance_a_run_folder(card_house):
     second = subprocess.run([houses.built("leat-cardd"), "--run-dir", card_house.run_dir], capture_output=True, text=True,
                             timeout=60, check=False)

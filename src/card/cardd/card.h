@@ -34,6 +34,7 @@ struct card {
     struct watch *notified; /* an executor wants share */
     bool want_announced;    /* since the share was last set */
     bool confined;          /* has control groups */
+    uint64_t kills_seen;    /* of its executors, for want of memory in the group */
 
     struct session *sessions[LEDGER_SLOTS]; /* by slot; owned by session.c */
     unsigned session_count, sessions_most;  /* now, at most at once */

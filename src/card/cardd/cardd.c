@@ -208,12 +208,15 @@ void cardd_connection_closed(struct cardd *cardd, uint64_t connection)
 
 void cardd_session_started(struct cardd *cardd, const struct session *session)
 {
-    card_confine_again(cardd, session->card);
-    log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u",
-              session->card->name, (int)session->client_pid, (int)session->pid, session->slot);
-    control_event(
-        cardd->control, "card.session_started",
-        json_pack("{ss si}", "card", session->card->name, "pid", (int)session->client_pid));
+    struct card *card = session->card;
+    if (card->session_count > card->sessions_most) {
+        card->sessions_most = card->session_count;
+        card_confine_again(cardd, card);
+    }
+    log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u", card->name,
+              (int)session->client_pid, (int)session->pid, session->slot);
+    control_event(cardd->control, "card.session_started",
+                  json_pack("{ss si}", "card", card->name, "pid", (int)session->client_pid));
 }
 
 /* As a shell counts: the exit status, or 128 and the signal. */
@@ -222,17 +225,28 @@ static int status_of(int wait_status)
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
+/* True when the kernel has killed an executor of the card for want of memory since the last look.
+ */
+static bool out_of_memory(struct cardd *cardd, struct card *card)
+{
+    uint64_t kills = card->confined ? confine_kills(cardd->confine, card->name) : 0;
+    bool more = kills > card->kills_seen;
+    card->kills_seen = kills;
+    return more;
+}
+
 void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status)
 {
     struct card *card = session->card;
     int status = status_of(wait_status);
+    bool oom = !card->leaving && out_of_memory(cardd, card);
     log_event(status == 0 || card->leaving ? LOG_INFO : LOG_WARN, "session.ended",
-              "card=%s pid=%d executor=%d status=%d", card->name, (int)session->client_pid,
-              (int)session->pid, status);
+              "card=%s pid=%d executor=%d status=%d%s", card->name, (int)session->client_pid,
+              (int)session->pid, status, oom ? " code=out-of-memory" : "");
     if (cardd->control)
         control_event(cardd->control, "card.session_ended",
-                      json_pack("{ss si si}", "card", card->name, "pid", (int)session->client_pid,
-                                "status", status));
+                      json_pack("{ss si si sb}", "card", card->name, "pid",
+                                (int)session->client_pid, "status", status, "oom", oom));
     if (card->leaving && card->session_count == 0)
         card_gone(cardd, card);
 }

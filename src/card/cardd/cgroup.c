@@ -11,6 +11,7 @@
 #include "base/units.h"
 
 #define PROCS_TEXT_MAX_BYTES (1u << 20)
+#define EVENTS_TEXT_MAX_BYTES 4096
 
 /* The kernel's default weight of a group is 1024 in version 1 and 100 in version 2. */
 static const struct cgroup_file memory_v1[] = {{"memory.limit_in_bytes", CGROUP_MEMORY_BYTES, 0},
@@ -120,16 +121,19 @@ unsigned cgroup_find(const char *groups, const char *mounts,
     if (own_folder(groups, mounts, "memory", memory->own)) {
         memory->version = 1;
         memory->files = memory_v1;
+        memory->kills_file = "memory.oom_control";
         if (!own_folder(groups, mounts, "cpu", cpu->own))
             return 1;
         cpu->version = 1;
         cpu->files = cpu_v1;
+        cpu->kills_file = NULL;
         return 2;
     }
     if (!own_folder(groups, mounts, "", memory->own))
         return 0;
     memory->version = 2;
     memory->files = both_v2;
+    memory->kills_file = "memory.events";
     return 1;
 }
 
@@ -144,6 +148,23 @@ int cgroup_put(int dir_fd, const char *name, const char *file, const char *text)
 {
     char path[PATH_MAX];
     return file_path(name, file, path) ? file_put(dir_fd, path, text) : -ENAMETOOLONG;
+}
+
+uint64_t cgroup_kills(int dir_fd, const char *name, const char *kills_file)
+{
+    static const char key[] = "oom_kill ";
+    char path[PATH_MAX];
+    AUTO_BUF struct buf text = BUF_INIT;
+    if (!kills_file || !file_path(name, kills_file, path) ||
+        file_read(dir_fd, path, EVENTS_TEXT_MAX_BYTES, &text, NULL) < 0 || !text.data)
+        return 0;
+    const char *rest = text.data;
+    size_t length;
+    for (const char *line; (line = next_line(&rest, &length));) {
+        if (strncmp(line, key, sizeof(key) - 1) == 0)
+            return strtoull(line + sizeof(key) - 1, NULL, 10);
+    }
+    return 0;
 }
 
 int cgroup_enter(int dir_fd, const char *name)

@@ -24,6 +24,7 @@ struct cgroup_hierarchy {
     char own[PATH_MAX]; /* the folder of this process's group */
     int version;
     const struct cgroup_file *files; /* ended by a NULL name */
+    const char *kills_file;          /* has a line "oom_kill N"; NULL: not this hierarchy */
 };
 
 /* Find the hierarchies from the text of /proc/self/cgroup and /proc/self/mountinfo. Pure. Returns
@@ -33,6 +34,9 @@ unsigned cgroup_find(const char *groups, const char *mounts,
 
 /* Write a file of the group `dir_fd`/`name` (name "" or NULL: dir_fd itself). 0 or -errno. */
 int cgroup_put(int dir_fd, const char *name, const char *file, const char *text);
+/* How many processes of the group the kernel has killed for want of memory; 0 when it does not
+ * tell. */
+uint64_t cgroup_kills(int dir_fd, const char *name, const char *kills_file);
 /* Move this process in. Safe after fork. */
 int cgroup_enter(int dir_fd, const char *name);
 /* Kill every process in the group. */

@@ -323,6 +323,17 @@ int confine_enter(const struct confine *confine, const char *card)
     return r;
 }
 
+uint64_t confine_kills(const struct confine *confine, const char *card)
+{
+    char group[GROUP_NAME_MAX];
+    group_name(card, group);
+    uint64_t kills = 0;
+    for (unsigned i = 0; i < confine->count; i++)
+        kills +=
+            cgroup_kills(confine->trees[i].instance_fd, group, confine->trees[i].at.kills_file);
+    return kills;
+}
+
 static void confine_freed(uv_handle_t *handle)
 {
     struct confine *confine = handle->data;

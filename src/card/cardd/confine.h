@@ -46,6 +46,8 @@ int confine_update(struct confine *confine, const char *card, const struct confi
                    struct error *err);
 /* In the executor: move the calling process into the card's groups. 0 or -errno. */
 int confine_enter(const struct confine *confine, const char *card);
+/* How many processes of the card the kernel has killed for want of memory. */
+uint64_t confine_kills(const struct confine *confine, const char *card);
 /* The card's executors have ended: kill what they left and remove the groups, later if the kernel
  * still holds them. */
 void confine_remove(struct confine *confine, const char *card);

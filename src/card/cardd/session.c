@@ -212,8 +212,6 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
     __atomic_store_n(&ledger->start_time, start_time_of(session->pid), __ATOMIC_SEQ_CST);
     card->sessions[slot] = session;
     card->session_count++;
-    if (card->sessions_most < card->session_count)
-        card->sessions_most = card->session_count;
     card->sessions_total++;
     list_append(&cardd->sessions, &session->link);
     cardd_session_started(cardd, session);
