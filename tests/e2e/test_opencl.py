@@ -2,6 +2,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 import house as houses
 
@@ -80,3 +81,12 @@ def test_executor_dies(card_house):
             os.kill(pid, signal.SIGKILL)
         told = program.communicate(timeout=60)[0]
     assert told.splitlines() == ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]
+
+
+def test_coverage_page(tmp_path):
+    """docs/opencl-coverage.md is what the table says."""
+    gen = os.path.join(houses.ROOT, "src/card/gen")
+    subprocess.run([sys.executable, f"{gen}/opencl.py", "coverage", f"{gen}/opencl.table", str(tmp_path / "page")],
+                   check=True)
+    with open(os.path.join(houses.ROOT, "docs/opencl-coverage.md"), encoding="utf-8") as page:
+        assert page.read() == (tmp_path / "page").read_text()

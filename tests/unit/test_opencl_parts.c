@@ -58,9 +58,9 @@ static void test_info(void **state)
         cl_int code;
         size_t size;
     } const cases[] = {
-        {1, 4, 1, CL_SUCCESS, 4},        {1, 0, 0, CL_SUCCESS, 4}, {1, 3, 1, CL_INVALID_VALUE, 99},
-        {2, 5, 1, CL_SUCCESS, 5},        {2, 4, 1, CL_INVALID_VALUE, 99},
-        {3, 8, 1, CL_INVALID_VALUE, 99}, {2, 2, 0, CL_SUCCESS, 5},
+        {1, 4, 1, CL_SUCCESS, 4}, {1, 0, 0, CL_SUCCESS, 4},        {1, 3, 1, CL_INVALID_VALUE, 99},
+        {2, 5, 1, CL_SUCCESS, 5}, {2, 4, 1, CL_INVALID_VALUE, 99}, {3, 8, 1, CL_INVALID_VALUE, 99},
+        {2, 2, 0, CL_SUCCESS, 5},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char value[8] = {0};
@@ -75,7 +75,8 @@ static void test_info(void **state)
     }
 }
 
-/* Every byte of a region is in exactly one piece, no piece is too large, and packing is undone by unpacking. */
+/* Every byte of a region is in exactly one piece, no piece is too large, and packing is undone by
+ * unpacking. */
 static void check_region(const size_t size[3], size_t most)
 {
     static char host[64 * 32 * 16], back[sizeof(host)], slab[sizeof(host)];
@@ -179,7 +180,8 @@ static void test_build_reply(void **state)
     assert_int_equal(kernel->value_bytes, 8 + 16);
     assert_int_equal(kernel->tail_bytes, 2 * sizeof(struct wire_arg) + 8 + 16);
     build_destroy(build);
-    /* Cut off anywhere it is no reply; the copy ends where the text ends, for the sanitizer to see. */
+    /* Cut off anywhere it is no reply; the copy ends where the text ends, for the sanitizer to see.
+     */
     for (size_t cut = 0; cut < length - 7; cut++) {
         char *copy = malloc(cut + 1);
         memcpy(copy, reply, cut);

@@ -1,4 +1,5 @@
-/* The client's end of the wire against a consumer thread that checks order, content and wake-ups. */
+/* The client's end of the wire against a consumer thread that checks order, content and wake-ups.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +33,8 @@ struct rig {
     uint32_t wrong; /* records that were not as they should be */
 };
 
-/* What the test's producers send: a LAUNCH-sized header with filler that repeats the thread's number. */
+/* What the test's producers send: a LAUNCH-sized header with filler that repeats the thread's
+ * number. */
 struct note {
     struct wire_header header;
     uint32_t thread, number, words;
@@ -57,8 +59,10 @@ static void open_rig(struct rig *rig)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     *rig = (struct rig){.peer_fd = fds[1]};
-    rig->client = (struct wire_client){
-        .session = aligned_alloc(4096, bytes), .session_bytes = bytes, .socket_fd = fds[0], .spin_ns = 2000};
+    rig->client = (struct wire_client){.session = aligned_alloc(4096, bytes),
+                                       .session_bytes = bytes,
+                                       .socket_fd = fds[0],
+                                       .spin_ns = 2000};
     assert_non_null(rig->client.session);
     memset(rig->client.session, 0, layout.slab_offset);
     (void)wire_session_layout(rig->client.session);
@@ -78,7 +82,8 @@ static void check_note(struct rig *rig, const struct note *note)
         rig->wrong += note->filler[i] != note->thread;
 }
 
-/* Take the record with number `sequence` from whichever lane has it in front; 0 when none has yet. */
+/* Take the record with number `sequence` from whichever lane has it in front; 0 when none has yet.
+ */
 static int take_one(struct rig *rig, uint32_t sequence)
 {
     for (unsigned i = 0; i < WIRE_LANES; i++) {

@@ -1,5 +1,6 @@
-/* Calls that the user asked for: made by one thread of the process, started by the first of them, never
- * by a thread of the driver, so that they may use the API and release what they are called for. */
+/* Calls that the user asked for: made by one thread of the process, started by the first of them,
+ * never by a thread of the driver, so that they may use the API and release what they are called
+ * for. */
 #include "card/opencl/event.h"
 
 #include <errno.h>

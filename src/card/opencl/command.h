@@ -1,5 +1,5 @@
-/* From an enqueue call to a posted record: the wait list is checked and sent ahead, an event is made
- * when the caller wants one, and the record is filled in the ring under the queue's lock.
+/* From an enqueue call to a posted record: the wait list is checked and sent ahead, an event is
+ * made when the caller wants one, and the record is filled in the ring under the queue's lock.
  *
  *   command_open   check and prepare; nothing to undo when it fails
  *   command_begin  room for the record, with the queue locked
@@ -31,8 +31,8 @@ struct command_waits {
 
 cl_int command_open(struct command *command, cl_command_queue queue, cl_command_type type,
                     const struct command_waits *waits);
-/* Room for `fixed` bytes, the wait list and `tail` bytes; NULL when the executor is gone or it is more than a record
- * holds. */
+/* Room for `fixed` bytes, the wait list and `tail` bytes; NULL when the executor is gone or it is
+ * more than a record holds. */
 void *command_begin(struct command *command, size_t fixed, size_t tail);
 /* Write the slots of those events that have not completed; returns how many. */
 uint32_t command_put_waits(const struct command *command, uint32_t *slots);

@@ -94,8 +94,7 @@ cl_context api_clCreateContext(const cl_context_properties *properties, cl_uint 
 {
     size_t count = 0;
     cl_context context = NULL;
-    cl_int code =
-        !pfn_notify && user_data ? CL_INVALID_VALUE : check_devices(num_devices, devices);
+    cl_int code = !pfn_notify && user_data ? CL_INVALID_VALUE : check_devices(num_devices, devices);
     if (code == CL_SUCCESS)
         code = check_properties(properties, &count);
     if (code == CL_SUCCESS && (process_connect() != CL_SUCCESS || !process_alive()))
@@ -142,9 +141,8 @@ cl_int api_clReleaseContext(cl_context context)
     return CL_SUCCESS;
 }
 
-cl_int api_clGetContextInfo(cl_context context, cl_context_info param_name,
-                            size_t param_value_size, void *param_value,
-                            size_t *param_value_size_ret)
+cl_int api_clGetContextInfo(cl_context context, cl_context_info param_name, size_t param_value_size,
+                            void *param_value, size_t *param_value_size_ret)
 {
     static const struct info_field fields[] = {
         INFO_VALUE(CL_CONTEXT_REFERENCE_COUNT, struct _cl_context, object.references),

@@ -24,8 +24,8 @@ struct _cl_context {
     cl_command_queue hidden_queue;
 };
 
-/* The queue on which initial contents are written, made at the first use; owned by the context. NULL
- * with `*ret_code` set when there is no room for one more queue. */
+/* The queue on which initial contents are written, made at the first use; owned by the context.
+ * NULL with `*ret_code` set when there is no room for one more queue. */
 cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code);
 
 #endif

@@ -72,10 +72,9 @@ static cl_int do_nothing(cl_command_queue queue, cl_command_type type,
     return command_close(&command, sync_post(&command, SYNC_NOTHING), waits);
 }
 
-cl_int api_clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem buffer,
-                               cl_bool blocking_read, size_t offset, size_t cb, void *ptr,
-                               cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
-                               cl_event *event)
+cl_int api_clEnqueueReadBuffer(cl_command_queue command_queue, cl_mem buffer, cl_bool blocking_read,
+                               size_t offset, size_t cb, void *ptr, cl_uint num_events_in_wait_list,
+                               const cl_event *event_wait_list, cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     cl_int result = check_host_transfer(command_queue, buffer, ptr, 1);
@@ -178,8 +177,8 @@ cl_int api_clEnqueueReadBufferRect(cl_command_queue command_queue, cl_mem buffer
                                    const size_t *host_origin, const size_t *region,
                                    size_t buffer_row_pitch, size_t buffer_slice_pitch,
                                    size_t host_row_pitch, size_t host_slice_pitch, void *ptr,
-                                   cl_uint num_events_in_wait_list,
-                                   const cl_event *event_wait_list, cl_event *event)
+                                   cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
+                                   cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     cl_int result = check_host_transfer(command_queue, buffer, ptr, 1);
@@ -201,8 +200,8 @@ cl_int api_clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffe
                                     cl_bool blocking_write, const size_t *buffer_origin,
                                     const size_t *host_origin, const size_t *region,
                                     size_t buffer_row_pitch, size_t buffer_slice_pitch,
-                                    size_t host_row_pitch, size_t host_slice_pitch,
-                                    const void *ptr, cl_uint num_events_in_wait_list,
+                                    size_t host_row_pitch, size_t host_slice_pitch, const void *ptr,
+                                    cl_uint num_events_in_wait_list,
                                     const cl_event *event_wait_list, cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
@@ -237,8 +236,8 @@ static cl_int ensure_both(cl_mem source, cl_mem target)
     return result == CL_SUCCESS ? memory_ensure(target) : result;
 }
 
-cl_int api_clEnqueueCopyBuffer(cl_command_queue command_queue, cl_mem src_buffer,
-                               cl_mem dst_buffer, size_t src_offset, size_t dst_offset, size_t cb,
+cl_int api_clEnqueueCopyBuffer(cl_command_queue command_queue, cl_mem src_buffer, cl_mem dst_buffer,
+                               size_t src_offset, size_t dst_offset, size_t cb,
                                cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
                                cl_event *event)
 {
@@ -319,8 +318,8 @@ cl_int api_clEnqueueCopyBufferRect(cl_command_queue command_queue, cl_mem src_bu
                                    const size_t *dst_origin, const size_t *region,
                                    size_t src_row_pitch, size_t src_slice_pitch,
                                    size_t dst_row_pitch, size_t dst_slice_pitch,
-                                   cl_uint num_events_in_wait_list,
-                                   const cl_event *event_wait_list, cl_event *event)
+                                   cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
+                                   cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     if (check_access(command_queue, src_buffer) || check_access(command_queue, dst_buffer))

@@ -36,8 +36,8 @@ cl_int api_clGetPlatformInfo(cl_platform_id platform, cl_platform_info param_nam
     return answer(WIRE_INFO_PLATFORM, param_name, &out);
 }
 
-cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type,
-                          cl_uint num_entries, cl_device_id *devices, cl_uint *num_devices)
+cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type, cl_uint num_entries,
+                          cl_device_id *devices, cl_uint *num_devices)
 {
     const cl_device_type known = CL_DEVICE_TYPE_DEFAULT | CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU |
                                  CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_CUSTOM;
@@ -57,9 +57,8 @@ cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type,
     return CL_SUCCESS;
 }
 
-cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name,
-                           size_t param_value_size, void *param_value,
-                           size_t *param_value_size_ret)
+cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name, size_t param_value_size,
+                           void *param_value, size_t *param_value_size_ret)
 {
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
     const cl_platform_id platform = &process.platform;

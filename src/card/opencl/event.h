@@ -1,5 +1,5 @@
-/* Events: of commands, whose status the executor writes into a slot of the session, and of the user,
- * whose status lives here. */
+/* Events: of commands, whose status the executor writes into a slot of the session, and of the
+ * user, whose status lives here. */
 #ifndef LEAT_CARD_OPENCL_EVENT_H
 #define LEAT_CARD_OPENCL_EVENT_H
 
@@ -12,12 +12,12 @@ struct _cl_event {
     cl_context context;
     cl_command_queue queue; /* NULL for an event of the user */
     cl_command_type type;
-    uint32_t slot;       /* in the session's event table */
-    uint32_t posted;     /* the command was sent; else the slot can be used again at once */
-    uint64_t target;     /* completions of the queue with which this command has ended, in order */
-    cl_event first;      /* the first piece of a transfer sent in pieces, for its times; or NULL */
-    cl_int user_status;  /* of an event of the user; atomic */
-    uint32_t crossed;    /* an event of the user the executor knows; under `lock` */
+    uint32_t slot;      /* in the session's event table */
+    uint32_t posted;    /* the command was sent; else the slot can be used again at once */
+    uint64_t target;    /* completions of the queue with which this command has ended, in order */
+    cl_event first;     /* the first piece of a transfer sent in pieces, for its times; or NULL */
+    cl_int user_status; /* of an event of the user; atomic */
+    uint32_t crossed;   /* an event of the user the executor knows; under `lock` */
     uint32_t lock;
 };
 

@@ -8,21 +8,25 @@
 #include <stdint.h>
 
 struct info_field {
-    uint32_t name;   /* CL_..._... */
-    uint32_t text;   /* 1: the member is a `const char *`, answered with its NUL */
-    size_t offset;   /* of the member that holds the answer */
+    uint32_t name; /* CL_..._... */
+    uint32_t text; /* 1: the member is a `const char *`, answered with its NUL */
+    size_t offset; /* of the member that holds the answer */
     size_t bytes;
 };
 
 #define INFO_VALUE(name, type, member) \
-    { name, 0, offsetof(type, member), sizeof(((type *)0)->member) }
+    { \
+        name, 0, offsetof(type, member), sizeof(((type *)0)->member) \
+    }
 #define INFO_TEXT(name, type, member) \
-    { name, 1, offsetof(type, member), sizeof(((type *)0)->member) }
+    { \
+        name, 1, offsetof(type, member), sizeof(((type *)0)->member) \
+    }
 
 /* Where a query wants its answer. */
 struct info_out {
     size_t room;
-    void *value;     /* may be NULL */
+    void *value;      /* may be NULL */
     size_t *ret_size; /* may be NULL */
 };
 

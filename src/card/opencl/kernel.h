@@ -1,4 +1,5 @@
-/* Kernels: arguments are kept here and cross with a launch, those only that changed since the last. */
+/* Kernels: arguments are kept here and cross with a launch, those only that changed since the last.
+ */
 #ifndef LEAT_CARD_OPENCL_KERNEL_H
 #define LEAT_CARD_OPENCL_KERNEL_H
 
@@ -21,7 +22,8 @@ struct _cl_kernel {
     struct object object;
     cl_context context;
     cl_program program;
-    const struct build_kernel *build; /* in program->build, which stays while kernels are attached */
+    const struct build_kernel
+        *build; /* in program->build, which stays while kernels are attached */
     const char *name, *attributes;
     cl_uint arg_count;
     uint32_t lock;    /* what follows; held while a launch is filled and posted */

@@ -62,8 +62,8 @@ static cl_int check_range(const struct wire_kernel_info *kernel, const struct ra
     return check_local(kernel, range);
 }
 
-/* The executor must know every buffer that is about to be named. Nothing may be sent once the launch
- * record is begun, so this comes first. */
+/* The executor must know every buffer that is about to be named. Nothing may be sent once the
+ * launch record is begun, so this comes first. */
 static cl_int ensure_args(cl_kernel kernel)
 {
     for (cl_uint i = 0; i < kernel->arg_count; i++) {

@@ -1,6 +1,7 @@
-/* Maps: the buffer's content is read into host memory of this process, and written back at unmap when it
- * was mapped for writing. The host memory is the user's for CL_MEM_USE_HOST_PTR, else a shadow of the
- * whole buffer, made at the first map, whose pages come into being as they are touched. */
+/* Maps: the buffer's content is read into host memory of this process, and written back at unmap
+ * when it was mapped for writing. The host memory is the user's for CL_MEM_USE_HOST_PTR, else a
+ * shadow of the whole buffer, made at the first map, whose pages come into being as they are
+ * touched. */
 #include "card/opencl/event.h"
 #include "card/opencl/memory.h"
 #include "card/opencl/process.h"
@@ -98,8 +99,7 @@ static cl_int fetch(struct command *command, cl_mem memory, const struct memory_
     }
     struct region region;
     region_linear(&region, memory, map->offset, map->bytes, map->pointer);
-    cl_int result =
-        transfer_read(command, &region, blocking ? TRANSFER_BLOCKING : TRANSFER_POSTED);
+    cl_int result = transfer_read(command, &region, blocking ? TRANSFER_BLOCKING : TRANSFER_POSTED);
     return result;
 }
 
@@ -134,8 +134,8 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
 }
 
 cl_int api_clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_mem memobj, void *mapped_ptr,
-                                   cl_uint num_events_in_wait_list,
-                                   const cl_event *event_wait_list, cl_event *event)
+                                   cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
+                                   cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     if (command_queue->context != memobj->context)

@@ -87,7 +87,8 @@ static int is_one_bit_at_most(cl_mem_flags flags)
 
 static cl_int check_flags(cl_mem_flags flags)
 {
-    const cl_mem_flags known = KERNEL_ACCESS | HOST_POINTER | HOST_ACCESS | CL_MEM_KERNEL_READ_AND_WRITE;
+    const cl_mem_flags known =
+        KERNEL_ACCESS | HOST_POINTER | HOST_ACCESS | CL_MEM_KERNEL_READ_AND_WRITE;
     if ((flags & ~known) || !is_one_bit_at_most(flags & KERNEL_ACCESS) ||
         !is_one_bit_at_most(flags & HOST_ACCESS))
         return CL_INVALID_VALUE;
@@ -300,10 +301,8 @@ cl_int api_clReleaseMemObject(cl_mem memobj)
     return CL_SUCCESS;
 }
 
-cl_int api_clSetMemObjectDestructorCallback(cl_mem memobj,
-                                            void(CL_CALLBACK *pfn_notify)(cl_mem memobj,
-                                                                          void *user_data),
-                                            void *user_data)
+cl_int api_clSetMemObjectDestructorCallback(
+    cl_mem memobj, void(CL_CALLBACK *pfn_notify)(cl_mem memobj, void *user_data), void *user_data)
 {
     if (!pfn_notify)
         return CL_INVALID_VALUE;

@@ -17,10 +17,11 @@ struct _cl_mem {
     cl_mem_flags flags;
     cl_mem_properties *properties; /* as given, with the closing 0; NULL when none were */
     size_t properties_bytes;
-    void *host_ptr;       /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
-    uint64_t init_target; /* of the context's hidden queue: when the initial content is there; 0: none */
-    uint32_t lock;        /* what follows */
-    char *shadow;         /* host memory for maps, made at the first; of a root buffer only */
+    void *host_ptr; /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
+    uint64_t
+        init_target; /* of the context's hidden queue: when the initial content is there; 0: none */
+    uint32_t lock;   /* what follows */
+    char *shadow;    /* host memory for maps, made at the first; of a root buffer only */
     struct memory_map *maps;
     cl_uint map_count;
     struct memory_farewell *farewells; /* last set first */

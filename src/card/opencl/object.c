@@ -58,7 +58,8 @@ static cl_int send_locked(struct object *object)
 {
     struct object *chain[OBJECT_TYPES];
     unsigned length = 0;
-    for (; object && object->id == 0 && length < OBJECT_TYPES; object = kinds[object->type]->parent(object))
+    for (; object && object->id == 0 && length < OBJECT_TYPES;
+         object = kinds[object->type]->parent(object))
         chain[length++] = object;
     while (length > 0) {
         struct object *next = chain[--length];

@@ -36,8 +36,8 @@ struct object {
 
 /* How the objects of one type cross and end. */
 struct object_kind {
-    /* Send the creation under number `id`; parents have been sent. CL_SUCCESS or an error. Called with the
-     * creation lock held; NULL: objects of this type have no record. */
+    /* Send the creation under number `id`; parents have been sent. CL_SUCCESS or an error. Called
+     * with the creation lock held; NULL: objects of this type have no record. */
     cl_int (*send)(struct object *object, uint32_t id);
     /* The parent to send first, or NULL. */
     struct object *(*parent)(struct object *object);

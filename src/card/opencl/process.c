@@ -37,8 +37,9 @@ static void thread_leave(void *arg)
     mine->generation = 0;
 }
 
-/* The child keeps the parent's memory but not its session: it connects anew at its first call, and the
- * parent's handles stop being handles. Other threads do not exist here, so no lock is needed. */
+/* The child keeps the parent's memory but not its session: it connects anew at its first call, and
+ * the parent's handles stop being handles. Other threads do not exist here, so no lock is needed.
+ */
 static void fork_child(void)
 {
     struct process *p = &process;
@@ -70,7 +71,8 @@ static void fork_child(void)
 static void process_prepare(void)
 {
     (void)pthread_key_create(&thread_key, thread_leave); /* none left: lanes are not given back */
-    (void)pthread_atfork(NULL, NULL, fork_child); /* out of memory: forked children must not use us */
+    (void)pthread_atfork(NULL, NULL,
+                         fork_child); /* out of memory: forked children must not use us */
 }
 
 static void *map_page(int fd, size_t bytes, int protection)

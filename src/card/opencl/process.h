@@ -1,5 +1,6 @@
 /* The one hidden context of this library in a user's process: the session with the executor, what
- * all objects draw on, and the rules of survival (fork, threads that come and go, a dead executor). */
+ * all objects draw on, and the rules of survival (fork, threads that come and go, a dead executor).
+ */
 #ifndef LEAT_CARD_OPENCL_PROCESS_H
 #define LEAT_CARD_OPENCL_PROCESS_H
 
@@ -36,8 +37,8 @@ struct device_limits {
 
 struct process {
     pthread_mutex_t lock; /* connecting, and creation of objects at the executor */
-    uint32_t generation;  /* of the session: counts forks; handles of a parent are not the child's */
-    int tried;            /* the connection was tried in this generation */
+    uint32_t generation; /* of the session: counts forks; handles of a parent are not the child's */
+    int tried;           /* the connection was tried in this generation */
     struct wire_client client;
     struct snapshot snapshot;
     struct device_limits limits;
@@ -45,7 +46,7 @@ struct process {
     struct ledger_claims *claims;
     struct _cl_platform_id platform;
     struct _cl_device_id device;
-    uint64_t serials;   /* atomic */
+    uint64_t serials;    /* atomic */
     uint32_t frees_sent; /* RELEASEs of buffers since the last DRAIN; atomic */
 
     struct slots ids, queue_slots, event_slots;
@@ -98,9 +99,10 @@ static inline int handle_is(const void *handle, enum object_type type)
     return object && object->stamp == object_stamp(type) && object->dispatch == &opencl_dispatch;
 }
 
-/* Records. Begin reserves room on this thread's lane (NULL: too large, or the executor is gone); then
- * exactly one of: post, which sends; wait, which sends and waits for the reply, whose status is the result and
- * whose value and payload length go to `ret_value` and `ret_length` (may be NULL). */
+/* Records. Begin reserves room on this thread's lane (NULL: too large, or the executor is gone);
+ * then exactly one of: post, which sends; wait, which sends and waits for the reply, whose status
+ * is the result and whose value and payload length go to `ret_value` and `ret_length` (may be
+ * NULL). */
 void *record_begin(uint64_t length);
 void record_post(void *record, unsigned opcode, uint64_t length);
 cl_int record_wait(void *record, unsigned opcode, uint64_t length, uint64_t *ret_value,

@@ -8,7 +8,8 @@
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
-#define REPLY_ROOM_BYTES (256u * 1024) /* most build replies fit; larger ones are asked for again */
+#define REPLY_ROOM_BYTES (256u * 1024) /* most build replies fit; larger ones are asked for again \
+                                        */
 
 /* The payload travels through the slab, and the reply tells that it is free again. */
 static cl_int send_payload(unsigned opcode, uint32_t id, uint32_t context_id, const void *payload,
@@ -116,9 +117,8 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
     return NULL;
 }
 
-static cl_int check_binary(cl_context context, cl_uint num_devices,
-                           const cl_device_id *device_list, const size_t *lengths,
-                           const unsigned char **binaries, cl_int *status)
+static cl_int check_binary(cl_context context, cl_uint num_devices, const cl_device_id *device_list,
+                           const size_t *lengths, const unsigned char **binaries, cl_int *status)
 {
     size_t length;
     if (num_devices == 0 || !device_list || !lengths || !binaries)
@@ -136,8 +136,8 @@ static cl_int check_binary(cl_context context, cl_uint num_devices,
     return CL_SUCCESS;
 }
 
-static cl_program create_from_binary(cl_context context, const unsigned char *binary,
-                                     size_t length, cl_int *ret_code)
+static cl_program create_from_binary(cl_context context, const unsigned char *binary, size_t length,
+                                     cl_int *ret_code)
 {
     *ret_code = CL_OUT_OF_HOST_MEMORY;
     cl_program program = create(context);
@@ -163,8 +163,7 @@ cl_program api_clCreateProgramWithBinary(cl_context context, cl_uint num_devices
 {
     cl_int status = CL_SUCCESS;
     cl_program program = NULL;
-    *errcode_ret =
-        check_binary(context, num_devices, device_list, lengths, binaries, &status);
+    *errcode_ret = check_binary(context, num_devices, device_list, lengths, binaries, &status);
     if (*errcode_ret == CL_SUCCESS) {
         program = create_from_binary(context, binaries[0], lengths[0], errcode_ret);
         status = *errcode_ret;
@@ -199,8 +198,7 @@ static cl_int fetch_build(uint32_t id, uint64_t room, uint64_t *ret_offset, uint
         record->id = id;
         record->reply_offset = *ret_offset;
         record->reply_room = room;
-        result =
-            record_wait(record, WIRE_PROGRAM_GET_BUILD, sizeof(*record), &value, ret_length);
+        result = record_wait(record, WIRE_PROGRAM_GET_BUILD, sizeof(*record), &value, ret_length);
     }
     if (result != CL_SUCCESS)
         slab_release(*ret_offset, room);
@@ -253,20 +251,18 @@ static cl_int build(cl_program program, const char *options)
     return full > REPLY_ROOM_BYTES ? keep_large_build(program, full) : result;
 }
 
-static cl_int check_build(cl_program program, cl_uint num_devices,
-                          const cl_device_id *device_list)
+static cl_int check_build(cl_program program, cl_uint num_devices, const cl_device_id *device_list)
 {
     if (!device_list != !num_devices)
         return CL_INVALID_VALUE;
     for (cl_uint i = 0; i < num_devices; i++)
         if (device_list[i] != program->device)
             return CL_INVALID_DEVICE;
-    return __atomic_load_n(&program->kernels, __ATOMIC_ACQUIRE) ? CL_INVALID_OPERATION
-                                                                : CL_SUCCESS;
+    return __atomic_load_n(&program->kernels, __ATOMIC_ACQUIRE) ? CL_INVALID_OPERATION : CL_SUCCESS;
 }
 
-cl_int api_clBuildProgram(cl_program program, cl_uint num_devices,
-                          const cl_device_id *device_list, const char *options,
+cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_device_id *device_list,
+                          const char *options,
                           void(CL_CALLBACK *pfn_notify)(cl_program program, void *user_data),
                           void *user_data)
 {
@@ -389,9 +385,8 @@ static cl_int put_binary(cl_program program, cl_program_info name, const struct 
     return CL_SUCCESS;
 }
 
-cl_int api_clGetProgramInfo(cl_program program, cl_program_info param_name,
-                            size_t param_value_size, void *param_value,
-                            size_t *param_value_size_ret)
+cl_int api_clGetProgramInfo(cl_program program, cl_program_info param_name, size_t param_value_size,
+                            void *param_value, size_t *param_value_size_ret)
 {
     static const struct info_field fields[] = {
         INFO_VALUE(CL_PROGRAM_REFERENCE_COUNT, struct _cl_program, object.references),

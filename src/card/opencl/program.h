@@ -15,8 +15,8 @@ struct _cl_program {
     unsigned char *binary; /* wrapped (binary.h): given, or fetched when asked for; NULL: none */
     size_t binary_bytes;
     uint32_t from_binary;
-    uint32_t kernels;    /* attached kernel objects; atomic */
-    char *options;       /* of the last build */
+    uint32_t kernels; /* attached kernel objects; atomic */
+    char *options;    /* of the last build */
     cl_build_status status;
     struct build *build; /* of the last build; NULL: none */
 };

@@ -31,7 +31,8 @@ static int ended(const struct wire_queue_state *state, uint64_t posted)
     return (int64_t)(__atomic_load_n(&state->completed, __ATOMIC_ACQUIRE) - posted) >= 0;
 }
 
-/* A queue may be released before its commands ended, even while they wait for an event of the user. */
+/* A queue may be released before its commands ended, even while they wait for an event of the user.
+ */
 int queue_slot_ended(uint32_t slot, uint64_t posted)
 {
     return ended(wire_queue(&process.client, slot), posted);
@@ -85,8 +86,8 @@ cl_command_queue api_clCreateCommandQueue(cl_context context, cl_device_id devic
         *errcode_ret = CL_INVALID_VALUE;
         return NULL;
     }
-    cl_command_queue_properties offered = snapshot_number(
-        &process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_QUEUE_ON_HOST_PROPERTIES);
+    cl_command_queue_properties offered =
+        snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_QUEUE_ON_HOST_PROPERTIES);
     if (properties & ~offered) {
         *errcode_ret = CL_INVALID_QUEUE_PROPERTIES;
         return NULL;

@@ -16,7 +16,7 @@ struct _cl_command_queue {
     struct wire_queue_state *state;
     uint32_t slot;   /* of `state` */
     uint32_t hidden; /* holds no reference to its context, which owns it */
-    uint32_t lock;   /* held while a command is filled and posted, so that `posted` counts in order */
+    uint32_t lock; /* held while a command is filled and posted, so that `posted` counts in order */
     uint64_t posted; /* value that state->completed has when everything posted has ended */
 };
 

@@ -1,5 +1,5 @@
-/* The two ends of a transfer: a box of bytes in a buffer and one in the user's memory. A plain run of
- * bytes is a box of one row. */
+/* The two ends of a transfer: a box of bytes in a buffer and one in the user's memory. A plain run
+ * of bytes is a box of one row. */
 #ifndef LEAT_CARD_OPENCL_REGION_H
 #define LEAT_CARD_OPENCL_REGION_H
 

@@ -72,8 +72,8 @@ void slots_give(struct slots *slots, uint32_t slot, uint64_t posted)
     if (!slots->ended || slots->ended(slot, posted)) {
         put_free(slots, slot);
     } else {
-        slots->leaving =
-            grow(slots->leaving, slots->leaving_count, &slots->leaving_room, sizeof(*slots->leaving));
+        slots->leaving = grow(slots->leaving, slots->leaving_count, &slots->leaving_room,
+                              sizeof(*slots->leaving));
         if (slots->leaving_count < slots->leaving_room)
             slots->leaving[slots->leaving_count++] = (struct slot_leaving){slot, posted};
     }

@@ -8,9 +8,10 @@
 #include "card/opencl/queue.h"
 #include "card/wire/wait.h"
 
-#define PIECE_BYTES (1u << 20) /* large enough to hide a hand-over, small enough to overlap copies */
-#define WINDOW 8               /* pieces of one blocking read in flight */
-#define REAP_COUNT 4           /* old transfers looked at when room is asked for */
+#define PIECE_BYTES \
+    (1u << 20)       /* large enough to hide a hand-over, small enough to overlap copies */
+#define WINDOW 8     /* pieces of one blocking read in flight */
+#define REAP_COUNT 4 /* old transfers looked at when room is asked for */
 #define SLEEP_MS 100
 
 /* One piece on its way. */
@@ -177,8 +178,8 @@ static cl_int window_take(struct run *run)
     return result;
 }
 
-/* Room for one piece. A blocking read empties its own window before it waits for others, so that two of
- * them never wait for each other's room. */
+/* Room for one piece. A blocking read empties its own window before it waits for others, so that
+ * two of them never wait for each other's room. */
 static cl_int piece_reserve(struct run *run, uint64_t bytes, uint64_t *ret_offset)
 {
     while (run->count > 0) {
@@ -369,8 +370,8 @@ cl_int transfer_read(struct command *command, const struct region *region, enum 
                       .region = region,
                       .is_read = 1,
                       .is_blocking = wait == TRANSFER_BLOCKING};
-    (void)__atomic_fetch_add(&process.client.session->stats.bytes_from_device,
-                             region_bytes(region), __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&process.client.session->stats.bytes_from_device, region_bytes(region),
+                             __ATOMIC_RELAXED);
     cl_int result = transfer_run(&run);
     return result == CL_SUCCESS && run.is_blocking ? queue_error(command->queue) : result;
 }

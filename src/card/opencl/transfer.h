@@ -1,9 +1,9 @@
-/* Moving content between the user's memory and buffers, through the session's slab in pieces, several in
- * flight so that both sides copy at once.
+/* Moving content between the user's memory and buffers, through the session's slab in pieces,
+ * several in flight so that both sides copy at once.
  *
- * A write copies at the call. A blocking read copies out as pieces arrive. What a read that does not
- * block has fetched lies in the slab until somebody observes a completion: every call through which a
- * program can learn that a command ended calls transfers_observe first. */
+ * A write copies at the call. A blocking read copies out as pieces arrive. What a read that does
+ * not block has fetched lies in the slab until somebody observes a completion: every call through
+ * which a program can learn that a command ended calls transfers_observe first. */
 #ifndef LEAT_CARD_OPENCL_TRANSFER_H
 #define LEAT_CARD_OPENCL_TRANSFER_H
 
@@ -19,18 +19,17 @@ enum transfer_wait { TRANSFER_POSTED, TRANSFER_BLOCKING };
 
 /* `command` is open and is left to the caller to close; its target covers the whole transfer. */
 cl_int transfer_write(struct command *command, const struct region *region);
-cl_int transfer_read(struct command *command, const struct region *region,
-                     enum transfer_wait wait);
+cl_int transfer_read(struct command *command, const struct region *region, enum transfer_wait wait);
 
-/* Copy out what has arrived. Whatever the shared counter says, reads on queue `state` up to `target`
- * completions have arrived (the caller saw a later command of that queue end). */
+/* Copy out what has arrived. Whatever the shared counter says, reads on queue `state` up to
+ * `target` completions have arrived (the caller saw a later command of that queue end). */
 void transfers_observe(const struct wire_queue_state *state, uint64_t target);
 
 /* Memory that is about to be freed: what would still be copied there is dropped. */
 void transfers_forget(const char *host, size_t bytes);
 
-/* Room in the slab for one payload; waits for older transfers. CL_SUCCESS, CL_OUT_OF_HOST_MEMORY when
- * it is larger than the slab, or CL_DEVICE_NOT_AVAILABLE. */
+/* Room in the slab for one payload; waits for older transfers. CL_SUCCESS, CL_OUT_OF_HOST_MEMORY
+ * when it is larger than the slab, or CL_DEVICE_NOT_AVAILABLE. */
 cl_int slab_reserve(uint64_t bytes, uint64_t *ret_offset);
 void slab_release(uint64_t offset, uint64_t bytes);
 char *slab_at(uint64_t offset);

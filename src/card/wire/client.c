@@ -89,8 +89,7 @@ static int map_session(struct wire_client *client, int fd, const struct wire_wel
     if (welcome->magic != WIRE_MAGIC || welcome->version != WIRE_VERSION ||
         welcome->session_bytes < need)
         return -EPROTO;
-    void *memory =
-        mmap(NULL, welcome->session_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, welcome->session_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
     client->session = memory;

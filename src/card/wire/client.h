@@ -1,5 +1,6 @@
 /* The client's end of a session: connect, map the shared memory, notice when the executor is gone.
- * One struct per process and session; its verbs may be called by any thread unless they say otherwise. */
+ * One struct per process and session; its verbs may be called by any thread unless they say
+ * otherwise. */
 #ifndef LEAT_CARD_WIRE_CLIENT_H
 #define LEAT_CARD_WIRE_CLIENT_H
 

@@ -12,7 +12,6 @@ void slab_init(struct slab *slab)
     *slab = (struct slab){0};
 }
 
-
 static void mark(struct slab *slab, unsigned page, unsigned count, int used)
 {
     while (count > 0) {

@@ -42,8 +42,8 @@ static void cpu_relax(void)
 #endif
 }
 
-/* Returns 1 when `done` came true while spinning. A success makes the next spin longer and a failure
- * shorter, so that a busy machine soon stops spinning. */
+/* Returns 1 when `done` came true while spinning. A success makes the next spin longer and a
+ * failure shorter, so that a busy machine soon stops spinning. */
 static int spin(struct wire_client *client, wire_done_fn done, const void *arg)
 {
     uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
@@ -88,8 +88,8 @@ static int sleep_on_word(struct wire_client *client, uint32_t *word, uint32_t *w
     }
 }
 
-int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
-                   wire_done_fn done, const void *arg)
+int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting, wire_done_fn done,
+                   const void *arg)
 {
     if (done(arg))
         return 0;

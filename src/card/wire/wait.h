@@ -12,8 +12,8 @@ typedef int (*wire_done_fn)(const void *arg);
 
 /* Wait on a word of its own that the executor changes and wakes. 0, or -EPIPE when the executor
  * is gone. `waiting` (may be NULL) is a flag that tells the other side that a wake-up is needed. */
-int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
-                   wire_done_fn done, const void *arg);
+int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting, wire_done_fn done,
+                   const void *arg);
 /* Wait for a completion: any change of queue and event states. Same results. */
 int wire_wait_completion(struct wire_client *client, wire_done_fn done, const void *arg);
 /* Sleep until the completion count differs from `seen`, at most `timeout_ms`. */

@@ -1,5 +1,6 @@
-/* What OpenCL promises beyond codes: order, visibility, callbacks, views, many threads. Prints results that do
- * not depend on timing, so that a run on a card can be compared with one on the device. */
+/* What OpenCL promises beyond codes: order, visibility, callbacks, views, many threads. Prints
+ * results that do not depend on timing, so that a run on a card can be compared with one on the
+ * device. */
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
 #include <CL/cl.h>
 #include <pthread.h>
@@ -11,7 +12,7 @@
 #define COUNT 4096u
 #define BYTES (COUNT * sizeof(cl_int))
 #define LARGE ((size_t)100 << 20) /* more than the client's staging area */
-#define THREADS 80 /* more than a session has lanes */
+#define THREADS 80                /* more than a session has lanes */
 #define ROUNDS 20
 
 struct world {
@@ -64,8 +65,8 @@ static void open_world(struct world *w)
     must(code, "context");
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);
     must(code, "queue");
-    w->loose = clCreateCommandQueue(w->context, w->device,
-                                    CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE, &code);
+    w->loose =
+        clCreateCommandQueue(w->context, w->device, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE, &code);
     must(code, "queue");
     w->program = clCreateProgramWithSource(w->context, 1, (const char **)&source, NULL, &code);
     must(code, "program");
@@ -135,7 +136,8 @@ static void late_reads(struct world *w)
     MUST(clEnqueueReadBuffer(w->queue, memory, CL_FALSE, 0, BYTES, out, 0, NULL, &read));
     cl_int status = CL_QUEUED;
     while (status != CL_COMPLETE)
-        MUST(clGetEventInfo(read, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL));
+        MUST(
+            clGetEventInfo(read, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL));
     show("read polled for", out, BYTES);
     memset(out, 0, sizeof(out));
     MUST(clEnqueueReadBuffer(w->queue, memory, CL_FALSE, 0, BYTES, out, 0, NULL, NULL));
@@ -394,9 +396,9 @@ static void farewells(struct world *w)
 int main(void)
 {
     struct world w = {0};
-    static void (*const parts[])(struct world *w) = {basics, late_reads,     loose_order, callbacks,
-                                                     views,  boxes,          large,       threads,
-                                                     copies_of_code, farewells};
+    static void (*const parts[])(struct world *
+                                 w) = {basics, late_reads, loose_order, callbacks,      views,
+                                       boxes,  large,      threads,     copies_of_code, farewells};
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     open_world(&w);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -1,5 +1,5 @@
-/* Life around a session: `survive fork` uses OpenCL on both sides of a fork; `survive orphan` works until its
- * executor is gone, which the test arranges when the program has printed "working". */
+/* Life around a session: `survive fork` uses OpenCL on both sides of a fork; `survive orphan` works
+ * until its executor is gone, which the test arranges when the program has printed "working". */
 #include <CL/cl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +38,8 @@ static void open_world(struct world *w)
 
 static cl_int count_up(struct world *w, cl_int *ret_value)
 {
-    cl_int code = clEnqueueReadBuffer(w->queue, w->memory, CL_TRUE, 0, sizeof(*ret_value), ret_value,
-                                      0, NULL, NULL);
+    cl_int code = clEnqueueReadBuffer(w->queue, w->memory, CL_TRUE, 0, sizeof(*ret_value),
+                                      ret_value, 0, NULL, NULL);
     cl_int next = *ret_value + 1;
     if (code == CL_SUCCESS)
         code = clEnqueueWriteBuffer(w->queue, w->memory, CL_TRUE, 0, sizeof(next), &next, 0, NULL,

@@ -1,5 +1,5 @@
-/* Wrong calls, and right ones at the edge: prints one line "name code" a call. A card answers like the
- * device itself. */
+/* Wrong calls, and right ones at the edge: prints one line "name code" a call. A card answers like
+ * the device itself. */
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
 #include <CL/cl.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@ struct world {
 static const char *const source =
     "kernel void sum(global int *x, local int *l, const int n, const float4 v, constant int *c)\n"
     "{ x[get_global_id(0)] = n + l[0] + c[0] + (int)v.x; }\n"
-    "kernel __attribute__((reqd_work_group_size(4, 1, 1))) void fixed(global int *x) { x[0] = 1; }\n";
+    "kernel __attribute__((reqd_work_group_size(4, 1, 1))) void fixed(global int *x) { x[0] = 1; "
+    "}\n";
 
 static void must(cl_int code, const char *what)
 {
@@ -45,8 +46,7 @@ static void open_world(struct world *w)
     must(code, "context");
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);
     must(code, "queue");
-    w->profiling =
-        clCreateCommandQueue(w->context, w->device, CL_QUEUE_PROFILING_ENABLE, &code);
+    w->profiling = clCreateCommandQueue(w->context, w->device, CL_QUEUE_PROFILING_ENABLE, &code);
     must(code, "queue");
     w->a = clCreateBuffer(w->context, CL_MEM_READ_WRITE, SIZE, NULL, &code);
     must(code, "buffer");
@@ -66,7 +66,8 @@ static void platforms_and_devices(struct world *w)
     size_t size = 0;
     cl_uint count;
     REPORT("platform ids: nothing", clGetPlatformIDs(0, NULL, NULL));
-    REPORT("device ids: none of", clGetDeviceIDs(w->platform, CL_DEVICE_TYPE_CUSTOM, 0, NULL, &count));
+    REPORT("device ids: none of",
+           clGetDeviceIDs(w->platform, CL_DEVICE_TYPE_CUSTOM, 0, NULL, &count));
     REPORT("device ids: bad type", clGetDeviceIDs(w->platform, 1u << 20, 0, NULL, &count));
     REPORT("device ids: nothing", clGetDeviceIDs(w->platform, CL_DEVICE_TYPE_ALL, 0, NULL, NULL));
     REPORT("device ids: no entries",
@@ -91,8 +92,7 @@ static void contexts(struct world *w)
                                      CL_CONTEXT_PLATFORM, (cl_context_properties)w->platform, 0};
     cl_context_properties unknown[] = {0x7777, 1, 0};
     REPORT_CODE("context: no device", clCreateContext(NULL, 0, NULL, NULL, NULL, &code));
-    REPORT_CODE("context: user data only",
-                clCreateContext(NULL, 1, &w->device, NULL, w, &code));
+    REPORT_CODE("context: user data only", clCreateContext(NULL, 1, &w->device, NULL, w, &code));
     REPORT_CODE("context: property twice",
                 clCreateContext(twice, 1, &w->device, NULL, NULL, &code));
     REPORT_CODE("context: unknown property",
@@ -138,12 +138,12 @@ static void buffers(struct world *w)
     REPORT_CODE("buffer: pointer without flag", clCreateBuffer(w->context, 0, 64, host, &code));
     REPORT_CODE("buffer: flag without pointer",
                 clCreateBuffer(w->context, CL_MEM_COPY_HOST_PTR, 64, NULL, &code));
-    REPORT_CODE("buffer: use and copy",
-                clCreateBuffer(w->context, CL_MEM_COPY_HOST_PTR | CL_MEM_USE_HOST_PTR, 64, host,
-                               &code));
-    REPORT_CODE("buffer: use and alloc",
-                clCreateBuffer(w->context, CL_MEM_ALLOC_HOST_PTR | CL_MEM_USE_HOST_PTR, 64, host,
-                               &code));
+    REPORT_CODE(
+        "buffer: use and copy",
+        clCreateBuffer(w->context, CL_MEM_COPY_HOST_PTR | CL_MEM_USE_HOST_PTR, 64, host, &code));
+    REPORT_CODE(
+        "buffer: use and alloc",
+        clCreateBuffer(w->context, CL_MEM_ALLOC_HOST_PTR | CL_MEM_USE_HOST_PTR, 64, host, &code));
     REPORT_CODE("buffer: null context", clCreateBuffer(NULL, 0, 64, NULL, &code));
     REPORT("memory info: bad name", clGetMemObjectInfo(w->a, 0x1, 0, NULL, &size));
     REPORT("memory info: small", clGetMemObjectInfo(w->a, CL_MEM_SIZE, 1, host, NULL));
@@ -170,12 +170,12 @@ static void sub_buffers(struct world *w)
     REPORT_CODE("sub-buffer: bad type", clCreateSubBuffer(w->a, 0, 0x1, &good, &code));
     REPORT_CODE("sub-buffer: no region",
                 clCreateSubBuffer(w->a, 0, CL_BUFFER_CREATE_TYPE_REGION, NULL, &code));
-    REPORT_CODE("sub-buffer: writes a reader",
-                clCreateSubBuffer(reader, CL_MEM_WRITE_ONLY, CL_BUFFER_CREATE_TYPE_REGION, &good,
-                                  &code));
-    REPORT_CODE("sub-buffer: host pointer flag",
-                clCreateSubBuffer(w->a, CL_MEM_COPY_HOST_PTR, CL_BUFFER_CREATE_TYPE_REGION, &good,
-                                  &code));
+    REPORT_CODE(
+        "sub-buffer: writes a reader",
+        clCreateSubBuffer(reader, CL_MEM_WRITE_ONLY, CL_BUFFER_CREATE_TYPE_REGION, &good, &code));
+    REPORT_CODE(
+        "sub-buffer: host pointer flag",
+        clCreateSubBuffer(w->a, CL_MEM_COPY_HOST_PTR, CL_BUFFER_CREATE_TYPE_REGION, &good, &code));
     (void)clReleaseMemObject(sub);
     (void)clReleaseMemObject(reader);
 }
@@ -199,18 +199,15 @@ static void programs(struct world *w)
     REPORT("kernel names of a broken program",
            clGetProgramInfo(broken, CL_PROGRAM_KERNEL_NAMES, 0, NULL, &size));
     (void)clReleaseProgram(broken);
-    REPORT_CODE("program: no strings",
-                clCreateProgramWithSource(w->context, 0, NULL, NULL, &code));
+    REPORT_CODE("program: no strings", clCreateProgramWithSource(w->context, 0, NULL, NULL, &code));
     REPORT_CODE("program: null string",
                 clCreateProgramWithSource(w->context, 1, &none, NULL, &code));
     REPORT_CODE("program: junk binary",
                 clCreateProgramWithBinary(w->context, 1, &w->device, &size, &binary, NULL, &code));
     REPORT_CODE("program: no binary",
                 clCreateProgramWithBinary(w->context, 1, &w->device, NULL, NULL, NULL, &code));
-    REPORT("build: with kernels attached",
-           clBuildProgram(w->program, 0, NULL, "", NULL, NULL));
-    REPORT("build: list without count",
-           clBuildProgram(w->program, 0, &w->device, "", NULL, NULL));
+    REPORT("build: with kernels attached", clBuildProgram(w->program, 0, NULL, "", NULL, NULL));
+    REPORT("build: list without count", clBuildProgram(w->program, 0, &w->device, "", NULL, NULL));
     REPORT("build: count without list", clBuildProgram(w->program, 1, NULL, "", NULL, NULL));
     REPORT("build: user data only", clBuildProgram(w->program, 0, NULL, "", NULL, w));
     REPORT("build: null", clBuildProgram(NULL, 0, NULL, "", NULL, NULL));
@@ -246,16 +243,15 @@ static void kernels(struct world *w)
     REPORT("arg: null kernel", clSetKernelArg(NULL, 0, 4, &n));
     REPORT("kernel info: bad name", clGetKernelInfo(w->kernel, 0x1, 0, NULL, &size));
     REPORT("kernel info: small", clGetKernelInfo(w->kernel, CL_KERNEL_FUNCTION_NAME, 1, &n, NULL));
-    REPORT("arg info: index",
-           clGetKernelArgInfo(w->kernel, 9, CL_KERNEL_ARG_NAME, 0, NULL, &size));
+    REPORT("arg info: index", clGetKernelArgInfo(w->kernel, 9, CL_KERNEL_ARG_NAME, 0, NULL, &size));
     REPORT("arg info: bad name", clGetKernelArgInfo(w->kernel, 0, 0x1, 0, NULL, &size));
     REPORT("work group info: bad name",
            clGetKernelWorkGroupInfo(w->kernel, w->device, 0x1, 0, NULL, &size));
     REPORT("work group info: null device",
            clGetKernelWorkGroupInfo(w->kernel, NULL, CL_KERNEL_WORK_GROUP_SIZE, 0, NULL, &size));
-    REPORT("work group info: global size",
-           clGetKernelWorkGroupInfo(w->kernel, w->device, CL_KERNEL_GLOBAL_WORK_SIZE, 0, NULL,
-                                    &size));
+    REPORT(
+        "work group info: global size",
+        clGetKernelWorkGroupInfo(w->kernel, w->device, CL_KERNEL_GLOBAL_WORK_SIZE, 0, NULL, &size));
     free(junk);
 }
 
@@ -330,7 +326,8 @@ static void transfers(struct world *w)
     REPORT("fill: odd pattern", clEnqueueFillBuffer(w->queue, w->a, host, 3, 0, 63, 0, NULL, NULL));
     REPORT("fill: crooked offset",
            clEnqueueFillBuffer(w->queue, w->a, host, 4, 2, 64, 0, NULL, NULL));
-    REPORT("fill: crooked size", clEnqueueFillBuffer(w->queue, w->a, host, 4, 0, 62, 0, NULL, NULL));
+    REPORT("fill: crooked size",
+           clEnqueueFillBuffer(w->queue, w->a, host, 4, 0, 62, 0, NULL, NULL));
     REPORT("fill: large pattern",
            clEnqueueFillBuffer(w->queue, w->a, host, 256, 0, 256, 0, NULL, NULL));
     REPORT("fill: null", clEnqueueFillBuffer(w->queue, w->a, NULL, 4, 0, 64, 0, NULL, NULL));
@@ -366,12 +363,10 @@ static void boxes(struct world *w)
     REPORT("box: short host row", read_rect(w, zero, small, 0, 0, 4));
     REPORT("box: short slice", read_rect(w, zero, small, 64, 65, 0));
     REPORT("box: odd slice", read_rect(w, zero, small, 64, 300, 0));
-    REPORT("box: copy onto itself",
-           clEnqueueCopyBufferRect(w->queue, w->a, w->a, zero, near, small, 64, 0, 64, 0, 0, NULL,
-                                   NULL));
-    REPORT("box: copy",
-           clEnqueueCopyBufferRect(w->queue, w->a, w->b, zero, near, small, 64, 0, 64, 0, 0, NULL,
-                                   NULL));
+    REPORT("box: copy onto itself", clEnqueueCopyBufferRect(w->queue, w->a, w->a, zero, near, small,
+                                                            64, 0, 64, 0, 0, NULL, NULL));
+    REPORT("box: copy", clEnqueueCopyBufferRect(w->queue, w->a, w->b, zero, near, small, 64, 0, 64,
+                                                0, 0, NULL, NULL));
     REPORT("box: other pitches in one buffer",
            clEnqueueCopyBufferRect(w->queue, w->a, w->a, zero, near, small, 64, 0, 32, 0, 0, NULL,
                                    NULL));
@@ -389,8 +384,7 @@ static void maps(struct world *w)
     REPORT_CODE("map: size 0", MAP(w->a, CL_MAP_READ, 0, 0));
     REPORT_CODE("map: bad flags", MAP(w->a, 1u << 20, 0, 64));
     REPORT_CODE("map: hidden", MAP(hidden, CL_MAP_READ, 0, 64));
-    REPORT("unmap: elsewhere",
-           clEnqueueUnmapMemObject(w->queue, w->a, elsewhere, 0, NULL, NULL));
+    REPORT("unmap: elsewhere", clEnqueueUnmapMemObject(w->queue, w->a, elsewhere, 0, NULL, NULL));
     void *there = MAP(w->a, CL_MAP_READ | CL_MAP_WRITE, 64, 64);
     REPORT("map", code);
     REPORT("unmap", clEnqueueUnmapMemObject(w->queue, w->a, there, 0, NULL, NULL));
@@ -413,8 +407,7 @@ static void events(struct world *w)
     REPORT("user event: set again", clSetUserEventStatus(user, CL_COMPLETE));
     REPORT("wait: user event", clWaitForEvents(1, &user));
     REPORT("marker", clEnqueueMarker(w->queue, &marker));
-    REPORT("marker: list without count",
-           clEnqueueMarkerWithWaitList(w->queue, 0, &marker, NULL));
+    REPORT("marker: list without count", clEnqueueMarkerWithWaitList(w->queue, 0, &marker, NULL));
     REPORT("marker: count without list", clEnqueueMarkerWithWaitList(w->queue, 1, NULL, NULL));
     REPORT("marker: set status", clSetUserEventStatus(marker, CL_COMPLETE));
     (void)clFinish(w->queue);
@@ -439,9 +432,18 @@ static void events(struct world *w)
 int main(void)
 {
     struct world w = {0};
-    static void (*const parts[])(struct world *w) = {
-        platforms_and_devices, contexts, queues,    buffers, sub_buffers, programs, kernels,
-        launches,              transfers, boxes, maps,    events};
+    static void (*const parts[])(struct world * w) = {platforms_and_devices,
+                                                      contexts,
+                                                      queues,
+                                                      buffers,
+                                                      sub_buffers,
+                                                      programs,
+                                                      kernels,
+                                                      launches,
+                                                      transfers,
+                                                      boxes,
+                                                      maps,
+                                                      events};
     (void)setvbuf(stdout, NULL, _IONBF, 0); /* a driver that dies of a wrong call shows which */
     open_world(&w);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
