@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -131,17 +132,26 @@ static int engine_make(struct core *core, const struct core_options *options, st
                          &callbacks, &core->engine, err);
 }
 
-int core_reload(struct core *core, struct error *err)
+/* The templates that ship, then those of this site, which may replace some. */
+static int templates_read(const struct core *core, struct template_set *set, struct error *err)
 {
     char folder[PATH_MAX];
+    int r = path_join(core->data_dir, "templates", folder, err);
+    if (r == 0)
+        r = template_set_load(set, folder, err);
+    if (r == 0)
+        r = path_join(core->state_dir, "templates", folder, err);
+    return r == 0 && access(folder, F_OK) == 0 ? template_set_load(set, folder, err) : r;
+}
+
+int core_reload(struct core *core, struct error *err)
+{
     if (!core->data_dir[0])
         return error_set(err, -ENOENT, "no-templates", "no data folder was named");
     struct template_set *set = template_set_create();
     if (!set)
         return error_set(err, -ENOMEM, "out-of-memory", "reading templates");
-    int r = path_join(core->data_dir, "templates", folder, err);
-    if (r == 0)
-        r = template_set_load(set, folder, err);
+    int r = templates_read(core, set, err);
     if (r < 0) {
         template_set_destroy(set);
         return r;

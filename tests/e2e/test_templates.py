@@ -1,7 +1,17 @@
 """A library type and a job type are all that a request needs: the pair picks template and image."""
+import os
+import signal
+
 import pytest
 
 import house as houses
+
+OWN = """
+library: shell
+defaults: {command: [sh, "${program}", "${args}"], memory: 1MiB, share: 1%, cpus: "1", ram: 64MiB, network: none,
+           idle_after: 1m, grace: 1s}
+types: {batch: {text: run a shell script}}
+"""
 
 
 def test_every_listed_pair_can_be_filled(shared_house):
@@ -37,3 +47,22 @@ def test_what_cannot_be_is_refused_with_its_reason(shared_house, asked, said):
     assert refused.value.status in (400, 422)
     assert said in refused.value.body["detail"]
     assert shared_house.jobs() == []
+
+
+def test_a_site_adds_its_own_and_a_wrong_one_changes_nothing(house):
+    folder = os.path.join(house.state_dir, "templates")
+    os.makedirs(folder)
+    path = os.path.join(folder, "shell.yaml")
+
+    def libraries():
+        return {entry["library"] for entry in house.get("/v1/templates")["templates"]}
+
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(OWN)
+    house.daemon.send_signal(signal.SIGHUP)
+    houses.eventually("the new template", lambda: "shell" in libraries())
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(OWN.replace("${args}", "${arguments}"))
+    house.daemon.send_signal(signal.SIGHUP)
+    houses.eventually("the refusal", lambda: "shell/batch: 'command': unknown placeholder ${arguments}" in house.log())
+    assert {"shell", "generic", "pyopencl"} <= libraries()
