@@ -19,16 +19,23 @@ static const struct option_spec detach_options[] = {
 };
 
 static const struct view_column image_columns[] = {
-    {"IMAGE", "name", VIEW_TEXT},       {"STATE", "state", VIEW_STATE},
-    {"SIZE", "size_bytes", VIEW_BYTES_KNOWN}, {"CREATED", "created", VIEW_AGO},
-    {"ABOUT", "text", VIEW_TEXT},       {0},
+    {"IMAGE", "name", VIEW_TEXT},
+    {"STATE", "state", VIEW_STATE},
+    {"SIZE", "size_bytes", VIEW_BYTES_KNOWN},
+    {"CREATED", "created", VIEW_AGO},
+    {"ABOUT", "text", VIEW_TEXT},
+    {0},
 };
 
 static const struct view_column image_fields[] = {
-    {"Image", "name", VIEW_TEXT},         {"State", "state", VIEW_STATE},
-    {"Size", "size_bytes", VIEW_BYTES_KNOWN},   {"Created", "created", VIEW_AGO},
-    {"About", "text", VIEW_TEXT},         {"Recipe", "recipe", VIEW_TEXT},
-    {"Packages", "packages", VIEW_WORDS}, {0},
+    {"Image", "name", VIEW_TEXT},
+    {"State", "state", VIEW_STATE},
+    {"Size", "size_bytes", VIEW_BYTES_KNOWN},
+    {"Created", "created", VIEW_AGO},
+    {"About", "text", VIEW_TEXT},
+    {"Recipe", "recipe", VIEW_TEXT},
+    {"Packages", "packages", VIEW_WORDS},
+    {0},
 };
 
 static const struct resource image_resource = {
