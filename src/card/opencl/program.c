@@ -8,8 +8,9 @@
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
-#define REPLY_ROOM_BYTES (256u * 1024) /* most build replies fit; larger ones are asked for again \
-                                        */
+#define REPLY_ROOM_BYTES \
+    (256u * 1024) /* most build replies fit; larger ones are asked for again \
+                   */
 
 /* The payload travels through the slab, and the reply tells that it is free again. */
 static cl_int send_payload(unsigned opcode, uint32_t id, uint32_t context_id, const void *payload,
