@@ -53,7 +53,7 @@ def problem(status, code, detail):
 def fake(tmp_path):
     server = FakeLeatd(str(tmp_path))
     server.answers = {
-        "GET /v1/version": (200, {"version": "0.1.0", "engine": "fake"}),
+        "GET /v1/version": (200, {"version": "0.1.0", "engine": {"engine": "fake"}}),
         "GET /v1/jobs": (200, {"jobs": [JOB], "next_cursor": None}),
         "GET /v1/jobs/12": (200, JOB),
         "GET /v1/jobs/12/wait": (200, ENDED),
