@@ -58,6 +58,18 @@ def test_semantics(card_house):
     assert card_house.card_exec(*words, memory="512MiB").stdout == direct
 
 
+def test_printing(card_house):
+    """What kernels print comes out of the program that launched them, in its place, and never of another."""
+    runs = [[houses.built("printing"), "1"], [houses.built("printing"), "2", "binary"]]
+    start = [houses.built("leat"), "card", "exec", "--memory", "64MiB", "--share", "50%", "--"]
+    programs = [subprocess.Popen(start + run, env=card_house.environment, stdout=subprocess.PIPE, text=True)
+                for run in runs]
+    for run, program in zip(runs, programs):
+        direct = subprocess.run(run, capture_output=True, text=True, timeout=120, check=True).stdout
+        assert program.communicate(timeout=120)[0] == direct
+        assert program.returncode == 0 and direct.count("\n") == 40 * 5 + 3001
+
+
 def test_fork(card_house):
     """A child has a session of its own; its parent's handles are none there."""
     assert card_house.card_exec(houses.built("survive"), "fork").stdout.splitlines() == [

@@ -15,6 +15,7 @@
 #include "card/executor/completion.h"
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
+#include "card/executor/output.h"
 #include "card/executor/sandbox.h"
 #include "card/executor/session.h"
 #include "card/executor/snapshot.h"
@@ -85,7 +86,10 @@ static int settle(const struct executor_params *params, struct error *err)
     reset_signals();
     close_others(params);
     device_clean_environment();
-    int result = sandbox_enter(err);
+    int result = output_capture(err);
+    if (result < 0)
+        return result;
+    result = sandbox_enter(err);
     if (result == -ENOSYS) {
         log_event(LOG_DEBUG, "session.open_files", "card=\"%s\" text=\"%s\"", params->card_name,
                   err->text);
@@ -131,6 +135,7 @@ static int open_session(struct session *session, uint64_t *ret_bytes, struct err
                     err) < 0 ||
         map_session(session, &layout, err) < 0 || put_snapshot(session, &layout, platform, err) < 0)
         return err->errnum;
+    session->output_caught = 1;
     session->ledger = params->ledger;
     session->meter = meter_create(params->ledger, params->device, (uint32_t)getpid(), params->slot,
                                   params->notify_fd);

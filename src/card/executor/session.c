@@ -38,6 +38,7 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_SYNC_POINT] = handle_sync_point,
     [WIRE_FLUSH] = handle_flush,
     [WIRE_DRAIN] = handle_drain,
+    [WIRE_OUTPUT_READ] = handle_output_read,
 };
 
 int session_init(struct session *session, const struct wire_session *layout)

@@ -93,6 +93,8 @@ struct session {
     struct command *queue_last[WIRE_QUEUES]; /* what later commands of the queue must follow */
 
     uint64_t paces[PACES];  /* ns, atomic; 0: not known */
+    int output_caught;      /* standard output is a file of this session (output.h) */
+    int64_t output_taken;   /* bytes of it that the client has */
     uint64_t buffers_held;  /* buffers in the object table */
     uint64_t buffers_alive; /* buffers the driver has not freed, atomic */
 };
@@ -114,6 +116,8 @@ record_handler handle_context_create, handle_queue_create, handle_buffer_create,
 /* program.c */
 record_handler handle_program_source, handle_program_binary, handle_program_build,
     handle_program_get_binary, handle_program_get_build, handle_kernel_create;
+/* output.c */
+record_handler handle_output_read;
 /* event.c */
 record_handler handle_user_event_create, handle_user_event_set, handle_event_release;
 /* command.c, transfer.c, launch.c */

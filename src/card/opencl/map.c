@@ -4,6 +4,7 @@
  * touched. */
 #include "card/opencl/event.h"
 #include "card/opencl/memory.h"
+#include "card/opencl/output.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/opencl/sync.h"
@@ -129,6 +130,8 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
         free(map);
         return NULL;
     }
+    if (blocking_map)
+        output_forward();
     remember(buffer, map);
     return map->pointer;
 }

@@ -59,6 +59,9 @@ struct process {
     struct transfer *transfers, **transfers_end;
     uint32_t reads_pending; /* transfers with data to copy out; atomic */
 
+    uint32_t prints; /* a program may print; atomic */
+    pthread_mutex_t output_lock;
+
     pthread_mutex_t callback_lock;
     pthread_cond_t callback_added;
     struct callback *callbacks;

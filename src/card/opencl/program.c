@@ -4,6 +4,7 @@
 #include "card/opencl/build.h"
 #include "card/opencl/context.h"
 #include "card/opencl/info.h"
+#include "card/opencl/output.h"
 #include "card/opencl/process.h"
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
@@ -110,8 +111,10 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
     cl_program program = create(context);
     if (program)
         program->source = join(count, strings, lengths);
-    if (program && program->source)
+    if (program && program->source) {
+        output_expect(program->source, strlen(program->source));
         return program;
+    }
     if (program)
         object_release(&program->object);
     *errcode_ret = CL_OUT_OF_HOST_MEMORY;
@@ -149,6 +152,7 @@ static cl_program create_from_binary(cl_context context, const unsigned char *bi
     if (program->binary) {
         memcpy(program->binary, binary, length);
         program->binary_bytes = length;
+        output_expect(binary, length);
         *ret_code = object_ensure(&program->object);
     }
     if (*ret_code == CL_SUCCESS)

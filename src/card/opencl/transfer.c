@@ -4,6 +4,7 @@
 
 #include "card/opencl/event.h"
 #include "card/opencl/memory.h"
+#include "card/opencl/output.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/wire/wait.h"
@@ -106,6 +107,7 @@ static void free_all(struct transfer *transfers)
 
 void transfers_observe(const struct wire_queue_state *state, uint64_t target)
 {
+    output_forward();
     if (__atomic_load_n(&process.reads_pending, __ATOMIC_ACQUIRE) == 0)
         return;
     (void)pthread_mutex_lock(&process.transfer_lock);

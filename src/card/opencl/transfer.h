@@ -21,8 +21,9 @@ enum transfer_wait { TRANSFER_POSTED, TRANSFER_BLOCKING };
 cl_int transfer_write(struct command *command, const struct region *region);
 cl_int transfer_read(struct command *command, const struct region *region, enum transfer_wait wait);
 
-/* Copy out what has arrived. Whatever the shared counter says, reads on queue `state` up to
- * `target` completions have arrived (the caller saw a later command of that queue end). */
+/* Copy out what has arrived, and what kernels printed. Whatever the shared counter says, reads on
+ * queue `state` up to `target` completions have arrived (the caller saw a later command of that
+ * queue end). */
 void transfers_observe(const struct wire_queue_state *state, uint64_t target);
 
 /* Memory that is about to be freed: what would still be copied there is dropped. */
