@@ -18,7 +18,8 @@ deps:
 	@tools/deps.sh build run test
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix $(PREFIX) >/dev/null
+	@meson setup $(BUILD) --prefix $(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@mv $(BUILD).log $(BUILD)/setup.log
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
