@@ -5,7 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: all demo check deps build install bench bench-card bench-daemon fuzz format clean
+.PHONY: all demo check deps build install bench bench-card bench-daemon bench-estimate fuzz format clean
 
 all: build
 
@@ -34,6 +34,8 @@ bench-card: build
 	@/usr/bin/python3 tests/bench/run.py card
 bench-daemon: build
 	@/usr/bin/python3 tests/bench/run.py daemon
+bench-estimate: build
+	@/usr/bin/python3 tests/bench/bench_estimate.py
 
 # The long form of what `make check` does briefly: every fuzz target for FUZZ_SECONDS, 200 kills and more.
 fuzz: deps
