@@ -63,6 +63,7 @@ struct leat_card_request {
     const char *card;   /* a name: letters, digits, '-', '_', '.' */
     const char *device; /* NULL: the first */
     const char *token;  /* NULL: a new one; else 32 to 71 lower-case hex digits */
+    const char *tenant; /* whose compiled code is kept and used again; NULL: the calling user's */
     uint64_t memory_bytes;
     uint32_t share_permille;
     unsigned flags; /* enum leat_card_create_flags */
@@ -99,6 +100,8 @@ struct leat_card_status {
     uint64_t records;                  /* messages to the executor, of all kinds */
     uint64_t bytes_to_device, bytes_from_device;
     uint64_t wait_ns;      /* time programs spent waiting */
+    uint64_t builds;       /* programs built by the driver */
+    uint64_t build_hits;   /* builds answered with a kept result */
     uint64_t share_wanted; /* 1: a program waits while the share is released */
 };
 

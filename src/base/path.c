@@ -63,6 +63,22 @@ int path_state_dir(const char *option, char ret_path[PATH_MAX], struct error *er
     return path_join(home, ".local/state/leat", ret_path, err);
 }
 
+int path_cache_dir(char ret_path[PATH_MAX], struct error *err)
+{
+    const char *given = set_variable("LEAT_CACHE_DIR");
+    if (given)
+        return make_absolute(given, ret_path, err);
+    if (geteuid() == 0)
+        return make_absolute("/var/cache/leat", ret_path, err);
+    const char *cache = set_variable("XDG_CACHE_HOME"), *home = set_variable("HOME");
+    if (cache)
+        return path_join(cache, "leat", ret_path, err);
+    if (!home)
+        return error_set(err, -ENOENT, "no-cache-dir",
+                         "HOME is not set; say where to keep compiled code with LEAT_CACHE_DIR");
+    return path_join(home, ".cache/leat", ret_path, err);
+}
+
 int path_find_beside(const char *what, const char *const *places, char ret_path[PATH_MAX],
                      struct error *err)
 {

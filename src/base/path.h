@@ -13,6 +13,10 @@ int path_run_dir(const char *option, char ret_path[PATH_MAX], struct error *err)
  * root, $XDG_STATE_HOME/leat or ~/.local/state/leat for others. Absolute; not made. */
 int path_state_dir(const char *option, char ret_path[PATH_MAX], struct error *err);
 
+/* The cache folder (what can be made again): $LEAT_CACHE_DIR, else /var/cache/leat for root,
+ * $XDG_CACHE_HOME/leat or ~/.cache/leat for others. Absolute; not made. */
+int path_cache_dir(char ret_path[PATH_MAX], struct error *err);
+
 /* The first of `places` (NULL-ended; relative to the folder of the running program, or absolute)
  * that exists: how a program finds its companions in a build tree and once installed. Without
  * symbolic links. -ENOENT, naming `what`. */

@@ -38,6 +38,8 @@ static const struct view_column card_fields[] = {
     {"Calls posted", "calls_posted", VIEW_COUNT},
     {"Calls waited for", "calls_waited", VIEW_COUNT},
     {"Records", "records", VIEW_COUNT},
+    {"Programs built", "builds", VIEW_COUNT},
+    {"Builds kept from before", "build_hits", VIEW_COUNT},
     {0},
 };
 

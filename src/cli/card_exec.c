@@ -140,12 +140,14 @@ static void stats_print_text(const struct leat_card_status *s)
         "for; %llu records\n",
         (unsigned long long)calls, part(s->calls_local, calls), part(s->calls_posted, calls),
         part(s->calls_waited, calls), (unsigned long long)s->records);
+    (void)fprintf(stderr, "  builds   %llu by the driver, %llu kept from before\n",
+                  (unsigned long long)s->builds, (unsigned long long)s->build_hits);
 }
 
 static void stats_print_json(const struct leat_card_status *s)
 {
     AUTO_JSON json_t *object = json_pack(
-        "{ss sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI}", "device", s->device, "age_ms",
+        "{ss sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI}", "device", s->device, "age_ms",
         (json_int_t)s->age_ms, "memory_quota_bytes", (json_int_t)s->memory_quota_bytes,
         "memory_peak_bytes", (json_int_t)s->memory_peak_bytes, "share_permille",
         (json_int_t)s->share_permille, "device_time_ns", (json_int_t)s->device_time_ns,
@@ -153,7 +155,8 @@ static void stats_print_json(const struct leat_card_status *s)
         "refusals", (json_int_t)s->refusals, "calls_local", (json_int_t)s->calls_local,
         "calls_posted", (json_int_t)s->calls_posted, "calls_waited", (json_int_t)s->calls_waited,
         "records", (json_int_t)s->records, "bytes_to_device", (json_int_t)s->bytes_to_device,
-        "bytes_from_device", (json_int_t)s->bytes_from_device, "wait_ns", (json_int_t)s->wait_ns);
+        "bytes_from_device", (json_int_t)s->bytes_from_device, "wait_ns", (json_int_t)s->wait_ns,
+        "builds", (json_int_t)s->builds, "build_hits", (json_int_t)s->build_hits);
     AUTO_FREE char *text = object ? json_text(object) : NULL;
     (void)fprintf(stderr, "%s\n", text ? text : "{}");
 }

@@ -211,6 +211,8 @@ static const struct member status_members[] = {
     NUMBER(leat_card_status, bytes_to_device),
     NUMBER(leat_card_status, bytes_from_device),
     NUMBER(leat_card_status, wait_ns),
+    NUMBER(leat_card_status, builds),
+    NUMBER(leat_card_status, build_hits),
     NUMBER(leat_card_status, share_wanted),
     {NULL, 0, 0},
 };
@@ -302,10 +304,11 @@ int leat_card_device_list(struct leat_card_control *control, struct leat_card_de
 int leat_card_create(struct leat_card_control *control, const struct leat_card_request *request,
                      struct leat_card_lease *ret_lease, struct leat_error *error)
 {
-    json_t *object = json_pack(
-        "{ss ss* ss* sI sI sb}", "card", request->card, "device", request->device, "token",
-        request->token, "memory_bytes", (json_int_t)request->memory_bytes, "share_permille",
-        (json_int_t)request->share_permille, "bound", (request->flags & LEAT_CARD_BOUND) != 0);
+    json_t *object = json_pack("{ss ss* ss* ss* sI sI sb}", "card", request->card, "device",
+                               request->device, "token", request->token, "tenant", request->tenant,
+                               "memory_bytes", (json_int_t)request->memory_bytes, "share_permille",
+                               (json_int_t)request->share_permille, "bound",
+                               (request->flags & LEAT_CARD_BOUND) != 0);
     return call_record(control, "card.create", object, lease_members, ret_lease, error);
 }
 

@@ -29,6 +29,8 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     to->records = usage->records;
     to->commands = usage->commands;
     to->refusals = usage->refusals;
+    to->builds = usage->builds;
+    to->build_hits = usage->build_hits;
     to->idle_ms = usage->idle_ms;
     to->share_granted_permille = usage->share_permille;
     to->released_permille = live->released ? job->request.share_permille : 0;

@@ -53,10 +53,11 @@ void life_move(struct core *core, struct live_job *live, enum job_state to,
 json_t *life_card_params(const struct live_job *live)
 {
     char id[JOB_ID_TEXT_MAX];
-    return json_pack("{s:s, s:s, s:I, s:i, s:s}", "card", job_id_text(live->job.id, id), "device",
-                     live->job.device, "memory_bytes", (json_int_t)live->job.request.memory_bytes,
-                     "share_permille", (int)live->job.request.share_permille, "token",
-                     live->job.token);
+    return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s}", "card", job_id_text(live->job.id, id),
+                     "device", live->job.device, "memory_bytes",
+                     (json_int_t)live->job.request.memory_bytes, "share_permille",
+                     (int)live->job.request.share_permille, "token", live->job.token, "tenant",
+                     live->job.request.tenant);
 }
 
 static void on_ignored(struct core *core, uint64_t job, json_t *result, const struct error *err)

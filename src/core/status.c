@@ -85,6 +85,10 @@ static const struct card_figure {
      USED(calls_posted), 1},
     {"leat_card_calls_total", "API calls by the way they went.", "counter", ",way=\"waited\"",
      USED(calls_waited), 1},
+    {"leat_card_builds_total", "Programs built, by who did.", "counter", ",by=\"driver\"",
+     USED(builds), 1},
+    {"leat_card_builds_total", "Programs built, by who did.", "counter", ",by=\"cache\"",
+     USED(build_hits), 1},
 #undef USED
 };
 

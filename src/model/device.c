@@ -56,6 +56,8 @@ static const struct json_field card_fields[] = {
     CARD(calls_posted, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(calls_waited, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(records, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(builds, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(build_hits, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(share_wanted, JSON_KIND_BOOL, JSON_OPTIONAL),
     FIELDS_END,
 };

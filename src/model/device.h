@@ -37,7 +37,7 @@ struct card_usage {
     uint64_t age_ms;
     uint32_t sessions;
     uint64_t sessions_total, commands, refusals;
-    uint64_t calls_local, calls_posted, calls_waited, records;
+    uint64_t calls_local, calls_posted, calls_waited, records, builds, build_hits;
     bool share_wanted; /* a command waits for share */
 };
 

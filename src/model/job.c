@@ -148,6 +148,8 @@ static const struct json_field usage_fields[] = {
     USAGE(records, JSON_KIND_U64),
     USAGE(commands, JSON_KIND_U64),
     USAGE(refusals, JSON_KIND_U64),
+    USAGE(builds, JSON_KIND_U64),
+    USAGE(build_hits, JSON_KIND_U64),
     USAGE(idle_ms, JSON_KIND_U64),
     USAGE(idle_total_ms, JSON_KIND_U64),
     USAGE(share_granted_permille, JSON_KIND_U32),

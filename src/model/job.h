@@ -86,6 +86,7 @@ struct job_usage {
     uint64_t memory_used_bytes, memory_peak_bytes;
     uint64_t device_time_ns, throttled_ns;
     uint64_t calls_local, calls_posted, calls_waited, records, commands, refusals;
+    uint64_t builds, build_hits;      /* programs built by the driver, taken from a kept build */
     uint64_t idle_ms;                 /* since the last use of the device */
     uint64_t idle_total_ms;           /* spent in state idle */
     uint32_t share_granted_permille;  /* now */

@@ -129,6 +129,7 @@ def bench_demo(house):
     start = time.monotonic()
     subprocess.run([*words, "2000"], capture_output=True, check=True)
     figure("demo.accuracy", accuracy, "", ">= 0.95")
+    figure("card.second_start_builds", short["builds"], "builds", "0")
     figure("demo.records_per_step", (long["records"] - short["records"]) / steps, "", "<= 16")
     figure("demo.waits_per_step", (long["calls_waited"] - short["calls_waited"]) / steps, "", "<= 1")
     figure("demo.calls_answered_locally_per_step", (long["calls_local"] - short["calls_local"]) / steps, "")

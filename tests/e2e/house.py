@@ -22,7 +22,6 @@ PATHS = {
     "train.py": "examples/pyopencl/train.py",
     "sgemm": "tests/e2e/programs/sgemm",
     "wrong_calls": "tests/e2e/programs/wrong_calls",
-    "compiling": "tests/e2e/programs/compiling",
     "printing": "tests/e2e/programs/printing",
     "semantics": "tests/e2e/programs/semantics",
     "survive": "tests/e2e/programs/survive",
@@ -150,7 +149,7 @@ class House:
 
     With `cards_only` there is no leatd: leat-cardd is started alone."""
 
-    def __init__(self, cards_only=False, arguments=()):
+    def __init__(self, cards_only=False, arguments=(), environment=None):
         self.folder = tempfile.mkdtemp(prefix="leat-", dir="/tmp")  # short: paths of sockets are
         self.run_dir = os.path.join(self.folder, "run")
         self.state_dir = os.path.join(self.folder, "state")
@@ -158,6 +157,8 @@ class House:
         self.arguments = list(arguments)
         self.daemon = None
         self.environment = dict(os.environ, LEAT_RUN_DIR=self.run_dir, LEAT_STATE_DIR=self.state_dir)
+        self.environment.setdefault("LEAT_CACHE_DIR", "/tmp/leat-test-cache")  # shared: compiling takes long
+        self.environment.update(environment or {})
         os.makedirs(self.run_dir)
 
     def __enter__(self):

@@ -42,6 +42,7 @@ static _Noreturn void run_executor(struct rig_card card, unsigned slot, int sock
         .slot = slot,
         .quota_bytes = card.ledger->quota_bytes,
         .card_name = "test",
+        .cache_dir = "/tmp/leat-test-cache",
         .parent_pid = parent,
     };
     executor_main(&params);

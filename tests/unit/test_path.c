@@ -51,6 +51,19 @@ static void test_state_dir(void **state)
     assert_string_equal(path, geteuid() ? "/home/somebody/.local/state/leat" : "/var/lib/leat");
 }
 
+static void test_cache_dir(void **state)
+{
+    char path[PATH_MAX];
+    set("LEAT_CACHE_DIR", "/from/environment");
+    assert_int_equal(path_cache_dir(path, NULL), 0);
+    assert_string_equal(path, "/from/environment");
+    set("LEAT_CACHE_DIR", NULL);
+    set("XDG_CACHE_HOME", NULL);
+    set("HOME", "/home/somebody");
+    assert_int_equal(path_cache_dir(path, NULL), 0);
+    assert_string_equal(path, geteuid() ? "/home/somebody/.cache/leat" : "/var/cache/leat");
+}
+
 static void test_join(void **state)
 {
     char path[PATH_MAX] = "kept", name[PATH_MAX];
@@ -86,9 +99,8 @@ static void test_find_beside(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run_dir),
-        cmocka_unit_test(test_state_dir),
-        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_run_dir),     cmocka_unit_test(test_state_dir),
+        cmocka_unit_test(test_cache_dir),   cmocka_unit_test(test_join),
         cmocka_unit_test(test_find_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/random.h"
 #include "card/cardd/device.h"
 #include "card/cardd/session.h"
@@ -59,9 +61,23 @@ static int pages_create(struct card *card)
     return card->notify_fd < 0 ? -errno : 0;
 }
 
-int card_create(const char *name, const char *token, struct device *device, uint64_t quota_bytes,
-                uint32_t share_permille, struct card **ret_card, struct error *err)
+static int cache_make(const char *cache_root, const char *tenant, struct card *card,
+                      struct error *err)
 {
+    char path[PATH_MAX];
+    int r = path_join(cache_root, tenant, path, err);
+    if (r == 0)
+        r = dir_make(path, 0700, err);
+    if (r < 0)
+        return r;
+    card->cache_dir = strdup(path);
+    return card->cache_dir ? 0 : error_set(err, -ENOMEM, "out-of-memory", "naming '%s'", path);
+}
+
+int card_create(const struct card_wish *wish, struct device *device, struct card **ret_card,
+                struct error *err)
+{
+    const char *name = wish->name;
     CLEANUP(cleanup_card) struct card *card = calloc(1, sizeof(*card));
     if (!card)
         return error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", name);
@@ -69,23 +85,26 @@ int card_create(const char *name, const char *token, struct device *device, uint
     card->ledger_fd = card->claims_fd = card->notify_fd = -1;
     (void)snprintf(card->name, sizeof(card->name), "%s", name);
     int r = 0;
-    if (token)
-        (void)snprintf(card->token, sizeof(card->token), "%s", token);
+    if (wish->token)
+        (void)snprintf(card->token, sizeof(card->token), "%s", wish->token);
     else
         r = random_token(card->token);
     if (r == 0)
         r = pages_create(card);
     if (r < 0)
         return error_errno(err, r, "card-failed", "cannot make the pages of card '%s'", name);
+    r = cache_make(wish->cache_root, wish->tenant, card, err);
+    if (r < 0)
+        return r;
     card->device = device;
-    card->quota_bytes = quota_bytes;
-    card->share_asked_permille = card->share_permille = share_permille;
+    card->quota_bytes = wish->quota_bytes;
+    card->share_asked_permille = card->share_permille = wish->share_permille;
     card->created_ns = clock_monotonic_ns();
     *card->ledger = (struct ledger_card){
         .magic = LEDGER_MAGIC,
         .version = LEDGER_VERSION,
-        .quota_bytes = quota_bytes,
-        .share_permille = share_permille,
+        .quota_bytes = wish->quota_bytes,
+        .share_permille = wish->share_permille,
         .last_use_ns = card->created_ns,
         .credit_time_ns = card->created_ns,
     };
@@ -112,6 +131,7 @@ void card_destroy(struct card *card)
     cleanup_fd(&card->claims_fd);
     cleanup_fd(&card->notify_fd);
     explicit_bzero(card->token, sizeof(card->token));
+    free(card->cache_dir);
     free(card);
 }
 
@@ -166,6 +186,8 @@ void card_slot_reap(struct card *card, unsigned slot, const struct wire_session 
     struct ledger_slot *ledger = &card->ledger->slots[slot];
     stats_add(&card->ended_stats, &memory->stats);
     card->ended_commands += __atomic_load_n(&ledger->commands, __ATOMIC_RELAXED);
+    card->ended_builds += __atomic_load_n(&ledger->builds, __ATOMIC_RELAXED);
+    card->ended_build_hits += __atomic_load_n(&ledger->build_hits, __ATOMIC_RELAXED);
     __atomic_store_n(&card->claims->slots[slot].claimed_total_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->pending_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->used_bytes, 0, __ATOMIC_SEQ_CST);
@@ -173,6 +195,8 @@ void card_slot_reap(struct card *card, unsigned slot, const struct wire_session 
     __atomic_store_n(&ledger->device_time_ns, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->commands, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->commands_in_flight, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->builds, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->build_hits, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->start_time, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->pid, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->state, 0, __ATOMIC_SEQ_CST);
@@ -181,12 +205,15 @@ void card_slot_reap(struct card *card, unsigned slot, const struct wire_session 
 /* What the live sessions add to the figures of those that ended. */
 struct live {
     struct wire_stats stats;
-    uint64_t commands, in_flight;
+    uint64_t commands, in_flight, builds, build_hits;
 };
 
 static struct live live_sum(const struct card *card)
 {
-    struct live live = {.stats = card->ended_stats, .commands = card->ended_commands};
+    struct live live = {.stats = card->ended_stats,
+                        .commands = card->ended_commands,
+                        .builds = card->ended_builds,
+                        .build_hits = card->ended_build_hits};
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         const struct ledger_slot *ledger = &card->ledger->slots[slot];
         if (!card->sessions[slot])
@@ -194,6 +221,8 @@ static struct live live_sum(const struct card *card)
         stats_add(&live.stats, &card->sessions[slot]->memory->stats);
         live.commands += __atomic_load_n(&ledger->commands, __ATOMIC_RELAXED);
         live.in_flight += __atomic_load_n(&ledger->commands_in_flight, __ATOMIC_RELAXED);
+        live.builds += __atomic_load_n(&ledger->builds, __ATOMIC_RELAXED);
+        live.build_hits += __atomic_load_n(&ledger->build_hits, __ATOMIC_RELAXED);
     }
     return live;
 }
@@ -236,6 +265,8 @@ struct json_t *card_json(const struct card *card)
         {"bytes_to_device", live.stats.bytes_to_device},
         {"bytes_from_device", live.stats.bytes_from_device},
         {"wait_ns", live.stats.wait_ns},
+        {"builds", live.builds},
+        {"build_hits", live.build_hits},
     };
     json_t *object = json_pack("{ss ss sb}", "card", card->name, "device", card->device->id,
                                "share_wanted", card_wants_share(card));

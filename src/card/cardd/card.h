@@ -23,6 +23,7 @@ struct card {
     struct cardd *cardd; /* set by who puts it into a list */
     char name[CARD_NAME_MAX];
     char token[WIRE_TOKEN_MAX];
+    char *cache_dir;       /* where compiled code is kept for the card's tenant; owned */
     struct device *device; /* borrowed */
     uint64_t quota_bytes;
     uint32_t share_asked_permille, share_permille;
@@ -40,7 +41,7 @@ struct card {
     unsigned session_count, sessions_most;  /* now, at most at once */
     uint64_t sessions_total;
     struct wire_stats ended_stats; /* of the sessions that have ended */
-    uint64_t ended_commands;
+    uint64_t ended_commands, ended_builds, ended_build_hits;
 
     uint64_t bound_to; /* number of the control connection the card goes with; 0: none */
     /* Being removed: who asked (connection 0: nobody waits for the answer). */
@@ -48,9 +49,19 @@ struct card {
     uint64_t remove_connection, remove_request;
 };
 
-/* Make the card and its pages. `token` NULL: a new one. Not linked into any list. */
-int card_create(const char *name, const char *token, struct device *device, uint64_t quota_bytes,
-                uint32_t share_permille, struct card **ret_card, struct error *err);
+/* What a card is made of; borrowed. */
+struct card_wish {
+    const char *name;
+    const char *token;      /* NULL: a new one */
+    const char *cache_root; /* folder of all tenants' compiled code */
+    const char *tenant;     /* name of the tenant's folder there */
+    uint64_t quota_bytes;
+    uint32_t share_permille;
+};
+
+/* Make the card, its pages and its tenant's folder. Not linked into any list. */
+int card_create(const struct card_wish *wish, struct device *device, struct card **ret_card,
+                struct error *err);
 void card_destroy(struct card *card); /* no sessions left; NULL is fine */
 
 /* In an executor of another card: let go of everything that belongs to this one. */

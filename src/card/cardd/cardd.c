@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "base/random.h"
 #include "card/cardd/card.h"
 #include "card/cardd/confine.h"
@@ -108,9 +109,22 @@ static void card_confine_again(struct cardd *cardd, const struct card *card)
         unconfined(card, &error);
 }
 
-int cardd_card_create(struct cardd *cardd, const struct control_request *request,
-                      uint64_t connection, struct card **ret_card, struct error *err)
+/* The folder of a tenant: whoever is named in the request, else the user who asks. A tenant's name
+ * has no control character, so one can stand for the '/'. */
+static void tenant_folder(const char *tenant, uid_t uid, char folder[CARD_TENANT_MAX + 16])
 {
+    if (tenant)
+        (void)snprintf(folder, CARD_TENANT_MAX + 16, "tenant-%s", tenant);
+    else
+        (void)snprintf(folder, CARD_TENANT_MAX + 16, "user-%u", (unsigned)uid);
+    for (char *slash = folder; (slash = strchr(slash, '/'));)
+        *slash = '\001';
+}
+
+int cardd_card_create(struct cardd *cardd, const struct control_request *request,
+                      const struct cardd_caller *caller, struct card **ret_card, struct error *err)
+{
+    char tenant[CARD_TENANT_MAX + 16];
     int r = name_and_token_check(cardd, request, err);
     if (r < 0)
         return r;
@@ -121,8 +135,14 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
     if (r < 0)
         return r;
     struct card *card = NULL;
-    r = card_create(request->card, request->token, device, request->memory_bytes,
-                    request->share_permille, &card, err);
+    tenant_folder(request->tenant, caller->uid, tenant);
+    const struct card_wish wish = {.name = request->card,
+                                   .token = request->token,
+                                   .cache_root = cardd->cache_dir,
+                                   .tenant = tenant,
+                                   .quota_bytes = request->memory_bytes,
+                                   .share_permille = request->share_permille};
+    r = card_create(&wish, device, &card, err);
     if (r == 0) {
         card->notified = watch_start(&cardd->loop, card->notify_fd, card_notified, card);
         if (!card->notified)
@@ -134,7 +154,7 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
         return r;
     }
     card->cardd = cardd;
-    card->bound_to = request->bound ? connection : 0;
+    card->bound_to = request->bound ? caller->connection : 0;
     card_confine(cardd, card);
     list_append(&cardd->cards, &card->link);
     cardd->card_count++;
@@ -342,6 +362,21 @@ static void descriptors_raise(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* the old limit does for a few hundred sessions */
 }
 
+/* Where compiled code is kept; a machine that cannot keep it for long keeps it in the run folder.
+ */
+static int cache_open(struct cardd *cardd, struct error *err)
+{
+    struct error why = {0};
+    int r = path_cache_dir(cardd->cache_dir, &why);
+    if (r == 0)
+        r = dir_make(cardd->cache_dir, 0700, &why);
+    if (r == 0 && access(cardd->cache_dir, W_OK | X_OK) == 0)
+        return 0;
+    log_event(LOG_WARN, "cardd.cache_unusable", "text=\"%s\"", r < 0 ? why.text : "not writable");
+    r = path_join(cardd->rundir.path, "cache", cardd->cache_dir, err);
+    return r == 0 ? dir_make(cardd->cache_dir, 0700, err) : r;
+}
+
 static void devices_find_all(struct cardd *cardd)
 {
     struct error error;
@@ -429,9 +464,12 @@ int cardd_run(const struct cardd_options *options, struct error *err)
     r = rundir_open(options->run_dir, &cardd.rundir, err);
     if (r < 0)
         return r;
-    descriptors_raise();
-    devices_find_all(&cardd);
-    r = serve(&cardd, err);
+    r = cache_open(&cardd, err);
+    if (r == 0) {
+        descriptors_raise();
+        devices_find_all(&cardd);
+        r = serve(&cardd, err);
+    }
     devices_finish(&cardd.devices);
     rundir_close(&cardd.rundir);
     return r;

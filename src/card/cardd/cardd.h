@@ -3,8 +3,10 @@
 #ifndef LEAT_CARDD_CARDD_H
 #define LEAT_CARDD_CARDD_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "base/list.h"
@@ -24,7 +26,8 @@ struct session;
 struct cardd {
     uv_loop_t loop;
     struct rundir rundir;
-    char instance[17]; /* random, new at every start */
+    char cache_dir[PATH_MAX]; /* a folder of compiled code per tenant */
+    char instance[17];        /* random, new at every start */
     struct devices devices;
     struct list cards;    /* struct card, serving */
     struct list leaving;  /* struct card, waiting for the end of their executors */
@@ -50,9 +53,15 @@ struct cardd_options {
 /* Serve until a signal or the end of the lingering. On failure the ready_fd is untouched. */
 int cardd_run(const struct cardd_options *options, struct error *err);
 
+/* Who asks for a card. */
+struct cardd_caller {
+    uint64_t connection;
+    uid_t uid; /* a card without a tenant belongs to this user */
+};
+
 /* Verbs of the control protocol. */
 int cardd_card_create(struct cardd *cardd, const struct control_request *request,
-                      uint64_t connection, struct card **ret_card, struct error *err);
+                      const struct cardd_caller *caller, struct card **ret_card, struct error *err);
 struct card *cardd_card_find(struct cardd *cardd, const char *name, struct error *err);
 int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
                          struct error *err);

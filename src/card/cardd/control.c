@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -141,11 +142,24 @@ static json_t *op_device_list(struct connection *connection, const struct contro
     return list ? json_pack("{so}", "devices", list) : NULL;
 }
 
+/* The user at the other end; ours when the kernel does not say, for others cannot connect. */
+static uid_t peer_uid(const struct connection *connection)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    int fd;
+    if (uv_fileno((const uv_handle_t *)&connection->pipe, &fd) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+        return geteuid();
+    return peer.uid;
+}
+
 static json_t *op_card_create(struct connection *connection, const struct control_request *request,
                               struct error *err)
 {
     struct card *card;
-    if (cardd_card_create(connection->cardd, request, connection->number, &card, err) < 0)
+    const struct cardd_caller caller = {connection->number, peer_uid(connection)};
+    if (cardd_card_create(connection->cardd, request, &caller, &card, err) < 0)
         return NULL;
     return json_pack("{ss ss ss}", "card", card->name, "device", card->device->id, "token",
                      card->token);

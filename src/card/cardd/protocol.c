@@ -45,6 +45,7 @@ static const struct json_field create_fields[] = {
     FIELD(device, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(memory_bytes, JSON_KIND_BYTES, JSON_REQUIRED),
     FIELD(token, JSON_KIND_TEXT, JSON_OPTIONAL),
+    FIELD(tenant, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(bound, JSON_KIND_BOOL, JSON_OPTIONAL),
     FIELDS_END,
 };
@@ -89,6 +90,16 @@ static bool token_fits(const char *token)
     return length >= 32 && length < WIRE_TOKEN_MAX && strspn(token, "0123456789abcdef") == length;
 }
 
+static bool tenant_is_plain(const char *tenant)
+{
+    size_t length = strlen(tenant);
+    for (const char *c = tenant; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    }
+    return length > 0 && length < CARD_TENANT_MAX;
+}
+
 static int request_check(const struct control_request *request, struct error *err)
 {
     if (request->card && !name_is_plain(request->card))
@@ -99,6 +110,10 @@ static int request_check(const struct control_request *request, struct error *er
     if (request->token && !token_fits(request->token))
         return error_set(err, -EINVAL, "bad-token", "a token is 32 to %d lower-case hex digits",
                          WIRE_TOKEN_MAX - 1);
+    if (request->tenant && !tenant_is_plain(request->tenant))
+        return error_set(err, -EINVAL, "bad-tenant",
+                         "a tenant's name is 1 to %d bytes without control characters",
+                         CARD_TENANT_MAX - 1);
     if (request->share_permille > CARD_SHARE_WHOLE)
         return error_set(err, -EINVAL, "share-exceeds-device",
                          "asked for %u thousandths of a device; a device has %u",
@@ -114,6 +129,7 @@ void control_request_finish(struct control_request *request)
     free(request->card);
     free(request->device);
     free(request->token);
+    free(request->tenant);
     *request = (struct control_request){0};
 }
 

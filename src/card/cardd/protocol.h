@@ -12,6 +12,7 @@ struct json_t;
 
 #define CONTROL_LINE_MAX_BYTES (64u * 1024) /* a longer request ends the connection */
 #define CARD_NAME_MAX 64                    /* with the NUL */
+#define CARD_TENANT_MAX 129                 /* with the NUL */
 #define CARD_SHARE_WHOLE 1000u              /* thousandths of a device */
 
 enum control_op {
@@ -30,7 +31,7 @@ enum control_op {
 struct control_request {
     uint64_t id;
     enum control_op op;
-    char *card, *device, *token; /* owned; NULL when not given */
+    char *card, *device, *token, *tenant; /* owned; NULL when not given */
     uint64_t memory_bytes;
     uint32_t share_permille;
     bool bound; /* the card goes when the connection does */

@@ -161,6 +161,7 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
         .device_index = card->device->device_index,
         .quota_bytes = card->quota_bytes,
         .card_name = card->name,
+        .cache_dir = card->cache_dir,
     };
     pid_t parent = getpid(), child = fork();
     if (child == 0)

@@ -3,6 +3,7 @@
 #include "card/executor/device.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -27,6 +28,22 @@ void device_clean_environment(void)
     (void)unsetenv("LEAT_CARD_SOCKET"); /* cannot fail: the names are valid */
     (void)unsetenv("LEAT_CARD_TOKEN");
     (void)unsetenv("OPENCL_LAYERS");
+}
+
+void device_point_caches(const char *folder)
+{
+    static const struct {
+        const char *variable, *name;
+    } caches[] = {
+        {"XDG_CACHE_HOME", ""}, /* Mesa, Intel and whatever else keeps to the rule */
+        {"POCL_CACHE_DIR", "/pocl"},
+        {"CUDA_CACHE_PATH", "/nvidia"},
+    };
+    for (size_t i = 0; i < sizeof(caches) / sizeof(caches[0]); i++) {
+        char path[PATH_MAX];
+        (void)snprintf(path, sizeof(path), "%s%s", folder, caches[i].name); /* cut off: no cache */
+        (void)setenv(caches[i].variable, path, 1); /* out of memory: no cache, by the sandbox */
+    }
 }
 
 static void platform_text(cl_platform_id platform, cl_platform_info what, char text[TEXT_MAX])

@@ -22,6 +22,9 @@ struct executor_params {
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
     uint64_t quota_bytes;
     const char *card_name;
+    /* Absolute: where compiled code is kept for the card's tenant, the one folder that the executor
+     * and its driver may write. */
+    const char *cache_dir;
     pid_t parent_pid; /* leat-cardd: the executor leaves when this is not its parent any more; 0:
                          any */
 };

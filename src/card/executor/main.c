@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "card/executor/build.h"
 #include "card/executor/completion.h"
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
@@ -86,6 +87,7 @@ static int settle(const struct executor_params *params, struct error *err)
     reset_signals();
     close_others(params);
     device_clean_environment();
+    device_point_caches(params->cache_dir);
     int result = output_capture(err);
     if (result < 0)
         return result;
@@ -135,6 +137,7 @@ static int open_session(struct session *session, uint64_t *ret_bytes, struct err
                     err) < 0 ||
         map_session(session, &layout, err) < 0 || put_snapshot(session, &layout, platform, err) < 0)
         return err->errnum;
+    build_open(session, platform);
     session->output_caught = 1;
     session->ledger = params->ledger;
     session->meter = meter_create(params->ledger, params->device, (uint32_t)getpid(), params->slot,

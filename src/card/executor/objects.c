@@ -249,12 +249,20 @@ static cl_int release_driver(struct session *session, struct object *object)
     return CL_SUCCESS;
 }
 
+static void program_finish(struct program *program)
+{
+    buf_finish(&program->build);
+    free(program->text);
+    if (program->created)
+        (void)clReleaseProgram(program->created); /* ours */
+}
+
 void object_release(struct session *session, struct object *object)
 {
     if (object->driver)
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
     if (object->kind == OBJECT_PROGRAM && object->extra)
-        buf_finish(&((struct program *)object->extra)->build);
+        program_finish(object->extra);
     free(object->extra);
     *object = (struct object){0};
 }

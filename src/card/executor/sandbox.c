@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <stdint.h>
@@ -87,14 +86,6 @@ static const struct sandbox_path system_paths[] = {
     {"/dev/shm", USE_WRITE},
 };
 
-/* Below the home folder: what drivers keep there. The first is made when it is missing. */
-static const struct sandbox_path home_paths[] = {
-    {".cache/pocl", USE_WRITE},
-    {".cache/neo_compiler_cache", USE_WRITE},
-    {".cache/mesa_shader_cache", USE_WRITE},
-    {".nv", USE_WRITE},
-};
-
 /* Paths in the environment: what an operator points drivers and the linker to. */
 static const struct sandbox_path named_paths[] = {
     {"POCL_CACHE_DIR", USE_WRITE},  {"XDG_CACHE_HOME", USE_WRITE},
@@ -137,20 +128,6 @@ static int allow_system(int rules_fd, uint64_t handled)
     return result;
 }
 
-static int allow_home(int rules_fd, uint64_t handled)
-{
-    const char *home = getenv("HOME");
-    char path[PATH_MAX];
-    int result = 0;
-    for (unsigned i = 0; home && !result && i < sizeof(home_paths) / sizeof(home_paths[0]); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", home, home_paths[i].path);
-        if (i == 0)
-            (void)dir_make(path, 0700, NULL); /* without it, kernels are compiled each time */
-        result = allow(rules_fd, path, home_paths[i].use, handled);
-    }
-    return result;
-}
-
 /* Each of the paths joined by ':' in a variable. */
 static int allow_named(int rules_fd, uint64_t handled)
 {
@@ -161,7 +138,7 @@ static int allow_named(int rules_fd, uint64_t handled)
         char *rest = copy, *path;
         while (!result && (path = strsep(&rest, ":")) != NULL) {
             if (named_paths[i].use == USE_WRITE && *path)
-                (void)dir_make(path, 0700, NULL); /* as above */
+                (void)dir_make(path, 0700, NULL); /* without it, kernels are compiled each time */
             result = allow(rules_fd, path, named_paths[i].use, handled);
         }
     }
@@ -183,8 +160,6 @@ static int restrict_files(struct error *err)
     if (fd < 0)
         return error_errno(err, -errno, "landlock-refused", "cannot make Landlock rules");
     int result = allow_system(fd, rules.files);
-    if (!result)
-        result = allow_home(fd, rules.files);
     if (!result)
         result = allow_named(fd, rules.files);
     if (!result && syscall(SYS_landlock_restrict_self, fd, 0) < 0)

@@ -82,6 +82,9 @@ void session_finish(struct session *session)
     free(session->events);
     free(session->wait_list);
     free(session->memory_list);
+    free(session->device_text);
+    if (session->builds_fd > 0)
+        (void)close(session->builds_fd);
     meter_destroy(session->meter);
     pthread_mutex_destroy(&session->commands_lock);
 }

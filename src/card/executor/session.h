@@ -49,6 +49,11 @@ struct queue {
 
 struct program {
     struct buf build; /* the last build reply */
+    /* What it was made of, owned; NULL when builds of it are not kept. */
+    char *text;
+    size_t text_length;
+    const char *kind;   /* "source" or "binary" */
+    cl_program created; /* a reference while the object's driver is one made of a kept binary */
 };
 
 #define KERNEL_ARGS_MAX 256
@@ -75,6 +80,8 @@ struct session {
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
     cl_device_id device;
+    int builds_fd;     /* folder of kept builds; -1: none */
+    char *device_text; /* identity of the device and its driver, owned */
     struct ledger_card *ledger;
     struct meter *meter;
     struct consumer consumer;

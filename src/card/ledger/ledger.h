@@ -28,6 +28,8 @@ struct ledger_slot {
     /* Commands handed to the driver and not ended, and builds under way. It goes with the slot when
      * the executor is killed, so that the card does not look busy for ever. */
     uint64_t commands_in_flight;
+    uint64_t builds;     /* programs built by the driver */
+    uint64_t build_hits; /* builds answered with a kept result instead */
 };
 
 /* Written by leat-cardd: quota, share. Written by executors: usage. 64-bit words, atomic access. */

@@ -1,0 +1,19 @@
+/* Building a program: by the driver, or out of what an earlier session of the tenant has kept. */
+#ifndef LEAT_CARD_EXECUTOR_BUILD_H
+#define LEAT_CARD_EXECUTOR_BUILD_H
+
+#include "card/executor/opencl.h"
+
+struct buf;
+struct object;
+struct session;
+
+/* Open the session's folder of kept builds, once its device is known. Without one every build is
+ * the driver's. */
+void build_open(struct session *session, cl_platform_id platform);
+/* Build the program `object` and append the build reply to `reply`, the driver's refusal included.
+ * CL_SUCCESS or CL_OUT_OF_HOST_MEMORY. */
+cl_int build_run(struct session *session, struct object *object, const char *options,
+                 struct buf *reply);
+
+#endif
