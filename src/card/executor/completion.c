@@ -249,7 +249,7 @@ static void fill_slot(struct session *session, uint32_t slot, cl_event event)
     if (event)
         (void)clRetainEvent(event); /* the slot's reference */
     place->driver = event;
-    place->in_use = 1;
+    event_use(session, slot);
 }
 
 void completion_watch(struct session *session, const struct order *order, cl_event event)

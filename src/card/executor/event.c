@@ -35,6 +35,13 @@ void event_clear(struct session *session, uint32_t slot)
     pthread_mutex_unlock(&session->commands_lock);
 }
 
+void event_use(struct session *session, uint32_t slot)
+{
+    session->events[slot].in_use = 1;
+    if (slot >= session->events_end)
+        session->events_end = slot + 1;
+}
+
 int handle_user_event_create(struct session *session, const struct wire_header *header,
                              struct reply *reply, struct error *err)
 {
@@ -50,7 +57,7 @@ int handle_user_event_create(struct session *session, const struct wire_header *
     if (!status)
         event = clCreateUserEvent(context->driver, &status);
     event_clear(session, record->event);
-    slot->in_use = 1;
+    event_use(session, record->event);
     slot->driver = status == CL_SUCCESS ? event : NULL; /* NULL: what waits for it fails */
     slot->user_open = slot->driver != NULL;
     session->user_events_open += slot->user_open;

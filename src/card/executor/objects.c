@@ -34,6 +34,8 @@ int object_place(struct session *session, uint32_t id, struct object **ret_objec
 {
     if (id == 0 || id >= WIRE_OBJECTS || session->objects[id].kind != OBJECT_NONE)
         return BAD_RECORD(err, "object id %u is not free", id);
+    if (id >= session->objects_end)
+        session->objects_end = id + 1;
     *ret_object = &session->objects[id];
     return 0;
 }

@@ -63,14 +63,15 @@ int session_init(struct session *session, const struct wire_session *layout)
 void session_clear(struct session *session)
 {
     session_flush(session);
-    for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
+    for (uint32_t id = 1; id < session->objects_end; id++) {
         if (session->objects[id].kind != OBJECT_NONE)
             object_release(session, &session->objects[id]);
     }
-    for (uint32_t slot = 1; slot < WIRE_EVENTS; slot++) {
+    for (uint32_t slot = 1; slot < session->events_end; slot++) {
         if (session->events[slot].in_use)
             event_clear(session, slot);
     }
+    session->objects_end = session->events_end = 0;
     completion_finish(session);
 }
 

@@ -88,6 +88,8 @@ struct session {
 
     struct object *objects;    /* WIRE_OBJECTS */
     struct event_slot *events; /* WIRE_EVENTS */
+    uint32_t objects_end;      /* above the highest object id and event slot ever used: only what */
+    uint32_t events_end;       /* lies below needs to be looked at when the session ends */
     cl_event *wait_list;       /* scratch: handles of the wait list under way, WIRE_LIST_MAX */
     cl_mem *memory_list;       /* scratch: handles of memory objects, WIRE_LIST_MAX */
     unsigned user_events_open;
@@ -155,6 +157,8 @@ int object_place(struct session *session, uint32_t id, struct object **ret_objec
 void object_release(struct session *session, struct object *object);
 /* Drop the slot's event, if there is one, and free the slot. */
 void event_clear(struct session *session, uint32_t slot);
+/* Mark a cleared slot as holding an event. */
+void event_use(struct session *session, uint32_t slot);
 /* 0 when length bytes at offset lie inside the slab, else -EPROTO. */
 int slab_check(uint64_t offset, uint64_t length, struct error *err);
 /* Hand every command to the device. */
