@@ -26,7 +26,10 @@ def main():
                        stdout=subprocess.DEVNULL)
     names = options.names or sorted(re.sub(r".*/fuzz_(.*)\.c", r"\1", p) for p in glob.glob(f"{ROOT}/tests/fuzz/fuzz_*.c"))
     # Only the targets: libraries cannot be linked with the sanitizers' runtime left out.
-    subprocess.run(["ninja", "-C", BUILD, "--quiet", *(f"tests/fuzz/fuzz_{name}" for name in names)], env=env, check=True)
+    built = subprocess.run(["ninja", "-C", BUILD, "--quiet", *(f"tests/fuzz/fuzz_{name}" for name in names)], env=env,
+                           capture_output=True, text=True, check=False)
+    if built.returncode:
+        sys.exit(built.stdout[-4000:] + built.stderr)
     bad = 0
     for name in names:
         seeds = os.path.join(ROOT, "tests/fuzz/corpus", name)

@@ -88,6 +88,7 @@ static void open_bench(struct bench *bench)
     bench->card.share_permille = 1000;
     session->shared = (struct wire_session *)bench->pages;
     session->ledger = &bench->card;
+    session->builds_fd = -1; /* nothing is kept */
     session->meter = meter_create(&bench->card, &bench->device, 1, 0, -1);
     if (!session->meter || session_init(session, &layout) < 0)
         abort();
