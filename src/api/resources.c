@@ -64,6 +64,37 @@ void handle_template_get(struct request *request)
                    request_reply, request_await(request));
 }
 
+void handle_tenant_list(struct request *request)
+{
+    lookup(request, core_tenants, NULL);
+}
+
+void handle_tenant_get(struct request *request)
+{
+    lookup(request, core_tenants, request_param(request, 0));
+}
+
+void handle_tenant_set(struct request *request)
+{
+    core_tenant_set(request_core(request), request_param(request, 0), request_body(request),
+                    request_reply, request_await(request));
+}
+
+void handle_tenant_remove(struct request *request)
+{
+    lookup(request, core_tenant_remove, request_param(request, 0));
+}
+
+void handle_loan_list(struct request *request)
+{
+    core_loans(request_core(request), request_reply, request_await(request));
+}
+
+void handle_queue(struct request *request)
+{
+    core_queue(request_core(request), request_reply, request_await(request));
+}
+
 void handle_image_list(struct request *request)
 {
     lookup(request, core_images, NULL);

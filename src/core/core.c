@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "core/core_impl.h"
 #include "model/template.h"
+#include "sched/tenant.h"
 
 #define POLL_DEFAULT_MS 500
 
@@ -56,6 +57,7 @@ void core_forget(struct core *core, struct live_job *live)
         return;
     (void)map_remove(core->jobs_by_id, job_id_text(live->job.id, text)); /* it is live itself */
     queue_remove(core, live);
+    quota_drop(core, live);
     list_remove(&live->placed);
     list_remove(&live->waking);
     list_remove(&live->link);
@@ -210,7 +212,7 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
     core->started_us = clock_realtime_us();
     lists_init(core);
     core->jobs_by_id = map_create();
-    if (!core->jobs_by_id || commit_open(core) < 0)
+    if (!core->jobs_by_id || commit_open(core) < 0 || quota_create(core, options) < 0)
         return error_set(err, -ENOMEM, "out-of-memory", "starting");
     int r = folders_set(core, options, err);
     if (r == 0 && place_node_read(core) < 0)
@@ -236,7 +238,9 @@ int core_start(struct core *core, struct error *err)
     core->cards_by_ms = uv_now(core->loop) + CORE_CARDS_PATIENCE_MS;
     if (core_reload(core, &reason) < 0)
         log_event(LOG_WARN, "templates", "code=%s text=\"%s\"", reason.code, reason.text);
-    int r = reconcile_begin(core, err);
+    int r = quota_load(core, err);
+    if (r == 0)
+        r = reconcile_begin(core, err);
     if (r == 0 && cards_open(core) < 0)
         r = error_set(err, -ENOMEM, "out-of-memory", "starting");
     return r;
@@ -309,6 +313,7 @@ void core_destroy(struct core *core)
     commit_close(core);
     cards_destroy(core);
     devices_free(core);
+    tenants_destroy(core->tenants);
     store_close(core->store);
     template_set_destroy(core->templates);
     map_destroy(core->jobs_by_id);

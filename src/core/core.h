@@ -28,6 +28,8 @@ struct core_options {
     const char *engine_name; /* "local" or "fake"; NULL: "local" */
     struct engine_fake_world *fake_world; /* of the fake engine; NULL: one of its own */
     uint32_t idle_poll_ms;                /* how often cards are asked for their usage; 0: 500 */
+    uint64_t loan_minimum_ms;             /* that a borrower of compute may run; 0: a minute */
+    uint64_t loan_notice_ms; /* before borrowed compute is taken back; 0: half a minute */
 };
 
 /* Opens the store and the engine. All strings are copied. */
@@ -115,6 +117,16 @@ void core_image_build(struct core *core, const char *name, core_reply_fn *reply,
 void core_image_import(struct core *core, const struct json_t *request, core_reply_fn *reply,
                        void *arg);
 void core_image_remove(struct core *core, const char *name, core_reply_fn *reply, void *arg);
+
+/* Tenants: a NULL name gives {"tenants":[...]}. `request` is the REST body: what a tenant reserves.
+ * Set and remove reply when the change is durable. */
+void core_tenants(struct core *core, const char *name, core_reply_fn *reply, void *arg);
+void core_tenant_set(struct core *core, const char *name, const struct json_t *request,
+                     core_reply_fn *reply, void *arg);
+void core_tenant_remove(struct core *core, const char *name, core_reply_fn *reply, void *arg);
+void core_loans(struct core *core, core_reply_fn *reply, void *arg); /* {"loans":[...]} */
+/* {"queue":[...],"waiting":N}: who waits, in the order of the queue, and why. */
+void core_queue(struct core *core, core_reply_fn *reply, void *arg);
 
 /* New references, NULL: out of memory. */
 struct json_t *core_version(const struct core *core); /* {"version","engine","runtime",...} */

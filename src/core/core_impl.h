@@ -19,6 +19,7 @@ struct commit_unit;
 struct error;
 struct map;
 struct template_set;
+struct tenants;
 
 #define CORE_QUEUE_MAX 100000       /* queued jobs; beyond it requests are refused */
 #define CORE_PLACE_WINDOW 256       /* waiting jobs looked at in one decision */
@@ -42,6 +43,10 @@ struct live_job {
     bool card_seen;             /* by the reconciliation under way */
     bool unread;                /* it ended; its card's figures are read when leat-cardd answers */
     bool clearing;              /* its end is durable; container and card are being removed */
+    bool paid;                  /* its tenant's account is charged with its share */
+    bool claims;                /* what comes free is kept for it */
+    bool reclaiming;            /* the card.set_share under way takes borrowed compute back */
+    uint64_t due_us;            /* when its borrowed compute goes back; 0: not called */
     uint64_t idle_before_ms;    /* in earlier times of being idle */
     struct sched_reason reason; /* why it waits, of the last decision */
 };
@@ -81,7 +86,8 @@ struct core {
     size_t queue_count;
     uint64_t next_job, next_event;
 
-    struct cards *cards; /* connection to leat-cardd */
+    struct tenants *tenants; /* quota.c */
+    struct cards *cards;     /* connection to leat-cardd */
     struct device *devices;
     size_t device_count;
     struct grant *foreign; /* per device: cards that are not of this centre's jobs */
@@ -194,6 +200,8 @@ int place_node_read(struct core *core);
 
 /* -- idle.c -- */
 void idle_on_poll(uv_timer_t *timer);
+/* Take the share of a running job back for the tenant that reserved it. */
+void idle_reclaim(struct core *core, struct live_job *live);
 void idle_watch(struct core *core); /* there are jobs: poll their cards */
 void idle_cards_seen(struct core *core, const struct json_t *cards); /* the answer of card.list */
 /* leat-cardd refused a card for want of room: take the device for full until its cards are seen. */
@@ -202,6 +210,22 @@ void idle_wants_share(struct core *core, struct live_job *live);
 void idle_wake_all(struct core *core);                   /* who can be given its share again is */
 void idle_count(struct live_job *live, uint64_t now_us); /* how long it has been idle in all */
 void idle_usage(struct live_job *live, const struct card_usage *usage);
+
+/* -- quota.c: tenants -- */
+int quota_create(struct core *core, const struct core_options *options); /* 0 or -ENOMEM */
+int quota_load(struct core *core, struct error *err);
+void quota_devices_changed(struct core *core);
+/* The job's state changed: its tenant's account follows. */
+void quota_follow(struct core *core, struct live_job *live);
+void quota_take(struct core *core, struct live_job *live); /* it gets its share now */
+void quota_drop(struct core *core, struct live_job *live);
+/* May it have its share? When it is entitled to what is lent, that is called in. */
+enum sched_permit quota_ask(struct core *core, struct live_job *live);
+/* Must it let those go first who claim what they reserved? */
+bool quota_defers(const struct core *core, const struct live_job *live);
+void quota_poll(struct core *core); /* take back what is due */
+/* Whose turn it is among jobs of one priority. */
+void quota_turns(struct core *core, struct sched_state *state);
 
 /* -- cards.c: leat-cardd's control protocol -- */
 typedef void cards_reply_fn(struct core *core, uint64_t job, struct json_t *result,

@@ -52,6 +52,37 @@ static json_t *share_params(const struct live_job *live, uint32_t share_permille
 
 /* -- giving -- */
 
+/* Why compute goes to others: nobody uses it, or it was borrowed and its owner wants it. */
+static const struct giving {
+    const char *kind, *code, *text;
+} givings[] = {
+    {"job.idle", "idle",
+     "it has not used its card for its idle time; its compute is lent until its next command"},
+    {"loan.reclaimed", "reclaimed",
+     "its compute was borrowed and went back to the tenant that reserved it; it goes on when some "
+     "is free"},
+};
+
+static void share_given(struct core *core, struct live_job *live)
+{
+    const struct giving *giving = &givings[live->reclaiming];
+    uint32_t share = live->job.request.share_permille;
+    live->released = true;
+    live->job.usage.released_permille = share;
+    live->job.usage.share_granted_permille = 0;
+    live->job.usage.times_idle += !live->reclaiming;
+    core->counters.idle_releases += !live->reclaiming;
+    life_move(
+        core, live, JOB_IDLE,
+        &(struct life_reason){
+            .kind = giving->kind,
+            .code = giving->code,
+            .text = giving->text,
+            .data = json_pack("{s:i, s:I, s:s}", "released_permille", (int)share, "idle_ms",
+                              (json_int_t)live->job.usage.idle_ms, "device", live->job.device),
+        });
+}
+
 static void on_released(struct core *core, uint64_t id, json_t *result, const struct error *err)
 {
     struct live_job *live = core_find(core, id);
@@ -59,26 +90,23 @@ static void on_released(struct core *core, uint64_t id, json_t *result, const st
     if (!live)
         return;
     live->sharing = false;
-    if (err || live->ending || live->job.state != JOB_RUNNING)
-        return;
-    uint32_t share = live->job.request.share_permille;
-    live->released = true;
-    live->job.usage.released_permille = share;
-    live->job.usage.share_granted_permille = 0;
-    live->job.usage.times_idle++;
-    core->counters.idle_releases++;
-    life_move(
-        core, live, JOB_IDLE,
-        &(struct life_reason){
-            .kind = "job.idle",
-            .code = "idle",
-            .text = "it has not used its card for its idle time; its compute is lent until "
-                    "its next command",
-            .data = json_pack("{s:i, s:I, s:s}", "released_permille", (int)share, "idle_ms",
-                              (json_int_t)live->job.usage.idle_ms, "device", live->job.device),
-        });
-    idle_wake_all(core);
-    place_soon(core);
+    bool reclaimed = live->reclaiming;
+    if (!err && !live->ending && live->job.state == JOB_RUNNING) {
+        share_given(core, live);
+        if (reclaimed)
+            idle_wants_share(core, live); /* it did not give it up by itself */
+        idle_wake_all(core);
+        place_soon(core);
+    }
+    live->reclaiming = false;
+}
+
+void idle_reclaim(struct core *core, struct live_job *live)
+{
+    if (live->ending || live->sharing)
+        return; /* the next poll tries again */
+    live->sharing = live->reclaiming =
+        cards_ask(core, "card.set_share", share_params(live, 0), on_released, live->job.id) == 0;
 }
 
 static void consider(struct core *core, struct live_job *live, const struct card_usage *usage)
@@ -112,6 +140,7 @@ static void on_woken(struct core *core, uint64_t id, json_t *result, const struc
         return;
     if (err) {
         live->released = true; /* the next poll sees that it still wants */
+        quota_drop(core, live);
         return;
     }
     uint32_t share = live->job.request.share_permille;
@@ -150,7 +179,7 @@ static size_t ahead_of(const struct core *core, const struct live_job *live)
         const struct live_job *other = LIST_ENTRY(link, struct live_job, waking);
         if (other == live)
             break;
-        ahead += strcmp(other->job.device, live->job.device) == 0;
+        ahead += strcmp(other->job.device, live->job.device) == 0 && !quota_defers(core, other);
     }
     return ahead;
 }
@@ -160,6 +189,8 @@ void idle_wake_all(struct core *core)
     LIST_EACH_SAFE (link, after, &core->waking) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         uint32_t share = live->job.request.share_permille;
+        if (quota_ask(core, live) != SCHED_PERMITTED)
+            continue;
         if (!sched_may_wake(share, share_free(core, live->job.device), ahead_of(core, live)))
             continue;
         if (cards_ask(core, "card.set_share", share_params(live, share), on_woken, live->job.id) <
@@ -167,6 +198,7 @@ void idle_wake_all(struct core *core)
             continue;
         live->sharing = true;
         live->released = false; /* taken from here on */
+        quota_take(core, live);
         list_remove(&live->waking);
     }
 }
@@ -240,6 +272,7 @@ void idle_on_poll(uv_timer_t *timer)
         reconcile_unread(core);
     if (core->cards_known && !core->polling)
         core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
+    quota_poll(core);
     if (!list_empty(&core->queue))
         place_soon(core);
 }

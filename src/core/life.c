@@ -42,6 +42,7 @@ void life_move(struct core *core, struct live_job *live, enum job_state to,
         job->ended_us = job->ended_us ? job->ended_us : event.time_us;
         core->counters.ended[to]++;
     }
+    quota_follow(core, live);
     if (job_reason_set(job, reason->code, reason->text) < 0)
         log_event(LOG_ERROR, "memory", "job=%llu", (unsigned long long)job->id);
     commit_job(core, live, &event);

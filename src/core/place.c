@@ -201,14 +201,27 @@ static void keep_for_waking(struct core *core, struct sched_state *state)
     LIST_EACH (link, &core->waking) {
         const struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         struct sched_device *device = device_find(state, live->job.device);
-        if (device)
+        if (device && !quota_defers(core, live))
             device->share_free_permille = 0;
     }
+}
+
+static enum sched_permit gate_ask(void *arg, const struct sched_job *job)
+{
+    return quota_ask(arg, core_find(arg, job->id));
+}
+
+static void gate_take(void *arg, const struct sched_job *job)
+{
+    quota_take(arg, core_find(arg, job->id));
 }
 
 static void decide(struct core *core, struct sched_state *state)
 {
     uint64_t begin_ns = clock_monotonic_ns();
+    const struct sched_gate gate = {gate_ask, gate_take, core};
+    state->gate = &gate;
+    quota_turns(core, state);
     (void)sched_decide(sched_policies, state, clock_realtime_us(), core->decisions);
     core->counters.decision_ns += clock_monotonic_ns() - begin_ns;
     core->counters.decisions += state->job_count;

@@ -28,6 +28,7 @@ static int adopt_stored(void *arg, const struct job *job)
     live->released = live->job.state == JOB_IDLE;
     live->has_card = live->job.device != NULL;
     live->idle_before_ms = live->job.usage.idle_total_ms;
+    quota_follow(core, live);
     return 0;
 }
 
@@ -328,6 +329,7 @@ static void on_devices(struct core *core, uint64_t job, json_t *result, const st
         else
             log_event(LOG_WARN, "device", "text=\"%s\"", reason.text);
     }
+    quota_devices_changed(core);
 }
 
 static void on_subscribed(struct core *core, uint64_t job, json_t *result, const struct error *err)

@@ -69,6 +69,8 @@ static int by_rank(const void *left, const void *right)
     const struct sched_job *a = left, *b = right;
     if (a->priority != b->priority)
         return a->priority > b->priority ? -1 : 1;
+    if (a->turn != b->turn)
+        return a->turn < b->turn ? -1 : 1;
     return (a->id > b->id) - (a->id < b->id);
 }
 
@@ -158,6 +160,27 @@ static void place(struct sched_state *state, struct sched_device *device,
     node->ram_free_bytes -= job->ram_bytes;
 }
 
+/* May the job's tenant have it? Of two obstacles, that of the machine is told when no more than
+ * others' patience would help the tenant's. */
+static enum obstacle tenant_obstacle(const struct sched_gate *gate, const struct sched_job *job,
+                                     enum obstacle obstacle)
+{
+    if (!gate || obstacle <= OBSTACLE_NEVER_LAST)
+        return obstacle;
+    switch (gate->ask(gate->arg, job)) {
+    case SCHED_LIMITED:
+        return OBSTACLE_LIMIT;
+    case SCHED_CALLED:
+        return OBSTACLE_CALLED;
+    case SCHED_KEPT:
+        return obstacle == OBSTACLE_NONE ? OBSTACLE_KEPT : obstacle;
+    case SCHED_PERMITTED:
+    case SCHED_PERMIT_INVALID:
+        break;
+    }
+    return obstacle;
+}
+
 size_t sched_decide(const struct sched_policy *policy, struct sched_state *state, uint64_t now_us,
                     struct sched_decision *decisions)
 {
@@ -170,6 +193,8 @@ size_t sched_decide(const struct sched_policy *policy, struct sched_state *state
         const struct sched_device *nearest;
         enum obstacle obstacle;
         struct sched_device *best = choose(policy, state, &holders, job, &nearest, &obstacle);
+        obstacle = tenant_obstacle(state->gate, job, obstacle);
+        best = obstacle == OBSTACLE_NONE ? best : NULL;
         decisions[i] = (struct sched_decision){
             .job = job->id,
             .verdict = best ? SCHED_PLACE : SCHED_WAIT,
@@ -179,7 +204,9 @@ size_t sched_decide(const struct sched_policy *policy, struct sched_state *state
         if (best) {
             place(state, best, job);
             placed++;
-        } else if (obstacle > OBSTACLE_NEVER_LAST && holders.count < HELD_MAX &&
+            if (state->gate)
+                state->gate->take(state->gate->arg, job);
+        } else if (obstacle >= OBSTACLE_HELD && holders.count < HELD_MAX &&
                    now_us - job->waiting_since_us >= policy->hold_after_us) {
             holders.jobs[holders.count++] = job;
         }

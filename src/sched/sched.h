@@ -44,10 +44,27 @@ struct sched_job {
     uint32_t cpus_milli;
     uint64_t ram_bytes;
     uint64_t waiting_since_us;
+    uint32_t turn; /* of equals in priority the lower goes first */
+};
+
+/* What a job's tenant may have; see tenant.h. */
+enum sched_permit {
+    SCHED_PERMIT_INVALID,
+    SCHED_PERMITTED,
+    SCHED_LIMITED, /* by its tenant's limit */
+    SCHED_CALLED,  /* what its tenant reserved is lent, and called in */
+    SCHED_KEPT     /* what is free is kept for other tenants */
+};
+
+/* Asked for each job in the order of the queue, and told when one is placed. */
+struct sched_gate {
+    enum sched_permit (*ask)(void *arg, const struct sched_job *job);
+    void (*take)(void *arg, const struct sched_job *job);
+    void *arg;
 };
 
 /* What a placement is decided from. Arrays belong to the caller; sched_decide works on its scratch
- * copy of the free amounts and sorts `jobs` by priority, then submission. */
+ * copy of the free amounts and sorts `jobs` by priority, turn, then submission. */
 struct sched_state {
     struct sched_node *nodes;
     size_t node_count;
@@ -55,6 +72,7 @@ struct sched_state {
     size_t device_count;
     struct sched_job *jobs;
     size_t job_count;
+    const struct sched_gate *gate; /* NULL: everything is permitted */
 };
 
 /* Amounts of one kind of each resource; 0 where it plays no part. */

@@ -16,7 +16,10 @@ enum obstacle {
     OBSTACLE_CPUS_NEVER,
     OBSTACLE_RAM_NEVER,
     OBSTACLE_NEVER_LAST = OBSTACLE_RAM_NEVER,
-    OBSTACLE_HELD, /* kept free for a job that waits longer */
+    OBSTACLE_LIMIT,  /* of its tenant */
+    OBSTACLE_CALLED, /* its tenant's share is lent, and called in */
+    OBSTACLE_KEPT,   /* what is free is kept for other tenants */
+    OBSTACLE_HELD,   /* kept free for a job that waits longer */
     OBSTACLE_RAM,
     OBSTACLE_CPUS,
     OBSTACLE_MEMORY,

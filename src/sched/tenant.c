@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/error.h"
 #include "sched/tenant_impl.h"
 
@@ -29,7 +28,6 @@ static void charge_destroy(struct tenant_charge *charge)
         free(charge->parts);
     free(charge);
 }
-DEFINE_CLEANUP(charge, struct tenant_charge, charge_destroy)
 
 void tenants_destroy(struct tenants *tenants)
 {
@@ -300,7 +298,7 @@ static void parts_sweep(struct tenant_charge *charge)
 /* Each move brings a payment nearer to its tenant, so this ends. */
 static void settle(struct tenants *tenants)
 {
-    bool moved = true;
+    bool moved = tenants->node_count > 0;
     while (moved) {
         moved = false;
         for (size_t i = 0; i < tenants->charge_count; i++) {
@@ -339,6 +337,20 @@ static void claims_drop(struct tenants *tenants)
     tenants->charge_count = kept;
 }
 
+static void use_shift(struct tenant_node *node, int64_t change)
+{
+    for (; node; node = node->parent)
+        node->used = (uint64_t)((int64_t)node->used + change);
+}
+
+/* Its tenant was made after it began. */
+static void charge_move(struct tenants *tenants, struct tenant_charge *charge)
+{
+    use_shift(charge->node, -(int64_t)charge->job.milli);
+    charge->node = tenant_node_find(tenants, charge->tenant);
+    use_shift(charge->node, charge->job.milli);
+}
+
 /* Reservations changed: pay for everything anew, in order of age. What nobody can pay for stays on
  * the centre's account. Claims are to be made again. */
 static void rebook(struct tenants *tenants)
@@ -349,6 +361,7 @@ static void rebook(struct tenants *tenants)
     own_count(tenants);
     for (size_t i = 0; i < tenants->charge_count; i++) {
         struct tenant_charge *charge = tenants->charges[i];
+        charge_move(tenants, charge);
         int64_t missing = pay(tenants, charge);
         if (missing > 0)
             (void)part_add(tenants, charge, &tenants->centre,
@@ -467,12 +480,10 @@ int tenants_set(struct tenants *tenants, const struct tenant *tenant, struct err
     if (!node && !(node = node_add(tenants)))
         return error_set(err, -ENOMEM, "out-of-memory", "making a tenant");
     /* The family that it leaves no longer uses what it uses. */
-    for (struct tenant_node *above = node->parent; above; above = above->parent)
-        above->used -= node->used;
+    use_shift(node->parent, -(int64_t)node->used);
     node->tenant = *tenant;
     node->parent = parent;
-    for (struct tenant_node *above = parent; above; above = above->parent)
-        above->used += node->used;
+    use_shift(parent, (int64_t)node->used);
     rebook(tenants);
     return 0;
 }
@@ -560,8 +571,9 @@ static struct tenant_charge *charge_add(struct tenants *tenants, const struct te
         return NULL;
     charge->kind = kind;
     charge->job = *job;
-    charge->node = tenant_node_find(tenants, job->tenant);
-    charge->job.tenant = charge->node->tenant.name;
+    (void)snprintf(charge->tenant, sizeof(charge->tenant), "%s", job->tenant ? job->tenant : "");
+    charge->job.tenant = charge->tenant;
+    charge->node = tenant_node_find(tenants, charge->tenant);
     tenants->charges[tenants->charge_count++] = charge;
     return charge;
 }
@@ -662,6 +674,14 @@ uint64_t tenants_debt(const struct tenants *tenants)
     uint64_t milli = 0;
     for (size_t i = 0; i < tenants->node_count; i++)
         milli += tenants->nodes[i]->lent;
+    return milli;
+}
+
+uint64_t tenants_claimed(const struct tenants *tenants)
+{
+    uint64_t milli = tenants->centre.claimed;
+    for (size_t i = 0; i < tenants->node_count; i++)
+        milli += tenants->nodes[i]->claimed;
     return milli;
 }
 

@@ -18,22 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/tenant.h"
+
 struct error;
 struct tenants;
 
-#define TENANT_NAME_MAX 63 /* bytes */
 #define TENANTS_MAX 1024
 #define TENANT_DEPTH_MAX 8 /* levels under the centre */
-#define TENANT_WEIGHT_DEFAULT 100
 #define TENANT_ANY_DEVICE UINT32_MAX
-
-struct tenant {
-    char name[TENANT_NAME_MAX + 1];
-    char parent[TENANT_NAME_MAX + 1]; /* empty: the centre */
-    uint32_t reserved_milli;          /* with that of its children */
-    uint32_t limit_milli;             /* of the whole family; 0: none */
-    uint32_t weight;                  /* among its siblings; from 1 up */
-};
 
 /* What a tenant has now. `used` and `history` count the whole family. */
 struct tenant_view {
@@ -143,7 +135,8 @@ int tenants_order(const struct tenants *tenants, const char *a, const char *b, u
 /* Visit each loan, the oldest first. */
 void tenants_loans(const struct tenants *tenants,
                    void (*visit)(void *arg, const struct tenant_loan *loan), void *arg);
-uint64_t tenants_debt(const struct tenants *tenants); /* all that is lent, in thousandths */
+uint64_t tenants_debt(const struct tenants *tenants);    /* all that is lent, in thousandths */
+uint64_t tenants_claimed(const struct tenants *tenants); /* all that is kept, in thousandths */
 /* Do the sums agree with the entries? For tests and assertions. */
 bool tenants_consistent(const struct tenants *tenants);
 

@@ -28,8 +28,9 @@ enum tenant_charge_kind { TENANT_CHARGE_INVALID, TENANT_CHARGE_PAID, TENANT_CHAR
 
 struct tenant_charge {
     enum tenant_charge_kind kind;
-    struct tenant_job job; /* its tenant is `node` */
-    struct tenant_node *node;
+    struct tenant_job job; /* its tenant is the text below */
+    char tenant[TENANT_NAME_MAX + 1];
+    struct tenant_node *node; /* the centre while there is no such tenant */
     uint64_t since_us;
     uint64_t due_us; /* called; 0: not */
     struct tenant_part *parts;

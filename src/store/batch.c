@@ -17,6 +17,9 @@ const char *const store_write_sql[STORE_WRITE_COUNT] = {
         "INSERT OR REPLACE INTO measurement (job, library, type, program, program_bytes, "
         "data_bytes, "
         "wall_ms, device_time_ns, share_permille, memory_peak_bytes) VALUES (?,?,?,?,?,?,?,?,?,?)",
+    [STORE_WRITE_TENANT] = "INSERT OR REPLACE INTO tenant (name, parent, reserved_milli, "
+                           "limit_milli, weight) VALUES (?,?,?,?,?)",
+    [STORE_WRITE_TENANT_REMOVE] = "DELETE FROM tenant WHERE name = ?",
 };
 
 struct store_batch *store_batch_create(void)
@@ -154,6 +157,18 @@ int store_batch_measurement(struct store_batch *batch, const struct job *job)
                      {.number = job->data_bytes}, {.number = wall_us / 1000},
                      {.number = job->usage.device_time_ns}, {.number = job->request.share_permille},
                      {.number = job->usage.memory_peak_bytes});
+}
+
+int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant)
+{
+    return BATCH_ADD(batch, STORE_WRITE_TENANT, 0, {.text = tenant->name}, {.text = tenant->parent},
+                     {.number = tenant->reserved_milli}, {.number = tenant->limit_milli},
+                     {.number = tenant->weight});
+}
+
+int store_batch_tenant_remove(struct store_batch *batch, const char *name)
+{
+    return BATCH_ADD(batch, STORE_WRITE_TENANT_REMOVE, 0, {.text = name});
 }
 
 void store_batch_join(struct store_batch *to, struct store_batch *from)

@@ -255,3 +255,22 @@ int store_measurements(struct store *store, const char *library, const char *typ
     }
     return (int)count;
 }
+
+int store_tenants(struct store *store, int (*visit)(void *arg, const struct tenant *tenant),
+                  void *arg, struct error *err)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = prepare(store, "SELECT name, parent, reserved_milli, limit_milli, weight FROM tenant",
+                    &statement, err);
+    while (r >= 0 && (r = step(store, statement, err)) > 0) {
+        struct tenant tenant = {
+            .reserved_milli = (uint32_t)column_u64(statement, 2),
+            .limit_milli = (uint32_t)column_u64(statement, 3),
+            .weight = (uint32_t)column_u64(statement, 4),
+        };
+        (void)snprintf(tenant.name, sizeof(tenant.name), "%s", column_text(statement, 0));
+        (void)snprintf(tenant.parent, sizeof(tenant.parent), "%s", column_text(statement, 1));
+        r = visit(arg, &tenant);
+    }
+    return r;
+}

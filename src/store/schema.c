@@ -41,6 +41,13 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "  share_permille INTEGER NOT NULL,"
     "  memory_peak_bytes INTEGER NOT NULL) STRICT;"
     "CREATE INDEX measurement_kind ON measurement (library, type, program, job);",
+    /* 3: tenants. Who has borrowed what follows from them and from the jobs that run. */
+    "CREATE TABLE tenant ("
+    "  name TEXT PRIMARY KEY,"
+    "  parent TEXT NOT NULL,"
+    "  reserved_milli INTEGER NOT NULL,"
+    "  limit_milli INTEGER NOT NULL,"
+    "  weight INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

@@ -12,13 +12,14 @@
 #include <stdint.h>
 
 #include "model/job.h"
+#include "model/tenant.h"
 
 struct error;
 struct json_t;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 2
+#define STORE_SCHEMA_VERSION 3
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
@@ -57,6 +58,8 @@ int store_batch_idempotency(struct store_batch *batch, const char *key, const ch
                             uint64_t job, uint64_t time_us);
 /* What an ended job measured, for later predictions. */
 int store_batch_measurement(struct store_batch *batch, const struct job *job);
+int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant);
+int store_batch_tenant_remove(struct store_batch *batch, const char *name);
 /* Append all of `from` to `to`; `from` is empty afterwards. */
 void store_batch_join(struct store_batch *to, struct store_batch *from);
 /* Take out everything that concerns `job`. */
@@ -80,6 +83,9 @@ int store_jobs_list(struct store *store, const struct store_query *query,
 /* All jobs that have not ended, oldest first; no limit. */
 int store_jobs_live(struct store *store, int (*visit)(void *arg, const struct job *job), void *arg,
                     struct error *err);
+/* All tenants; `visit` as above. */
+int store_tenants(struct store *store, int (*visit)(void *arg, const struct tenant *tenant),
+                  void *arg, struct error *err);
 /* {"events":[...],"last":SEQ}, oldest first, those after `since`; `last` is the newest of the page,
  * or `since` when there are none: ask again with it. */
 int store_events_read(struct store *store, uint64_t since, size_t limit, struct json_t **ret_page,

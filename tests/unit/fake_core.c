@@ -267,6 +267,32 @@ void core_templates(struct core *core, const char *library, const char *type, co
     reply_list("templates", library, reply, arg);
 }
 
+void core_tenants(struct core *core, const char *name, core_reply_fn *reply, void *arg)
+{
+    reply_list("tenants", name, reply, arg);
+}
+
+void core_tenant_set(struct core *core, const char *name, const struct json_t *request,
+                     core_reply_fn *reply, void *arg)
+{
+    reply_list("tenants", name, reply, arg);
+}
+
+void core_tenant_remove(struct core *core, const char *name, core_reply_fn *reply, void *arg)
+{
+    reply(arg, NULL, NULL);
+}
+
+void core_loans(struct core *core, core_reply_fn *reply, void *arg)
+{
+    reply_list("loans", NULL, reply, arg);
+}
+
+void core_queue(struct core *core, core_reply_fn *reply, void *arg)
+{
+    reply_list("queue", NULL, reply, arg);
+}
+
 void core_images(struct core *core, const char *name, core_reply_fn *reply, void *arg)
 {
     reply_list("images", name, reply, arg);

@@ -77,6 +77,8 @@ static void core_open(struct house *house)
         .engine_name = "fake",
         .fake_world = house->world,
         .idle_poll_ms = 5,
+        .loan_minimum_ms = 20,
+        .loan_notice_ms = 20,
     };
     int r = core_create(&options, &house->core, &err);
     if (r == 0)
@@ -610,6 +612,110 @@ static void test_lists_and_waits(void **state)
     }
 }
 
+static void tenant_set(struct house *house, const char *name, int reserved_milli, int limit_milli,
+                       const char *code)
+{
+    AUTO_ANSWER struct answer answer = {0};
+    AUTO_JSON json_t *body =
+        json_pack("{s:i, s:i}", "reserved_milli", reserved_milli, "limit_milli", limit_milli);
+    core_tenant_set(house->core, name, body, take_answer, &answer);
+    TURN_UNTIL(house, answer.given);
+    assert_string_equal(answer.err.code, code ? code : "");
+}
+
+/* A figure of the tenant, -1 when there is none. */
+static int64_t tenant_figure(struct house *house, const char *name, const char *member)
+{
+    AUTO_ANSWER struct answer answer = {0};
+    core_tenants(house->core, name, take_answer, &answer);
+    TURN_UNTIL(house, answer.given);
+    const json_t *figure = json_object_get(answer.result, member);
+    return figure ? json_integer_value(figure) : -1;
+}
+
+static bool core_waits(struct house *house, uint64_t id, const char *code)
+{
+    AUTO_JSON json_t *job = job_of(house, id);
+    return job && strcmp(text_of(job, "state"), "queued") == 0 &&
+           strcmp(text_of(job, "code"), code) == 0;
+}
+
+static size_t loans_count(struct house *house)
+{
+    AUTO_ANSWER struct answer answer = {0};
+    core_loans(house->core, take_answer, &answer);
+    TURN_UNTIL(house, answer.given);
+    return json_array_size(json_object_get(answer.result, "loans"));
+}
+
+#define JOB_OF(tenant, share) \
+    "{" ANY_COMMAND ",\"tenant\":\"" tenant "\",\"share\":\"" share "\",\"memory\":\"1GiB\"}"
+
+static void test_what_is_lent_comes_back(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t first = submitted(&house, JOB_OF("a", "10%"));
+    job_becomes(&house, first, "running"); /* devices are known */
+    tenant_set(&house, "a", 500, 0, NULL);
+    tenant_set(&house, "b", 500, 0, NULL);
+    tenant_set(&house, "c", 100, 0, "reservation-exceeds");
+    uint64_t borrower = submitted(&house, JOB_OF("a", "80%"));
+    job_becomes(&house, borrower, "running");
+    assert_int_equal(tenant_figure(&house, "b", "lent_milli"), 400);
+    assert_int_equal(loans_count(&house), 1);
+    uint64_t owner = submitted(&house, JOB_OF("b", "50%"));
+    TURN_UNTIL(&house, tenant_figure(&house, "b", "claimed_milli") == 500);
+    job_says(&house, owner, "queued", "loan-called");
+    job_says(&house, borrower, "idle", "reclaimed");
+    job_becomes(&house, owner, "running");
+    assert_int_equal(fake_cardd_figure(house.cardd, "2", "share_permille"), 0);
+    assert_int_equal(loans_count(&house), 0);
+    assert_true(job_is(&house, first, "running"));
+    job_exits(&house, owner, 0);
+    job_becomes(&house, borrower, "running"); /* it goes on by itself */
+    assert_int_equal(fake_cardd_figure(house.cardd, "2", "share_permille"), 800);
+    assert_int_equal(loans_count(&house), 1);
+    job_exits(&house, borrower, 0);
+    job_exits(&house, first, 0);
+    nothing_left(&house);
+}
+
+static void test_limits_hold_and_are_explained(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t first = submitted(&house, JOB_OF("a", "30%"));
+    job_becomes(&house, first, "running");
+    tenant_set(&house, "a", 0, 400, NULL);
+    uint64_t second = submitted(&house, JOB_OF("a", "30%"));
+    TURN_UNTIL(&house, core_waits(&house, second, "quota-reached"));
+    AUTO_ANSWER struct answer queue = {0};
+    core_queue(house.core, take_answer, &queue);
+    TURN_UNTIL(&house, queue.given);
+    const json_t *row = json_array_get(json_object_get(queue.result, "queue"), 0);
+    assert_string_equal(text_of(row, "job"), "2");
+    assert_string_equal(text_of(row, "code"), "quota-reached");
+    tenant_set(&house, "a", 0, 600, NULL);
+    job_becomes(&house, second, "running");
+    core_shut(&house); /* tenants and what they use are known again after a restart */
+    core_open(&house);
+    TURN_UNTIL(&house, tenant_figure(&house, "a", "used_milli") == 600);
+    AUTO_ANSWER struct answer removed = {0};
+    core_tenant_remove(house.core, "a", take_answer, &removed);
+    assert_string_equal(removed.err.code, "tenant-in-use");
+    job_exits(&house, first, 0);
+    job_exits(&house, second, 0);
+    nothing_left(&house);
+    AUTO_ANSWER struct answer gone = {0};
+    core_tenant_remove(house.core, "a", take_answer, &gone);
+    TURN_UNTIL(&house, gone.given);
+    assert_int_equal(gone.err.errnum, 0);
+    assert_int_equal(tenant_figure(&house, "a", "used_milli"), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -620,6 +726,8 @@ int main(void)
         cmocka_unit_test(test_queue_waits_for_share),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_failed_starts),
+        cmocka_unit_test(test_what_is_lent_comes_back),
+        cmocka_unit_test(test_limits_hold_and_are_explained),
         cmocka_unit_test(test_idle_share_is_lent_and_given_back),
         cmocka_unit_test(test_restart_adopts_what_runs),
         cmocka_unit_test(test_restart_clears_what_is_orphaned),

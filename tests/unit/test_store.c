@@ -346,13 +346,45 @@ static void test_older_schema_is_brought_up(void **state)
     shelf_open(&shelf);
     put(&shelf, 1, JOB_QUEUED, 1);
     shelf_close(&shelf);
-    execute(shelf.path, "DROP TABLE idempotency; DROP TABLE measurement; PRAGMA user_version=1;");
+    execute(shelf.path, "DROP TABLE idempotency; DROP TABLE measurement; DROP TABLE tenant; "
+                        "PRAGMA user_version=1;");
     shelf_open(&shelf);
     struct job job;
     assert_int_equal(store_job_read(shelf.store, 1, &job, NULL), 0);
     job_finish(&job);
     uint64_t found;
     assert_int_equal(store_idempotency_find(shelf.store, "key", &found, NULL, NULL), 0);
+}
+
+static int tenant_see(void *arg, const struct tenant *tenant)
+{
+    struct tenant *seen = arg;
+    assert_string_equal(seen->name, "");
+    *seen = *tenant;
+    return 0;
+}
+
+static void test_tenants_are_kept(void **state)
+{
+    (void)state;
+    const struct tenant lab = {"lab", "", 1500, 2000, 50}, gone = {"gone", "lab", 1, 0, 1};
+    struct tenant seen = {.name = ""};
+    AUTO_SHELF struct shelf shelf;
+    shelf_make(&shelf);
+    shelf_open(&shelf);
+    struct store_batch *batch = store_batch_create();
+    assert_int_equal(store_batch_tenant(batch, &gone), 0);
+    assert_int_equal(store_batch_tenant(batch, &lab), 0);
+    assert_int_equal(store_batch_tenant_remove(batch, "gone"), 0);
+    assert_int_equal(store_commit(shelf.store, batch, NULL), 0);
+    store_batch_destroy(batch);
+    shelf_close(&shelf);
+    shelf_open(&shelf);
+    assert_int_equal(store_tenants(shelf.store, tenant_see, &seen, NULL), 0);
+    assert_string_equal(seen.name, "lab");
+    assert_int_equal(seen.reserved_milli, 1500);
+    assert_int_equal(seen.limit_milli, 2000);
+    assert_int_equal(seen.weight, 50);
 }
 
 static void refused(struct shelf *shelf, const char *code)
@@ -432,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_failed_commit_writes_nothing),
         cmocka_unit_test(test_kills_lose_nothing),
         cmocka_unit_test(test_older_schema_is_brought_up),
+        cmocka_unit_test(test_tenants_are_kept),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_full_disk),
     };

@@ -212,6 +212,13 @@ static void a_new_reservation_makes_loans_of_what_runs(void **state)
     set(book, "a", "", 600, 0);
     assert_int_equal(tenants_debt(book), 600);
     assert_true(tenants_consistent(book));
+    set(book, "stranger", "", 400, 0); /* now it has an account of its own */
+    assert_int_equal(tenants_debt(book), 600);
+    struct tenant_view view;
+    tenants_view(book, 1, 0, &view);
+    assert_int_equal(view.used_milli, 1000);
+    assert_int_equal(view.borrowed_milli, 600);
+    assert_true(tenants_consistent(book));
     tenants_destroy(book);
 }
 
