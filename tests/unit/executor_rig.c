@@ -32,6 +32,7 @@ static _Noreturn void run_executor(struct rig_card card, unsigned slot, int sock
                                    int session_fd, pid_t parent)
 {
     const struct executor_params params = {
+        .control_fd = -1,
         .socket_fd = socket_fd,
         .session_fd = session_fd,
         .ledger_fd = dup(session_fd), /* stands for the pages, which this rig shares by the fork */

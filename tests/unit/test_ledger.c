@@ -49,6 +49,24 @@ static void test_reserve_and_release(void **state)
     (void)munmap(card, sizeof(*card));
 }
 
+static void test_away_stays_reserved(void **state)
+{
+    struct ledger_card card = {.quota_bytes = 100};
+    card.slots[0].state = card.slots[1].state = 1;
+    assert_int_equal(ledger_reserve(&card, 0, 80), 0);
+    ledger_put_away(&card, 0, 80);
+    assert_int_equal(ledger_used(&card), 0);
+    assert_int_equal(ledger_away(&card), 80);
+    assert_int_equal(ledger_reserve(&card, 1, 30), -ENOSPC);
+    ledger_bring_back(&card, 0, 80);
+    assert_int_equal(ledger_used(&card), 80);
+    ledger_put_away(&card, 0, 80);
+    ledger_drop_away(&card, 0, 80);
+    assert_int_equal(ledger_away(&card), 0);
+    assert_int_equal(card.slots[0].freed_total_bytes, 80);
+    assert_int_equal(ledger_reserve(&card, 1, 100), 0);
+}
+
 static void test_absurd_amounts(void **state)
 {
     struct ledger_card *card = make_card();
@@ -177,9 +195,8 @@ static void test_never_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reserve_and_release),
-        cmocka_unit_test(test_absurd_amounts),
-        cmocka_unit_test(test_killed_in_between),
+        cmocka_unit_test(test_reserve_and_release), cmocka_unit_test(test_away_stays_reserved),
+        cmocka_unit_test(test_absurd_amounts),      cmocka_unit_test(test_killed_in_between),
         cmocka_unit_test(test_never_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,7 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
     if (r < 0)
         return r;
     card->device = device;
+    card->granted = true;
     card->quota_bytes = wish->quota_bytes;
     card->share_asked_permille = card->share_permille = wish->share_permille;
     card->created_ns = clock_monotonic_ns();
@@ -159,6 +160,19 @@ bool card_wants_share(const struct card *card)
            __atomic_load_n(&card->ledger->share_wanted, __ATOMIC_SEQ_CST) != 0;
 }
 
+bool card_is_away(const struct card *card)
+{
+    return card->phase == CARD_SUSPENDING || card->phase == CARD_SUSPENDED;
+}
+
+unsigned card_orders_out(const struct card *card)
+{
+    unsigned out = 0;
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++)
+        out += card->sessions[slot] && card->sessions[slot]->ordered;
+    return out;
+}
+
 int card_free_slot(const struct card *card)
 {
     for (int slot = 0; slot < LEDGER_SLOTS; slot++) {
@@ -191,6 +205,7 @@ void card_slot_reap(struct card *card, unsigned slot, const struct wire_session 
     __atomic_store_n(&card->claims->slots[slot].claimed_total_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->pending_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->used_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->away_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->freed_total_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->device_time_ns, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->commands, 0, __ATOMIC_SEQ_CST);
@@ -236,6 +251,13 @@ static uint64_t idle_ms(const struct card *card, const struct live *live, uint64
     return (now_ns - last_ns) / NS_PER_MS;
 }
 
+static const char *const phase_names[] = {
+    [CARD_ACTIVE] = "active",
+    [CARD_SUSPENDING] = "suspending",
+    [CARD_SUSPENDED] = "suspended",
+    [CARD_RESUMING] = "resuming",
+};
+
 struct json_t *card_json(const struct card *card)
 {
     const struct ledger_card *ledger = card->ledger;
@@ -247,6 +269,10 @@ struct json_t *card_json(const struct card *card)
     } figures[] = {
         {"memory_quota_bytes", card->quota_bytes},
         {"memory_used_bytes", ledger_used(ledger)},
+        {"suspended_bytes", ledger_away(ledger)},
+        {"suspensions", card->suspensions},
+        {"suspend_ns", card->suspend_ns},
+        {"resume_ns", card->resume_ns},
         {"memory_peak_bytes", __atomic_load_n(&ledger->peak_bytes, __ATOMIC_RELAXED)},
         {"share_permille", card->share_permille},
         {"share_asked_permille", card->share_asked_permille},
@@ -268,8 +294,9 @@ struct json_t *card_json(const struct card *card)
         {"builds", live.builds},
         {"build_hits", live.build_hits},
     };
-    json_t *object = json_pack("{ss ss sb}", "card", card->name, "device", card->device->id,
-                               "share_wanted", card_wants_share(card));
+    json_t *object =
+        json_pack("{ss ss ss sb}", "card", card->name, "device", card->device->id, "state",
+                  phase_names[card->phase], "share_wanted", card_wants_share(card));
     for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
         /* JSON integers are signed; a client that lies in its figures must not make them negative.
          */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/list.h"
 #include "card/cardd/protocol.h"
 #include "card/ledger/ledger.h"
@@ -13,10 +14,12 @@
 
 struct cardd;
 struct device;
-struct error;
 struct json_t;
 struct session;
 struct watch;
+
+/* Where the contents of a card are. In a phase that ends with -ing its executors have orders. */
+enum card_phase { CARD_ACTIVE, CARD_SUSPENDING, CARD_SUSPENDED, CARD_RESUMING };
 
 struct card {
     struct list link;
@@ -42,6 +45,16 @@ struct card {
     uint64_t sessions_total;
     struct wire_stats ended_stats; /* of the sessions that have ended */
     uint64_t ended_commands, ended_builds, ended_build_hits;
+
+    enum card_phase phase;
+    bool granted;           /* stands in the device's books */
+    bool failing;           /* the phase undoes the one before, which failed with phase_error */
+    bool needs_copy_room;   /* was suspended once: its control group holds contents twice */
+    struct device *move_to; /* where it goes when it is suspended; NULL: nowhere */
+    uint32_t share_kept_permille;             /* while it is away */
+    uint64_t phase_connection, phase_request; /* who gets the answer; connection 0: nobody */
+    uint64_t phase_since_ns, suspend_ns, resume_ns, suspensions; /* the last ones' durations */
+    struct error phase_error;
 
     uint64_t bound_to; /* number of the control connection the card goes with; 0: none */
     /* Being removed: who asked (connection 0: nobody waits for the answer). */
@@ -71,6 +84,11 @@ void card_forget(struct card *card);
 void card_set_share(struct card *card, uint32_t share_permille);
 /* True when an executor waits for a share that was released. */
 bool card_wants_share(const struct card *card);
+
+/* True when an executor that starts now finds the card off the device. */
+bool card_is_away(const struct card *card);
+/* Orders that are out. */
+unsigned card_orders_out(const struct card *card);
 
 /* Lowest free slot, or -1. */
 int card_free_slot(const struct card *card);

@@ -19,6 +19,7 @@
 #include "card/cardd/confine.h"
 #include "card/cardd/control.h"
 #include "card/cardd/gate.h"
+#include "card/cardd/phase.h"
 #include "card/cardd/probe.h"
 #include "card/cardd/session.h"
 #include "card/cardd/watch.h"
@@ -78,7 +79,8 @@ static int name_and_token_check(struct cardd *cardd, const struct control_reques
 
 static struct confine_limits card_limits(const struct card *card)
 {
-    return (struct confine_limits){.quota_bytes = card->quota_bytes,
+    return (struct confine_limits){.quota_bytes = card->needs_copy_room ? 2 * card->quota_bytes
+                                                                        : card->quota_bytes,
                                    .share_permille = card->share_permille,
                                    .sessions_most = card->sessions_most};
 }
@@ -101,7 +103,7 @@ static void card_confine(struct cardd *cardd, struct card *card)
         card->confined = true;
 }
 
-static void card_confine_again(struct cardd *cardd, const struct card *card)
+void cardd_confine_again(struct cardd *cardd, const struct card *card)
 {
     struct error error;
     struct confine_limits limits = card_limits(card);
@@ -168,11 +170,14 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
 int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
                          struct error *err)
 {
+    if (card->phase != CARD_ACTIVE)
+        return error_set(err, -EBUSY, "card-suspended",
+                         "card '%s' is not on its device; resume it first", card->name);
     int r = device_regrant(card->device, card->share_permille, share_permille, err);
     if (r < 0)
         return r;
     card_set_share(card, share_permille);
-    card_confine_again(cardd, card);
+    cardd_confine_again(cardd, card);
     log_event(LOG_INFO, "card.share_set", "card=%s share_permille=%u", card->name, share_permille);
     return 0;
 }
@@ -187,7 +192,8 @@ static void card_gone(struct cardd *cardd, struct card *card)
                        card_json(card));
     if (card->confined)
         confine_remove(cardd->confine, card->name);
-    device_take_back(card->device, card->quota_bytes, card->share_permille);
+    if (card->granted)
+        device_take_back(card->device, card->quota_bytes, card->share_permille);
     log_event(LOG_INFO, "card.removed", "card=%s", card->name);
     list_remove(&card->link);
     card_destroy(card);
@@ -206,6 +212,7 @@ void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connecti
     cardd->card_count--;
     watch_stop(card->notified);
     card->notified = NULL;
+    phase_abandon(cardd, card);
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
             session_kill(card->sessions[slot]);
@@ -231,7 +238,7 @@ void cardd_session_started(struct cardd *cardd, const struct session *session)
     struct card *card = session->card;
     if (card->session_count > card->sessions_most) {
         card->sessions_most = card->session_count;
-        card_confine_again(cardd, card);
+        cardd_confine_again(cardd, card);
     }
     log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u", card->name,
               (int)session->client_pid, (int)session->pid, session->slot);
@@ -269,6 +276,8 @@ void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_
                                 (int)session->client_pid, "status", status, "oom", oom));
     if (card->leaving && card->session_count == 0)
         card_gone(cardd, card);
+    else if (!card->leaving)
+        phase_advance(cardd, card);
 }
 
 void cardd_forget_others(struct cardd *cardd, const struct card *own)
@@ -287,7 +296,7 @@ void cardd_forget_others(struct cardd *cardd, const struct card *own)
     }
     for (unsigned i = 0; i < cardd->devices.count; i++) {
         struct device *device = &cardd->devices.items[i];
-        if (device != own->device)
+        if (device_stands_in(device, own->device, NULL) < 0)   /* else the card may move there */
             (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
     }
 }

@@ -18,6 +18,7 @@ struct confine;
 struct control;
 struct control_request;
 struct error;
+struct executor_notice;
 struct gate;
 struct session;
 
@@ -71,6 +72,12 @@ void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connecti
                        uint64_t request);
 /* The connection has closed: its bound cards go with it. */
 void cardd_connection_closed(struct cardd *cardd, uint64_t connection);
+
+/* A session has carried out an order, or not. */
+void cardd_session_answered(struct cardd *cardd, struct session *session,
+                            const struct executor_notice *notice);
+/* What the card may take has changed. */
+void cardd_confine_again(struct cardd *cardd, const struct card *card);
 
 /* By token, in time that does not depend on it. NULL when there is none. */
 struct card *cardd_card_by_token(struct cardd *cardd, const char *token);

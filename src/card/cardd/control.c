@@ -15,6 +15,7 @@
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/device.h"
+#include "card/cardd/phase.h"
 #include "card/cardd/protocol.h"
 
 struct control {
@@ -112,6 +113,14 @@ void control_answer(struct control *control, uint64_t connection, uint64_t reque
         json_decref(result);
 }
 
+void control_refuse(struct control *control, uint64_t connection, uint64_t request,
+                    const struct error *error)
+{
+    struct connection *to = connection_find(control, connection);
+    if (to)
+        connection_send(to, control_error_line(request, error));
+}
+
 void control_event(struct control *control, const char *event, struct json_t *members)
 {
     char *line = control_event_line(event, members);
@@ -206,6 +215,37 @@ static json_t *op_card_show(struct connection *connection, const struct control_
     return card ? card_json(card) : NULL;
 }
 
+/* The answer comes when the executors have done it; a refusal comes at once. */
+static json_t *op_card_suspend(struct connection *connection, const struct control_request *request,
+                               struct error *err)
+{
+    struct card *card = cardd_card_find(connection->cardd, request->card, err);
+    const struct phase_caller caller = {connection->number, request->id};
+    if (card)
+        (void)phase_suspend(card, &caller, err); /* a refusal is in err */
+    return NULL;
+}
+
+static json_t *op_card_resume(struct connection *connection, const struct control_request *request,
+                              struct error *err)
+{
+    struct card *card = cardd_card_find(connection->cardd, request->card, err);
+    const struct phase_caller caller = {connection->number, request->id};
+    if (card)
+        (void)phase_resume(card, request->device, &caller, err); /* a refusal is in err */
+    return NULL;
+}
+
+static json_t *op_card_move(struct connection *connection, const struct control_request *request,
+                            struct error *err)
+{
+    struct card *card = cardd_card_find(connection->cardd, request->card, err);
+    const struct phase_caller caller = {connection->number, request->id};
+    if (card)
+        (void)phase_move(card, request->device, &caller, err); /* a refusal is in err */
+    return NULL;
+}
+
 static json_t *op_subscribe(struct connection *connection, const struct control_request *request,
                             struct error *err)
 {
@@ -221,8 +261,17 @@ static operate *const operations[CONTROL_OPS] = {
     [CONTROL_CARD_SET_SHARE] = op_card_set_share,
     [CONTROL_CARD_LIST] = op_card_list,
     [CONTROL_CARD_SHOW] = op_card_show,
+    [CONTROL_CARD_SUSPEND] = op_card_suspend,
+    [CONTROL_CARD_RESUME] = op_card_resume,
+    [CONTROL_CARD_MOVE] = op_card_move,
     [CONTROL_SUBSCRIBE] = op_subscribe,
 };
+
+static bool answers_later(enum control_op op)
+{
+    return op == CONTROL_CARD_REMOVE || op == CONTROL_CARD_SUSPEND || op == CONTROL_CARD_RESUME ||
+           op == CONTROL_CARD_MOVE;
+}
 
 static void line_serve(struct connection *connection, const char *line, size_t length)
 {
@@ -238,7 +287,7 @@ static void line_serve(struct connection *connection, const char *line, size_t l
     } else if (error.errnum < 0) {
         log_event(LOG_INFO, "request.refused", "code=%s text=\"%s\"", error.code, error.text);
         connection_send(connection, control_error_line(request.id, &error));
-    } else if (request.op != CONTROL_CARD_REMOVE) {
+    } else if (!answers_later(request.op)) {
         connection_send(connection, NULL);
     }
     control_request_finish(&request);

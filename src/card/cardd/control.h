@@ -6,6 +6,7 @@
 
 struct cardd;
 struct control;
+struct error;
 struct json_t;
 
 #define CONTROL_CONNECTIONS_MAX 64
@@ -21,6 +22,9 @@ unsigned control_connections(const struct control *control);
  */
 void control_answer(struct control *control, uint64_t connection, uint64_t request,
                     struct json_t *result);
+/* As control_answer, with a refusal. */
+void control_refuse(struct control *control, uint64_t connection, uint64_t request,
+                    const struct error *error);
 /* Tell all subscribers. `members` is taken over. */
 void control_event(struct control *control, const char *event, struct json_t *members);
 

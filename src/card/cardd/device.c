@@ -204,3 +204,19 @@ int device_regrant(struct device *device, uint32_t old_permille, uint32_t new_pe
         device->granted_permille = others_permille + new_permille;
     return r;
 }
+
+int device_stands_in(const struct device *other, const struct device *old, struct error *err)
+{
+    const char *differs = strcmp(other->name, old->name)                  ? "name"
+                          : strcmp(other->platform, old->platform)        ? "platform"
+                          : strcmp(other->driver, old->driver)            ? "driver version"
+                          : other->compute_units != old->compute_units    ? "compute units"
+                          : other->max_alloc_bytes < old->max_alloc_bytes ? "largest allocation"
+                                                                          : NULL;
+    if (!differs)
+        return 0;
+    return error_set(err, -EINVAL, "device-differs",
+                     "%s cannot stand in for %s: its %s differs from what the card's programs were "
+                     "told",
+                     other->id, old->id, differs);
+}

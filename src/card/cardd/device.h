@@ -52,4 +52,7 @@ void device_take_back(struct device *device, uint64_t memory_bytes, uint32_t sha
 int device_regrant(struct device *device, uint32_t old_permille, uint32_t new_permille,
                    struct error *err);
 
+/* 0 when a program that was told of `old` finds everything it may rely on with `other`. */
+int device_stands_in(const struct device *other, const struct device *old, struct error *err);
+
 #endif

@@ -37,6 +37,10 @@ static const struct json_field plain_fields[] = {FIELD_ID, FIELD_OP, FIELDS_END}
 static const struct json_field card_fields[] = {FIELD_ID, FIELD_OP, FIELD_CARD, FIELDS_END};
 static const struct json_field share_fields[] = {FIELD_ID, FIELD_OP, FIELD_CARD, FIELD_SHARE,
                                                  FIELDS_END};
+static const struct json_field resume_fields[] = {
+    FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_OPTIONAL), FIELDS_END};
+static const struct json_field move_fields[] = {
+    FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
 static const struct json_field create_fields[] = {
     FIELD_ID,
     FIELD_OP,
@@ -61,6 +65,9 @@ static const struct {
     [CONTROL_CARD_SET_SHARE] = {"card.set_share", share_fields},
     [CONTROL_CARD_LIST] = {"card.list", plain_fields},
     [CONTROL_CARD_SHOW] = {"card.show", card_fields},
+    [CONTROL_CARD_SUSPEND] = {"card.suspend", card_fields},
+    [CONTROL_CARD_RESUME] = {"card.resume", resume_fields},
+    [CONTROL_CARD_MOVE] = {"card.move", move_fields},
     [CONTROL_SUBSCRIBE] = {"subscribe", plain_fields},
 };
 

@@ -88,8 +88,8 @@ static _Noreturn void executor_run(struct cardd *cardd, struct card *card, pid_t
     if (r < 0)
         log_event(LOG_WARN, "executor.unconfined", "card=%s errno=%d", card->name, r);
     cardd_forget_others(cardd, card);
-    int keep[] = {params->socket_fd, params->session_fd, params->ledger_fd, params->claims_fd,
-                  params->notify_fd};
+    int keep[] = {params->socket_fd, params->session_fd, params->ledger_fd,
+                  params->claims_fd, params->notify_fd,  params->control_fd};
     close_others(keep, sizeof(keep) / sizeof(keep[0]));
     executor_main(params);
 }
@@ -120,11 +120,35 @@ static pid_t peer_pid(int socket_fd)
 static void session_free(struct session *session)
 {
     watch_stop(session->ended);
+    watch_stop(session->notices);
+    cleanup_fd(&session->control_fd);
     if (session->memory)
         (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
     cleanup_fd(&session->pidfd);
     list_remove(&session->link);
     free(session);
+}
+
+static void notice_arrived(void *arg)
+{
+    struct session *session = arg;
+    struct executor_notice notice;
+    ssize_t got = recv(session->control_fd, &notice, sizeof(notice), MSG_DONTWAIT);
+    if (got == (ssize_t)sizeof(notice) && session->ordered) {
+        session->ordered = false;
+        notice.text[sizeof(notice.text) - 1] = '\0';
+        cardd_session_answered(session->cardd, session, &notice);
+    } else if (got == 0) {
+        watch_stop(session->notices); /* the end of the process comes next */
+        session->notices = NULL;
+    }
+}
+
+void session_order(struct session *session, const struct executor_order *order)
+{
+    session->ordered = true;
+    /* Fails only when the executor has gone: its end answers for it. */
+    (void)send(session->control_fd, order, sizeof(*order), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void session_reap(void *arg)
@@ -148,7 +172,14 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
                          int socket_fd)
 {
     struct card *card = session->card;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    session->control_fd = pair[0];
+    AUTO_FD int executors_fd = pair[1];
     const struct executor_params params = {
+        .control_fd = executors_fd,
+        .suspended = card_is_away(card),
         .socket_fd = socket_fd,
         .session_fd = session_fd,
         .ledger_fd = card->ledger_fd,
@@ -172,7 +203,8 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
     session->pidfd = (int)syscall(SYS_pidfd_open, child, 0);
     if (session->pidfd >= 0)
         session->ended = watch_start(&cardd->loop, session->pidfd, session_reap, session);
-    if (!session->ended) {
+    session->notices = watch_start(&cardd->loop, session->control_fd, notice_arrived, session);
+    if (!session->ended || !session->notices) {
         (void)kill(child, SIGKILL); /* our child, not yet waited for */
         (void)waitpid(child, NULL, 0);
         return -ENOMEM;
@@ -194,7 +226,7 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
     session->cardd = cardd;
     session->card = card;
     session->slot = (unsigned)slot;
-    session->pidfd = -1;
+    session->pidfd = session->control_fd = -1;
     session->client_pid = peer_pid(socket_fd);
     AUTO_FD int session_fd = -1;
     int r = memory_create(&session->memory, &session_fd);

@@ -2,6 +2,7 @@
 #ifndef LEAT_CARDD_SESSION_H
 #define LEAT_CARDD_SESSION_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/list.h"
@@ -9,6 +10,7 @@
 struct card;
 struct cardd;
 struct error;
+struct executor_order;
 struct watch;
 struct wire_session;
 
@@ -19,8 +21,9 @@ struct session {
     unsigned slot;
     pid_t pid;        /* of the executor */
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
-    int pidfd;
-    struct watch *ended;
+    int pidfd, control_fd;
+    struct watch *ended, *notices;
+    bool ordered; /* an order has gone to the executor and is not answered yet */
     const struct wire_session *memory; /* first page of the session memory, read-only */
 };
 
@@ -28,6 +31,8 @@ struct session {
  * the caller's. The session ends itself: at the end of its process it is reaped and
  * cardd_session_ended called. */
 int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
+/* Send an order; cardd_session_answered follows, or the session ends. Not while one is out. */
+void session_order(struct session *session, const struct executor_order *order);
 void session_kill(struct session *session);
 
 #endif

@@ -166,7 +166,7 @@ static cl_int build_driver(struct session *session, struct object *object, const
 cl_int build_run(struct session *session, struct object *object, const char *asked,
                  struct buf *reply)
 {
-    const struct program *program = object->extra;
+    struct program *program = object->extra;
     AUTO_FREE char *options = options_for(asked);
     if (!options)
         return CL_OUT_OF_HOST_MEMORY;
@@ -184,5 +184,7 @@ cl_int build_run(struct session *session, struct object *object, const char *ask
             keep(session, object->driver, &key, reply);
     }
     meter_work_end(session->meter);
+    free(program->options);
+    program->options = status == CL_SUCCESS && built == CL_SUCCESS ? strdup(asked) : NULL;
     return reply->failed ? CL_OUT_OF_HOST_MEMORY : status;
 }

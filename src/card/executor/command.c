@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "card/executor/completion.h"
+#include "card/executor/park.h"
 #include "card/executor/session.h"
 #include "card/meter/meter.h"
 
@@ -15,6 +16,8 @@ static int find_waits(struct session *session, struct order *order, const uint32
         if (waits[i] == 0 || waits[i] >= WIRE_EVENTS || !session->events[waits[i]].in_use)
             return BAD_RECORD(err, "no event %u to wait for", waits[i]);
         const struct event_slot *slot = &session->events[waits[i]];
+        if (slot->settled)
+            continue;
         if (slot->driver)
             session->wait_list[order->wait_count++] = slot->driver;
         if (!slot->driver || slot->error)
@@ -69,6 +72,18 @@ static void fail_order(struct session *session, struct order *order)
     completion_fail(session, order);
 }
 
+/* The meter was called off: leat-cardd wants something. What the command waits for may have ended
+ * for good meanwhile. */
+static void park_before(struct session *session, struct order *order)
+{
+    const struct wire_header *unused = NULL;
+    if (!park_due(session))
+        return;
+    (void)park(session, &unused, 1, NULL); /* a record is in hand: nothing else can go wrong */
+    order->wait_count = 0;
+    (void)find_waits(session, order, order->slots, order->slot_count, NULL); /* as before */
+}
+
 static void flush_for_meter(void *arg)
 {
     session_flush(arg);
@@ -78,10 +93,12 @@ int order_enter(struct session *session, struct order *order)
 {
     if (session->user_events_open)
         order->estimate_ns = 0; /* what is in flight may never end by itself */
-    if (!order->error) {
-        order->metered =
-            meter_enter(session->meter, order->estimate_ns, flush_for_meter, session) == 0;
-        if (!order->metered)
+    while (!order->error && !order->metered) {
+        int entered = meter_enter(session->meter, order->estimate_ns, flush_for_meter, session);
+        order->metered = entered == 0;
+        if (entered == -EINTR)
+            park_before(session, order);
+        else if (entered < 0)
             order->error = CL_DEVICE_NOT_AVAILABLE;
     }
     if (order->error)

@@ -174,10 +174,18 @@ int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
         return taken;
     __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
     taken = consumer_take(consumer, ret_record, err);
-    if (!taken)
+    if (!taken && !__atomic_load_n(&consumer->called, __ATOMIC_SEQ_CST))
         futex_sleep(asleep, 1, timeout_ns);
     __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&consumer->called, 0, __ATOMIC_SEQ_CST);
     return taken ? taken : consumer_take(consumer, ret_record, err);
+}
+
+void consumer_call(struct consumer *consumer)
+{
+    __atomic_store_n(&consumer->called, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&consumer->session->asleep, 0, __ATOMIC_SEQ_CST);
+    futex_wake(&consumer->session->asleep, INT_MAX);
 }
 
 void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,

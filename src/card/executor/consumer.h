@@ -22,6 +22,7 @@ struct consumer {
     unsigned cpus;
     int crowded;             /* more runnable tasks than CPUs: do not spin */
     uint64_t load_looked_ns; /* when that was found out */
+    uint32_t called;         /* by consumer_call, atomic */
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
 };
 
@@ -35,6 +36,8 @@ int consumer_take(struct consumer *consumer, const struct wire_header **ret_reco
 /* As consumer_take, but looks for a while and then sleeps for `timeout_ns` at most. */
 int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
                   const struct wire_header **ret_record, struct error *err);
+/* From any thread: a consumer_wait that sleeps, or else the next one, returns at once. */
+void consumer_call(struct consumer *consumer);
 /* Answer the record that was taken last. */
 void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,
                     uint64_t length);

@@ -60,6 +60,7 @@ int handle_user_event_create(struct session *session, const struct wire_header *
     event_use(session, record->event);
     slot->driver = status == CL_SUCCESS ? event : NULL; /* NULL: what waits for it fails */
     slot->user_open = slot->driver != NULL;
+    slot->context = record->context_id;
     session->user_events_open += slot->user_open;
     return 0;
 }

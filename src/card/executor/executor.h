@@ -10,7 +10,27 @@ struct ledger_card;
 struct meter_device;
 struct wire_session;
 
+/* What leat-cardd says to an executor over its control descriptor, one message each; the next order
+ * comes after the notice that answers the one before. */
+enum executor_verb {
+    EXECUTOR_SUSPEND = 1, /* copy all device state to host memory and let go of the device */
+    EXECUTOR_RESUME = 2   /* bring it back to `device`, the same or one that can stand in for it */
+};
+struct executor_order {
+    uint32_t verb;
+    uint32_t platform_index, device_index;
+    struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
+};
+struct executor_notice {
+    uint32_t verb;
+    int32_t status; /* 0, or a negative errno with the reason in text: all is as it was before */
+    uint64_t bytes; /* contents in host memory now */
+    char text[128];
+};
+
 struct executor_params {
+    int control_fd; /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
+    int suspended;  /* start as after EXECUTOR_SUSPEND */
     int socket_fd;  /* the client's connection; the executor sends the welcome on it */
     int session_fd; /* memfd of the session memory, sized, layout not yet written */
     int ledger_fd;  /* to hand to the client (sealed against new writable maps) */

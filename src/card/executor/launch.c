@@ -1,5 +1,6 @@
 /* Kernel launches: changed arguments first, then the range. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/error.h"
 #include "card/executor/command.h"
@@ -69,6 +70,60 @@ static int set_arg(struct session *session, cl_kernel kernel, const struct wire_
     }
 }
 
+/* Room for the argument's value; NULL: out of memory. */
+static struct kernel_arg *arg_place(struct kernel *kernel, uint32_t index)
+{
+    if (index >= kernel->arg_count) {
+        uint32_t count = index + 8;
+        struct kernel_arg *args = realloc(kernel->args, count * sizeof(*args));
+        if (!args)
+            return NULL;
+        memset(args + kernel->arg_count, 0, (count - kernel->arg_count) * sizeof(*args));
+        kernel->args = args;
+        kernel->arg_count = count;
+    }
+    return &kernel->args[index];
+}
+
+/* Keep the value an argument got, for a kernel that is made again. */
+static cl_int keep_arg(struct kernel *kernel, const struct wire_arg *arg, const void *bytes)
+{
+    struct kernel_arg *kept = arg_place(kernel, arg->index);
+    if (!kept)
+        return CL_OUT_OF_HOST_MEMORY;
+    if (arg->kind == WIRE_ARG_VALUE) {
+        if (!kept->bytes || kept->size_bytes < arg->size_bytes) {
+            void *larger = realloc(kept->bytes, arg->size_bytes ? arg->size_bytes : 1);
+            if (!larger)
+                return CL_OUT_OF_HOST_MEMORY;
+            kept->bytes = larger;
+        }
+        memcpy(kept->bytes, bytes, arg->size_bytes);
+    } else if (arg->kind != WIRE_ARG_LOCAL) {
+        memcpy(&kept->object, bytes, sizeof(kept->object));
+    }
+    kept->kind = arg->kind;
+    kept->size_bytes = arg->size_bytes;
+    kept->is_set = 1;
+    return CL_SUCCESS;
+}
+
+/* Values that the driver took before are taken again; an object that the client has released since
+ * is one that no launch uses before it is set anew. */
+void kernel_set_again(struct session *session, struct object *object)
+{
+    const struct kernel *kernel = object->extra;
+    for (uint32_t i = 0; i < kernel->arg_count; i++) {
+        const struct kernel_arg *kept = &kernel->args[i];
+        const struct wire_arg arg = {
+            .index = i, .kind = kept->kind, .size_bytes = kept->size_bytes};
+        const void *bytes = kept->kind == WIRE_ARG_VALUE ? kept->bytes : &kept->object;
+        cl_int status;
+        if (kept->is_set)
+            (void)set_arg(session, object->driver, &arg, bytes, &status, NULL);
+    }
+}
+
 /* A refused value stays refused for later launches that do not set it again. */
 static void note_arg(struct kernel *kernel, uint32_t index, cl_int status)
 {
@@ -103,6 +158,8 @@ static int set_args(struct session *session, struct order *order, struct object 
             continue; /* the launch fails anyhow */
         if (set_arg(session, object->driver, &arg, bytes, &status, err) < 0)
             return -EPROTO;
+        if (!status)
+            status = keep_arg(kernel, &arg, bytes);
         note_arg(kernel, arg.index, status);
     }
     if (more == 0 && !order->error)

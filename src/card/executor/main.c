@@ -17,6 +17,7 @@
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
 #include "card/executor/output.h"
+#include "card/executor/park.h"
 #include "card/executor/sandbox.h"
 #include "card/executor/session.h"
 #include "card/executor/snapshot.h"
@@ -62,8 +63,8 @@ static int compare_fds(const void *a, const void *b)
 /* Close everything but standard streams and the descriptors of this session. */
 static void close_others(const struct executor_params *params)
 {
-    int kept[] = {STDERR_FILENO,     params->socket_fd, params->session_fd,
-                  params->ledger_fd, params->claims_fd, params->notify_fd};
+    int kept[] = {STDERR_FILENO,     params->socket_fd, params->session_fd, params->ledger_fd,
+                  params->claims_fd, params->notify_fd, params->control_fd};
     const unsigned count = sizeof(kept) / sizeof(kept[0]);
     qsort(kept, count, sizeof(kept[0]), compare_fds);
     for (unsigned i = 0; i < count; i++) {
@@ -175,29 +176,50 @@ static int send_welcome(const struct session *session, uint64_t session_bytes,
     return sent == (ssize_t)sizeof(welcome) ? 0 : -EPIPE;
 }
 
-/* The client says nothing more on its socket: whatever comes is the end. */
-static void *watch_client(void *arg)
+/* The client says nothing more on its socket: whatever comes is the end. Orders of leat-cardd are
+ * handed to the consumer. */
+static void *watch_outside(void *arg)
 {
     struct session *session = arg;
-    struct pollfd client = {.fd = session->params.socket_fd, .events = POLLIN | POLLRDHUP};
-    while (poll(&client, 1, -1) < 0 && errno == EINTR)
-        continue;
-    leave(session, EXIT_CLIENT_LEFT);
+    struct pollfd outside[] = {
+        {.fd = session->params.socket_fd, .events = POLLIN | POLLRDHUP},
+        {.fd = session->params.control_fd, .events = POLLIN},
+    };
+    for (;;) {
+        if (poll(outside, 2, -1) < 0 && errno == EINTR)
+            continue;
+        if (outside[0].revents)
+            leave(session, EXIT_CLIENT_LEFT);
+        if (park_receive(session) < 0)
+            outside[1].fd = -1; /* nobody is there any more; the death signal comes */
+    }
+}
+
+/* The next record: 1, 0 when there is none yet, or -EPROTO. */
+static int next_record(struct session *session, const struct wire_header **ret_record,
+                       struct error *err)
+{
+    int taken = consumer_take(&session->consumer, ret_record, err);
+    if (taken)
+        return taken;
+    session_flush(session);
+    int pending = completion_pending(session);
+    taken = consumer_wait(&session->consumer, pending ? SWEEP_NS : IDLE_NS, ret_record, err);
+    if (taken == 0 && pending)
+        completion_sweep(session);
+    return taken;
 }
 
 static _Noreturn void serve(struct session *session)
 {
     struct error err = {0};
+    session->suspended = session->params.suspended;
     for (;;) {
         const struct wire_header *record;
-        int taken = consumer_take(&session->consumer, &record, &err);
-        if (taken == 0) {
-            session_flush(session);
-            int pending = completion_pending(session);
-            taken = consumer_wait(&session->consumer, pending ? SWEEP_NS : IDLE_NS, &record, &err);
-            if (taken == 0 && pending)
-                completion_sweep(session);
-        }
+        int taken = session->suspended ? park_wait(session, &record, 0, &err)
+                                       : next_record(session, &record, &err);
+        if (taken >= 0 && park_due(session))
+            taken = park(session, &record, taken, &err);
         if (taken > 0)
             taken = session_dispatch(session, record, &err);
         if (taken < 0) {
@@ -226,7 +248,7 @@ _Noreturn void executor_main(const struct executor_params *params)
         leave(session, EXIT_CLIENT_LEFT);
     if (err.errnum)
         leave(session, EXIT_NO_DEVICE);
-    if (pthread_create(&watcher, NULL, watch_client, session) != 0)
+    if (pthread_create(&watcher, NULL, watch_outside, session) != 0)
         leave(session, EXIT_NO_DEVICE);
     serve(session);
 }

@@ -15,11 +15,6 @@
     (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY | CL_MEM_HOST_WRITE_ONLY | \
      CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)
 
-struct allocation {
-    struct session *session;
-    uint64_t bytes;
-};
-
 int object_get(struct session *session, uint32_t id, enum object_kind kind,
                struct object **ret_object, struct error *err)
 {
@@ -59,10 +54,147 @@ static int open_create(struct session *session, uint32_t id, uint32_t parent_id,
     return object_place(session, id, ret_object, err);
 }
 
-static void fill(struct object *object, enum object_kind kind, void *driver, cl_int error)
+static struct object *parent_of(struct session *session, const struct object *object)
 {
-    *object = (struct object){
-        .kind = kind, .error = error, .driver = error == CL_SUCCESS ? driver : NULL};
+    return &session->objects[object->parent]; /* found when the child was made */
+}
+
+static cl_int make_context(struct session *session, struct object *object)
+{
+    cl_int status;
+    object->driver = clCreateContext(NULL, 1, &session->device, NULL, NULL, &status);
+    return status;
+}
+
+static cl_int make_queue(struct session *session, struct object *object)
+{
+    struct queue *queue = object->extra;
+    cl_int status;
+    /* The meter needs the device's times. */
+    cl_command_queue_properties properties =
+        (object->flags & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) | CL_QUEUE_PROFILING_ENABLE;
+    object->driver = clCreateCommandQueue(parent_of(session, object)->driver, session->device,
+                                          properties, &status);
+    queue->driver = status == CL_SUCCESS ? object->driver : NULL;
+    return status;
+}
+
+static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
+{
+    struct allocation *allocation = arg;
+    struct session *session = allocation->session;
+    (allocation->kept ? ledger_put_away : ledger_release)(session->ledger, session->params.slot,
+                                                          allocation->bytes);
+    __atomic_sub_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
+    free(allocation);
+}
+
+/* Hand a reserved allocation to the driver; on failure nothing of it is left but the reservation.
+ */
+static cl_int make_allocated(struct session *session, struct object *object)
+{
+    cl_int status;
+    cl_mem memory =
+        clCreateBuffer(parent_of(session, object)->driver, object->flags & MEMORY_FLAGS_SERVED,
+                       object->size_bytes, NULL, &status);
+    if (status != CL_SUCCESS)
+        return status;
+    status = clSetMemObjectDestructorCallback(memory, on_freed, object->allocation);
+    if (status == CL_SUCCESS)
+        object->driver = memory;
+    else
+        (void)clReleaseMemObject(memory); /* of no use: nobody would see its end */
+    return status;
+}
+
+/* Memory of the device, reserved in the ledger first and given back when the driver frees it. What
+ * the client does not get counts as freed. */
+static cl_int make_buffer(struct session *session, struct object *object)
+{
+    struct ledger_card *ledger = session->ledger;
+    unsigned slot = session->params.slot;
+    uint64_t bytes = object->size_bytes;
+    struct allocation *allocation = malloc(sizeof(*allocation));
+    if (allocation && object->away)
+        ledger_bring_back(ledger, slot, bytes);
+    else if (!allocation || ledger_reserve(ledger, slot, bytes) < 0) {
+        if (!object->away)
+            ledger_forgo(ledger, slot, bytes);
+        cl_int status = allocation ? CL_MEM_OBJECT_ALLOCATION_FAILURE : CL_OUT_OF_HOST_MEMORY;
+        free(allocation);
+        return status;
+    }
+    *allocation = (struct allocation){session, bytes, 0};
+    object->allocation = allocation;
+    cl_int status = make_allocated(session, object);
+    if (status == CL_SUCCESS) {
+        session->buffers_held++;
+        __atomic_add_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
+        return CL_SUCCESS;
+    }
+    (object->away ? ledger_put_away : ledger_release)(ledger, slot, bytes);
+    free(allocation);
+    object->allocation = NULL;
+    return status;
+}
+
+static cl_int make_memory(struct session *session, struct object *object)
+{
+    cl_int status;
+    if (object->is_buffer)
+        return make_buffer(session, object);
+    cl_buffer_region region = {object->origin_bytes, object->size_bytes};
+    object->driver =
+        clCreateSubBuffer(parent_of(session, object)->driver, object->flags & MEMORY_FLAGS_SERVED,
+                          CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+    return status;
+}
+
+static cl_int make_sampler(struct session *session, struct object *object)
+{
+    cl_int status;
+    object->driver = clCreateSampler(parent_of(session, object)->driver, object->flags != 0,
+                                     object->addressing, object->filter, &status);
+    return status;
+}
+
+/* An object that is made again must find its parent as it was: a client that released it first has
+ * broken its own objects. */
+static cl_int parent_error(struct session *session, const struct object *object)
+{
+    static const enum object_kind kinds[] = {
+        [OBJECT_QUEUE] = OBJECT_CONTEXT,   [OBJECT_MEMORY] = OBJECT_MEMORY,
+        [OBJECT_SAMPLER] = OBJECT_CONTEXT, [OBJECT_PROGRAM] = OBJECT_CONTEXT,
+        [OBJECT_KERNEL] = OBJECT_PROGRAM,
+    };
+    if (object->kind == OBJECT_CONTEXT)
+        return CL_SUCCESS;
+    const struct object *parent = parent_of(session, object);
+    if (parent->kind != (object->is_buffer ? OBJECT_CONTEXT : kinds[object->kind]))
+        return CL_INVALID_OPERATION;
+    return parent->error ? parent->error : parent->driver ? CL_SUCCESS : CL_INVALID_OPERATION;
+}
+
+int object_is_orphan(struct session *session, const struct object *object)
+{
+    return parent_error(session, object) != CL_SUCCESS;
+}
+
+cl_int object_make(struct session *session, struct object *object)
+{
+    static cl_int (*const makers[])(struct session *, struct object *) = {
+        [OBJECT_CONTEXT] = make_context, [OBJECT_QUEUE] = make_queue,
+        [OBJECT_MEMORY] = make_memory,   [OBJECT_SAMPLER] = make_sampler,
+        [OBJECT_PROGRAM] = program_make, [OBJECT_KERNEL] = kernel_make,
+    };
+    cl_int status = parent_error(session, object);
+    if (!status)
+        status = makers[object->kind](session, object);
+    if (status)
+        object->driver = NULL;
+    else
+        object->away = 0;
+    return status;
 }
 
 int handle_context_create(struct session *session, const struct wire_header *header,
@@ -72,9 +204,8 @@ int handle_context_create(struct session *session, const struct wire_header *hea
     struct object *object;
     if (object_place(session, record->id, &object, err) < 0)
         return -EPROTO;
-    cl_int status;
-    cl_context context = clCreateContext(NULL, 1, &session->device, NULL, NULL, &status);
-    fill(object, OBJECT_CONTEXT, context, status);
+    *object = (struct object){.kind = OBJECT_CONTEXT};
+    object->error = object_make(session, object);
     return 0;
 }
 
@@ -91,68 +222,14 @@ int handle_queue_create(struct session *session, const struct wire_header *heade
     struct queue *queue = calloc(1, sizeof(*queue));
     if (!queue)
         return BAD_RECORD(err, "no memory for a queue");
-    cl_int status = context->error;
-    if (!status) {
-        /* The meter needs the device's times. */
-        cl_command_queue_properties properties =
-            (record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) |
-            CL_QUEUE_PROFILING_ENABLE;
-        queue->driver = clCreateCommandQueue(context->driver, session->device, properties, &status);
-    }
     queue->slot = record->queue_slot;
     queue->in_order = !(record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
-    fill(object, OBJECT_QUEUE, queue->driver, status);
-    object->extra = queue;
+    *object = (struct object){.kind = OBJECT_QUEUE,
+                              .parent = record->context_id,
+                              .flags = record->properties,
+                              .extra = queue};
+    object->error = object_make(session, object);
     return 0;
-}
-
-static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
-{
-    struct allocation *allocation = arg;
-    struct session *session = allocation->session;
-    ledger_release(session->ledger, session->params.slot, allocation->bytes);
-    __atomic_sub_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
-    free(allocation);
-}
-
-/* Hand a reserved allocation to the driver; on failure nothing of it is left but the reservation.
- */
-static cl_mem make_buffer(struct session *session, cl_context context, uint64_t flags,
-                          struct allocation *allocation, cl_int *ret_status)
-{
-    cl_mem memory =
-        clCreateBuffer(context, flags & MEMORY_FLAGS_SERVED, allocation->bytes, NULL, ret_status);
-    if (*ret_status != CL_SUCCESS)
-        return NULL;
-    *ret_status = clSetMemObjectDestructorCallback(memory, on_freed, allocation);
-    if (*ret_status == CL_SUCCESS)
-        return memory;
-    (void)clReleaseMemObject(memory); /* of no use: nobody would see its end */
-    return NULL;
-}
-
-/* Memory of the device, reserved in the ledger first and given back when the driver frees it. What
- * the client does not get counts as freed. */
-static cl_mem create_buffer(struct session *session, cl_context context, uint64_t flags,
-                            uint64_t bytes, cl_int *ret_status)
-{
-    unsigned slot = session->params.slot;
-    struct allocation *allocation = malloc(sizeof(*allocation));
-    if (!allocation || ledger_reserve(session->ledger, slot, bytes) < 0) {
-        *ret_status = allocation ? CL_MEM_OBJECT_ALLOCATION_FAILURE : CL_OUT_OF_HOST_MEMORY;
-        ledger_forgo(session->ledger, slot, bytes);
-        free(allocation);
-        return NULL;
-    }
-    *allocation = (struct allocation){session, bytes};
-    cl_mem memory = make_buffer(session, context, flags, allocation, ret_status);
-    if (memory) {
-        __atomic_add_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
-        return memory;
-    }
-    ledger_release(session->ledger, slot, bytes);
-    free(allocation);
-    return NULL;
 }
 
 int handle_buffer_create(struct session *session, const struct wire_header *header,
@@ -163,14 +240,12 @@ int handle_buffer_create(struct session *session, const struct wire_header *head
     if (open_create(session, record->id, record->context_id, OBJECT_CONTEXT, &context, &object,
                     err) < 0)
         return -EPROTO;
-    cl_int status = context->error;
-    cl_mem memory = NULL;
-    if (!status)
-        memory =
-            create_buffer(session, context->driver, record->flags, record->size_bytes, &status);
-    fill(object, OBJECT_MEMORY, memory, status);
-    session->buffers_held += status == CL_SUCCESS;
-    object->is_buffer = status == CL_SUCCESS;
+    *object = (struct object){.kind = OBJECT_MEMORY,
+                              .parent = record->context_id,
+                              .is_buffer = 1,
+                              .flags = record->flags,
+                              .size_bytes = record->size_bytes};
+    object->error = object_make(session, object);
     return 0;
 }
 
@@ -182,14 +257,12 @@ int handle_subbuffer_create(struct session *session, const struct wire_header *h
     if (open_create(session, record->id, record->parent_id, OBJECT_MEMORY, &parent, &object, err) <
         0)
         return -EPROTO;
-    cl_int status = parent->error;
-    cl_mem memory = NULL;
-    if (!status) {
-        cl_buffer_region region = {record->origin_bytes, record->size_bytes};
-        memory = clCreateSubBuffer(parent->driver, record->flags & MEMORY_FLAGS_SERVED,
-                                   CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
-    }
-    fill(object, OBJECT_MEMORY, memory, status);
+    *object = (struct object){.kind = OBJECT_MEMORY,
+                              .parent = record->parent_id,
+                              .flags = record->flags,
+                              .origin_bytes = record->origin_bytes,
+                              .size_bytes = record->size_bytes};
+    object->error = object_make(session, object);
     return 0;
 }
 
@@ -201,7 +274,7 @@ int handle_image_create(struct session *session, const struct wire_header *heade
     struct object *object;
     if (object_place(session, record->id, &object, err) < 0)
         return -EPROTO;
-    fill(object, OBJECT_MEMORY, NULL, CL_INVALID_OPERATION);
+    *object = (struct object){.kind = OBJECT_MEMORY, .error = CL_INVALID_OPERATION};
     return 0;
 }
 
@@ -213,12 +286,12 @@ int handle_sampler_create(struct session *session, const struct wire_header *hea
     if (open_create(session, record->id, record->context_id, OBJECT_CONTEXT, &context, &object,
                     err) < 0)
         return -EPROTO;
-    cl_int status = context->error;
-    cl_sampler sampler = NULL;
-    if (!status)
-        sampler = clCreateSampler(context->driver, record->normalized != 0, record->addressing,
-                                  record->filter, &status);
-    fill(object, OBJECT_SAMPLER, sampler, status);
+    *object = (struct object){.kind = OBJECT_SAMPLER,
+                              .parent = record->context_id,
+                              .flags = record->normalized,
+                              .addressing = record->addressing,
+                              .filter = record->filter};
+    object->error = object_make(session, object);
     return 0;
 }
 
@@ -251,20 +324,53 @@ static cl_int release_driver(struct session *session, struct object *object)
     return CL_SUCCESS;
 }
 
+static void forget_created(struct program *program)
+{
+    if (program->created)
+        (void)clReleaseProgram(program->created); /* ours */
+    program->created = NULL;
+}
+
+void object_put_away(struct session *session, struct object *object)
+{
+    if (object->allocation)
+        object->allocation->kept = 1;
+    object->allocation = NULL;             /* the driver frees it */
+    (void)release_driver(session, object); /* ours: the driver cannot refuse */
+    if (object->kind == OBJECT_QUEUE)
+        ((struct queue *)object->extra)->driver = NULL;
+    if (object->kind == OBJECT_PROGRAM)
+        forget_created(object->extra);
+    object->driver = NULL;
+    object->away = 1;
+}
+
 static void program_finish(struct program *program)
 {
     buf_finish(&program->build);
     free(program->text);
-    if (program->created)
-        (void)clReleaseProgram(program->created); /* ours */
+    forget_created(program);
+    free(program->options);
+}
+
+static void kernel_finish(struct kernel *kernel)
+{
+    for (uint32_t i = 0; i < kernel->arg_count; i++)
+        free(kernel->args[i].bytes);
+    free(kernel->args);
+    free(kernel->name);
 }
 
 void object_release(struct session *session, struct object *object)
 {
     if (object->driver)
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
+    else if (object->away && object->is_buffer)
+        ledger_drop_away(session->ledger, session->params.slot, object->size_bytes);
     if (object->kind == OBJECT_PROGRAM && object->extra)
         program_finish(object->extra);
+    if (object->kind == OBJECT_KERNEL && object->extra)
+        kernel_finish(object->extra);
     free(object->extra);
     *object = (struct object){0};
 }

@@ -31,22 +31,59 @@ static int open_program(struct session *session, uint32_t id, uint32_t context_i
     return slab_check(offset, length, err);
 }
 
-/* `text` is taken over on success. */
-static void fill_program(struct object *object, cl_program program, cl_int status, char **text,
-                         size_t text_length, const char *kind, struct reply *reply)
+static cl_program load_program(struct session *session, cl_context context,
+                               const struct program *program, cl_int *ret_status)
 {
-    struct program *extra = calloc(1, sizeof(*extra));
-    if (!extra && status == CL_SUCCESS) {
-        (void)clReleaseProgram(program); /* ours */
-        status = CL_OUT_OF_HOST_MEMORY;
+    const char *text = program->text;
+    const unsigned char *bytes = (const unsigned char *)program->text;
+    cl_int loaded;
+    if (strcmp(program->kind, "source") == 0)
+        return clCreateProgramWithSource(context, 1, &text, &program->text_length, ret_status);
+    return clCreateProgramWithBinary(context, 1, &session->device, &program->text_length, &bytes,
+                                     &loaded, ret_status);
+}
+
+/* What was built when the program left is built again, out of the kept result if there is one. */
+static cl_int build_again(struct session *session, struct object *object)
+{
+    struct program *program = object->extra;
+    AUTO_BUF struct buf unused = BUF_INIT;
+    AUTO_FREE char *options = TAKE(program->options);
+    cl_int status = options ? build_run(session, object, options, &unused) : CL_SUCCESS;
+    if (status != CL_SUCCESS || !options || program->options)
+        return status;
+    program->options = TAKE(options); /* for the next try */
+    return CL_BUILD_PROGRAM_FAILURE;
+}
+
+cl_int program_make(struct session *session, struct object *object)
+{
+    cl_int status;
+    object->driver =
+        load_program(session, session->objects[object->parent].driver, object->extra, &status);
+    if (status != CL_SUCCESS)
+        return status;
+    status = build_again(session, object);
+    if (status != CL_SUCCESS)
+        object_put_away(session, object);
+    return status;
+}
+
+/* Take `program`, whose text may be NULL for want of memory, into the object. */
+static int create_program(struct session *session, struct object *object, uint32_t context_id,
+                          struct program program, struct reply *reply, struct error *err)
+{
+    struct program *extra = malloc(sizeof(*extra));
+    if (!extra || !program.text) {
+        free(extra);
+        free(program.text);
+        return BAD_RECORD(err, "no memory for a program");
     }
-    if (status == CL_SUCCESS)
-        *extra = (struct program){.text = TAKE(*text), .text_length = text_length, .kind = kind};
-    *object = (struct object){.kind = OBJECT_PROGRAM,
-                              .error = status,
-                              .driver = status == CL_SUCCESS ? program : NULL,
-                              .extra = extra};
-    reply->status = status;
+    *extra = program;
+    *object = (struct object){.kind = OBJECT_PROGRAM, .parent = context_id, .extra = extra};
+    object->error = object_make(session, object);
+    reply->status = object->error;
+    return 0;
 }
 
 int handle_program_source(struct session *session, const struct wire_header *header,
@@ -57,15 +94,10 @@ int handle_program_source(struct session *session, const struct wire_header *hea
     if (open_program(session, record->id, record->context_id, record->slab_offset, record->length,
                      &context, &object, err) < 0)
         return -EPROTO;
-    AUTO_FREE char *source = copy_slab(session, record->slab_offset, record->length);
-    const char *text = source;
-    size_t length = record->length;
-    cl_int status = source ? context->error : CL_OUT_OF_HOST_MEMORY;
-    cl_program program = NULL;
-    if (!status)
-        program = clCreateProgramWithSource(context->driver, 1, &text, &length, &status);
-    fill_program(object, program, status, &source, length, "source", reply);
-    return 0;
+    const struct program program = {.kind = "source",
+                                    .text = copy_slab(session, record->slab_offset, record->length),
+                                    .text_length = record->length};
+    return create_program(session, object, record->context_id, program, reply, err);
 }
 
 int handle_program_binary(struct session *session, const struct wire_header *header,
@@ -76,16 +108,10 @@ int handle_program_binary(struct session *session, const struct wire_header *hea
     if (open_program(session, record->id, record->context_id, record->slab_offset, record->length,
                      &context, &object, err) < 0)
         return -EPROTO;
-    AUTO_FREE char *binary = copy_slab(session, record->slab_offset, record->length);
-    const unsigned char *bytes = (const unsigned char *)binary;
-    size_t length = record->length;
-    cl_int status = binary ? context->error : CL_OUT_OF_HOST_MEMORY, loaded = CL_SUCCESS;
-    cl_program program = NULL;
-    if (!status)
-        program = clCreateProgramWithBinary(context->driver, 1, &session->device, &length, &bytes,
-                                            &loaded, &status);
-    fill_program(object, program, status, &binary, length, "binary", reply);
-    return 0;
+    const struct program program = {.kind = "binary",
+                                    .text = copy_slab(session, record->slab_offset, record->length),
+                                    .text_length = record->length};
+    return create_program(session, object, record->context_id, program, reply, err);
 }
 
 /* Copy as much as fits into the client's room; the reply's value is always the full length. */
@@ -173,6 +199,16 @@ static uint32_t hash_name(uint32_t program_id, const char *name)
     return hash;
 }
 
+cl_int kernel_make(struct session *session, struct object *object)
+{
+    const struct kernel *kernel = object->extra;
+    cl_int status;
+    object->driver = clCreateKernel(session->objects[object->parent].driver, kernel->name, &status);
+    if (status == CL_SUCCESS && object->away)
+        kernel_set_again(session, object);
+    return status;
+}
+
 int handle_kernel_create(struct session *session, const struct wire_header *header,
                          struct reply *reply, struct error *err)
 {
@@ -181,21 +217,15 @@ int handle_kernel_create(struct session *session, const struct wire_header *head
     if (object_get(session, record->program_id, OBJECT_PROGRAM, &program, err) < 0 ||
         object_place(session, record->id, &object, err) < 0)
         return -EPROTO;
-    AUTO_FREE char *name =
-        strndup((const char *)wire_kernel_create_name(record), record->name_length);
     struct kernel *kernel = calloc(1, sizeof(*kernel));
-    if (!name || !kernel) {
+    if (kernel)
+        kernel->name = strndup((const char *)wire_kernel_create_name(record), record->name_length);
+    if (!kernel || !kernel->name) {
         free(kernel);
         return BAD_RECORD(err, "no memory for a kernel");
     }
-    cl_int status = program->error;
-    cl_kernel driver = NULL;
-    if (!status)
-        driver = clCreateKernel(program->driver, name, &status);
-    kernel->pace_base = hash_name(record->program_id, name);
-    *object = (struct object){.kind = OBJECT_KERNEL,
-                              .error = status,
-                              .driver = status == CL_SUCCESS ? driver : NULL,
-                              .extra = kernel};
+    kernel->pace_base = hash_name(record->program_id, kernel->name);
+    *object = (struct object){.kind = OBJECT_KERNEL, .parent = record->program_id, .extra = kernel};
+    object->error = object_make(session, object);
     return 0;
 }

@@ -30,14 +30,34 @@ enum object_kind {
     OBJECT_KERNEL
 };
 
-/* A client's object. One that could not be made keeps its place with `error` set, and what uses it
- * fails with that error. */
+/* A client's object, and what it is made from, so that it can be made again after the card was
+ * suspended. One that could not be made keeps its place with `error` set, and what uses it fails
+ * with that error. */
 struct object {
     enum object_kind kind;
     cl_int error;
-    int is_buffer; /* a memory object that stands in the ledger */
-    void *driver;  /* the cl_... handle, one reference owned; NULL when error is set */
-    void *extra;   /* struct queue, struct program or struct kernel, owned */
+    uint32_t parent; /* the context, buffer or program it was made from; it outlives its children */
+    int is_buffer;   /* a memory object that stands in the ledger */
+    int away;        /* suspended: the driver's object is gone, to come back */
+    void *driver;    /* the cl_... handle, one reference owned; NULL when error is set or away */
+    void *extra;     /* struct queue, program or kernel; an away buffer's contents; owned */
+    uint64_t flags;  /* of memory, properties of a queue, samplers: normalized */
+    union {
+        struct {
+            uint64_t origin_bytes, size_bytes;
+        };
+        struct {
+            uint32_t addressing, filter;
+        };
+    };
+    struct allocation *allocation; /* of a buffer that the driver holds; freed with it */
+};
+
+/* Memory of the device, accounted for until the driver has freed it. */
+struct allocation {
+    struct session *session;
+    uint64_t bytes;
+    int kept; /* it only leaves the device: its bytes stay reserved */
 };
 
 struct queue {
@@ -49,15 +69,27 @@ struct queue {
 
 struct program {
     struct buf build; /* the last build reply */
-    /* What it was made of, owned; NULL when builds of it are not kept. */
-    char *text;
+    char *text;       /* what it is made of, owned */
     size_t text_length;
     const char *kind;   /* "source" or "binary" */
     cl_program created; /* a reference while the object's driver is one made of a kept binary */
+    char *options;      /* of the last build when it succeeded, else NULL; owned */
+};
+
+/* The value an argument has. */
+struct kernel_arg {
+    uint32_t kind; /* WIRE_ARG_... */
+    int is_set;
+    uint64_t size_bytes;
+    uint32_t object; /* of memory and samplers; 0: a null buffer */
+    void *bytes;     /* of a value, owned */
 };
 
 #define KERNEL_ARGS_MAX 256
 struct kernel {
+    char *name;                         /* owned */
+    struct kernel_arg *args;            /* grown as they are set, owned */
+    uint32_t arg_count;                 /* room in `args` */
     uint32_t pace_base;                 /* hash of program and name */
     cl_int arg_errors[KERNEL_ARGS_MAX]; /* arguments whose last value was refused */
     unsigned arg_errors_count;
@@ -69,7 +101,9 @@ struct event_slot {
     cl_event driver;         /* one reference owned; NULL: the driver never had the command */
     struct command *command; /* whose end is not published yet, or NULL; under commands_lock */
     cl_int error;            /* known failure of the command */
+    uint32_t context;        /* of a user event */
     uint8_t in_use;
+    uint8_t settled;   /* it had ended well when the driver let go of it: nothing to wait for */
     uint8_t user_open; /* a user event that is not set yet */
 };
 
@@ -106,6 +140,11 @@ struct session {
     int64_t output_taken;   /* bytes of it that the client has */
     uint64_t buffers_held;  /* buffers in the object table */
     uint64_t buffers_alive; /* buffers the driver has not freed, atomic */
+
+    struct executor_order order; /* the last that came; valid once `orders` counts it */
+    uint32_t orders;             /* futex: how many came, atomic */
+    uint32_t orders_done;        /* consumer's */
+    int suspended;               /* consumer's: nothing is on the device */
 };
 
 struct reply {
@@ -153,6 +192,16 @@ int object_get(struct session *session, uint32_t id, enum object_kind kind,
 /* A free place for a new object `id`. */
 int object_place(struct session *session, uint32_t id, struct object **ret_object,
                  struct error *err);
+/* Make the driver's object: the first time, or again when it is away. CL_SUCCESS, or the error that
+ * the object has from now on. */
+cl_int object_make(struct session *session, struct object *object);
+cl_int program_make(struct session *session, struct object *object);
+cl_int kernel_make(struct session *session, struct object *object);
+void kernel_set_again(struct session *session, struct object *object);
+/* 1 when what it was made from is not there any more: a client that released it first. */
+int object_is_orphan(struct session *session, const struct object *object);
+/* Release the driver's object of an object that comes back, and only that. */
+void object_put_away(struct session *session, struct object *object);
 /* Drop the driver's object and free the place. */
 void object_release(struct session *session, struct object *object);
 /* Drop the slot's event, if there is one, and free the slot. */

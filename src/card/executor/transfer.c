@@ -203,10 +203,11 @@ int handle_migrate(struct session *session, const struct wire_header *header, st
         if (object_get(session, ids[i], OBJECT_MEMORY, &buffer, err) < 0)
             return -EPROTO;
         order_use(&order, buffer);
-        session->memory_list[i] = buffer->driver;
     }
     if (!order_enter(session, &order))
         return 0;
+    for (uint32_t i = 0; i < record->object_count; i++)
+        session->memory_list[i] = session->objects[ids[i]].driver;
     cl_event event;
     cl_int status =
         clEnqueueMigrateMemObjects(order.queue->driver, record->object_count, session->memory_list,

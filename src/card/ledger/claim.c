@@ -18,7 +18,7 @@ static uint64_t slot_bytes(const struct ledger_slot *slot, const uint64_t *claim
     uint64_t freed = load(&slot->freed_total_bytes);
     uint64_t claimed = load(claimed_total);
     uint64_t open = claimed > freed ? claimed - freed : 0;
-    uint64_t held = load(&slot->used_bytes) + load(&slot->pending_bytes);
+    uint64_t held = load(&slot->used_bytes) + load(&slot->pending_bytes) + load(&slot->away_bytes);
     return open > held ? open : held;
 }
 

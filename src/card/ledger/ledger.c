@@ -36,6 +36,7 @@ static uint64_t sum_slots(const struct ledger_card *card, uint64_t *ret_used)
         const struct ledger_slot *slot = &card->slots[i];
         pending = add_or_max(pending, load(&slot->pending_bytes));
         used = add_or_max(used, load(&slot->used_bytes));
+        used = add_or_max(used, load(&slot->away_bytes));
     }
     *ret_used = used;
     return add_or_max(used, pending);
@@ -92,6 +93,34 @@ void ledger_release(struct ledger_card *card, unsigned slot, uint64_t bytes)
     struct ledger_slot *own = &card->slots[slot];
     __atomic_sub_fetch(&own->used_bytes, bytes, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&own->freed_total_bytes, bytes, __ATOMIC_SEQ_CST);
+}
+
+/* In both directions bytes are entered where they go before they are taken from where they were, so
+ * that no sum misses them. */
+void ledger_put_away(struct ledger_card *card, unsigned slot, uint64_t bytes)
+{
+    __atomic_add_fetch(&card->slots[slot].away_bytes, bytes, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&card->slots[slot].used_bytes, bytes, __ATOMIC_SEQ_CST);
+}
+
+void ledger_bring_back(struct ledger_card *card, unsigned slot, uint64_t bytes)
+{
+    __atomic_add_fetch(&card->slots[slot].used_bytes, bytes, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&card->slots[slot].away_bytes, bytes, __ATOMIC_SEQ_CST);
+}
+
+void ledger_drop_away(struct ledger_card *card, unsigned slot, uint64_t bytes)
+{
+    __atomic_sub_fetch(&card->slots[slot].away_bytes, bytes, __ATOMIC_SEQ_CST);
+    ledger_forgo(card, slot, bytes);
+}
+
+uint64_t ledger_away(const struct ledger_card *card)
+{
+    uint64_t away = 0;
+    for (unsigned i = 0; i < LEDGER_SLOTS; i++)
+        away += load(&card->slots[i].away_bytes);
+    return away;
 }
 
 void ledger_forgo(struct ledger_card *card, unsigned slot, uint64_t bytes)

@@ -30,6 +30,7 @@ struct ledger_slot {
     uint64_t commands_in_flight;
     uint64_t builds;     /* programs built by the driver */
     uint64_t build_hits; /* builds answered with a kept result instead */
+    uint64_t away_bytes; /* suspended: reserved, but in host memory and not on the device */
 };
 
 /* Written by leat-cardd: quota, share. Written by executors: usage. 64-bit words, atomic access. */
@@ -64,11 +65,17 @@ struct ledger_claims {
 int ledger_reserve(struct ledger_card *card, unsigned slot, uint64_t bytes);
 /* Give back what ledger_reserve gave. */
 void ledger_release(struct ledger_card *card, unsigned slot, uint64_t bytes);
+/* Committed bytes leave the device for host memory and stay reserved; they come back; they are
+ * given up while they are away. */
+void ledger_put_away(struct ledger_card *card, unsigned slot, uint64_t bytes);
+void ledger_bring_back(struct ledger_card *card, unsigned slot, uint64_t bytes);
+void ledger_drop_away(struct ledger_card *card, unsigned slot, uint64_t bytes);
 /* A buffer of the client that got no memory: counts as freed, so that the client lowers its claim.
  */
 void ledger_forgo(struct ledger_card *card, unsigned slot, uint64_t bytes);
-/* Sum of what is committed now. */
+/* Sum of what is committed now, and of what is away. */
 uint64_t ledger_used(const struct ledger_card *card);
+uint64_t ledger_away(const struct ledger_card *card);
 
 /* Client side. Claim room for a buffer that will be created later: 0 or -ENOSPC. The claim is
  * lowered by the executor's freed_total_bytes, or by ledger_unclaim for what was never sent. */

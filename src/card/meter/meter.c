@@ -22,7 +22,7 @@ struct meter {
     struct meter_device *device;
     uint32_t owner;
     int notify_fd;
-    uint32_t stopped;
+    uint32_t stopped, called_off;
     uint32_t ended;    /* futex: commands that ended */
     uint32_t sleeping; /* meter_enter sleeps on `ended` */
 
@@ -149,7 +149,7 @@ static enum pause judge(struct meter *meter, uint64_t estimate_ns, uint64_t *ret
     return judge_turn(meter, estimate_ns, ret_wait_ns);
 }
 
-static void want_share(struct meter *meter)
+void meter_want_share(struct meter *meter)
 {
     const uint64_t one = 1;
     __atomic_store_n(&meter->card->share_wanted, 1, __ATOMIC_SEQ_CST);
@@ -162,7 +162,8 @@ static void want_share(struct meter *meter)
 static void wait_for_flight(struct meter *meter, uint32_t ended, uint64_t wait_ns)
 {
     __atomic_store_n(&meter->sleeping, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&meter->stopped, __ATOMIC_SEQ_CST))
+    if (!__atomic_load_n(&meter->stopped, __ATOMIC_SEQ_CST) &&
+        !__atomic_load_n(&meter->called_off, __ATOMIC_SEQ_CST))
         futex_sleep(&meter->ended, ended, wait_ns);
     __atomic_store_n(&meter->sleeping, 0, __ATOMIC_RELAXED);
 }
@@ -176,7 +177,7 @@ static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint
     touch(card, before);
     switch (pause) {
     case PAUSE_SHARE:
-        want_share(meter);
+        meter_want_share(meter);
         futex_sleep(&card->share_permille, 0, wait_ns);
         break;
     case PAUSE_CREDIT:
@@ -208,6 +209,10 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
     int flushed = 0;
     while (!__atomic_load_n(&meter->stopped, __ATOMIC_ACQUIRE)) {
         uint64_t wait_ns;
+        if (__atomic_load_n(&meter->called_off, __ATOMIC_ACQUIRE)) {
+            __atomic_store_n(&meter->called_off, 0, __ATOMIC_SEQ_CST);
+            return -EINTR;
+        }
         uint32_t ended = __atomic_load_n(&meter->ended, __ATOMIC_SEQ_CST);
         pthread_mutex_lock(&meter->lock);
         enum pause pause = judge(meter, estimate_ns, &wait_ns);
@@ -282,12 +287,35 @@ void meter_work_end(struct meter *meter)
     pthread_mutex_unlock(&meter->lock);
 }
 
-void meter_stop(struct meter *meter)
+static void wake_waits(struct meter *meter)
 {
-    __atomic_store_n(&meter->stopped, 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
     futex_wake(&meter->ended, 1);
     futex_wake(&meter->card->share_permille, INT_MAX);
+}
+
+void meter_call_off(struct meter *meter)
+{
+    __atomic_store_n(&meter->called_off, 1, __ATOMIC_SEQ_CST);
+    wake_waits(meter);
+}
+
+void meter_move(struct meter *meter, struct meter_device *device)
+{
+    pthread_mutex_lock(&meter->lock);
+    if (meter->device != device) {
+        turn_reap(meter->device, meter->owner);
+        meter->device = device;
+        meter->charged_until_ns = 0;
+        meter->turn_flags = TURN_PLAIN;
+    }
+    pthread_mutex_unlock(&meter->lock);
+}
+
+void meter_stop(struct meter *meter)
+{
+    __atomic_store_n(&meter->stopped, 1, __ATOMIC_SEQ_CST);
+    wake_waits(meter);
 }
 
 void meter_reap(struct meter_device *device, uint32_t owner)

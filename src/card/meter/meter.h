@@ -49,8 +49,14 @@ void meter_destroy(struct meter *meter);
  * `estimate_ns` is what the command will probably take, METER_UNKNOWN_NS for a kernel that never
  * ran; 0: the command may depend on the client's user events, so nothing in flight is waited for.
  * `flush` is called before a wait for what is in flight, to hand all of it to the device. One
- * thread a meter. Returns 0, or -ECANCELED after meter_stop. */
+ * thread a meter. Returns 0, -ECANCELED after meter_stop, or -EINTR after meter_call_off. */
 int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *arg), void *arg);
+/* From any thread: the meter_enter that waits, or else the next one, returns -EINTR. */
+void meter_call_off(struct meter *meter);
+/* Make leat-cardd see that this session waits for a share that was released. */
+void meter_want_share(struct meter *meter);
+/* The session goes on on another device; nothing is in flight. */
+void meter_move(struct meter *meter, struct meter_device *device);
 /* When a command was handed over and when the device ran it (device clock; all equal when it did
  * not). */
 struct meter_span {

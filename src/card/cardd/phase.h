@@ -1,0 +1,32 @@
+/* The phases of a card: its contents leave the device, wait in the host memory of its executors and
+ * come back, to the same device or to one that can stand in for it. A card that is away holds
+ * nothing of its device: neither memory nor share. */
+#ifndef LEAT_CARDD_PHASE_H
+#define LEAT_CARDD_PHASE_H
+
+#include <stdint.h>
+
+struct card;
+struct cardd;
+struct error;
+
+/* The request of a control connection that gets the answer when the phase is over: the card's
+ * figures or a refusal. */
+struct phase_caller {
+    uint64_t connection, request;
+};
+
+/* 0: it has begun. A negative errno with err set: nothing has changed and nobody gets an answer. */
+int phase_suspend(struct card *card, const struct phase_caller *caller, struct error *err);
+/* `device` NULL: the one it was on. */
+int phase_resume(struct card *card, const char *device, const struct phase_caller *caller,
+                 struct error *err);
+/* Suspend and resume in one; a target that has no room leaves the card where it was. */
+int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
+               struct error *err);
+/* An executor has answered or ended: go on when it was the last. */
+void phase_advance(struct cardd *cardd, struct card *card);
+/* The card is being removed. */
+void phase_abandon(struct cardd *cardd, struct card *card);
+
+#endif

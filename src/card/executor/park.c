@@ -1,0 +1,124 @@
+/* Parking: see park.h. What leaves and comes back is in suspend.c. */
+#include "card/executor/park.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "card/executor/completion.h"
+#include "card/executor/device.h"
+#include "card/executor/session.h"
+#include "card/executor/suspend.h"
+#include "card/ledger/futex.h"
+#include "card/meter/meter.h"
+
+#define ASK_NS NS_PER_S /* a wish for share is repeated, as setting the share forgets it */
+#define PARKED_NS (3600 * NS_PER_S)
+
+int park_receive(struct session *session)
+{
+    struct executor_order order;
+    ssize_t got = recv(session->params.control_fd, &order, sizeof(order), MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (got != (ssize_t)sizeof(order))
+        return -EPIPE;
+    session->order = order;
+    __atomic_add_fetch(&session->orders, 1, __ATOMIC_SEQ_CST);
+    futex_wake(&session->orders, 1);
+    meter_call_off(session->meter);
+    consumer_call(&session->consumer);
+    return 0;
+}
+
+static int order_waits(const struct session *session)
+{
+    return __atomic_load_n(&session->orders, __ATOMIC_SEQ_CST) != session->orders_done;
+}
+
+int park_due(struct session *session)
+{
+    if (!order_waits(session))
+        return 0;
+    return !session->user_events_open || !completion_pending(session);
+}
+
+/* Everything in the driver ends, and what clients released is freed. */
+static void settle(struct session *session)
+{
+    session_flush(session);
+    while (completion_pending(session)) {
+        completion_sweep(session);
+        sched_yield();
+    }
+    uint64_t limit_ns = clock_monotonic_ns() + NS_PER_S;
+    while (__atomic_load_n(&session->buffers_alive, __ATOMIC_SEQ_CST) > session->buffers_held &&
+           clock_monotonic_ns() < limit_ns)
+        sched_yield();
+}
+
+static int change_device(struct session *session, const struct executor_order *order,
+                         struct error *err)
+{
+    cl_platform_id platform;
+    if (device_find(order->platform_index, order->device_index, &platform, &session->device, err) <
+        0)
+        return err->errnum;
+    meter_move(session->meter, order->device);
+    return 0;
+}
+
+static int carry_out(struct session *session, const struct executor_order *order, struct error *err)
+{
+    int result = 0;
+    if ((order->verb == EXECUTOR_SUSPEND) == session->suspended)
+        return 0; /* as it is already */
+    if (order->verb == EXECUTOR_SUSPEND) {
+        settle(session);
+        result = session_suspend(session, err);
+    } else {
+        result = change_device(session, order, err);
+        if (result == 0)
+            result = session_resume(session, err);
+    }
+    if (result == 0)
+        session->suspended = order->verb == EXECUTOR_SUSPEND;
+    return result;
+}
+
+static void serve_order(struct session *session)
+{
+    struct error err = {0};
+    struct executor_notice notice = {.verb = session->order.verb};
+    notice.status = carry_out(session, &session->order, &err);
+    notice.bytes = session_away_bytes(session);
+    (void)snprintf(notice.text, sizeof(notice.text), "%.*s", (int)sizeof(notice.text) - 1,
+                   err.text);
+    session->orders_done++;
+    /* When leat-cardd has gone this process goes, too. */
+    (void)send(session->params.control_fd, &notice, sizeof(notice), MSG_NOSIGNAL);
+}
+
+int park(struct session *session, const struct wire_header **record, int taken, struct error *err)
+{
+    serve_order(session);
+    return park_wait(session, record, taken, err);
+}
+
+int park_wait(struct session *session, const struct wire_header **record, int taken,
+              struct error *err)
+{
+    while (session->suspended && taken >= 0) {
+        if (taken > 0) {
+            meter_want_share(session->meter);
+            futex_sleep(&session->orders, session->orders_done, ASK_NS);
+        } else {
+            taken = consumer_wait(&session->consumer, PARKED_NS, record, err);
+        }
+        if (order_waits(session))
+            serve_order(session);
+    }
+    return taken;
+}

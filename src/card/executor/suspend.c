@@ -1,0 +1,203 @@
+/* Suspend and resume: see suspend.h. */
+#include "card/executor/suspend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "card/executor/session.h"
+
+/* Children come after what they are made of, kernels after what their arguments name. */
+enum rank {
+    RANK_CONTEXT,
+    RANK_BUFFER,
+    RANK_PART, /* of a buffer */
+    RANK_SAMPLER,
+    RANK_PROGRAM,
+    RANK_KERNEL,
+    RANK_QUEUE,
+    RANKS
+};
+
+static enum rank rank_of(const struct object *object)
+{
+    static const enum rank ranks[] = {
+        [OBJECT_CONTEXT] = RANK_CONTEXT, [OBJECT_QUEUE] = RANK_QUEUE,
+        [OBJECT_MEMORY] = RANK_PART,     [OBJECT_SAMPLER] = RANK_SAMPLER,
+        [OBJECT_PROGRAM] = RANK_PROGRAM, [OBJECT_KERNEL] = RANK_KERNEL,
+    };
+    return object->is_buffer ? RANK_BUFFER : ranks[object->kind];
+}
+
+/* The queue over which contents travel, of the context used last. */
+struct carrier {
+    struct session *session;
+    uint32_t context;
+    cl_command_queue queue;
+};
+
+static void carrier_close(struct carrier *carrier)
+{
+    if (carrier->queue)
+        (void)clReleaseCommandQueue(carrier->queue); /* ours */
+    carrier->queue = NULL;
+}
+
+static cl_int carrier_open(struct carrier *carrier, uint32_t context)
+{
+    cl_int status = CL_SUCCESS;
+    if (carrier->queue && carrier->context == context)
+        return CL_SUCCESS;
+    carrier_close(carrier);
+    carrier->context = context;
+    carrier->queue = clCreateCommandQueue(carrier->session->objects[context].driver,
+                                          carrier->session->device, 0, &status);
+    if (status != CL_SUCCESS)
+        carrier->queue = NULL;
+    return status;
+}
+
+/* Copy a buffer's contents out of the device. */
+static cl_int take_contents(struct carrier *carrier, struct object *object)
+{
+    void *contents = malloc(object->size_bytes);
+    cl_int status = contents ? carrier_open(carrier, object->parent) : CL_OUT_OF_HOST_MEMORY;
+    if (!status)
+        status = clEnqueueReadBuffer(carrier->queue, object->driver, CL_TRUE, 0, object->size_bytes,
+                                     contents, 0, NULL, NULL);
+    if (status)
+        free(contents);
+    else
+        object->extra = contents;
+    return status;
+}
+
+static cl_int give_contents(struct carrier *carrier, struct object *object)
+{
+    cl_int status = carrier_open(carrier, object->parent);
+    if (!status)
+        status = clEnqueueWriteBuffer(carrier->queue, object->driver, CL_TRUE, 0,
+                                      object->size_bytes, object->extra, 0, NULL, NULL);
+    if (status)
+        return status;
+    free(object->extra);
+    object->extra = NULL;
+    return CL_SUCCESS;
+}
+
+static cl_int leave_device(struct carrier *carrier, struct object *object)
+{
+    cl_int status = object->is_buffer && !object->extra ? take_contents(carrier, object) : 0;
+    if (!status)
+        object_put_away(carrier->session, object);
+    return status;
+}
+
+static cl_int enter_device(struct carrier *carrier, struct object *object)
+{
+    struct session *session = carrier->session;
+    if (rank_of(object) != RANK_CONTEXT && object_is_orphan(session, object)) {
+        object->error = CL_INVALID_OPERATION; /* its client's fault: no reason to keep the rest */
+        return CL_SUCCESS;
+    }
+    cl_int status = object_make(session, object);
+    return !status && object->is_buffer ? give_contents(carrier, object) : status;
+}
+
+/* Apply `step` to all objects of a rank that have (`away` 0) or had a driver's object. */
+static cl_int each_of_rank(struct session *session, enum rank rank, int away,
+                           cl_int (*step)(struct carrier *, struct object *))
+{
+    struct carrier carrier = {.session = session};
+    cl_int status = CL_SUCCESS;
+    for (uint32_t id = 1; id < WIRE_OBJECTS && !status; id++) {
+        struct object *object = &session->objects[id];
+        if (object->kind != OBJECT_NONE && !object->error && object->away == away &&
+            rank_of(object) == rank)
+            status = step(&carrier, object);
+    }
+    carrier_close(&carrier);
+    return status;
+}
+
+/* No command is in the driver: what an event says now it says for ever, but for open user events.
+ */
+static void settle_event(struct session *session, struct event_slot *event)
+{
+    cl_int status = CL_COMPLETE;
+    if (!event->driver)
+        return;
+    (void)clGetEventInfo(event->driver, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status,
+                         NULL);
+    (void)clReleaseEvent(event->driver); /* the slot's reference */
+    event->driver = NULL;
+    if (event->user_open)
+        return;
+    if (status < 0 && !event->error)
+        event->error = status;
+    event->settled = !event->error;
+}
+
+static cl_int open_again(struct session *session, struct event_slot *event)
+{
+    const struct object *context = &session->objects[event->context];
+    cl_int status = CL_SUCCESS;
+    if (!event->user_open || event->driver)
+        return CL_SUCCESS;
+    if (context->kind == OBJECT_CONTEXT && context->driver)
+        event->driver = clCreateUserEvent(context->driver, &status);
+    if (status)
+        event->driver = NULL;
+    return status;
+}
+
+static cl_int all_enter(struct session *session)
+{
+    cl_int status = CL_SUCCESS;
+    for (int rank = 0; rank < RANKS && !status; rank++)
+        status = each_of_rank(session, (enum rank)rank, 1, enter_device);
+    for (uint32_t slot = 1; slot < WIRE_EVENTS && !status; slot++)
+        status = open_again(session, &session->events[slot]);
+    return status;
+}
+
+static cl_int all_leave(struct session *session)
+{
+    cl_int status = CL_SUCCESS;
+    for (uint32_t slot = 1; slot < WIRE_EVENTS; slot++)
+        settle_event(session, &session->events[slot]);
+    for (int rank = RANKS - 1; rank >= 0 && !status; rank--)
+        status = each_of_rank(session, (enum rank)rank, 0, leave_device);
+    return status;
+}
+
+int session_suspend(struct session *session, struct error *err)
+{
+    cl_int status = all_leave(session);
+    if (status == CL_SUCCESS)
+        return 0;
+    (void)all_enter(session); /* there was room for it a moment ago */
+    return error_set(err, -ENOMEM, "suspend-failed",
+                     "the contents of the card cannot be copied to host memory (OpenCL error %d)",
+                     status);
+}
+
+int session_resume(struct session *session, struct error *err)
+{
+    cl_int status = all_enter(session);
+    if (status == CL_SUCCESS)
+        return 0;
+    (void)all_leave(session); /* what had come back goes again; the rest never left host memory */
+    return error_set(err, -ENOSPC, "resume-failed",
+                     "the device does not take the card back (OpenCL error %d)", status);
+}
+
+uint64_t session_away_bytes(const struct session *session)
+{
+    uint64_t bytes = 0;
+    for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
+        const struct object *object = &session->objects[id];
+        bytes += object->is_buffer && object->away ? object->size_bytes : 0;
+    }
+    return bytes;
+}
