@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "core/core_impl.h"
+#include "core/quota.h"
 #include "model/template.h"
 #include "sched/tenant.h"
 

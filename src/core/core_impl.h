@@ -211,22 +211,6 @@ void idle_wake_all(struct core *core);                   /* who can be given its
 void idle_count(struct live_job *live, uint64_t now_us); /* how long it has been idle in all */
 void idle_usage(struct live_job *live, const struct card_usage *usage);
 
-/* -- quota.c: tenants -- */
-int quota_create(struct core *core, const struct core_options *options); /* 0 or -ENOMEM */
-int quota_load(struct core *core, struct error *err);
-void quota_devices_changed(struct core *core);
-/* The job's state changed: its tenant's account follows. */
-void quota_follow(struct core *core, struct live_job *live);
-void quota_take(struct core *core, struct live_job *live); /* it gets its share now */
-void quota_drop(struct core *core, struct live_job *live);
-/* May it have its share? When it is entitled to what is lent, that is called in. */
-enum sched_permit quota_ask(struct core *core, struct live_job *live);
-/* Must it let those go first who claim what they reserved? */
-bool quota_defers(const struct core *core, const struct live_job *live);
-void quota_poll(struct core *core); /* take back what is due */
-/* Whose turn it is among jobs of one priority. */
-void quota_turns(struct core *core, struct sched_state *state);
-
 /* -- cards.c: leat-cardd's control protocol -- */
 typedef void cards_reply_fn(struct core *core, uint64_t job, struct json_t *result,
                             const struct error *err);

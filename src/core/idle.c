@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/quota.h"
 
 void idle_count(struct live_job *live, uint64_t now_us)
 {

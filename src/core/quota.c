@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/quota.h"
 #include "sched/tenant.h"
 
 #define MINIMUM_DEFAULT_MS 60000

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "core/core_impl.h"
+#include "core/quota.h"
 
 /* -- jobs and containers -- */
 

@@ -685,24 +685,31 @@ uint64_t tenants_claimed(const struct tenants *tenants)
     return milli;
 }
 
+/* Add to `sums` what one charge means for the node. */
+static void charge_sum(const struct tenant_charge *charge, const struct tenant_node *node,
+                       struct tenant_node *sums)
+{
+    bool claim = charge->kind == TENANT_CHARGE_CLAIM;
+    if (!claim && tenant_is_family(node, charge->node))
+        sums->used += charge->job.milli;
+    for (size_t i = 0; i < charge->part_count; i++) {
+        const struct tenant_part *part = &charge->parts[i];
+        if (part->from == node) {
+            *(claim ? &sums->claimed : &sums->paid) += part->milli;
+            sums->lent += part->loan ? part->milli : 0;
+        }
+        if (charge->node == node && part->loan)
+            sums->borrowed += part->milli;
+    }
+}
+
 static bool node_consistent(const struct tenants *tenants, const struct tenant_node *node)
 {
-    uint64_t paid = 0, lent = 0, claimed = 0, borrowed = 0, used = 0;
-    for (size_t i = 0; i < tenants->charge_count; i++) {
-        const struct tenant_charge *charge = tenants->charges[i];
-        bool claim = charge->kind == TENANT_CHARGE_CLAIM;
-        used += !claim && tenant_is_family(node, charge->node) ? charge->job.milli : 0;
-        for (size_t k = 0; k < charge->part_count; k++) {
-            const struct tenant_part *part = &charge->parts[k];
-            bool from = part->from == node;
-            claimed += from && claim ? part->milli : 0;
-            paid += from && !claim ? part->milli : 0;
-            lent += from && part->loan ? part->milli : 0;
-            borrowed += charge->node == node && part->loan ? part->milli : 0;
-        }
-    }
-    return paid == node->paid && lent == node->lent && claimed == node->claimed &&
-           borrowed == node->borrowed && used == node->used;
+    struct tenant_node sums = {.used = 0};
+    for (size_t i = 0; i < tenants->charge_count; i++)
+        charge_sum(tenants->charges[i], node, &sums);
+    return sums.paid == node->paid && sums.lent == node->lent && sums.claimed == node->claimed &&
+           sums.borrowed == node->borrowed && sums.used == node->used;
 }
 
 bool tenants_consistent(const struct tenants *tenants)

@@ -1,0 +1,30 @@
+/* The tenants' book as the files of core use it: what each job may have, and what is called in.
+ * Loop thread only. */
+#ifndef LEAT_CORE_QUOTA_H
+#define LEAT_CORE_QUOTA_H
+
+#include <stdbool.h>
+
+#include "sched/sched.h"
+
+struct core;
+struct core_options;
+struct error;
+struct live_job;
+
+int quota_create(struct core *core, const struct core_options *options); /* 0 or -ENOMEM */
+int quota_load(struct core *core, struct error *err);
+void quota_devices_changed(struct core *core);
+/* The job's state changed: its tenant's account follows. */
+void quota_follow(struct core *core, struct live_job *live);
+void quota_take(struct core *core, struct live_job *live); /* it gets its share now */
+void quota_drop(struct core *core, struct live_job *live);
+/* May it have its share? When it is entitled to what is lent, that is called in. */
+enum sched_permit quota_ask(struct core *core, struct live_job *live);
+/* Must it let those go first who claim what they reserved? */
+bool quota_defers(const struct core *core, const struct live_job *live);
+void quota_poll(struct core *core); /* take back what is due */
+/* Whose turn it is among jobs of one priority. */
+void quota_turns(struct core *core, struct sched_state *state);
+
+#endif
