@@ -10,7 +10,7 @@ import rooms
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-THIRD_PARTY = ("jansson.h", "yaml.h", "sqlite3.h", "uv.h", "curl/", "microhttpd.h", "CL/", "cuda.h")
+THIRD_PARTY = ("jansson.h", "yaml.h", "sqlite3.h", "uv.h", "curl/", "gnutls/", "microhttpd.h", "CL/", "cuda.h")
 
 
 def room_of(path, table):

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/units.h"
 #include "cli/card_daemon.h"
+#include "cli/card_relay.h"
 #include "cli/child.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
@@ -21,12 +22,16 @@
 #define START_TRIES 3 /* a leat-cardd may leave between our connecting and our asking */
 #define ICD_TEXT_MAX_BYTES 8192
 
+DEFINE_CLEANUP(relay, struct card_relay, card_relay_stop)
 DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
 
 static const struct option_spec exec_options[] = {
     {"memory", 'm', "SIZE", "memory quota of the card, as 2GiB"},
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
     {"device", 0, "ID", "device to take the card from (default: the first)"},
+    {"on", 0, "HOST[:PORT]", "take the card from a host where leat-relay listens"},
+    {"host-token", 0, "FILE", "holds the secret of that host"},
+    {"host-fingerprint", 0, "SHA256", "of that host's certificate, as its leat-relay logs it"},
     {"stats", 0, NULL, "print what the program used to standard error at the end"},
     {0},
 };
@@ -34,9 +39,12 @@ static const struct option_spec exec_options[] = {
 /* What was asked for, and the places it needs. */
 struct exec {
     const char *device;
+    const char *on; /* NULL: this host */
+    const char *host_token, *host_fingerprint;
     uint64_t memory_bytes;
     uint32_t share_permille;
     char run_dir[PATH_MAX], socket[PATH_MAX], icd_dir[PATH_MAX];
+    char cards_dir[PATH_MAX]; /* leat-cardd's run folder, or what stands for that of the host */
 };
 
 static int options_read(const struct cli *cli, const struct args *args, struct exec *exec,
@@ -51,9 +59,14 @@ static int options_read(const struct cli *cli, const struct args *args, struct e
         r = share_parse(share, &exec->share_permille, err);
     if (r == 0)
         r = path_run_dir(cli->run_dir, exec->run_dir, err);
-    if (r == 0)
-        r = path_join(exec->run_dir, "card/card.sock", exec->socket, err);
     exec->device = args_text(args, "device");
+    exec->on = args_text(args, "on");
+    exec->host_token = args_text(args, "host-token");
+    exec->host_fingerprint = args_text(args, "host-fingerprint");
+    if (r == 0 && exec->on && !exec->host_token)
+        r = error_set(err, -EINVAL, "usage", "--on needs --host-token");
+    if (r == 0)
+        (void)snprintf(exec->cards_dir, sizeof(exec->cards_dir), "%s", exec->run_dir);
     return r;
 }
 
@@ -82,6 +95,17 @@ static int icd_prepare(struct exec *exec, struct error *err)
     return file_write_atomic(AT_FDCWD, file, wanted.data, wanted.length, 0644, err);
 }
 
+/* A host's leat-cardd is not ours to start. */
+static int cards_connect(const struct exec *exec, struct leat_card_control **ret_control,
+                         struct error *err)
+{
+    struct leat_error why = {0};
+    if (!exec->on)
+        return card_daemon_connect(exec->run_dir, ret_control, err);
+    int r = leat_card_control_connect(exec->cards_dir, ret_control, &why);
+    return r < 0 ? error_set(err, r, why.code, "%s", why.text) : 0;
+}
+
 /* The card is bound to the connection: it goes when this process does, however that ends. */
 static int card_make(const struct exec *exec, struct leat_card_control **ret_control,
                      struct leat_card_lease *ret_lease, struct error *err)
@@ -101,7 +125,7 @@ static int card_make(const struct exec *exec, struct leat_card_control **ret_con
     struct leat_error why = {0};
     for (int tries = 0; tries < START_TRIES; tries++) {
         struct leat_card_control *control;
-        r = card_daemon_connect(exec->run_dir, &control, err);
+        r = cards_connect(exec, &control, err);
         if (r < 0)
             return r;
         r = leat_card_create(control, &request, ret_lease, &why);
@@ -164,11 +188,18 @@ static void stats_print_json(const struct leat_card_status *s)
 static int card_exec(struct cli *cli, const struct args *args, struct error *err)
 {
     struct exec exec;
+    CLEANUP(cleanup_relay) struct card_relay *relay = NULL;
     CLEANUP(cleanup_control) struct leat_card_control *control = NULL;
     struct leat_card_lease lease;
     int r = options_read(cli, args, &exec, err);
     if (r == 0)
         r = icd_prepare(&exec, err);
+    if (r == 0 && exec.on) {
+        const struct card_relay_host host = {exec.on, exec.host_token, exec.host_fingerprint};
+        r = card_relay_start(exec.run_dir, &host, exec.cards_dir, &relay, err);
+    }
+    if (r == 0)
+        r = path_join(exec.cards_dir, "card/card.sock", exec.socket, err);
     if (r == 0)
         r = card_make(&exec, &control, &lease, err);
     if (r < 0)
@@ -200,7 +231,9 @@ const struct verb verb_card_exec = {
     .details =
         "The program sees one OpenCL device: a card with this memory quota and share of compute.\n"
         "leat-cardd is started when it does not run. The exit status is the program's; 128 + N\n"
-        "after signal N; 125 when the card could not be had.",
+        "after signal N; 125 when the card could not be had. With --on the card is one of another "
+        "host;\n"
+        "see leat-relay(8).",
     .example = "leat card exec --memory 512MiB --share 25% --stats -- clinfo -l",
     .options = exec_options,
     .flags = VERB_PASSES_ON | VERB_RUNS_JOB,

@@ -16,6 +16,7 @@ PATHS = {
     "leat": "src/cli/leat",
     "leatd": "src/leatd/leatd",
     "leat-cardd": "src/card/cardd/leat-cardd",
+    "leat-relay": "src/card/relay/leat-relay",
     "libleat-opencl.so": "src/card/opencl/libleat-opencl.so",
     "digits": "examples/digits/digits",
     "hello": "examples/hello/hello",

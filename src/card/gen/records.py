@@ -86,10 +86,32 @@ def emit_check(out, records):
     out.append("")
 
 
+# Fields by which a record refers to something outside itself, and the member of struct wire_shape that says where they are.
+SHAPE = {"queue_id": "queue", "event": "event", "slab_offset": "slab", "size_bytes": "slab_bytes", "length": "slab_bytes",
+         "reply_offset": "reply", "reply_room": "reply_room"}
+
+
+def emit_shapes(out, records):
+    out += ["/* Where a record has the fields that lead out of it, as offsets in bytes; 0: it has none. A record whose part of",
+            "   the slab has no field for its size (RECT_SLAB) has `slab` and no `slab_bytes`. */",
+            "struct wire_shape {", "    uint16_t queue, event;      /* u32 */",
+            "    uint16_t slab, slab_bytes;  /* u64 */", "    uint16_t reply, reply_room; /* u64 */", "};",
+            "static inline const struct wire_shape *wire_record_shape(unsigned opcode)", "{",
+            "    static const struct wire_shape shapes[WIRE_OPCODE_COUNT] = {"]
+    for record in records:
+        low = record["name"].lower()
+        names = [name for _kind, name in record["fields"]]
+        fields = [f".{SHAPE[n]} = (uint16_t)offsetof(struct wire_{low}, {n})" for n in names
+                  if n in SHAPE and ("slab" not in SHAPE[n] or "slab_offset" in names)]
+        if fields:
+            out.append(f"        [WIRE_{record['name']}] = {{{', '.join(fields)}}},")
+    out += ["    };", "    return &shapes[opcode < WIRE_OPCODE_COUNT ? opcode : WIRE_INVALID];", "}", ""]
+
+
 def main():
     records = parse(sys.argv[1])
     out = ["/* Generated from records.table; do not edit. */", "#ifndef LEAT_WIRE_RECORDS_H",
-           "#define LEAT_WIRE_RECORDS_H", "", "#include <stdint.h>", "",
+           "#define LEAT_WIRE_RECORDS_H", "", "#include <stddef.h>", "#include <stdint.h>", "",
            "/* Every record starts with this header; `length` is the whole record, a multiple of 8. */",
            "struct wire_header {", "    uint32_t sequence; /* position in the session's total order */",
            "    uint16_t opcode;", "    uint16_t flags;", "    uint32_t length;", "    uint32_t reserved;", "};", "",
@@ -101,6 +123,7 @@ def main():
         emit_struct(out, record)
         emit_tails(out, record)
     emit_check(out, records)
+    emit_shapes(out, records)
     out += ["static inline const char *wire_opcode_name(unsigned opcode)", "{",
             "    static const char *const names[] = {", "        \"INVALID\","]
     out += [f"        \"{r['name']}\"," for r in records]

@@ -1,0 +1,355 @@
+/* The program's host: give out a session in shared memory as an executor does, forward what the
+ * program posts, and write what comes back. The main thread forwards; another receives. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "card/executor/consumer.h"
+#include "card/ledger/futex.h"
+#include "card/relay/frame.h"
+#include "card/relay/relay.h"
+
+#define HELLO_LIMIT_S 5
+#define GATHER_BYTES 8192 /* records worth a packet */
+#define LINGER_NS 50000u  /* while something is outstanding, more may follow at once */
+#define WELCOME_FDS 3
+#define BODY_MAX \
+    (sizeof(struct frame_ends) + WIRE_QUEUES * sizeof(struct queue_end) + \
+     (size_t)WIRE_EVENTS * sizeof(struct event_end))
+
+enum { MEMORY_SESSION, MEMORY_LEDGER, MEMORY_CLAIMS };
+
+struct near {
+    int client_fd;
+    int memory_fds[WELCOME_FDS];
+    unsigned slot;
+    struct conn *conn;
+    struct mirror mirror;
+    struct ledger_claims *claims;
+    uint8_t *body;       /* of the frame being received, BODY_MAX */
+    uint64_t forwarded;  /* commands */
+    uint64_t ended;      /* commands; atomic */
+    uint64_t claim_told; /* bytes */
+    uint64_t sent_ns;
+    pthread_mutex_t send_lock;
+    struct consumer consumer;
+};
+
+/* ---- sending ---- */
+
+static int put_frame(struct near *near, enum frame_kind kind, const void *head, size_t head_bytes,
+                     uint64_t more_bytes)
+{
+    const struct frame_header header = {.length = (uint32_t)(head_bytes + more_bytes),
+                                        .kind = (uint16_t)kind,
+                                        .lane = (uint16_t)near->consumer.lane};
+    int r = conn_put(near->conn, &header, sizeof(header));
+    return r == 0 ? conn_put(near->conn, head, head_bytes) : r;
+}
+
+static uint64_t claimed(const struct near *near)
+{
+    return __atomic_load_n(&near->claims->slots[near->slot].claimed_total_bytes, __ATOMIC_SEQ_CST);
+}
+
+static int put_account(struct near *near)
+{
+    const struct frame_account account = {claimed(near), near->mirror.session->stats};
+    near->claim_told = account.claimed_total_bytes;
+    return put_frame(near, FRAME_ACCOUNT, &account, sizeof(account), 0);
+}
+
+static int send_gathered(struct near *near)
+{
+    int r = 0;
+    pthread_mutex_lock(&near->send_lock);
+    if (claimed(near) != near->claim_told)
+        r = put_account(near);
+    if (r == 0)
+        r = conn_flush(near->conn);
+    near->sent_ns = clock_monotonic_ns();
+    pthread_mutex_unlock(&near->send_lock);
+    return r;
+}
+
+/* Whether the record is a command that adds to its queue's count. */
+static int is_command(const struct wire_header *record)
+{
+    return record->opcode != WIRE_FLUSH && wire_record_shape(record->opcode)->queue;
+}
+
+static int forward(struct near *near, const struct wire_header *record, struct error *err)
+{
+    struct spans spans;
+    if (relay_spans(record, &spans, err) < 0)
+        return -EPROTO;
+    near->forwarded += is_command(record);
+    pthread_mutex_lock(&near->send_lock);
+    int r = put_frame(near, FRAME_RECORD, record, record->length, spans.to_device.bytes);
+    if (r == 0)
+        r = conn_put(near->conn, near->mirror.slab + spans.to_device.offset, spans.to_device.bytes);
+    pthread_mutex_unlock(&near->send_lock);
+    if (r == 0 && (conn_gathered(near->conn) >= GATHER_BYTES || wire_opcode_waits(record->opcode)))
+        r = send_gathered(near);
+    return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
+}
+
+/* Nothing outstanding: at once. Else the program is ahead of the device, and more may follow. */
+static int is_worth_lingering(const struct near *near)
+{
+    return near->forwarded - __atomic_load_n(&near->ended, __ATOMIC_ACQUIRE) > 1 &&
+           __atomic_load_n(&near->mirror.session->waiters, __ATOMIC_SEQ_CST) == 0;
+}
+
+/* The next record within the time worth waiting for it, else 0 with all sent. */
+static int take_more(struct near *near, const struct wire_header **ret_record, struct error *err)
+{
+    uint64_t end_ns = clock_monotonic_ns() + LINGER_NS;
+    do {
+        int taken = consumer_take(&near->consumer, ret_record, err);
+        if (taken)
+            return taken;
+        __builtin_ia32_pause();
+    } while (is_worth_lingering(near) && clock_monotonic_ns() < end_ns);
+    int r = send_gathered(near);
+    return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
+}
+
+static int rest(struct near *near, const struct wire_header **ret_record, struct error *err)
+{
+    int taken = consumer_wait(&near->consumer, CONN_PING_MS * NS_PER_MS / 2, ret_record, err);
+    if (taken || clock_monotonic_ns() - near->sent_ns < CONN_PING_MS * NS_PER_MS / 2)
+        return taken;
+    pthread_mutex_lock(&near->send_lock);
+    int r = put_account(near); /* says that we live, too */
+    pthread_mutex_unlock(&near->send_lock);
+    if (r == 0)
+        r = send_gathered(near);
+    return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
+}
+
+static int forward_all(struct near *near, struct error *err)
+{
+    for (;;) {
+        const struct wire_header *record;
+        int taken = consumer_take(&near->consumer, &record, err);
+        if (taken == 0 && conn_gathered(near->conn))
+            taken = take_more(near, &record, err);
+        if (taken == 0)
+            taken = rest(near, &record, err);
+        if (taken > 0)
+            taken = forward(near, record, err);
+        if (taken < 0)
+            return taken;
+    }
+}
+
+/* ---- receiving ---- */
+
+/* The session is over for the program, which finds that out by its socket. */
+static _Noreturn void leave(struct near *near, const struct error *err)
+{
+    struct wire_session *session = near->mirror.session;
+    if (err->errnum)
+        log_event(LOG_WARN, "session.lost", "code=%s text=\"%s\"", err->code, err->text);
+    __atomic_store_n(&session->executor_ended, 1, __ATOMIC_SEQ_CST);
+    (void)__atomic_add_fetch(&session->completion, 1, __ATOMIC_SEQ_CST);
+    futex_wake(&session->completion, INT_MAX);
+    _exit(err->errnum ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+/* The program has gone. Its last figures go over; a sender that is stuck is not waited for. */
+static _Noreturn void say_farewell(struct near *near)
+{
+    const struct error none = {0};
+    if (pthread_mutex_trylock(&near->send_lock) == 0 && put_account(near) == 0 &&
+        conn_flush(near->conn) == 0)
+        conn_close(near->conn);
+    leave(near, &none);
+}
+
+static int receive_data(struct near *near, uint32_t length)
+{
+    struct frame_data data;
+    if (length < sizeof(data))
+        return -EPROTO;
+    int r = conn_read(near->conn, &data, sizeof(data));
+    if (r < 0)
+        return r;
+    uint64_t bytes = length - sizeof(data);
+    if (data.slab_offset > WIRE_SLAB_BYTES || bytes > WIRE_SLAB_BYTES - data.slab_offset)
+        return -EPROTO;
+    return conn_read(near->conn, near->mirror.slab + data.slab_offset, bytes);
+}
+
+/* One frame, its body in near->body unless it is data, which goes where it belongs. */
+static int receive_frame(struct near *near, struct frame_header *ret_header, struct error *err)
+{
+    int r = conn_read(near->conn, ret_header, sizeof(*ret_header));
+    if (r == 0 && ret_header->kind == FRAME_DATA)
+        r = receive_data(near, ret_header->length);
+    else if (r == 0)
+        r = ret_header->length <= BODY_MAX ? conn_read(near->conn, near->body, ret_header->length)
+                                           : -EPROTO;
+    return r < 0 ? error_errno(err, r, "host-lost", "the card's host is lost") : 0;
+}
+
+static void *receive_all(void *arg)
+{
+    struct near *near = arg;
+    struct error err = {0};
+    int r = 0;
+    while (r == 0) {
+        struct frame_header header;
+        uint64_t ended = 0;
+        int client_left = 0;
+        int ready = conn_wait(near->conn, near->client_fd, CONN_SILENCE_MS, &client_left);
+        if (client_left)
+            say_farewell(near);
+        if (!ready)
+            r = error_set(&err, -ETIMEDOUT, "host-lost", "the card's host says nothing any more");
+        if (r == 0)
+            r = receive_frame(near, &header, &err);
+        if (r == 0)
+            r = mirror_apply(&near->mirror, &header, near->body, &ended, &err);
+        (void)__atomic_add_fetch(&near->ended, ended, __ATOMIC_RELEASE);
+    }
+    leave(near, &err);
+}
+
+/* ---- beginning ---- */
+
+static int read_hello(int fd, struct wire_hello *ret_hello, struct error *err)
+{
+    const struct timeval limit = {.tv_sec = HELLO_LIMIT_S};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)); /* cannot fail */
+    if (recv(fd, ret_hello, sizeof(*ret_hello), MSG_WAITALL) != (ssize_t)sizeof(*ret_hello))
+        return error_set(err, -EPROTO, "bad-hello", "the program did not say hello");
+    if (ret_hello->magic != WIRE_MAGIC || ret_hello->version != WIRE_VERSION)
+        return error_set(err, -EPROTO, "bad-version", "the program's library speaks version %u",
+                         ret_hello->version);
+    ret_hello->token[WIRE_TOKEN_MAX - 1] = '\0';
+    return 0;
+}
+
+static void *make_memory(size_t bytes, int *ret_fd)
+{
+    int fd = memfd_create("leat-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return NULL;
+    *ret_fd = fd;
+    void *memory = MAP_FAILED;
+    if (ftruncate(fd, (off_t)bytes) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0)
+        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Pages of this session alone: a program that writes into them deceives itself only, for the
+ * device's host keeps the true account. */
+static int make_session(struct near *near, struct error *err)
+{
+    struct wire_session layout = {0};
+    uint64_t bytes = wire_session_layout(&layout);
+    struct wire_session *session = make_memory(bytes, &near->memory_fds[MEMORY_SESSION]);
+    struct ledger_card *ledger = make_memory(sizeof(*ledger), &near->memory_fds[MEMORY_LEDGER]);
+    near->claims = make_memory(sizeof(*near->claims), &near->memory_fds[MEMORY_CLAIMS]);
+    near->body = malloc(BODY_MAX);
+    if (!session || !ledger || !near->claims || !near->body)
+        return error_set(err, -ENOMEM, "out-of-memory", "making a session");
+    (void)wire_session_layout(session);
+    ledger->magic = LEDGER_MAGIC;
+    mirror_init(&near->mirror, session, ledger);
+    consumer_init(&near->consumer, session, &layout);
+    return 0;
+}
+
+/* Frames up to the snapshot, which ends the beginning. */
+static int receive_beginning(struct near *near, struct error *err)
+{
+    struct wire_session *session = near->mirror.session;
+    for (;;) {
+        struct frame_header header;
+        uint64_t ended;
+        int r = receive_frame(near, &header, err);
+        if (r < 0)
+            return r;
+        if (header.kind != FRAME_SNAPSHOT) {
+            r = mirror_apply(&near->mirror, &header, near->body, &ended, err);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        if (header.length > WIRE_SNAPSHOT_BYTES)
+            return error_set(err, -EPROTO, "bad-frame", "the device's description is too long");
+        memcpy((uint8_t *)session + session->snapshot_offset, near->body, header.length);
+        session->snapshot_length = header.length;
+        return 0;
+    }
+}
+
+static int send_welcome(const struct near *near, const struct error *err)
+{
+    struct wire_session layout;
+    struct wire_welcome welcome = {.magic = WIRE_MAGIC,
+                                   .version = WIRE_VERSION,
+                                   .status = err->errnum,
+                                   .slot = near->slot,
+                                   .session_bytes = wire_session_layout(&layout)};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(near->memory_fds))] = {0};
+    struct iovec part = {&welcome, sizeof(welcome)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    (void)snprintf(welcome.text, sizeof(welcome.text), "%.255s", err->text);
+    if (err->errnum == 0) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header = (struct cmsghdr){CMSG_LEN(sizeof(near->memory_fds)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(header), near->memory_fds, sizeof(near->memory_fds));
+    }
+    return sendmsg(near->client_fd, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(welcome) ? 0
+                                                                                        : -EPIPE;
+}
+
+static int begin(struct near *near, const struct relay_host *host, struct error *err)
+{
+    struct wire_hello hello;
+    int r = read_hello(near->client_fd, &hello, err);
+    if (r == 0)
+        r = relay_call(host, RELAY_SESSION, hello.token, &near->conn, &near->slot, err);
+    if (r == 0 && near->slot >= LEDGER_SLOTS)
+        r = error_set(err, -EPROTO, "bad-frame", "there is no slot %u", near->slot);
+    if (r == 0)
+        r = make_session(near, err);
+    return r == 0 ? receive_beginning(near, err) : r;
+}
+
+int near_session(int fd, const struct relay_host *host, struct error *err)
+{
+    struct near *near = calloc(1, sizeof(*near)); /* lives as long as the process */
+    struct error why = {0};
+    pthread_t receiver;
+    if (!near)
+        return error_set(err, -ENOMEM, "out-of-memory", "making a session");
+    near->client_fd = fd;
+    pthread_mutex_init(&near->send_lock, NULL);
+    int r = begin(near, host, &why);
+    if (send_welcome(near, &why) < 0 && r == 0)
+        r = error_set(&why, -EPIPE, "program-left", "the program left at once");
+    if (r == 0 && pthread_create(&receiver, NULL, receive_all, near) != 0)
+        r = error_set(&why, -EAGAIN, "no-thread", "no thread for a session");
+    if (r < 0)
+        return error_copy(err, &why);
+    (void)forward_all(near, &why);
+    leave(near, &why);
+}

@@ -1,0 +1,88 @@
+"""Cards of another host: the same results as on this one, its right to refuse, and what is left when it is over."""
+import os
+import subprocess
+
+import house as houses
+import pytest
+from relay import Lender
+
+NOT_AVAILABLE = ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]
+
+
+@pytest.fixture(params=["plain", "tls"])
+def lender(card_house, request):
+    port = 20000 + os.getpid() % 10000
+    with Lender(card_house, f"127.0.0.1:{port}", secure=request.param == "tls") as running:
+        yield running
+
+
+def words_on(lender, *program, memory="512MiB", **options):
+    return ["card", "exec", *lender.options(**options), "--memory", memory, "--share", "100%", "--", *program]
+
+
+def assert_nothing_left(house):
+    houses.eventually("the last card's end", lambda: house.card("card.list")["cards"] == [])
+    assert [name for name in os.listdir(house.run_dir) if name.startswith("on-")] == []
+
+
+@pytest.mark.parametrize("program", [["hello"], ["wrong_calls"], ["sgemm"], ["digits", "--steps", "60"]],
+                         ids=lambda words: words[0])
+def test_same_as_here(card_house, lender, program):
+    words = [houses.built(program[0]), *program[1:]]
+    there = card_house.leat(*words_on(lender, *words)).stdout
+    here = card_house.card_exec(*words, memory="512MiB").stdout
+    if program[0] == "digits":  # its lines say how fast it was
+        there, here = ([line.split()[:4] for line in text.splitlines()] for text in (there, here))
+    assert there == here
+    assert_nothing_left(card_house)
+
+
+def test_quota(card_house, lender):
+    """The quota is the same to the byte, and what was freed can be had again."""
+    words = [houses.built("quota_probe")]
+    here = card_house.card_exec(*words, memory="64MiB", check=False)
+    there = card_house.leat(*words_on(lender, *words, memory="64MiB"), check=False)
+    assert (there.returncode, there.stdout) == (here.returncode, here.stdout)
+
+
+def test_refusals(card_house, lender, tmp_path):
+    wrong = tmp_path / "token"
+    wrong.write_text("another-token-than-that\n")
+    refused = card_house.leat(*words_on(lender, "true", token=str(wrong)), check=False)
+    assert refused.returncode == 125 and "the host's token is another one" in refused.stderr
+    if lender.fingerprint:
+        refused = card_house.leat(*words_on(lender, "true", fingerprint="0" * 64), check=False)
+        assert refused.returncode == 125 and "not sha256:000" in refused.stderr
+    assert_nothing_left(card_house)
+
+
+def test_needs_tls(card_house):
+    """Nobody lends or borrows in the clear but on one host."""
+    lender = Lender(card_house, "0.0.0.0:1", secure=False)
+    done = subprocess.run(lender.words, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "tls-cert" in done.stderr
+    lender.address = "192.0.2.1:1"
+    done = card_house.leat(*words_on(lender, "true"), check=False)
+    assert done.returncode == 125 and "fingerprint" in done.stderr
+
+
+def test_host_dies(card_house, lender):
+    """A program whose host is gone is told so at its next call, and never hangs."""
+    words = [houses.built("leat"), *words_on(lender, houses.built("survive"), "orphan")]
+    with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "working\n"
+        lender.process.kill()
+        told = program.communicate(timeout=60)[0]
+    assert told.splitlines() == NOT_AVAILABLE
+    assert_nothing_left(card_house)
+
+
+def test_program_dies(card_house, lender):
+    """Of a killed command nothing is left on either host."""
+    words = [houses.built("leat"), *words_on(lender, houses.built("survive"), "orphan")]
+    with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout.readline() == "working\n"
+        command.kill()
+    assert_nothing_left(card_house)
+    houses.eventually("the end of all relays of sessions", lambda: not [
+        words for words in houses.processes_naming(lender.token).values() if " --to " in words])

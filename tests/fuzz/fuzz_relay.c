@@ -1,0 +1,64 @@
+/* What a relay reads from the other host. Input: a byte that chooses the kind of frame, a lane, and
+ * the body; kind FRAME_RECORD is the far end's record, all others are the near end's. */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "card/relay/frame.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
+
+static void take_record(const uint8_t *body, size_t length)
+{
+    _Alignas(16) static uint8_t record[WIRE_RECORD_MAX];
+    struct wire_header *header = (struct wire_header *)record;
+    struct spans spans = {0};
+    struct error err = {0};
+    if (length < sizeof(*header) || length > sizeof(record))
+        return;
+    memcpy(record, body, length);
+    header->length = (uint32_t)length;
+    if (wire_record_check(header) < 0)
+        return;
+    int r = relay_spans(header, &spans, &err);
+    if (r < 0 ? r != -EPROTO || !err.text[0]
+              : spans.to_device.offset + spans.to_device.bytes > WIRE_SLAB_BYTES ||
+                    spans.from_device.offset + spans.from_device.bytes > WIRE_SLAB_BYTES ||
+                    spans.reply.offset + spans.reply.bytes > WIRE_SLAB_BYTES)
+        abort();
+    (void)relay_queue_id(header);
+    (void)relay_event(header);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
+{
+    static struct wire_session *session;
+    static struct ledger_card ledger;
+    static struct mirror mirror;
+    if (!session) {
+        struct wire_session layout;
+        uint64_t bytes = wire_session_layout(&layout);
+        session = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (session == MAP_FAILED)
+            abort();
+        mirror_init(&mirror, session, &ledger);
+    }
+    if (length < 2)
+        return 0;
+    const struct frame_header header = {
+        .length = (uint32_t)(length - 2), .kind = data[0] % (FRAME_KINDS + 1), .lane = data[1]};
+    if (header.kind == FRAME_RECORD) {
+        take_record(data + 2, length - 2);
+        return 0;
+    }
+    struct error err = {0};
+    uint64_t ended = 0;
+    int r = mirror_apply(&mirror, &header, data + 2, &ended, &err);
+    if (r < 0 && (r != -EPROTO || !err.text[0]))
+        abort();
+    return 0;
+}
