@@ -99,7 +99,7 @@ static struct ledger_end ledger_look(const struct far *far, uint32_t index)
     const struct ledger_slot *slot = &far->ledger->slots[index];
     struct ledger_end end = {.slot = index,
                              .state = __atomic_load_n(&slot->state, __ATOMIC_SEQ_CST),
-                             .used_bytes = load(&slot->used_bytes),
+                             .used_bytes = load(&slot->used_bytes) + load(&slot->away_bytes),
                              .pending_bytes = load(&slot->pending_bytes),
                              .freed_total_bytes = load(&slot->freed_total_bytes)};
     if (index == far->client.slot)
