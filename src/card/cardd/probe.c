@@ -47,7 +47,7 @@ static int probe_read(int fd, struct buf *text)
     }
 }
 
-static int probe_run(struct buf *text, struct error *err)
+static int probe_run(struct buf *text, int *ret_may_preload, struct error *err)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -68,9 +68,10 @@ static int probe_run(struct buf *text, struct error *err)
         ;
     if (r < 0)
         return error_errno(err, r, "probe-failed", "the drivers did not list their devices");
-    if (status != 0)
+    if (!WIFEXITED(status) || WEXITSTATUS(status) == PROBE_FAILED)
         return error_set(err, -EIO, "probe-failed",
                          "a driver failed while listing its devices (wait status %d)", status);
+    *ret_may_preload = WEXITSTATUS(status) == PROBE_MAY_PRELOAD;
     return 0;
 }
 
@@ -88,9 +89,11 @@ static uint64_t machine_bytes(void)
 int devices_probe(struct devices *ret_devices, struct error *err)
 {
     AUTO_BUF struct buf text = BUF_INIT;
-    int r = probe_run(&text, err);
+    int may_preload = 0, r = probe_run(&text, &may_preload, err);
     if (r < 0)
         return r;
+    if (may_preload)
+        (void)executor_preload(); /* what went well in the probe goes well here */
     struct devices found;
     r = devices_decode(text.data ? text.data : "", text.length, &found, err);
     if (r < 0)

@@ -155,14 +155,15 @@ int executor_probe(int out_fd)
     cl_device_id devices[DEVICES_MAX];
     AUTO_JSON json_t *list = json_array();
     device_clean_environment();
+    int status = executor_preload() == 0 ? PROBE_MAY_PRELOAD : PROBE_NO_PRELOAD;
     cl_uint platform_count = list_platforms(platforms);
     for (cl_uint p = 0; p < platform_count; p++) {
         cl_uint device_count = list_devices(platforms[p], devices);
         for (cl_uint d = 0; d < device_count; d++) {
             if (json_array_append_new(list, describe(platforms[p], devices[d], p, d)) < 0)
-                return EXIT_FAILURE;
+                return PROBE_FAILED;
         }
     }
     AUTO_FREE char *text = json_text(list);
-    return text && fd_write_all(out_fd, text, strlen(text)) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return text && fd_write_all(out_fd, text, strlen(text)) == 0 ? status : PROBE_FAILED;
 }
