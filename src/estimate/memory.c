@@ -11,7 +11,9 @@
 #include "estimate/profile.h"
 
 #define POINT_MAX_BYTES 1e18
-#define COUNT_MAX 1e15      /* parameters, tokens: more is not a model */
+#define COUNT_MAX 1e15 /* parameters, tokens: more is not a model */
+#define SEQUENCE_ASSUMED 2048
+#define RANK_ASSUMED 16
 #define BUCKET_ELEMENTS 1e9 /* ZeRO: reduce and all-gather buckets of 5e8 elements each */
 #define DDP_BUCKET_BYTES (25.0 * (1 << 20))
 
@@ -99,7 +101,7 @@ struct sizes {
     const struct profile *profile;
     const struct method *method;
     const struct sharding *sharding;
-    double e, L, h, q, g, f, n, V, T, N; /* see the file comment; n: matrices of an FFN */
+    double e, L, h, q, g, f, n, V, S, T, N; /* see the file comment; n: matrices of an FFN */
     double params, linear, embedding, trainable, heads;
     double weight_bytes, states; /* per parameter */
     bool quantised, checkpointing, foreach;
@@ -162,7 +164,8 @@ static double adapter_params(const struct sizes *s)
     double widths = (s->h + s->q) * (adapts(s, "q") + adapts(s, "o")) +
                     (s->h + s->g) * (adapts(s, "k") + adapts(s, "v")) +
                     s->n * (s->h + s->f) * adapts(s, "mlp");
-    return s->request->rank * (s->L * widths + (s->h + s->V) * adapts(s, "head"));
+    double rank = s->request->rank ? s->request->rank : RANK_ASSUMED;
+    return rank * (s->L * widths + (s->h + s->V) * adapts(s, "head"));
 }
 
 /* Elements that enter adapted matrices, per token and block. */
@@ -219,23 +222,24 @@ static int names_resolve(struct sizes *s, struct error *err)
     return 0;
 }
 
+static double or_else(double given, double otherwise)
+{
+    return given > 0 ? given : otherwise;
+}
+
 static void shapes_resolve(struct sizes *s)
 {
     const struct memory_request *r = s->request;
-    double heads = r->heads ? r->heads : 1, kv = r->kv_heads ? r->kv_heads : heads;
-    double width = r->head_dim ? r->head_dim : floor(r->hidden / heads);
-    uint64_t batch = r->batch ? r->batch : 1;
+    double experts = or_else(r->experts, 1);
     s->L = r->layers;
     s->h = r->hidden;
-    s->heads = heads;
-    s->q = heads * width;
-    s->g = kv * width;
-    s->f = r->ffn ? r->ffn : 4.0 * r->hidden;
-    s->n = r->mlp_matrices ? r->mlp_matrices : 2;
+    s->heads = or_else(r->heads, 1);
+    double width = or_else(r->head_dim, floor(s->h / s->heads));
+    s->q = s->heads * width;
+    s->g = or_else(r->kv_heads, s->heads) * width;
+    s->f = or_else(r->ffn, 4 * s->h);
+    s->n = or_else(r->mlp_matrices, 2);
     s->V = r->vocab;
-    s->N = r->gpus ? r->gpus : 1;
-    s->T = (double)batch * (double)r->sequence;
-    double experts = r->experts ? r->experts : 1;
     s->linear = s->L * (2 * s->h * s->q + 2 * s->h * s->g + s->n * s->h * s->f * experts);
     s->embedding = s->V * s->h * (r->tied ? 1 : 2);
     s->params = (double)r->params;
@@ -244,6 +248,18 @@ static void shapes_resolve(struct sizes *s)
         assume(s, "parameters are counted from the shapes");
     }
     s->linear = fmin(s->linear, s->params);
+}
+
+static void run_resolve(struct sizes *s)
+{
+    const struct memory_request *r = s->request;
+    s->N = or_else(r->gpus, 1);
+    s->S = (double)r->sequence;
+    if (!r->sequence && r->layers && s->method->flags) {
+        s->S = SEQUENCE_ASSUMED;
+        assume(s, "the sequence is 2048 tokens");
+    }
+    s->T = or_else((double)r->batch, 1) * s->S;
     if (!r->batch)
         assume(s, "the batch is one sample");
     s->checkpointing = r->checkpointing;
@@ -263,6 +279,8 @@ static void trainable_resolve(struct sizes *s)
         s->trainable = 0;
     else
         s->trainable = r->trainable_params ? (double)r->trainable_params : adapter_params(s);
+    if (s->method->flags & METHOD_ADAPTS && !r->rank && !r->trainable_params)
+        assume(s, "adapters have rank 16");
     s->trainable = fmin(s->trainable, 4 * s->params);
 }
 
@@ -336,7 +354,7 @@ static void activations_add(struct sizes *s)
     const struct memory_request *r = s->request;
     double block = s->T * block_bytes(s);
     if (r->no_flash) /* scores, and probabilities beside them */
-        block += s->T * (double)r->sequence * s->heads * (2 * s->e + 1);
+        block += s->T * s->S * s->heads * (2 * s->e + 1);
     double blocks = s->checkpointing ? s->T * s->L * s->e * s->h + block : s->L * block;
     double head = s->T * s->V * s->profile->head_bytes;
     s->terms[MEMORY_ACTIVATIONS] = blocks;
@@ -450,6 +468,7 @@ int memory_estimate(const struct memory_request *request, const struct profiles 
     if (r < 0)
         return r;
     shapes_resolve(&s);
+    run_resolve(&s);
     trainable_resolve(&s);
     weights_add(&s);
     if (s.method->flags == 0) {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "estimate/advice.h"
 #include "estimate/memory.h"
 #include "estimate/profile.h"
 
@@ -163,6 +164,54 @@ static void test_profiles_refused(void **state)
     }
 }
 
+static json_t *advised(const char *text, const char *devices)
+{
+    struct memory_request request;
+    struct error err = {0};
+    memory_request_init(&request);
+    AUTO_JSON json_t *object = json_parse(text, strlen(text), JSON_TEXT_LIMIT_BYTES, &err);
+    AUTO_JSON json_t *list = json_parse(devices, strlen(devices), JSON_TEXT_LIMIT_BYTES, &err);
+    assert_int_equal(memory_request_decode(object, &request, &err), 0);
+    json_t *answer = memory_advise(&request, profiles, list, &err);
+    memory_request_finish(&request);
+    assert_non_null(answer);
+    return answer;
+}
+
+static void test_alternatives_are_cheaper(void **state)
+{
+    (void)state;
+    AUTO_JSON json_t *answer = advised("{" LLAMA ",\"sequence\":2048,\"batch\":4}", "[]");
+    json_int_t last = json_integer_value(json_object_get(answer, "point_bytes"));
+    const json_t *list = json_object_get(answer, "alternatives");
+    assert_int_equal(json_array_size(list), 5);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_int_t next =
+            json_integer_value(json_object_get(json_array_get(list, i), "point_bytes"));
+        assert_true(next < last);
+        last = next;
+    }
+}
+
+static void test_cards(void **state)
+{
+    (void)state;
+    AUTO_JSON json_t *answer = advised("{" LLAMA ",\"sequence\":2048,\"checkpointing\":true}",
+                                       "[{\"name\":\"small\",\"memory_bytes\":1000000000},"
+                                       "{\"name\":\"large\",\"memory_bytes\":50000000000},"
+                                       "{\"name\":\"large\",\"memory_bytes\":50000000000},"
+                                       "{\"name\":\"huge\",\"memory_bytes\":900000000000}]");
+    const json_t *list = json_object_get(answer, "cards");
+    static const json_int_t cards[] = {0, 4, 1};
+    assert_int_equal(json_array_size(list), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *one = json_array_get(list, i);
+        assert_int_equal(json_integer_value(json_object_get(one, "cards")), cards[i]);
+        assert_true(json_integer_value(json_object_get(one, "card_bytes")) <=
+                    json_integer_value(json_object_get(one, "memory_bytes")));
+    }
+}
+
 static int load(void **state)
 {
     (void)state;
@@ -190,6 +239,8 @@ int main(void)
         cmocka_unit_test(test_assumptions),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_profiles_refused),
+        cmocka_unit_test(test_alternatives_are_cheaper),
+        cmocka_unit_test(test_cards),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

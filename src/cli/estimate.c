@@ -1,0 +1,251 @@
+/* leat estimate: how much device memory a model needs. Reads the model here and counts here; leatd
+ * is only asked which devices there are. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/units.h"
+#include "cli/ask.h"
+#include "cli/estimate_svg.h"
+#include "cli/verb.h"
+#include "cli/verbs.h"
+#include "cli/view.h"
+#include "estimate/advice.h"
+#include "estimate/memory.h"
+#include "estimate/profile.h"
+#include "estimate/reader.h"
+
+#define PROFILES_LIMIT_BYTES (1u << 20)
+#define SVG_MODE 0644
+
+static const struct option_spec estimate_options[] = {
+    {"infer", 0, NULL, "estimate inference instead of training"},
+    {"method", 0, "NAME", "full (default), lora, lora+emb, qlora, adapter, adapter_v2"},
+    {"rank", 0, "NUMBER", "of the adapters (16)"},
+    {"targets", 0, "LIST", "adapted matrices: q,k,v,o,mlp,head (q,v)"},
+    {"batch", 0, "NUMBER", "samples of a micro-batch (1)"},
+    {"seq", 0, "NUMBER", "tokens of a sample, or of the prompt (2048 for training)"},
+    {"new-tokens", 0, "NUMBER", "tokens to generate"},
+    {"optimizer", 0, "NAME", "adamw (default), adamw-8bit, sgd, lion, adafactor, ..."},
+    {"weights", 0, "FORMAT", "how weights are kept: bf16, fp32, nf4, q4_k, ... (as in the file)"},
+    {"compute", 0, "FORMAT", "of activations: bf16, fp16, fp32"},
+    {"kv-cache", 0, "KIND", "16bit or int8"},
+    {"checkpointing", 0, NULL, "recompute the activations of every block"},
+    {"no-flash", 0, NULL, "attention scores are kept"},
+    {"gpus", 0, "NUMBER", "devices of the run (1)"},
+    {"sharding", 0, "NAME", "none, ddp, zero1, zero2, zero3, fsdp, layers"},
+    {"framework", 0, "NAME", "profile of constants (pytorch)"},
+    {"svg", 0, "FILE", "also draw the breakdown"},
+    {0},
+};
+
+enum member_kind { MEMBER_INVALID, MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FLAG };
+
+static const struct {
+    const char *option, *member;
+    enum member_kind kind;
+} members[] = {
+    {"method", "method", MEMBER_TEXT},
+    {"rank", "rank", MEMBER_NUMBER},
+    {"targets", "targets", MEMBER_TEXT},
+    {"batch", "batch", MEMBER_NUMBER},
+    {"seq", "sequence", MEMBER_NUMBER},
+    {"new-tokens", "new_tokens", MEMBER_NUMBER},
+    {"optimizer", "optimizer", MEMBER_TEXT},
+    {"weights", "weights", MEMBER_TEXT},
+    {"compute", "compute", MEMBER_TEXT},
+    {"kv-cache", "kv_cache", MEMBER_TEXT},
+    {"checkpointing", "checkpointing", MEMBER_FLAG},
+    {"no-flash", "no_flash", MEMBER_FLAG},
+    {"gpus", "gpus", MEMBER_NUMBER},
+    {"sharding", "sharding", MEMBER_TEXT},
+    {"framework", "framework", MEMBER_TEXT},
+};
+
+static const struct view_column alternative_columns[] = {
+    {"CHEAPER", "change", VIEW_TEXT},
+    {"NEEDS", "point_bytes", VIEW_BYTES},
+    {"SAFE", "safe_bytes", VIEW_BYTES},
+    {0},
+};
+
+static const struct view_column card_columns[] = {
+    {"DEVICE", "device", VIEW_TEXT},
+    {"MEMORY", "memory_bytes", VIEW_BYTES},
+    {"CARDS", "cards", VIEW_COUNT},
+    {"EACH", "card_bytes", VIEW_BYTES_KNOWN},
+    {0},
+};
+
+/* In a build tree, under a prefix, on the system. */
+static const char *const profile_places[] = {"../../../estimate/profiles.yaml",
+                                             "../share/leat/estimate/profiles.yaml",
+                                             "/usr/share/leat/estimate/profiles.yaml", NULL};
+
+static int profiles_load(struct profiles **ret_profiles, struct error *err)
+{
+    char path[PATH_MAX];
+    AUTO_BUF struct buf text = BUF_INIT;
+    int r = path_find_beside("the table of framework profiles", profile_places, path, err);
+    if (r == 0)
+        r = file_read(AT_FDCWD, path, PROFILES_LIMIT_BYTES, &text, err);
+    if (r < 0)
+        return r;
+    *ret_profiles = profiles_parse(text.data, text.length, err);
+    return *ret_profiles ? 0 : error_context(err, "%s", path);
+}
+
+static int option_put(json_t *settings, const char *member, enum member_kind kind,
+                      const char *value, struct error *err)
+{
+    uint64_t number = 0;
+    json_t *put;
+    if (kind == MEMBER_NUMBER) {
+        int r = u64_parse(value, &number, err);
+        if (r < 0)
+            return error_context(err, "%s", member);
+        put = json_integer((json_int_t)number);
+    } else {
+        put = kind == MEMBER_FLAG ? json_true() : json_string(value);
+    }
+    if (json_object_set_new(settings, member, put) < 0)
+        return error_set(err, -ENOMEM, "out-of-memory", "making a request");
+    return 0;
+}
+
+/* What the command line says goes over what the model's files say. */
+static int options_apply(const struct args *args, struct memory_request *request, struct error *err)
+{
+    AUTO_JSON json_t *settings = json_object();
+    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+        if (!args_has(args, members[i].option))
+            continue;
+        int r = option_put(settings, members[i].member, members[i].kind,
+                           args_text(args, members[i].option), err);
+        if (r < 0)
+            return r;
+    }
+    if (args_has(args, "infer")) {
+        int r = option_put(settings, "task", MEMBER_TEXT, "infer", err);
+        if (r < 0)
+            return r;
+    }
+    return memory_request_decode(settings, request, err);
+}
+
+/* The devices of this centre; NULL when no leatd answers, which is no failure here. */
+static json_t *devices_list(struct cli *cli)
+{
+    json_t *answer = NULL;
+    if (ask_get(cli, &answer, NULL, "/v1/devices") < 0)
+        return NULL;
+    json_t *devices = json_incref(json_object_get(answer, "devices"));
+    json_decref(answer);
+    return devices;
+}
+
+static void terms_print(struct buf *out, const json_t *answer)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach (json_object_get(answer, "terms"), name, value) {
+        char amount[UNITS_TEXT_MAX];
+        (void)buf_printf(out, "  %-12s %12s\n", name,
+                         bytes_text((uint64_t)json_integer_value(value), amount));
+    }
+}
+
+static void answer_print(const json_t *answer)
+{
+    char point[UNITS_TEXT_MAX], safe[UNITS_TEXT_MAX];
+    AUTO_BUF struct buf out = BUF_INIT;
+    size_t i;
+    json_t *text;
+    (void)buf_printf(&out, "Needs %s per device, at the peak of %s; reserve %s to be safe.\n",
+                     bytes_text(view_number(answer, "point_bytes"), point),
+                     view_text(answer, "phase", ""),
+                     bytes_text(view_number(answer, "safe_bytes"), safe));
+    (void)buf_puts(&out, "Parameters: ");
+    view_value(&out, json_object_get(answer, "params"), VIEW_COUNT);
+    (void)buf_puts(&out, ", trained: ");
+    view_value(&out, json_object_get(answer, "trainable_params"), VIEW_COUNT);
+    (void)buf_printf(&out, "; profile %s\n", view_text(answer, "profile", ""));
+    terms_print(&out, answer);
+    json_array_foreach (json_object_get(answer, "assumptions"), i, text)
+        (void)buf_printf(&out, "Assumed: %s\n", json_string_value(text));
+    const json_t *alternatives = json_object_get(answer, "alternatives");
+    const json_t *cards = json_object_get(answer, "cards");
+    if (json_array_size(alternatives)) {
+        (void)buf_puts(&out, "\n");
+        view_list(&out, alternatives, alternative_columns);
+    }
+    if (json_array_size(cards)) {
+        (void)buf_puts(&out, "\n");
+        view_list(&out, cards, card_columns);
+    }
+    view_flush(&out);
+}
+
+static int svg_write(const struct args *args, const json_t *answer, struct error *err)
+{
+    AUTO_BUF struct buf out = BUF_INIT;
+    const char *path = args_text(args, "svg");
+    if (!path)
+        return 0;
+    estimate_svg(&out, answer, args->operands[0]);
+    if (out.failed)
+        return error_set(err, -ENOMEM, "out-of-memory", "drawing");
+    return file_write_atomic(AT_FDCWD, path, out.data, out.length, SVG_MODE, err);
+}
+
+static int request_advise(struct cli *cli, const struct args *args,
+                          const struct memory_request *request, struct error *err)
+{
+    struct profiles *profiles = NULL;
+    int r = profiles_load(&profiles, err);
+    if (r < 0)
+        return r;
+    AUTO_JSON json_t *devices = devices_list(cli);
+    AUTO_JSON json_t *answer = memory_advise(request, profiles, devices, err);
+    profiles_destroy(profiles);
+    if (!answer)
+        return err->errnum;
+    r = svg_write(args, answer, err);
+    if (r == 0 && cli->json)
+        ask_print(answer);
+    else if (r == 0)
+        answer_print(answer);
+    return r;
+}
+
+static int estimate(struct cli *cli, const struct args *args, struct error *err)
+{
+    struct memory_request request;
+    struct tally tally;
+    memory_request_init(&request);
+    int r = model_read(args->operands[0], &tally, &request, err);
+    if (r == 0)
+        r = options_apply(args, &request, err);
+    if (r == 0)
+        r = request_advise(cli, args, &request, err);
+    memory_request_finish(&request);
+    return r;
+}
+
+const struct verb verb_estimate = {
+    .name = "estimate",
+    .operands = "MODEL",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Say how much device memory a model needs",
+    .details = "MODEL is a folder with config.json and weights, or one .safetensors or .gguf file. "
+               "Only headers are read. Without leatd no cards are suggested.",
+    .example = "leat estimate ./llama-2-7b --method lora --rank 16 --batch 4 --seq 2048",
+    .options = estimate_options,
+    .run = estimate,
+};

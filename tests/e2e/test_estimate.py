@@ -1,0 +1,54 @@
+"""`leat estimate`: with a centre whose devices it names, and without one."""
+import json
+import os
+import struct
+import subprocess
+
+import house as houses
+
+SHAPES = {"model_type": "llama", "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
+          "num_key_value_heads": 2, "intermediate_size": 688, "vocab_size": 1000, "torch_dtype": "float32"}
+
+
+def make_model(folder):
+    """A folder as Hugging Face lays it out, with one tensor."""
+    rows = 5000000
+    header = json.dumps({"lm_head.weight": {"dtype": "F32", "shape": [rows], "data_offsets": [0, 4 * rows]}}).encode()
+    (folder / "config.json").write_text(json.dumps(SHAPES))
+    with open(folder / "model.safetensors", "wb") as weights:
+        weights.write(struct.pack("<Q", len(header)) + header)
+        weights.truncate(8 + len(header) + 4 * rows)
+    return str(folder)
+
+
+def alone(tmp_path, *words):
+    environment = dict(os.environ, LEAT_RUN_DIR=str(tmp_path / "nowhere"))
+    return subprocess.run([houses.built("leat"), "estimate", *words], capture_output=True, text=True, env=environment)
+
+
+def test_cards_of_this_centre(house, tmp_path):
+    answer = json.loads(house.leat("estimate", make_model(tmp_path), "--batch", "2", "--seq", "64", "--json").stdout)
+    assert answer["params"] == 5000000
+    assert sum(answer["terms"].values()) == answer["point_bytes"] < answer["safe_bytes"]
+    assert answer["terms"]["optimizer"] == 8 * 5000000
+    device, = {(one["device"], one["memory_bytes"]) for one in answer["cards"]}
+    assert device[1] == house.get("/v1/devices")["devices"][0]["memory_bytes"]
+    assert answer["cards"][0]["cards"] >= 1
+
+
+def test_without_a_centre(tmp_path):
+    model, drawing = make_model(tmp_path), tmp_path / "bar.svg"
+    full = alone(tmp_path, model, "--batch", "4", "--svg", str(drawing))
+    assert full.returncode == 0, full.stderr
+    assert "to be safe" in full.stdout and "--method lora" in full.stdout and "Assumed" in full.stdout
+    assert drawing.read_text().startswith("<svg ") and "weights" in drawing.read_text()
+    lora = json.loads(alone(tmp_path, model, "--method", "lora", "--rank", "8", "--json").stdout)
+    assert lora["trainable_params"] == 4 * 8 * (256 + 256 + 256 + 128) and lora["cards"] == []
+
+
+def test_refusals(tmp_path):
+    model = make_model(tmp_path)
+    for words, says in (((model, "--optimizer", "magic"), "adamw-8bit"), ((model, "--batch", "many"), "batch"),
+                        ((str(tmp_path / "none"),), "cannot open"), ((), "MODEL")):
+        answer = alone(tmp_path, *words)
+        assert answer.returncode != 0 and says in answer.stderr, answer.stderr
