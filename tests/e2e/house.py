@@ -23,6 +23,7 @@ PATHS = {
     "train.py": "examples/pyopencl/train.py",
     "sgemm": "tests/e2e/programs/sgemm",
     "wrong_calls": "tests/e2e/programs/wrong_calls",
+    "compiling": "tests/e2e/programs/compiling",
     "printing": "tests/e2e/programs/printing",
     "semantics": "tests/e2e/programs/semantics",
     "survive": "tests/e2e/programs/survive",

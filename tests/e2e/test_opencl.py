@@ -70,6 +70,13 @@ def test_printing(card_house):
         assert program.returncode == 0 and direct.count("\n") == 40 * 5 + 3001
 
 
+def test_compiling(card_house):
+    """Headers by name and from files, compiled objects and libraries: as on the device."""
+    words = [houses.built("compiling")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
 def test_fork(card_house):
     """A child has a session of its own; its parent's handles are none there."""
     assert card_house.card_exec(houses.built("survive"), "fork").stdout.splitlines() == [

@@ -238,6 +238,25 @@ cl_int clBuildProgram(cl_program program, cl_uint count, const cl_device_id *dev
     return strstr(options, "fail") ? CL_BUILD_PROGRAM_FAILURE : CL_SUCCESS;
 }
 
+cl_int clCompileProgram(cl_program program, cl_uint count, const cl_device_id *devices,
+                        const char *options, cl_uint header_count, const cl_program *headers,
+                        const char **names, void(CL_CALLBACK *notify)(cl_program, void *),
+                        void *arg)
+{
+    check(program, PROGRAM);
+    return strstr(options, "fail") ? CL_COMPILE_PROGRAM_FAILURE : CL_SUCCESS;
+}
+
+cl_program clLinkProgram(cl_context context, cl_uint count, const cl_device_id *devices,
+                         const char *options, cl_uint input_count, const cl_program *inputs,
+                         void(CL_CALLBACK *notify)(cl_program, void *), void *arg, cl_int *status)
+{
+    check(context, CONTEXT);
+    for (cl_uint i = 0; i < input_count; i++)
+        check(inputs[i], PROGRAM);
+    return make(PROGRAM, status);
+}
+
 cl_int clGetProgramBuildInfo(cl_program program, cl_device_id device, cl_program_build_info what,
                              size_t room, void *value, size_t *length)
 {

@@ -122,17 +122,30 @@ static int build_kept(struct session *session, struct object *object, const stru
     return program != NULL;
 }
 
-static void keep(const struct session *session, cl_program program, const struct build_key *key,
-                 const struct buf *reply)
+/* The driver's binary of a program, owned; NULL when it has none that is of use. */
+static unsigned char *binary_of(cl_program program, size_t *ret_length)
 {
     size_t length = 0;
     if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL) !=
             CL_SUCCESS ||
         length == 0 || length > BUILD_CACHE_FILE_MAX_BYTES)
-        return;
-    AUTO_FREE unsigned char *binary = malloc(length);
-    if (!binary ||
-        clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL) != CL_SUCCESS)
+        return NULL;
+    unsigned char *binary = malloc(length);
+    if (binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL) !=
+                      CL_SUCCESS) {
+        free(binary);
+        return NULL;
+    }
+    *ret_length = length;
+    return binary;
+}
+
+static void keep(const struct session *session, cl_program program, const struct build_key *key,
+                 const struct buf *reply)
+{
+    size_t length = 0;
+    AUTO_FREE unsigned char *binary = binary_of(program, &length);
+    if (!binary)
         return;
     const struct build_result result = {.reply = reply->data,
                                         .reply_length = reply->length,
@@ -187,4 +200,61 @@ cl_int build_run(struct session *session, struct object *object, const char *ask
     free(program->options);
     program->options = status == CL_SUCCESS && built == CL_SUCCESS ? strdup(asked) : NULL;
     return reply->failed ? CL_OUT_OF_HOST_MEMORY : status;
+}
+
+/* From now on the program is what came out: that is what it is made of when the card comes back to
+ * a device. */
+static void become_binary(cl_program driver, struct program *program)
+{
+    size_t length;
+    unsigned char *binary = binary_of(driver, &length);
+    if (!binary)
+        return; /* what it was made of before must do */
+    free(program->text);
+    program->text = (char *)binary;
+    program->text_length = length;
+    program->kind = "binary";
+}
+
+cl_int build_compile(struct session *session, struct object *object, const char *asked,
+                     struct buf *reply)
+{
+    struct program *program = object->extra;
+    AUTO_FREE char *options = options_for(asked);
+    if (!options)
+        return CL_OUT_OF_HOST_MEMORY;
+    restore(object);
+    meter_work_begin(session->meter);
+    cl_int built =
+        clCompileProgram(object->driver, 1, &session->device, options, 0, NULL, NULL, NULL, NULL);
+    meter_work_end(session->meter);
+    count(&session->ledger->slots[session->params.slot].builds);
+    if (built == CL_SUCCESS)
+        become_binary(object->driver, program);
+    free(TAKE(program->options)); /* of a whole build before */
+    return build_reply_write(object->driver, session->device, built, asked, reply);
+}
+
+cl_int build_link(struct session *session, struct object *object, const cl_program *inputs,
+                  cl_uint input_count, const char *options, struct buf *reply)
+{
+    struct program *program = object->extra;
+    cl_context context = session->objects[object->parent].driver;
+    cl_int linked;
+    meter_work_begin(session->meter);
+    object->driver = clLinkProgram(context, 1, &session->device, options, input_count, inputs, NULL,
+                                   NULL, &linked);
+    meter_work_end(session->meter);
+    count(&session->ledger->slots[session->params.slot].builds);
+    if (!object->driver) {
+        object->error = linked;
+        return linked;
+    }
+    /* A link that failed may have given a program, with its log. */
+    cl_int status = build_reply_write(object->driver, session->device, linked, options, reply);
+    if (linked == CL_SUCCESS)
+        become_binary(object->driver, program);
+    if (linked == CL_SUCCESS && strstr(options, "-create-library") == NULL)
+        program->options = strdup(""); /* an executable: built again from its binary */
+    return status;
 }

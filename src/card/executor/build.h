@@ -15,5 +15,11 @@ void build_open(struct session *session, cl_platform_id platform);
  * CL_SUCCESS or CL_OUT_OF_HOST_MEMORY. */
 cl_int build_run(struct session *session, struct object *object, const char *options,
                  struct buf *reply);
+/* As build_run, with clCompileProgram. */
+cl_int build_compile(struct session *session, struct object *object, const char *options,
+                     struct buf *reply);
+/* Link `inputs` into the new program `object`, whose error tells when the driver gave none. */
+cl_int build_link(struct session *session, struct object *object, const cl_program *inputs,
+                  cl_uint input_count, const char *options, struct buf *reply);
 
 #endif

@@ -194,20 +194,23 @@ static cl_uint make_kernels(cl_program program, cl_kernel **ret_kernels)
 cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status,
                          const char *options, struct buf *reply)
 {
-    struct wire_build_reply head = {.status = status, .build_status = CL_BUILD_NONE};
+    /* Drivers before OpenCL 1.2 know of executables only. */
+    struct wire_build_reply head = {.status = status,
+                                    .build_status = CL_BUILD_NONE,
+                                    .binary_type = CL_PROGRAM_BINARY_TYPE_EXECUTABLE};
     size_t global_bytes = 0;
     AUTO_FREE cl_kernel *kernels = NULL;
     AUTO_FREE char *log = QUERY_TEXT(clGetProgramBuildInfo, program, device, CL_PROGRAM_BUILD_LOG);
     if (!log)
         return CL_OUT_OF_HOST_MEMORY;
-    if (status == CL_SUCCESS)
-        head.kernel_count = make_kernels(program, &kernels);
     (void)clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_STATUS, sizeof(head.build_status),
                                 &head.build_status, NULL);
     (void)clGetProgramBuildInfo(program, device, CL_PROGRAM_BINARY_TYPE, sizeof(head.binary_type),
                                 &head.binary_type, NULL);
     (void)clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE,
                                 sizeof(global_bytes), &global_bytes, NULL);
+    if (status == CL_SUCCESS && head.binary_type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE)
+        head.kernel_count = make_kernels(program, &kernels);
     head.global_variable_bytes = global_bytes;
     head.log_length = strlen(log) + 1;
     (void)buf_append(reply, &head, sizeof(head)); /* remembered in the buf */

@@ -124,22 +124,76 @@ static void answer_bytes(struct session *session, uint64_t offset, uint64_t room
         memcpy(session->slab + offset, data, reply->length);
 }
 
+/* A new place for the program that a link of the record's programs gives. 0 or -EPROTO. */
+static int link_program(struct session *session, const struct wire_program_build *record,
+                        const char *options, struct object *object, struct reply *reply,
+                        struct error *err)
+{
+    const uint32_t *ids = wire_program_build_inputs(record);
+    struct object *context, *input;
+    if (object_get(session, record->context_id, OBJECT_CONTEXT, &context, err) < 0)
+        return -EPROTO;
+    AUTO_FREE cl_program *inputs = calloc(record->input_count + 1u, sizeof(cl_program));
+    struct program *program = calloc(1, sizeof(*program));
+    if (!inputs || !program) {
+        free(program);
+        return BAD_RECORD(err, "no memory for a link");
+    }
+    program->kind = "binary";
+    *object = (struct object){.kind = OBJECT_PROGRAM,
+                              .parent = record->context_id,
+                              .error = context->error,
+                              .extra = program};
+    for (uint32_t i = 0; i < record->input_count; i++) {
+        if (object_get(session, ids[i], OBJECT_PROGRAM, &input, err) < 0)
+            return -EPROTO;
+        if (!object->error)
+            object->error = input->error;
+        inputs[i] = input->driver;
+    }
+    if (!object->error)
+        reply->status =
+            build_link(session, object, inputs, record->input_count, options, &program->build);
+    return 0;
+}
+
+/* The program to work on: for a link a new place, else the one there is. 0 or -EPROTO. */
+static int find_program(struct session *session, const struct wire_program_build *record,
+                        struct object **ret_object, struct error *err)
+{
+    if (slab_check(record->slab_offset, record->length, err) < 0 ||
+        slab_check(record->reply_offset, record->reply_room, err) < 0)
+        return -EPROTO;
+    if (record->stage > WIRE_BUILD_LINK)
+        return BAD_RECORD(err, "no build stage %u", record->stage);
+    return record->stage == WIRE_BUILD_LINK
+               ? object_place(session, record->id, ret_object, err)
+               : object_get(session, record->id, OBJECT_PROGRAM, ret_object, err);
+}
+
 int handle_program_build(struct session *session, const struct wire_header *header,
                          struct reply *reply, struct error *err)
 {
     const struct wire_program_build *record = (const void *)header;
     struct object *object;
-    if (object_get(session, record->id, OBJECT_PROGRAM, &object, err) < 0 ||
-        slab_check(record->slab_offset, record->length, err) < 0 ||
-        slab_check(record->reply_offset, record->reply_room, err) < 0)
+    if (find_program(session, record, &object, err) < 0)
         return -EPROTO;
     AUTO_FREE char *options = copy_slab(session, record->slab_offset, record->length);
-    reply->status = options ? object->error : CL_OUT_OF_HOST_MEMORY;
-    if (reply->status)
-        return 0;
+    if (!options)
+        return BAD_RECORD(err, "no memory for build options");
     struct program *program = object->extra;
-    buf_clear(&program->build);
-    reply->status = build_run(session, object, options, &program->build);
+    if (record->stage == WIRE_BUILD_LINK) {
+        if (link_program(session, record, options, object, reply, err) < 0)
+            return -EPROTO;
+        program = object->extra;
+    } else if (!object->error) {
+        buf_clear(&program->build);
+        reply->status = record->stage == WIRE_BUILD_COMPILE
+                            ? build_compile(session, object, options, &program->build)
+                            : build_run(session, object, options, &program->build);
+    }
+    if (object->error)
+        reply->status = object->error;
     if (reply->status == CL_SUCCESS)
         answer_bytes(session, record->reply_offset, record->reply_room, program->build.data,
                      program->build.length, reply);

@@ -101,7 +101,6 @@ static const struct fixed fixed_answers[] = {
     {CL_DEVICE_IMAGE_PITCH_ALIGNMENT, sizeof(cl_uint), 0},
     {CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, sizeof(cl_uint), 0},
     {CL_DEVICE_MAX_SAMPLERS, sizeof(cl_uint), 0},
-    {CL_DEVICE_LINKER_AVAILABLE, sizeof(cl_bool), CL_FALSE},
     {CL_DEVICE_EXECUTION_CAPABILITIES, sizeof(cl_device_exec_capabilities), CL_EXEC_KERNEL},
     {CL_DEVICE_SVM_CAPABILITIES, sizeof(cl_device_svm_capabilities), 0},
     {CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, sizeof(cl_command_queue_properties), 0},

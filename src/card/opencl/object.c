@@ -35,21 +35,32 @@ void object_retain(struct object *object)
     (void)__atomic_add_fetch(&object->references, 1, __ATOMIC_RELAXED);
 }
 
+static void send_release(const struct object *object)
+{
+    uint32_t id = object->id;
+    if (id == 0)
+        return;
+    struct wire_release *record = record_begin(sizeof(*record));
+    if (record) {
+        record->id = id;
+        record_post(record, WIRE_RELEASE, sizeof(*record));
+    }
+    slots_give(&process.ids, id, 0);
+}
+
+void object_recall(struct object *object)
+{
+    send_release(object);
+    object->id = 0;
+}
+
 void object_release(struct object *object)
 {
     if (__atomic_sub_fetch(&object->references, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     if (kinds[object->type]->leave)
         kinds[object->type]->leave(object);
-    uint32_t id = object->id;
-    if (id != 0) {
-        struct wire_release *record = record_begin(sizeof(*record));
-        if (record) {
-            record->id = id;
-            record_post(record, WIRE_RELEASE, sizeof(*record));
-        }
-        slots_give(&process.ids, id, 0);
-    }
+    send_release(object);
     kinds[object->type]->destroy(object);
 }
 

@@ -54,6 +54,9 @@ extern const struct object_kind context_kind, queue_kind, memory_kind, program_k
 void *object_create(enum object_type type, size_t bytes);
 void object_retain(struct object *object);
 void object_release(struct object *object);
+/* The executor forgets the object, which nothing else there hangs on; the next use sends it anew.
+ */
+void object_recall(struct object *object);
 /* Free the memory of an object that nobody has seen yet, or at the end of its destroy. */
 void object_free(struct object *object);
 

@@ -3,6 +3,7 @@
 #include "card/opencl/binary.h"
 #include "card/opencl/build.h"
 #include "card/opencl/context.h"
+#include "card/opencl/include.h"
 #include "card/opencl/info.h"
 #include "card/opencl/output.h"
 #include "card/opencl/process.h"
@@ -41,9 +42,11 @@ static cl_int send_program(struct object *object, uint32_t id)
     cl_program program = (cl_program)object;
     uint32_t context_id = program->context->object.id;
     size_t length;
+    const char *source = program->expanded ? program->expanded : program->source;
+    if (program->from_link)
+        return CL_SUCCESS; /* the link makes it */
     if (!program->from_binary)
-        return send_payload(WIRE_PROGRAM_SOURCE, id, context_id, program->source,
-                            strlen(program->source));
+        return send_payload(WIRE_PROGRAM_SOURCE, id, context_id, source, strlen(source));
     const void *payload = binary_payload(program->binary, program->binary_bytes, &length);
     return send_payload(WIRE_PROGRAM_BINARY, id, context_id, payload, length);
 }
@@ -59,6 +62,7 @@ static void destroy_program(struct object *object)
     struct object *parent = program_parent(object);
     build_destroy(program->build);
     free(program->source);
+    free(program->expanded);
     free(program->binary);
     free(program->options);
     object_free(object);
@@ -67,7 +71,7 @@ static void destroy_program(struct object *object)
 
 const struct object_kind program_kind = {send_program, program_parent, NULL, destroy_program};
 
-static cl_program create(cl_context context)
+cl_program program_create(cl_context context)
 {
     cl_program program = object_create(OBJECT_PROGRAM, sizeof(*program));
     if (!program)
@@ -108,7 +112,7 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
         *errcode_ret = CL_INVALID_VALUE;
         return NULL;
     }
-    cl_program program = create(context);
+    cl_program program = program_create(context);
     if (program)
         program->source = join(count, strings, lengths);
     if (program && program->source) {
@@ -144,7 +148,7 @@ static cl_program create_from_binary(cl_context context, const unsigned char *bi
                                      cl_int *ret_code)
 {
     *ret_code = CL_OUT_OF_HOST_MEMORY;
-    cl_program program = create(context);
+    cl_program program = program_create(context);
     if (!program)
         return NULL;
     program->from_binary = 1;
@@ -230,24 +234,33 @@ static cl_int keep_large_build(cl_program program, uint64_t room)
 }
 
 /* One round trip: options out, build reply back. */
-static cl_int build(cl_program program, const char *options)
+static cl_int build(cl_program program, const struct program_task *task, const char *options)
 {
     size_t options_length = strlen(options) + 1;
+    size_t bytes =
+        sizeof(struct wire_program_build) + (size_t)wire_pad8(task->input_count * sizeof(uint32_t));
     uint64_t options_room = wire_pad8(options_length);
     uint64_t room = options_room + REPLY_ROOM_BYTES, offset, full = 0, length = 0;
     cl_int result = slab_reserve(room, &offset);
     if (result != CL_SUCCESS)
         return result;
     memcpy(slab_at(offset), options, options_length);
-    struct wire_program_build *record = record_begin(sizeof(*record));
-    result = CL_DEVICE_NOT_AVAILABLE;
+    result = object_ensure(&program->object);
+    struct wire_program_build *record = result == CL_SUCCESS ? record_begin(bytes) : NULL;
+    if (result == CL_SUCCESS)
+        result = CL_DEVICE_NOT_AVAILABLE;
     if (record) {
         record->id = program->object.id;
+        record->stage = task->stage;
+        record->context_id = program->context->object.id;
+        record->input_count = task->input_count;
+        for (cl_uint i = 0; i < task->input_count; i++)
+            wire_program_build_inputs(record)[i] = task->inputs[i]->object.id;
         record->slab_offset = offset;
         record->length = options_length - 1;
         record->reply_offset = offset + options_room;
         record->reply_room = REPLY_ROOM_BYTES;
-        result = record_wait(record, WIRE_PROGRAM_BUILD, sizeof(*record), &full, &length);
+        result = record_wait(record, WIRE_PROGRAM_BUILD, bytes, &full, &length);
     }
     /* A failed build has a reply, too. */
     if (full > 0 && full <= REPLY_ROOM_BYTES)
@@ -256,7 +269,7 @@ static cl_int build(cl_program program, const char *options)
     return full > REPLY_ROOM_BYTES ? keep_large_build(program, full) : result;
 }
 
-static cl_int check_build(cl_program program, cl_uint num_devices, const cl_device_id *device_list)
+cl_int program_check(cl_program program, cl_uint num_devices, const cl_device_id *device_list)
 {
     if (!device_list != !num_devices)
         return CL_INVALID_VALUE;
@@ -266,17 +279,25 @@ static cl_int check_build(cl_program program, cl_uint num_devices, const cl_devi
     return __atomic_load_n(&program->kernels, __ATOMIC_ACQUIRE) ? CL_INVALID_OPERATION : CL_SUCCESS;
 }
 
-cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_device_id *device_list,
-                          const char *options,
-                          void(CL_CALLBACK *pfn_notify)(cl_program program, void *user_data),
-                          void *user_data)
+/* Put what the source includes in its place; if that differs from what the executor has, it gets
+ * the program anew. */
+static void place_includes(cl_program program, const struct program_task *task)
 {
-    if (!pfn_notify && user_data)
-        return CL_INVALID_VALUE;
-    cl_int result = check_build(program, num_devices, device_list);
-    if (result != CL_SUCCESS)
-        return result;
-    char *kept = strdup(options ? options : "");
+    if (!program->source)
+        return;
+    char *expanded = include_expand(program->source, task->headers, program->options);
+    const char *is = expanded ? expanded : program->source;
+    const char *was = program->expanded ? program->expanded : program->source;
+    if (program->object.id != 0 && strcmp(is, was) != 0)
+        object_recall(&program->object);
+    output_expect(is, strlen(is));
+    free(program->expanded);
+    program->expanded = expanded;
+}
+
+cl_int program_work(cl_program program, const struct program_task *task)
+{
+    char *kept = strdup(task->options ? task->options : "");
     if (!kept)
         return CL_OUT_OF_HOST_MEMORY;
     free(program->options);
@@ -285,9 +306,25 @@ cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_devi
         free(program->binary); /* of an earlier build */
         program->binary = NULL;
     }
-    result = object_ensure(&program->object);
-    if (result == CL_SUCCESS)
-        result = build(program, kept);
+    place_includes(program, task);
+    cl_int result = CL_SUCCESS;
+    for (cl_uint i = 0; i < task->input_count && result == CL_SUCCESS; i++)
+        result = object_ensure(&task->inputs[i]->object);
+    return result == CL_SUCCESS ? build(program, task, kept) : result;
+}
+
+cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_device_id *device_list,
+                          const char *options,
+                          void(CL_CALLBACK *pfn_notify)(cl_program program, void *user_data),
+                          void *user_data)
+{
+    const struct program_task task = {.stage = WIRE_BUILD_WHOLE, .options = options};
+    if (!pfn_notify && user_data)
+        return CL_INVALID_VALUE;
+    cl_int result = program_check(program, num_devices, device_list);
+    if (result != CL_SUCCESS)
+        return result;
+    result = program_work(program, &task);
     if (pfn_notify)
         pfn_notify(program, user_data);
     return result;

@@ -133,10 +133,17 @@ struct wire_info {
     uint32_t reserved;
 };
 
+/* What a PROGRAM_BUILD does. */
+enum wire_build_stage {
+    WIRE_BUILD_WHOLE,   /* clBuildProgram */
+    WIRE_BUILD_COMPILE, /* clCompileProgram; headers are in the source already */
+    WIRE_BUILD_LINK     /* clLinkProgram */
+};
+
 /* Build reply: this, the log (NUL-ended, padded to 8), the options as given (NUL-ended, padded to
  * 8), then per kernel a wire_kernel_info, its texts and its arguments. Everything padded to 8. */
 struct wire_build_reply {
-    int32_t status;       /* what clBuildProgram returned */
+    int32_t status;       /* what clBuildProgram, clCompileProgram or clLinkProgram returned */
     int32_t build_status; /* CL_PROGRAM_BUILD_STATUS */
     uint32_t binary_type;
     uint32_t kernel_count;
