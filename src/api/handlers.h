@@ -29,6 +29,7 @@ void handle_card_list(struct request *request);
 void handle_card_get(struct request *request);
 void handle_template_list(struct request *request);
 void handle_template_get(struct request *request);
+void handle_estimate(struct request *request);
 void handle_tenant_list(struct request *request);
 void handle_tenant_get(struct request *request);
 void handle_tenant_set(struct request *request);

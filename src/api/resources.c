@@ -64,6 +64,12 @@ void handle_template_get(struct request *request)
                    request_reply, request_await(request));
 }
 
+void handle_estimate(struct request *request)
+{
+    core_estimate(request_core(request), request_body(request), request_reply,
+                  request_await(request));
+}
+
 void handle_tenant_list(struct request *request)
 {
     lookup(request, core_tenants, NULL);

@@ -27,6 +27,7 @@ static const struct route routes[] = {
     {"GET",    "/v1/cards/{card}",               "",                   ROUTE_BODY_NONE,     200, handle_card_get},
     {"GET",    "/v1/templates",                  "",                   ROUTE_BODY_NONE,     200, handle_template_list},
     {"GET",    "/v1/templates/{library}/{type}", "",                   ROUTE_BODY_NONE,     200, handle_template_get},
+    {"POST",   "/v1/estimates",                  "",                   ROUTE_BODY_REQUIRED, 200, handle_estimate},
     {"GET",    "/v1/tenants",                    "",                   ROUTE_BODY_NONE,     200, handle_tenant_list},
     {"GET",    "/v1/tenants/{tenant}",           "",                   ROUTE_BODY_NONE,     200, handle_tenant_get},
     {"PUT",    "/v1/tenants/{tenant}",           "",                   ROUTE_BODY_REQUIRED, 200, handle_tenant_set},

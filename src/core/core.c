@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "core/core_impl.h"
+#include "core/estimate_impl.h"
 #include "core/quota.h"
 #include "model/template.h"
 #include "sched/tenant.h"
@@ -239,6 +240,8 @@ int core_start(struct core *core, struct error *err)
     core->cards_by_ms = uv_now(core->loop) + CORE_CARDS_PATIENCE_MS;
     if (core_reload(core, &reason) < 0)
         log_event(LOG_WARN, "templates", "code=%s text=\"%s\"", reason.code, reason.text);
+    if (core->data_dir[0] && estimate_load(core, &reason) < 0)
+        log_event(LOG_WARN, "profiles", "code=%s text=\"%s\"", reason.code, reason.text);
     int r = quota_load(core, err);
     if (r == 0)
         r = reconcile_begin(core, err);
@@ -317,6 +320,7 @@ void core_destroy(struct core *core)
     tenants_destroy(core->tenants);
     store_close(core->store);
     template_set_destroy(core->templates);
+    estimate_unload(core);
     map_destroy(core->jobs_by_id);
     free(core);
 }

@@ -109,6 +109,10 @@ void core_devices(struct core *core, const char *id, core_reply_fn *reply, void 
 void core_cards(struct core *core, const char *id, core_reply_fn *reply, void *arg);
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg);
+/* How much memory a model needs, how that could be less and which devices hold it; `request` is the
+ * REST body (borrowed). */
+void core_estimate(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                   void *arg);
 void core_images(struct core *core, const char *name, core_reply_fn *reply, void *arg);
 /* The reply comes when the work has begun (IMAGE, state "building"); events image.ready or
  * image.failed tell the end. */

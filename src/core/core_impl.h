@@ -79,6 +79,7 @@ struct core {
     void (*known)(void *arg); /* called once when both are; NULL: nobody waits */
     void *known_arg;
     struct template_set *templates;
+    struct profiles *profiles; /* estimate.c; NULL: none was read */
 
     struct map *jobs_by_id; /* struct live_job, by decimal id */
     struct list jobs;

@@ -52,3 +52,19 @@ def test_refusals(tmp_path):
                         ((str(tmp_path / "none"),), "cannot open"), ((), "MODEL")):
         answer = alone(tmp_path, *words)
         assert answer.returncode != 0 and says in answer.stderr, answer.stderr
+
+
+def test_over_http(house, tmp_path):
+    body = {"layers": 4, "hidden": 256, "heads": 4, "vocab": 1000, "batch": 2, "sequence": 128, "weights": "fp32"}
+    status, answer = post(house, body)
+    assert status == 200 and sum(answer["terms"].values()) == answer["point_bytes"]
+    assert [one["cards"] for one in answer["cards"]] and answer["alternatives"]
+    status, refusal = post(house, dict(body, colour="red"))
+    assert status == 400 and "colour" in refusal["detail"]
+
+
+def post(house, body):
+    try:
+        return 200, house.request("POST", "/v1/estimates", body)
+    except houses.Problem as error:
+        return error.status, error.body
