@@ -15,6 +15,8 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "core/core_impl.h"
+#include "core/wait.h"
+#include "core/images.h"
 #include "core/estimate_impl.h"
 #include "core/quota.h"
 #include "model/template.h"

@@ -238,16 +238,8 @@ void reconcile_folders(struct core *core);
 /* leat-cardd answers (again): learn its devices, put its cards right. */
 void reconcile_card_daemon(struct core *core);
 
-/* -- events.c, wait.c, log.c, images.c -- */
+/* -- events.c, log.c -- */
 void events_publish(struct core *core, uint64_t seq, const struct json_t *event);
-void wait_job_ended(struct core *core, struct live_job *live);
-/* Remove the ended job when it is cleared away. */
-void wait_and_remove(struct core *core, uint64_t job, core_reply_fn *reply, void *arg);
-void wait_job_forgotten(struct core *core, uint64_t job);
-void wait_on_timer(uv_timer_t *timer);
-void wait_cancel_all(struct core *core);
 void log_job_changed(struct core *core, uint64_t job); /* it started, or ended durably */
-void images_on_change(void *context, const struct engine_image *image);
-bool images_ready(void *context, const char *image);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/images.h"
 
 static const char *const state_names[] = {
     [ENGINE_IMAGE_INVALID] = "invalid", [ENGINE_IMAGE_BUILT_IN] = "built-in",

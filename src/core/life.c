@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/wait.h"
 #include "core/quota.h"
 
 static void clear_begin(struct core *core, struct live_job *live);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/images.h"
 #include "core/quota.h"
 
 /* -- the queue: by priority, then in order of submission -- */

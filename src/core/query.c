@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "core/core_impl.h"
+#include "core/wait.h"
 #include "model/template.h"
 
 #define LIST_DEFAULT 100

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/yaml.h"
 #include "core/core_impl.h"
+#include "core/images.h"
 #include "estimate/estimate.h"
 #include "model/template.h"
 

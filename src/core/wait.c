@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "core/core_impl.h"
+#include "core/wait.h"
 
 #define NEVER UINT64_MAX
 
