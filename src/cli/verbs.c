@@ -23,6 +23,7 @@ const struct verb *const verb_table[] = {
     &verb_device_show,
     &verb_card_list,
     &verb_card_show,
+    &verb_card_stats,
     &verb_card_exec,
     &verb_template_list,
     &verb_template_show,

@@ -30,6 +30,10 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     to->records = usage->records;
     to->commands = usage->commands;
     to->refusals = usage->refusals;
+    to->bytes_to_device = usage->bytes_to_device;
+    to->bytes_from_device = usage->bytes_from_device;
+    to->wait_ns = usage->wait_ns;
+    to->queue_depth = usage->queue_depth;
     to->builds = usage->builds;
     to->build_hits = usage->build_hits;
     to->idle_ms = usage->idle_ms;

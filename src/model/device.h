@@ -38,6 +38,7 @@ struct card_usage {
     uint32_t sessions;
     uint64_t sessions_total, commands, refusals;
     uint64_t calls_local, calls_posted, calls_waited, records, builds, build_hits;
+    uint64_t bytes_to_device, bytes_from_device, wait_ns, queue_depth;
     bool share_wanted; /* a command waits for share */
 };
 

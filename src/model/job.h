@@ -86,6 +86,9 @@ struct job_usage {
     uint64_t memory_used_bytes, memory_peak_bytes;
     uint64_t device_time_ns, throttled_ns;
     uint64_t calls_local, calls_posted, calls_waited, records, commands, refusals;
+    uint64_t bytes_to_device, bytes_from_device;
+    uint64_t wait_ns;                 /* programs spent waiting for the card */
+    uint64_t queue_depth;             /* commands handed to the device and not ended */
     uint64_t builds, build_hits;      /* programs built by the driver, taken from a kept build */
     uint64_t idle_ms;                 /* since the last use of the device */
     uint64_t idle_total_ms;           /* spent in state idle */

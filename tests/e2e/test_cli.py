@@ -116,6 +116,8 @@ SHOWN = [
     (["device"], ["cpu-0", "cpu-skylake", "24 GiB", "50 %"], "GET /v1/devices"),
     (["device", "show", "cpu-0"], ["GenuineIntel", "6 GiB"], "GET /v1/devices/cpu-0"),
     (["card", "list"], ["12", "cpu-0", "3 MiB", "3.4 s"], "GET /v1/cards"),
+    (["card", "stats"], ["12", "16,393", "5.6 %", "3 MiB"], "GET /v1/cards"),
+    (["card", "stats", "12"], ["12", "16,393", "5.6 %", "3 MiB"], "GET /v1/cards/12"),
     (["card", "show", "12"], ["Memory quota", "1,000,000", "250 ms"], "GET /v1/cards/12"),
     (["template", "list"], ["opencl-c", "training", "A C program"], "GET /v1/templates"),
     (["template", "show", "opencl-c/training"], ["library: opencl-c"], "GET /v1/templates/opencl-c/training"),
@@ -147,7 +149,7 @@ def test_verb_shows(fake, words, texts, asked):
                          ids="-".join)
 def test_verb_gives_json(fake, words):
     done = leat(fake, words[0], "--json", *words[1:]) if len(words) < 2 or words[1] not in (
-        "list", "show", "build", "import") else leat(fake, *words[:2], "--json", *words[2:])
+        "list", "show", "stats", "build", "import") else leat(fake, *words[:2], "--json", *words[2:])
     assert done.returncode == 0, done.stderr
     assert done.stdout
     for line in done.stdout.splitlines():
@@ -475,3 +477,18 @@ def test_every_verb_is_completed(fake, verb):
 ])
 def test_completion_asks_leatd(fake, words, offered):
     assert complete(fake, "leat", *words) == offered
+
+
+def test_card_stats_follow(fake):
+    """Rates are since the look before: in half a second 500 calls were posted and the device worked for 50 ms."""
+    with start(fake, "--json", "card", "stats", "12", "--follow", "--interval", "20ms") as follower:
+        first = json.loads(follower.stdout.readline())["cards"][0]
+        fake.answers["GET /v1/cards/12"] = (200, dict(
+            CARD, age_ms=CARD["age_ms"] + 500, calls_posted=CARD["calls_posted"] + 500,
+            device_time_ns=CARD["device_time_ns"] + 50_000_000))
+        later = first
+        while later["age_ms"] == first["age_ms"]:
+            later = json.loads(follower.stdout.readline())["cards"][0]
+        follower.terminate()
+    assert later["rates"]["calls_posted"] == 1000 and later["rates"]["calls_local"] == 0
+    assert later["rates"]["device_permille"] == 100

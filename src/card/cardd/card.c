@@ -291,6 +291,7 @@ struct json_t *card_json(const struct card *card)
         {"bytes_to_device", live.stats.bytes_to_device},
         {"bytes_from_device", live.stats.bytes_from_device},
         {"wait_ns", live.stats.wait_ns},
+        {"queue_depth", live.in_flight},
         {"builds", live.builds},
         {"build_hits", live.build_hits},
     };
