@@ -50,6 +50,10 @@ def main():
     for name in sorted(exported ^ ICD_EXPORTS):
         print(f"{icd}: {name} is {'exported but not required' if name in exported else 'not exported'}")
         bad += 1
+    driver = os.path.join(build, "src/card/cuda/libcuda.so.1")
+    for name in sorted(n for n in exports(driver) if not re.match(r"cu[A-Z]", n)):
+        print(f"{driver}: {name} is exported")
+        bad += 1
     allowed = allowed_globals()
     for archive in sorted(glob.glob(os.path.join(build, "src/**/lib*.a"), recursive=True)):
         for member, name in mutable(archive):

@@ -48,8 +48,9 @@ static int page_create(const char *name, size_t bytes, int seals, void **ret_pag
 static int pages_create(struct card *card)
 {
     void *page;
-    int r = page_create("leat-ledger", sizeof(struct ledger_card), F_SEAL_FUTURE_WRITE, &page,
-                        &card->ledger_fd);
+    /* On a local device the card's programs write their slots themselves. */
+    int seals = card->device->local ? 0 : F_SEAL_FUTURE_WRITE;
+    int r = page_create("leat-ledger", sizeof(struct ledger_card), seals, &page, &card->ledger_fd);
     if (r < 0)
         return r;
     card->ledger = page;
@@ -83,6 +84,7 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
         return error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", name);
     list_init(&card->link);
     card->ledger_fd = card->claims_fd = card->notify_fd = -1;
+    card->device = device;
     (void)snprintf(card->name, sizeof(card->name), "%s", name);
     int r = 0;
     if (wish->token)
@@ -96,7 +98,6 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
     r = cache_make(wish->cache_root, wish->tenant, card, err);
     if (r < 0)
         return r;
-    card->device = device;
     card->granted = true;
     card->quota_bytes = wish->quota_bytes;
     card->share_asked_permille = card->share_permille = wish->share_permille;
@@ -198,7 +199,8 @@ static void stats_add(struct wire_stats *sum, const struct wire_stats *part)
 void card_slot_reap(struct card *card, unsigned slot, const struct wire_session *memory)
 {
     struct ledger_slot *ledger = &card->ledger->slots[slot];
-    stats_add(&card->ended_stats, &memory->stats);
+    if (memory)
+        stats_add(&card->ended_stats, &memory->stats);
     card->ended_commands += __atomic_load_n(&ledger->commands, __ATOMIC_RELAXED);
     card->ended_builds += __atomic_load_n(&ledger->builds, __ATOMIC_RELAXED);
     card->ended_build_hits += __atomic_load_n(&ledger->build_hits, __ATOMIC_RELAXED);
@@ -233,7 +235,8 @@ static struct live live_sum(const struct card *card)
         const struct ledger_slot *ledger = &card->ledger->slots[slot];
         if (!card->sessions[slot])
             continue;
-        stats_add(&live.stats, &card->sessions[slot]->memory->stats);
+        if (card->sessions[slot]->memory)
+            stats_add(&live.stats, &card->sessions[slot]->memory->stats);
         live.commands += __atomic_load_n(&ledger->commands, __ATOMIC_RELAXED);
         live.in_flight += __atomic_load_n(&ledger->commands_in_flight, __ATOMIC_RELAXED);
         live.builds += __atomic_load_n(&ledger->builds, __ATOMIC_RELAXED);

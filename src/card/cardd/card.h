@@ -92,7 +92,8 @@ unsigned card_orders_out(const struct card *card);
 
 /* Lowest free slot, or -1. */
 int card_free_slot(const struct card *card);
-/* After the end of a session's process: keep its figures, then hand its slot out again. */
+/* After the end of a session's process: keep its figures, then hand its slot out again. `memory`
+ * NULL: a local session. */
 void card_slot_reap(struct card *card, unsigned slot, const struct wire_session *memory);
 
 /* Everything that is known of the card; NULL: out of memory. */

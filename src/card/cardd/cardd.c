@@ -292,7 +292,8 @@ void cardd_forget_others(struct cardd *cardd, const struct card *own)
     }
     LIST_EACH (link, &cardd->sessions) {
         const struct session *session = LIST_ENTRY(link, struct session, link);
-        (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
+        if (session->memory)
+            (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
     }
     for (unsigned i = 0; i < cardd->devices.count; i++) {
         struct device *device = &cardd->devices.items[i];

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -48,6 +49,8 @@ static void device_finish(struct device *device)
     free(device->kind);
     if (device->turn)
         (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
+    if (device->turn_fd > 0)
+        (void)close(device->turn_fd);
     *device = (struct device){0};
 }
 
@@ -68,6 +71,7 @@ static int device_decode(const json_t *object, struct device *ret_device, struct
         device_finish(&probed.device);
         return r;
     }
+    probed.device.local = strcmp(probed.device.kind, "cuda") == 0;
     *ret_device = probed.device;
     return 0;
 }

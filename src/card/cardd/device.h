@@ -2,6 +2,7 @@
 #ifndef LEAT_CARDD_DEVICE_H
 #define LEAT_CARDD_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,10 +17,12 @@ struct meter_device;
 struct device {
     char id[DEVICE_ID_MAX];                  /* "cpu-0": kind and number, in the drivers' order */
     char *name, *vendor, *platform, *driver; /* owned */
-    char *kind;                              /* "cpu", "gpu", "accelerator"; owned */
+    char *kind;                              /* "cpu", "gpu", "accelerator", "cuda"; owned */
+    bool local; /* CUDA: programs call the driver themselves, and there are no executors */
     uint32_t platform_index, device_index;
     uint64_t memory_bytes, max_alloc_bytes, compute_units;
     struct meter_device *turn; /* shared with all executors of the device */
+    int turn_fd;               /* its memory, for programs of a local device; 0: none */
     /* What its cards hold. */
     uint64_t granted_bytes;
     uint32_t granted_permille;

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/session.h"
 #include "card/cardd/watch.h"
@@ -88,6 +89,12 @@ static int guest_serve(struct guest *guest, struct error *err)
     if (!card)
         return error_set(err, -EACCES, "bad-token",
                          "no card has this token; it may have been removed");
+    bool local = (hello->flags & WIRE_HELLO_LOCAL) != 0;
+    if (local != card->device->local)
+        return error_set(err, -EOPNOTSUPP, "wrong-interface", "card '%s' is for %s programs",
+                         card->name, local ? "OpenCL" : "CUDA");
+    if (local)
+        return session_attach(cardd, card, guest->fd, err);
     int flags = fcntl(guest->fd, F_GETFL);
     if (flags < 0 || fcntl(guest->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return error_errno(err, -errno, "session-failed", "cannot prepare the socket");

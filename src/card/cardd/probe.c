@@ -86,6 +86,27 @@ static uint64_t machine_bytes(void)
     return (uint64_t)total_kib * 1024;
 }
 
+/* The page of a local device has a descriptor, with a size that nobody can change. */
+static int turn_create(struct device *device)
+{
+    const size_t bytes = sizeof(*device->turn);
+    int flags = MAP_SHARED;
+    if (device->local) {
+        device->turn_fd = memfd_create("leat-turn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (device->turn_fd < 0 || ftruncate(device->turn_fd, (off_t)bytes) < 0 ||
+            fcntl(device->turn_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+            return -errno;
+    } else {
+        flags |= MAP_ANONYMOUS;
+    }
+    void *page =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, device->local ? device->turn_fd : -1, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    device->turn = page;
+    return 0;
+}
+
 int devices_probe(struct devices *ret_devices, struct error *err)
 {
     AUTO_BUF struct buf text = BUF_INIT;
@@ -100,13 +121,10 @@ int devices_probe(struct devices *ret_devices, struct error *err)
         return error_context(err, "reading the list of devices");
     devices_set_machine(&found, machine_bytes());
     for (unsigned i = 0; i < found.count; i++) {
-        void *turn = mmap(NULL, sizeof(struct meter_device), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (turn == MAP_FAILED) {
+        if (turn_create(&found.items[i]) < 0) {
             devices_finish(&found);
             return error_set(err, -ENOMEM, "out-of-memory", "no shared page for a device");
         }
-        found.items[i].turn = turn;
     }
     *ret_devices = found;
     return 0;

@@ -212,46 +212,110 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
     return 0;
 }
 
-int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
+/* A session in a free slot of the card, not running yet. NULL with err set. */
+static struct session *session_create(struct cardd *cardd, struct card *card, int socket_fd,
+                                      struct error *err)
 {
     int slot = card_free_slot(card);
-    if (slot < 0)
-        return error_set(err, -EUSERS, "too-many-sessions",
-                         "card '%s' has %d processes already, which is the limit", card->name,
-                         LEDGER_SLOTS);
+    if (slot < 0) {
+        error_set(err, -EUSERS, "too-many-sessions",
+                  "card '%s' has %d processes already, which is the limit", card->name,
+                  LEDGER_SLOTS);
+        return NULL;
+    }
     struct session *session = calloc(1, sizeof(*session));
-    if (!session)
-        return error_set(err, -ENOMEM, "out-of-memory", "starting a session of '%s'", card->name);
+    if (!session) {
+        error_set(err, -ENOMEM, "out-of-memory", "starting a session of '%s'", card->name);
+        return NULL;
+    }
     list_init(&session->link);
     session->cardd = cardd;
     session->card = card;
     session->slot = (unsigned)slot;
     session->pidfd = session->control_fd = -1;
     session->client_pid = peer_pid(socket_fd);
-    AUTO_FD int session_fd = -1;
-    int r = memory_create(&session->memory, &session_fd);
-    struct ledger_slot *ledger = &card->ledger->slots[slot];
-    if (r == 0) {
-        __atomic_store_n(&ledger->state, 1, __ATOMIC_SEQ_CST);
-        r = executor_fork(cardd, session, session_fd, socket_fd);
-    }
-    if (r < 0) {
-        __atomic_store_n(&ledger->state, 0, __ATOMIC_SEQ_CST);
-        session_free(session);
-        return error_errno(err, r, "session-failed", "cannot start an executor for card '%s'",
-                           card->name);
-    }
+    __atomic_store_n(&card->ledger->slots[slot].state, 1, __ATOMIC_SEQ_CST);
+    return session;
+}
+
+static int session_fail(struct session *session, int errnum, struct error *err)
+{
+    const struct card *card = session->card;
+    __atomic_store_n(&card->ledger->slots[session->slot].state, 0, __ATOMIC_SEQ_CST);
+    session_free(session);
+    return error_errno(err, errnum, "session-failed", "cannot start a session of card '%s'",
+                       card->name);
+}
+
+static void session_enlist(struct session *session)
+{
+    struct card *card = session->card;
+    struct ledger_slot *ledger = &card->ledger->slots[session->slot];
     __atomic_store_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->start_time, start_time_of(session->pid), __ATOMIC_SEQ_CST);
-    card->sessions[slot] = session;
+    card->sessions[session->slot] = session;
     card->session_count++;
     card->sessions_total++;
-    list_append(&cardd->sessions, &session->link);
-    cardd_session_started(cardd, session);
+    list_append(&session->cardd->sessions, &session->link);
+    cardd_session_started(session->cardd, session);
+}
+
+int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
+{
+    struct session *session = session_create(cardd, card, socket_fd, err);
+    if (!session)
+        return err->errnum;
+    AUTO_FD int session_fd = -1;
+    int r = memory_create(&session->memory, &session_fd);
+    if (r == 0)
+        r = executor_fork(cardd, session, session_fd, socket_fd);
+    if (r < 0)
+        return session_fail(session, r, err);
+    session_enlist(session);
+    return 0;
+}
+
+/* The answer to a local client fits into its fresh socket's buffer. */
+static int welcome_local(const struct session *session, int socket_fd)
+{
+    const struct card *card = session->card;
+    const int fds[] = {card->ledger_fd, card->device->turn_fd, card->notify_fd};
+    struct wire_welcome welcome = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .slot = session->slot};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {0};
+    struct iovec part = {&welcome, sizeof(welcome)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), fds, sizeof(fds));
+    ssize_t sent = sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent == (ssize_t)sizeof(welcome) ? 0 : -EPIPE;
+}
+
+int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
+{
+    struct session *session = session_create(cardd, card, socket_fd, err);
+    if (!session)
+        return err->errnum;
+    session->pid = session->client_pid;
+    if (session->pid <= 0)
+        return session_fail(session, -ESRCH, err);
+    session->pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
+    if (session->pidfd >= 0)
+        session->ended = watch_start(&cardd->loop, session->pidfd, session_reap, session);
+    if (!session->ended)
+        return session_fail(session, session->pidfd < 0 ? -ESRCH : -ENOMEM, err);
+    session_enlist(session);
+    /* A client that has gone is seen by its pidfd, like any other. */
+    (void)welcome_local(session, socket_fd);
     return 0;
 }
 
 void session_kill(struct session *session)
 {
-    (void)kill(session->pid, SIGKILL); /* our child, not yet waited for */
+    /* By the descriptor: a local client is no child of ours, and its number may be reused. */
+    (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGKILL, NULL, 0);
 }

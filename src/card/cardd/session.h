@@ -19,12 +19,14 @@ struct session {
     struct cardd *cardd;
     struct card *card;
     unsigned slot;
-    pid_t pid;        /* of the executor */
+    pid_t pid;        /* of the executor, or of the client that is its own */
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
     int pidfd, control_fd;
     struct watch *ended, *notices;
     bool ordered; /* an order has gone to the executor and is not answered yet */
-    const struct wire_session *memory; /* first page of the session memory, read-only */
+    /* First page of the session memory, read-only; NULL: a local session, in which the client's own
+     * process has the slot. */
+    const struct wire_session *memory;
 };
 
 /* Fork an executor that serves the client at the other end of `socket_fd`, a descriptor that stays
@@ -33,6 +35,9 @@ struct session {
 int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
 /* Send an order; cardd_session_answered follows, or the session ends. Not while one is out. */
 void session_order(struct session *session, const struct executor_order *order);
+/* Give the client at the other end of `socket_fd` a slot and the pages of its card: it calls the
+ * driver itself. Its process is watched, and reaped like an executor. */
+int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
 void session_kill(struct session *session);
 
 #endif

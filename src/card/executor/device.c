@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "card/executor/executor.h"
+#include "card/executor/nvml.h"
 
 #define PLATFORMS_MAX 16
 #define DEVICES_MAX 64
@@ -164,6 +165,8 @@ int executor_probe(int out_fd)
                 return PROBE_FAILED;
         }
     }
+    if (nvml_list(list) < 0)
+        return PROBE_FAILED;
     AUTO_FREE char *text = json_text(list);
     return text && fd_write_all(out_fd, text, strlen(text)) == 0 ? status : PROBE_FAILED;
 }

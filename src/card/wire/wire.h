@@ -31,11 +31,19 @@
  * three descriptors when status is 0: the session memory (map read-write), the card's ledger page
  * (map read-only) and the card's claims page (map read-write). The socket then stays open and
  * silent: its end is the end of the session for both sides. */
+enum wire_hello_flags {
+    WIRE_HELLO_PLAIN = 0,
+    /* The client calls the driver itself, as CUDA programs do, and writes its own slot. The welcome
+     * has other descriptors then: ledger page, turn of the device (both to be mapped read-write),
+     * and the card's eventfd; the socket is not kept. */
+    WIRE_HELLO_LOCAL = 1
+};
+
 struct wire_hello {
     uint32_t magic;
     uint32_t version;
     uint32_t pid;
-    uint32_t reserved;
+    uint32_t flags;             /* enum wire_hello_flags */
     char token[WIRE_TOKEN_MAX]; /* NUL-ended */
 };
 

@@ -1,0 +1,142 @@
+/* A hash table of keys that point to counted blocks: see blocks.h. */
+#include "card/cuda/blocks.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BUCKETS 16384u
+
+struct block {
+    uint64_t bytes, references;
+};
+
+struct entry {
+    struct entry *next;
+    enum block_kind kind;
+    uint64_t key, length; /* length: of a mapping */
+    struct block *block;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct entry *buckets[BUCKETS];
+} blocks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct entry **bucket_of(enum block_kind kind, uint64_t key)
+{
+    uint64_t mixed = (key + (uint64_t)kind) * 0x9e3779b97f4a7c15u;
+    return &blocks.buckets[mixed >> 50];
+}
+
+static struct entry **find(enum block_kind kind, uint64_t key)
+{
+    struct entry **at = bucket_of(kind, key);
+    while (*at && ((*at)->key != key || (*at)->kind != kind))
+        at = &(*at)->next;
+    return at;
+}
+
+/* Put a key that refers to `block`, or to a new one. */
+static int put(enum block_kind kind, uint64_t key, uint64_t length, struct block *block,
+               uint64_t bytes)
+{
+    struct entry *entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        return -ENOMEM;
+    if (!block)
+        block = calloc(1, sizeof(*block));
+    if (!block) {
+        free(entry);
+        return -ENOMEM;
+    }
+    block->bytes += bytes;
+    block->references++;
+    struct entry **head = bucket_of(kind, key);
+    *entry = (struct entry){*head, kind, key, length, block};
+    *head = entry;
+    return 0;
+}
+
+/* Drop the entry; the bytes of a block that nothing refers to any more. */
+static uint64_t drop(struct entry **at)
+{
+    struct entry *entry = *at;
+    struct block *block = entry->block;
+    uint64_t bytes = 0;
+    *at = entry->next;
+    free(entry);
+    if (--block->references == 0) {
+        bytes = block->bytes;
+        free(block);
+    }
+    return bytes;
+}
+
+int blocks_add(enum block_kind kind, uint64_t key, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&blocks.lock);
+    int r = put(kind, key, 0, NULL, bytes);
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return r;
+}
+
+uint64_t blocks_take(enum block_kind kind, uint64_t key)
+{
+    (void)pthread_mutex_lock(&blocks.lock);
+    struct entry **at = find(kind, key);
+    uint64_t bytes = *at ? drop(at) : 0;
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return bytes;
+}
+
+int blocks_map(uint64_t handle, uint64_t address, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&blocks.lock);
+    struct entry *known = *find(BLOCK_HANDLE, handle);
+    int r = known ? put(BLOCK_MAPPING, address, bytes, known->block, 0) : 0;
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return r;
+}
+
+uint64_t blocks_unmap(uint64_t address, uint64_t bytes)
+{
+    uint64_t freed = 0;
+    (void)pthread_mutex_lock(&blocks.lock);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        struct entry **at = &blocks.buckets[i];
+        while (*at) {
+            if ((*at)->kind == BLOCK_MAPPING && (*at)->key - address < bytes)
+                freed += drop(at);
+            else
+                at = &(*at)->next;
+        }
+    }
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return freed;
+}
+
+int blocks_retain(uint64_t handle, uint64_t address)
+{
+    int r = 0;
+    (void)pthread_mutex_lock(&blocks.lock);
+    struct block *block = NULL;
+    for (unsigned i = 0; i < BUCKETS && !block; i++) {
+        for (const struct entry *e = blocks.buckets[i]; e && !block; e = e->next)
+            if (e->kind == BLOCK_MAPPING && address - e->key < e->length)
+                block = e->block;
+    }
+    if (block)
+        r = put(BLOCK_HANDLE, handle, 0, block, 0);
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return r;
+}
+
+void blocks_clear(void)
+{
+    (void)pthread_mutex_init(&blocks.lock, NULL);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        while (blocks.buckets[i])
+            (void)drop(&blocks.buckets[i]);
+    }
+}

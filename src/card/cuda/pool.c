@@ -1,0 +1,241 @@
+/* Stream-ordered memory: see pool.h. The lock is held over calls into the driver, as a charge must
+ * be made of what one call alone has changed; none of these calls waits for the device, but for the
+ * one that finds the card full and lets the stream end to shrink the pool. */
+#include "card/cuda/pool.h"
+
+#include <pthread.h>
+
+#include "card/cuda/memory.h"
+#include "card/cuda/process.h"
+#include "cuda_api.h"
+
+#define POOLS_MAX 64
+#define POOL_STEP_BYTES (2ull << 20) /* drivers take memory for a pool in steps of 2 MiB */
+
+struct pool {
+    CUmemPool handle;
+    uint64_t charged_bytes;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct pool items[POOLS_MAX];
+} pools = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct pool *pool_find(CUmemPool handle)
+{
+    struct pool *vacant = NULL;
+    for (unsigned i = 0; i < POOLS_MAX; i++) {
+        if (pools.items[i].handle == handle)
+            return &pools.items[i];
+        if (!vacant && !pools.items[i].handle)
+            vacant = &pools.items[i];
+    }
+    if (vacant)
+        vacant->handle = handle;
+    return vacant;
+}
+
+static uint64_t reserved_bytes(CUmemPool handle)
+{
+    uint64_t bytes = 0;
+    return driver_cuMemPoolGetAttribute(handle, CUDA_POOL_RESERVED_NOW, &bytes) == CUDA_SUCCESS
+               ? bytes
+               : 0;
+}
+
+/* A pool that has shrunk is charged less. */
+static void lower(struct pool *pool)
+{
+    uint64_t held = reserved_bytes(pool->handle);
+    if (held >= pool->charged_bytes)
+        return;
+    process_release(pool->charged_bytes - held);
+    pool->charged_bytes = held;
+}
+
+static void lower_all(void)
+{
+    for (unsigned i = 0; i < POOLS_MAX; i++)
+        if (pools.items[i].handle && pools.items[i].charged_bytes)
+            lower(&pools.items[i]);
+}
+
+void pools_reconcile(void)
+{
+    (void)pthread_mutex_lock(&pools.lock);
+    lower_all();
+    (void)pthread_mutex_unlock(&pools.lock);
+}
+
+void pools_clear(void)
+{
+    (void)pthread_mutex_init(&pools.lock, NULL);
+    for (unsigned i = 0; i < POOLS_MAX; i++)
+        pools.items[i] = (struct pool){0};
+}
+
+/* The three calls of one flavour of the null stream. */
+struct calls {
+    CUresult (*allocate)(CUdeviceptr *, size_t, CUmemPool, CUstream);
+    CUresult (*free)(CUdeviceptr, CUstream);
+    CUresult (*synchronize)(CUstream);
+    CUresult (*is_capturing)(CUstream, int *);
+};
+
+static const struct calls legacy = {driver_cuMemAllocFromPoolAsync, driver_cuMemFreeAsync,
+                                    driver_cuStreamSynchronize, driver_cuStreamIsCapturing};
+static const struct calls per_thread = {driver_cuMemAllocFromPoolAsync_ptsz,
+                                        driver_cuMemFreeAsync_ptsz, driver_cuStreamSynchronize_ptsz,
+                                        driver_cuStreamIsCapturing_ptsz};
+
+/* Room for the most that the pool may grow by; with the lock held. */
+static CUresult make_room(const struct calls *calls, struct pool *pool, CUstream stream,
+                          uint64_t room)
+{
+    if (process_reserve(room) == 0)
+        return CUDA_SUCCESS;
+    lower_all();
+    (void)calls->synchronize(stream); /* what was freed on it is idle then */
+    for (unsigned i = 0; i < POOLS_MAX; i++)
+        if (pools.items[i].handle)
+            (void)driver_cuMemPoolTrimTo(pools.items[i].handle, 0); /* may have gone */
+    lower_all();
+    lower(pool);
+    return process_reserve(room) == 0 ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+/* Charge what the pool has grown by, of `room` that is reserved. */
+static CUresult settle(const struct calls *calls, struct pool *pool, uint64_t room,
+                       CUdeviceptr pointer, CUstream stream)
+{
+    uint64_t held = reserved_bytes(pool->handle);
+    uint64_t grown = held > pool->charged_bytes ? held - pool->charged_bytes : 0;
+    if (grown <= room) {
+        process_release(room - grown);
+        pool->charged_bytes += grown;
+        return CUDA_SUCCESS;
+    }
+    if (process_reserve(grown - room) == 0) {
+        pool->charged_bytes += grown;
+        return CUDA_SUCCESS;
+    }
+    (void)calls->free(pointer, stream); /* just allocated */
+    (void)calls->synchronize(stream);
+    (void)driver_cuMemPoolTrimTo(pool->handle, 0);
+    pool->charged_bytes += room;
+    lower(pool);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult allocate(const struct calls *calls, CUdeviceptr *pointer, size_t bytes,
+                         CUmemPool handle, CUstream stream)
+{
+    struct card_view view;
+    enum card_state state = process_card(&view);
+    int capturing = 0;
+    uint64_t room;
+    if (state == CARD_NONE)
+        return calls->allocate(pointer, bytes, handle, stream);
+    if (state != CARD_READY)
+        return CUDA_ERROR_SYSTEM_NOT_READY;
+    if (calls->is_capturing(stream, &capturing) != CUDA_SUCCESS || capturing)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; /* it would be a node that nothing counts */
+    if (__builtin_add_overflow(bytes, POOL_STEP_BYTES - 1, &room))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    room -= room % POOL_STEP_BYTES;
+    (void)pthread_mutex_lock(&pools.lock);
+    struct pool *pool = pool_find(handle);
+    CUresult result = pool ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    if (pool) {
+        lower(pool);
+        result = make_room(calls, pool, stream, room);
+    }
+    if (result == CUDA_SUCCESS) {
+        result = calls->allocate(pointer, bytes, handle, stream);
+        if (result == CUDA_SUCCESS)
+            result = settle(calls, pool, room, *pointer, stream);
+        else
+            process_release(room);
+    }
+    (void)pthread_mutex_unlock(&pools.lock);
+    return result;
+}
+
+static CUresult allocate_current(const struct calls *calls, CUdeviceptr *pointer, size_t bytes,
+                                 CUstream stream)
+{
+    CUdevice device;
+    CUmemPool pool;
+    CUresult result = driver_cuCtxGetDevice(&device);
+    if (result == CUDA_SUCCESS)
+        result = driver_cuDeviceGetMemPool(&pool, device);
+    return result == CUDA_SUCCESS ? allocate(calls, pointer, bytes, pool, stream) : result;
+}
+
+CUresult api_cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream)
+{
+    return allocate_current(&legacy, pointer, bytes, stream);
+}
+
+CUresult api_cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUstream stream)
+{
+    return allocate_current(&per_thread, pointer, bytes, stream);
+}
+
+CUresult api_cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemPool pool,
+                                     CUstream stream)
+{
+    return allocate(&legacy, pointer, bytes, pool, stream);
+}
+
+CUresult api_cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUmemPool pool,
+                                          CUstream stream)
+{
+    return allocate(&per_thread, pointer, bytes, pool, stream);
+}
+
+/* Linear memory may be freed in stream order too: then it is the block's charge that goes, once the
+ * stream has come that far. */
+static CUresult free_async(const struct calls *calls, CUdeviceptr pointer, CUstream stream)
+{
+    uint64_t bytes = blocks_take(BLOCK_MEMORY, pointer);
+    CUresult result = calls->free(pointer, stream);
+    if (bytes && result == CUDA_SUCCESS)
+        (void)calls->synchronize(stream);
+    return memory_freed(result, BLOCK_MEMORY, pointer, bytes);
+}
+
+CUresult api_cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
+{
+    return free_async(&legacy, pointer, stream);
+}
+
+CUresult api_cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream)
+{
+    return free_async(&per_thread, pointer, stream);
+}
+
+CUresult api_cuMemPoolTrimTo(CUmemPool handle, size_t keep_bytes)
+{
+    CUresult result = driver_cuMemPoolTrimTo(handle, keep_bytes);
+    pools_reconcile();
+    return result;
+}
+
+/* What is allocated of a pool outlives it: it stays charged until the process ends, as nobody can
+ * be asked any more. */
+CUresult api_cuMemPoolDestroy(CUmemPool handle)
+{
+    (void)pthread_mutex_lock(&pools.lock);
+    struct pool *pool = pool_find(handle);
+    if (pool) {
+        (void)driver_cuMemPoolTrimTo(handle, 0); /* a pool that is wrong fails below as well */
+        lower(pool);
+    }
+    CUresult result = driver_cuMemPoolDestroy(handle);
+    if (pool && result == CUDA_SUCCESS)
+        *pool = (struct pool){0};
+    (void)pthread_mutex_unlock(&pools.lock);
+    return result;
+}

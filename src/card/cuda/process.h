@@ -1,0 +1,33 @@
+/* The card of this process: its pages, mapped when the first function needs them. The process is
+ * its own executor here: it writes its slot of the ledger and is trusted to, like everything that
+ * can open the device. Any thread; a child after fork begins anew. */
+#ifndef LEAT_CARD_CUDA_PROCESS_H
+#define LEAT_CARD_CUDA_PROCESS_H
+
+#include <stdint.h>
+
+struct ledger_card;
+struct meter;
+
+struct card_view {
+    struct ledger_card *ledger;
+    struct meter *meter;
+    unsigned slot;
+};
+
+enum card_state {
+    CARD_UNKNOWN, /* not asked yet */
+    CARD_NONE,    /* the environment names no card: everything passes */
+    CARD_READY,
+    CARD_FAILED /* named, but not to be had: nothing may be allocated or launched */
+};
+
+/* `ret_view` is filled when CARD_READY is returned; what it points to lives as long as the process.
+ */
+enum card_state process_card(struct card_view *ret_view);
+
+/* Charge the card: 0 or -ENOSPC. Without a card 0, with a failed one -EIO. */
+int process_reserve(uint64_t bytes);
+void process_release(uint64_t bytes);
+
+#endif

@@ -1,0 +1,82 @@
+/* What Leat needs of the CUDA driver's binary interface, declared by ourselves from its public
+ * documentation. Structures that the library only looks into are declared as far as it looks. */
+#ifndef LEAT_CARD_CUDA_TYPES_H
+#define LEAT_CARD_CUDA_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    CUDA_SUCCESS = 0,
+    CUDA_ERROR_INVALID_VALUE = 1,
+    CUDA_ERROR_OUT_OF_MEMORY = 2,
+    CUDA_ERROR_INVALID_CONTEXT = 201,
+    CUDA_ERROR_INVALID_HANDLE = 400,
+    CUDA_ERROR_NOT_FOUND = 500,
+    CUDA_ERROR_NOT_READY = 600,
+    CUDA_ERROR_LAUNCH_FAILED = 719,
+    CUDA_ERROR_NOT_SUPPORTED = 801,
+    CUDA_ERROR_SYSTEM_NOT_READY = 802,
+    CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900
+} CUresult;
+
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr, CUmemHandle;
+typedef uint64_t cuuint64_t;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUfunc_st *CUfunction;
+typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+typedef struct CUarray_st *CUarray;
+typedef struct CUmipmappedArray_st *CUmipmappedArray;
+typedef struct CUmemPoolHandle_st *CUmemPool;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
+typedef struct CUgraphExec_st *CUgraphExec;
+
+#define CUDA_EVENT_BLOCKING_SYNC 1u       /* CU_EVENT_BLOCKING_SYNC */
+#define CUDA_PER_THREAD_STREAM_FLAG 2u    /* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
+#define CUDA_POOL_RESERVED_NOW 5          /* CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT */
+#define CUDA_LOCATION_DEVICE 1            /* CU_MEM_LOCATION_TYPE_DEVICE */
+#define CUDA_NODE_MEM_ALLOC 10            /* CU_GRAPH_NODE_TYPE_MEM_ALLOC */
+#define CUDA_ARRAY_SPARSE 0x40u           /* CUDA_ARRAY3D_SPARSE */
+#define CUDA_ARRAY_DEFERRED_MAPPING 0x80u /* CUDA_ARRAY3D_DEFERRED_MAPPING */
+
+/* CUDA_ARRAY_DESCRIPTOR */
+struct cuda_array_shape {
+    size_t width, height;
+    int format;
+    unsigned channels;
+};
+
+/* CUDA_ARRAY3D_DESCRIPTOR */
+struct cuda_array3d_shape {
+    size_t width, height, depth;
+    int format;
+    unsigned channels, flags;
+};
+
+/* CUDA_ARRAY_MEMORY_REQUIREMENTS */
+struct cuda_requirements {
+    size_t bytes, alignment;
+    unsigned reserved[4];
+};
+
+/* The beginning of CUmemAllocationProp */
+struct cuda_memory_kind {
+    int type, handle_types;
+    int location_type, location_id;
+};
+
+/* The beginning of CUlaunchConfig */
+struct cuda_launch {
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    CUstream stream;
+};
+
+/* The beginning of CUgraphNodeParams */
+struct cuda_node {
+    int type;
+};
+
+#endif

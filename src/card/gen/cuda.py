@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Turn cuda.table into the entry points of Leat's libcuda.so.1.
+
+usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the driver, prototypes of Leat's own functions
+       cuda.py entries TABLE OUTPUT   the exported symbols, in assembler
+       cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of class gate
+       cuda.py coverage TABLE OUTPUT  docs/cuda-coverage.md
+       cuda.py check TABLE HEADER     names of a driver header (or of a list, one a line) that the table lacks: status 1
+"""
+import re
+import sys
+
+CLASSES = {
+    "pass": "the driver's own function", "account": "counted in the card's ledger", "gate": "waits for share, is measured",
+    "report": "tells of the card", "resolve": "hands out Leat's functions", "context": "ends measurements first",
+    "refused": "not supported: `CUDA_ERROR_NOT_SUPPORTED`"}
+HOOKED = ("account", "gate", "report", "resolve", "context")
+ROW = re.compile(r"(\w+) (cu[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?(?: \((.*)\))?$")
+FIRST_VERSION = 2000
+
+
+class Entry:
+    def __init__(self, kind, name, twin, version, parameters):
+        self.kind, self.name, self.twin = kind, name, twin
+        self.base = re.sub(r"_v\d+$", "", name)
+        self.version = int(version) if version else FIRST_VERSION
+        self.parameters = parameters
+        self.symbol = f"{name}_{twin}" if twin else name
+        self.hooked = kind in HOOKED
+
+    def names(self):
+        return ", ".join(re.search(r"(\w+)$", p).group(1) for p in self.parameters.split(", "))
+
+
+def fail(text):
+    sys.exit(f"cuda.table: {text}")
+
+
+def parse(path):
+    entries = []
+    with open(path, encoding="utf-8") as table:
+        for line in table:
+            line = line.split("#")[0].strip()
+            if not line:
+                continue
+            row = ROW.match(line)
+            if not row or row[1] not in CLASSES:
+                fail(f"not classified: {line}")
+            kind, name, twin, version, parameters = row.groups()
+            if kind in HOOKED and not parameters:
+                fail(f"{name} is of class {kind} and has no parameters")
+            for suffix in ("", twin) if twin else ("",):
+                entries.append(Entry(kind, name, suffix, version, parameters))
+    seen = [e.symbol for e in entries]
+    for name in sorted({n for n in seen if seen.count(n) > 1}):
+        fail(f"{name} comes twice")
+    return sorted(entries, key=lambda e: (e.base, e.version, e.symbol))  # the resolver searches by base
+
+
+def api(entries):
+    out = ["/* Generated from cuda.table; do not edit. */", "#ifndef LEAT_CUDA_API_H", "#define LEAT_CUDA_API_H", "",
+           '#include "card/cuda/types.h"', "", "enum cuda_name {"]
+    out += [f"    CUDA_{e.symbol}," for e in entries] + ["    CUDA_NAMES", "};", ""]
+    out += ["/* The driver's function of that number, or one that returns CUDA_ERROR_NOT_FOUND. */",
+            "void *cuda_driver_entry(unsigned name);", ""]
+    for e in entries:
+        if e.parameters:
+            out += [f"static inline CUresult driver_{e.symbol}({e.parameters})", "{",
+                    f"    CUresult (*call)({e.parameters});",
+                    f"    *(void **)&call = cuda_driver_entry(CUDA_{e.symbol});",
+                    f"    return call({e.names()});", "}"]
+        if e.hooked:
+            out.append(f"CUresult api_{e.symbol}({e.parameters});")
+    return out + ["", "#endif"]
+
+
+def entries_text(entries):
+    out = ["/* Generated from cuda.table; do not edit. */", '#include "card/cuda/entry.h"', ""]
+    for number, e in enumerate(entries):
+        if e.hooked:
+            out.append(f"OWN({e.symbol}, api_{e.symbol});")
+        elif e.kind == "refused":
+            out.append(f"OWN({e.symbol}, cuda_not_supported);")
+        else:
+            out.append(f"PASS({e.symbol}, {number});")
+    return out
+
+
+def gate(e):
+    """A launch: let in, handed to the driver, measured."""
+    parameters = e.names().split(", ")
+    stream = "launch->stream" if "launch" in parameters else "stream" if "stream" in parameters else "NULL"
+    subject = "graph" if "graph" in parameters else "function"
+    size = {"grid_x": "(uint64_t)grid_x * grid_y * grid_z",
+            "launch": "(uint64_t)launch->grid_x * launch->grid_y * launch->grid_z",
+            "width": "(uint64_t)width * (uint64_t)height"}
+    blocks = next((text for name, text in size.items() if name in parameters), "1")
+    flavour = "STREAM_PER_THREAD" if e.twin else "STREAM_LEGACY"
+    return [f"CUresult api_{e.symbol}({e.parameters})", "{", "    struct launch_pass pass;",
+            f"    CUresult result = launch_enter(&pass, {stream}, {flavour}, {subject}, {blocks});",
+            "    if (result == CUDA_SUCCESS)",
+            f"        result = launch_leave(&pass, driver_{e.symbol}({e.names()}));",
+            "    return result;", "}", ""]
+
+
+def names(entries):
+    out = ["/* Generated from cuda.table; do not edit. */", '#include "card/cuda/launch.h"',
+           '#include "card/cuda/resolve.h"', "", '#include "cuda_api.h"', ""]
+    for e in entries:
+        if e.kind == "gate":
+            out += gate(e)
+    own = [e for e in entries if e.hooked or e.kind == "refused"]
+    out += [f"extern char entry_{e.symbol}[];" for e in own] + [""]
+    out.append("const struct cuda_entry cuda_entries[CUDA_NAMES] = {")
+    for e in entries:
+        address = f"entry_{e.symbol}" if e in own else "0"
+        out.append(f'    {{"{e.symbol}", "{e.base}", {address}, {e.version}, {1 if e.twin else 0}}},')
+    return out + ["};"]
+
+
+def coverage(entries):
+    count = {kind: sum(e.kind == kind for e in entries) for kind in CLASSES}
+    summary = ", ".join(f"{count[kind]} {kind}" for kind in CLASSES)
+    out = ["# CUDA driver functions on a card", "",
+           f"Made from `src/card/gen/cuda.table` by `src/card/gen/cuda.py`: {len(entries)} names, {summary}.",
+           "A name that is not listed is looked up in the driver and handed out untouched.", "",
+           "| function | class | what happens |", "| --- | --- | --- |"]
+    return out + [f"| `{e.symbol}` | {e.kind} | {CLASSES[e.kind]} |" for e in entries]
+
+
+def check(entries, path):
+    with open(path, encoding="utf-8") as header:
+        text = header.read()
+    declared = set(re.findall(r"CUDAAPI\s+(cu[A-Z]\w+)\s*\(", text)) or set(re.findall(r"^\s*(cu[A-Z]\w+)\s*$", text, re.M))
+    known = {e.symbol for e in entries}
+    missing = sorted(declared - known)
+    for name in missing:
+        print(f"{path}: {name} is not classified in cuda.table")
+    return 1 if missing else 0
+
+
+def main():
+    mode, table, other = sys.argv[1:4]
+    entries = parse(table)
+    if mode == "check":
+        sys.exit(check(entries, other))
+    lines = {"api": api, "entries": entries_text, "names": names, "coverage": coverage}[mode](entries)
+    with open(other, "w", encoding="utf-8") as target:
+        target.write("\n".join(lines) + "\n")
+
+
+main()

@@ -1,0 +1,187 @@
+"""CUDA cards on the fake driver: what the card grants is compared with what the device really did."""
+import os
+import signal
+import struct
+import subprocess
+import sys
+
+import pytest
+
+import house as houses
+from house import eventually
+
+MIB = 1 << 20
+TRUTH = struct.Struct("=IIQ2Q2Q2Q2Q")  # the beginning of struct fake_truth
+PROBE = os.path.join(houses.BUILD, "tests/fake-cuda/cuda-probe")
+DRIVER = os.path.join(houses.BUILD, "tests/fake-cuda/libfake-cuda.so")
+
+
+class CudaHouse(houses.House):
+    """leat-cardd that finds the fake devices, whose truth is in a file of its own."""
+
+    def __init__(self):
+        super().__init__(cards_only=True)
+        self.truth_file = os.path.join(self.folder, "truth")
+        self.environment["LD_LIBRARY_PATH"] = os.path.join(houses.BUILD, "tests/fake-cuda")
+        self.environment["LEAT_FAKE_CUDA"] = self.truth_file
+        self.environment["LEAT_CUDA_DRIVER"] = DRIVER
+
+    def truth(self):
+        with open(self.truth_file, "rb") as file:
+            values = TRUTH.unpack(file.read(TRUTH.size))
+        return {"used": values[3], "peak": values[5], "busy_ns": values[9]}
+
+    def lease(self, name, memory_bytes=256 * MIB, share_permille=1000):
+        return self.card("card.create", card=name, memory_bytes=memory_bytes, share_permille=share_permille,
+                         device="cuda-0")
+
+    def start_probe(self, lease, *words, **environment):
+        there = dict(self.environment, LEAT_CARD_TOKEN=lease["token"],
+                     LEAT_CARD_SOCKET=os.path.join(self.run_dir, "card", "card.sock"), **environment)
+        return subprocess.Popen([PROBE, *map(str, words)], env=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def probe(self, lease, *words, **environment):
+        out, err = self.start_probe(lease, *words, **environment).communicate(timeout=60)
+        assert not err, err
+        return out.strip()
+
+    def show(self, name):
+        return self.card("card.show", card=name)
+
+
+@pytest.fixture
+def cuda():
+    with CudaHouse() as running:
+        yield running
+
+
+def figures(line):
+    return {key: float(value) for key, value in (word.split("=") for word in line.split())}
+
+
+def table(*words):
+    return subprocess.run([sys.executable, os.path.join(houses.ROOT, "src/card/gen/cuda.py"), *words],
+                          capture_output=True, text=True, check=False)
+
+
+TABLE = os.path.join(houses.ROOT, "src/card/gen/cuda.table")
+
+
+def test_coverage_page(tmp_path):
+    """docs/cuda-coverage.md is what the table says."""
+    page = tmp_path / "page"
+    assert table("coverage", TABLE, str(page)).returncode == 0
+    with open(os.path.join(houses.ROOT, "docs/cuda-coverage.md"), encoding="utf-8") as shipped:
+        assert shipped.read() == page.read_text()
+
+
+def test_unclassified_names_are_refused(tmp_path):
+    """A header with one more function, a row of an unknown class, a hook without parameters."""
+    header = tmp_path / "header.h"
+    header.write_text("CUresult CUDAAPI cuMemAlloc_v2(CUdeviceptr *p, size_t n);\nCUresult CUDAAPI cuMadeUp(void);\n")
+    checked = table("check", TABLE, str(header))
+    assert checked.returncode == 1 and "cuMadeUp is not classified" in checked.stdout
+    header.write_text("CUresult CUDAAPI cuMemAlloc_v2(CUdeviceptr *p, size_t n);\n")
+    assert table("check", TABLE, str(header)).returncode == 0
+    doctored = tmp_path / "table"
+    for row in ("cuMadeUp", "unknown cuMadeUp", "account cuMadeUp", "pass cuInit\npass cuInit"):
+        doctored.write_text(row + "\n")
+        assert table("api", str(doctored), str(tmp_path / "out")).returncode != 0, row
+
+
+def test_exports_are_the_interface():
+    """Nothing but the table's names is exported, and the driver is not linked."""
+    library = os.path.join(houses.BUILD, "src/card/cuda/libcuda.so.1")
+    symbols = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[-1] for line in symbols.splitlines()}
+    with open(os.path.join(houses.ROOT, "docs/cuda-coverage.md"), encoding="utf-8") as page:
+        assert names == {line.split("`")[1] for line in page if line.startswith("| `")}
+
+
+def test_same_answer_on_driver_and_card(cuda):
+    direct = dict(cuda.environment, LD_PRELOAD=DRIVER)
+    plain = subprocess.run([PROBE, "numbers"], env=direct, capture_output=True, text=True, check=True).stdout.strip()
+    assert plain == "2 3 4 5" == cuda.probe(cuda.lease("a"), "numbers")
+
+
+def test_without_a_card_everything_passes(cuda):
+    free = subprocess.run([PROBE, "codes"], env=cuda.environment, capture_output=True, text=True, check=True).stdout
+    assert figures(free)["whole"] == 8 << 30
+
+
+def test_return_codes_and_figures(cuda):
+    got = figures(cuda.probe(cuda.lease("a", 64 * MIB), "codes"))
+    assert got == {"whole": 64 * MIB, "total": 64 * MIB, "over": 2, "over_async": 2, "full": 2, "left": 0, "unknown": 1,
+                   "node": 801, "missing": 500}
+
+
+def test_a_removed_card_refuses(cuda):
+    lease = cuda.lease("a")
+    cuda.card("card.remove", card="a")
+    _, err = cuda.start_probe(lease, "numbers").communicate(timeout=60)
+    assert "cuMemAlloc_v2(&memory, sizeof(values)): 802" in err
+
+
+def test_a_local_card_stays_on_its_device(cuda):
+    cuda.lease("a")
+    for op, members in (("card.suspend", {}), ("card.move", {"device": "cuda-1"})):
+        with pytest.raises(houses.CardError) as caught:
+            cuda.card(op, card="a", **members)
+        assert caught.value.code == "card-local"
+
+
+def test_resolver(cuda):
+    assert cuda.probe(cuda.lease("a"), "resolve") == "wrong=0"
+
+
+def test_fork(cuda):
+    assert cuda.probe(cuda.lease("a"), "fork") == "child=0"
+
+
+@pytest.mark.parametrize("call", ["cuMemAlloc_v2", "cuMemCreate", "cuMemAllocFromPoolAsync", "cuMemAllocManaged"])
+def test_a_failed_allocation_is_not_charged(cuda, call):
+    churn = cuda.start_probe(cuda.lease("a", 1 << 30), "churn", 500, 1, LEAT_FAKE_CUDA_FAIL=call)
+    assert figures(churn.stdout.readline())["refused"] > 0
+    assert cuda.show("a")["memory_used_bytes"] == 0 == cuda.truth()["used"]
+    churn.communicate("\n", timeout=30)
+
+
+def test_quota_is_exact_over_many_processes_and_kills(cuda):
+    """8 processes, all families, 10^5 operations, two kills: never over the quota, nothing leaks."""
+    quota = 256 * MIB
+    lease = cuda.lease("a", quota)
+    running = [cuda.start_probe(lease, "churn", 12500, seed) for seed in range(8)]
+    eventually("work", lambda: cuda.truth()["used"] > 0)
+    for victim in running[:2]:
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    results = [figures(p.stdout.readline()) for p in running[2:]]
+    assert all(r["granted"] > 0 and r["refused"] > 0 for r in results)
+    eventually("rest", lambda: cuda.show("a")["memory_used_bytes"] == 0)
+    for p in running[2:]:
+        _, err = p.communicate("\n", timeout=30)
+        assert p.returncode == 0 and not err, err
+    assert quota * 0.8 < cuda.truth()["peak"] <= quota
+    eventually("slots free", lambda: cuda.show("a")["sessions"] == 0)
+    assert cuda.probe(lease, "numbers") == "2 3 4 5"  # the fake device looks after its dead
+    assert cuda.show("a")["memory_used_bytes"] == 0
+
+
+@pytest.mark.parametrize("way", ["plain", "graph", "cooperative", "extended"])
+@pytest.mark.parametrize("share_permille", [300, 600])
+def test_share(cuda, way, share_permille):
+    """The device's own count of busy time against the share, over two seconds."""
+    lease = cuda.lease("a", share_permille=share_permille)
+    cuda.probe(lease, "spin", 2000, 2000, way)
+    share = cuda.truth()["busy_ns"] / 2e9
+    assert abs(share - share_permille / 1000) < 0.03, share
+
+
+def test_neighbours_get_their_shares(cuda):
+    leases = {name: cuda.lease(name, share_permille=share) for name, share in (("a", 300), ("b", 700))}
+    running = [cuda.start_probe(lease, "spin", 2500, 1000, "plain") for lease in leases.values()]
+    for p in running:
+        p.communicate(timeout=60)
+    times = {name: cuda.show(name)["device_time_ns"] for name in leases}
+    assert abs(times["a"] / sum(times.values()) - 0.3) < 0.03, times

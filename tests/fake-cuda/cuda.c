@@ -1,0 +1,735 @@
+/* A CUDA driver without a device: physical memory is counted, kernels are known by name, and time
+ * passes as the truth file says. Memory is host memory, so that copies are real. Only the
+ * documented calls that tests need are there. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "card/cuda/types.h"
+#include "fake-cuda/device.h"
+
+#define API __attribute__((visibility("default")))
+#define TWIN(name, suffix) \
+    extern __typeof__(name) name##suffix __attribute__((alias(#name), visibility("default")))
+#define BUCKETS 4096u
+#define POOL_STEP (2ull << 20)
+
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
+struct block {
+    struct block *next;
+    uint64_t key, bytes;
+    int device, kind;
+    unsigned references; /* of physical memory: handles and mappings */
+    struct block *physical;
+    CUmemPool pool;
+};
+
+enum { MEMORY = 1, POOLED, ARRAY, HANDLE, MAPPING };
+
+struct CUctx_st {
+    int device;
+};
+struct CUfunc_st {
+    char name[64];
+};
+struct CUstream_st {
+    uint64_t tail_ns;
+    struct CUgraph_st *capturing;
+};
+struct CUevent_st {
+    uint64_t at_ns;
+};
+struct CUmemPoolHandle_st {
+    int device;
+    uint64_t reserved, used;
+};
+struct CUgraph_st {
+    uint64_t duration_ns;
+};
+struct CUgraphExec_st {
+    uint64_t duration_ns;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct block *buckets[BUCKETS];
+static uint64_t next_handle = 1;
+static struct CUstream_st default_stream;
+static struct CUctx_st contexts[FAKE_DEVICES] = {{0}, {1}};
+static struct CUmemPoolHandle_st pools[FAKE_DEVICES] = {{.device = 0}, {.device = 1}};
+static __thread CUcontext current;
+
+/* ---- blocks ---- */
+
+static struct block **find(int kind, uint64_t key)
+{
+    struct block **at = &buckets[(key * 0x9e3779b97f4a7c15u) >> 52];
+    while (*at && ((*at)->key != key || (kind && (*at)->kind != kind)))
+        at = &(*at)->next;
+    return at;
+}
+
+static struct block *put(int kind, uint64_t key, uint64_t bytes, int device)
+{
+    struct block **head = &buckets[(key * 0x9e3779b97f4a7c15u) >> 52];
+    struct block *block = calloc(1, sizeof(*block));
+    *block = (struct block){*head, key, bytes, device, kind, 1, NULL, NULL};
+    *head = block;
+    return block;
+}
+
+static void drop(struct block **at)
+{
+    struct block *block = *at;
+    *at = block->next;
+    free(block);
+}
+
+static int device_now(void)
+{
+    return current ? current->device : 0;
+}
+
+static void *map_host(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static CUresult allocate(const char *name, CUdeviceptr *pointer, size_t bytes)
+{
+    if (!pointer || !bytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!current)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (fake_fails(name) || fake_take(device_now(), bytes) < 0)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    void *host = map_host(bytes);
+    if (!host) {
+        fake_give(device_now(), bytes);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    (void)pthread_mutex_lock(&lock);
+    (void)put(MEMORY, (uintptr_t)host, bytes, device_now());
+    (void)pthread_mutex_unlock(&lock);
+    *pointer = (uintptr_t)host;
+    return CUDA_SUCCESS;
+}
+
+/* ---- devices and contexts ---- */
+
+API CUresult cuInit(unsigned flags)
+{
+    return fake_truth() ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
+}
+
+API CUresult cuDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceGetCount(int *count)
+{
+    *count = FAKE_DEVICES;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceGet(CUdevice *device, int ordinal)
+{
+    if (ordinal < 0 || ordinal >= FAKE_DEVICES)
+        return 101; /* CUDA_ERROR_INVALID_DEVICE */
+    *device = ordinal;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceGetName(char *name, int length, CUdevice device)
+{
+    (void)snprintf(name, (size_t)length, "Leat fake CUDA device %d", device);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device)
+{
+    *bytes = fake_truth()->memory_bytes;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device)
+{
+    *context = current = &contexts[device];
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
+{
+    *context = &contexts[device];
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
+{
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxDestroy_v2(CUcontext context)
+{
+    if (current == context)
+        current = NULL;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxSetCurrent(CUcontext context)
+{
+    current = context;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxGetCurrent(CUcontext *context)
+{
+    *context = current;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxGetDevice(CUdevice *device)
+{
+    *device = device_now();
+    return current ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+/* ---- memory ---- */
+
+API CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes)
+{
+    const struct fake_truth *t = fake_truth();
+    *total_bytes = t->memory_bytes;
+    *free_bytes = t->memory_bytes - t->used_bytes[device_now()];
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
+{
+    return allocate("cuMemAlloc_v2", pointer, bytes);
+}
+
+API CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned flags)
+{
+    return allocate("cuMemAllocManaged", pointer, bytes);
+}
+
+API CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height,
+                                unsigned element)
+{
+    size_t padded = (width + 255) / 256 * 256;
+    CUresult result = allocate("cuMemAllocPitch_v2", pointer, padded * height);
+    if (result == CUDA_SUCCESS)
+        *pitch = padded;
+    return result;
+}
+
+API CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct block **at = find(MEMORY, pointer);
+    if (!*at)
+        at = find(POOLED, pointer);
+    struct block *block = *at;
+    CUresult result = block ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    if (block) {
+        (void)munmap((void *)(uintptr_t)pointer, block->bytes);
+        if (block->pool)
+            block->pool->used -= block->bytes;
+        else
+            fake_give(block->device, block->bytes);
+        drop(at);
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return result;
+}
+TWIN(cuMemFreeAsync, _ptsz);
+
+API CUresult cuMemFree_v2(CUdeviceptr pointer)
+{
+    return cuMemFreeAsync(pointer, NULL);
+}
+
+API CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes)
+{
+    memcpy((void *)(uintptr_t)to, from, bytes);
+    return CUDA_SUCCESS;
+}
+TWIN(cuMemcpyHtoD_v2, _ptds);
+
+API CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes)
+{
+    memcpy(to, (void *)(uintptr_t)from, bytes);
+    return CUDA_SUCCESS;
+}
+TWIN(cuMemcpyDtoH_v2, _ptds);
+
+/* ---- pools: memory is taken in steps and kept until the pool is trimmed ---- */
+
+API CUresult cuDeviceGetMemPool(CUmemPool *pool, CUdevice device)
+{
+    *pool = &pools[device];
+    return CUDA_SUCCESS;
+}
+API CUresult cuDeviceGetDefaultMemPool(CUmemPool *pool, CUdevice device)
+{
+    return cuDeviceGetMemPool(pool, device);
+}
+
+API CUresult cuMemPoolCreate(CUmemPool *pool, const void *properties)
+{
+    *pool = calloc(1, sizeof(**pool));
+    (*pool)->device = device_now();
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemPoolTrimTo(CUmemPool pool, size_t keep)
+{
+    (void)pthread_mutex_lock(&lock);
+    uint64_t least = (pool->used + POOL_STEP - 1) / POOL_STEP * POOL_STEP;
+    if (least < keep)
+        least = keep;
+    if (pool->reserved > least) {
+        fake_give(pool->device, pool->reserved - least);
+        pool->reserved = least;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemPoolDestroy(CUmemPool pool)
+{
+    (void)cuMemPoolTrimTo(pool, 0);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemPoolGetAttribute(CUmemPool pool, int attribute, void *value)
+{
+    if (attribute != CUDA_POOL_RESERVED_NOW)
+        return CUDA_ERROR_INVALID_VALUE;
+    *(uint64_t *)value = pool->reserved;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemPool pool,
+                                     CUstream stream)
+{
+    CUresult result = CUDA_SUCCESS;
+    if (fake_fails("cuMemAllocFromPoolAsync"))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    (void)pthread_mutex_lock(&lock);
+    uint64_t needed = (pool->used + bytes + POOL_STEP - 1) / POOL_STEP * POOL_STEP;
+    uint64_t grow = needed > pool->reserved ? needed - pool->reserved : 0;
+    void *host = NULL;
+    if (grow && fake_take(pool->device, grow) < 0)
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    else
+        host = map_host(bytes);
+    if (host) {
+        pool->reserved += grow;
+        pool->used += bytes;
+        put(POOLED, (uintptr_t)host, bytes, pool->device)->pool = pool;
+        *pointer = (uintptr_t)host;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return result;
+}
+TWIN(cuMemAllocFromPoolAsync, _ptsz);
+
+API CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream)
+{
+    return cuMemAllocFromPoolAsync(pointer, bytes, &pools[device_now()], stream);
+}
+TWIN(cuMemAllocAsync, _ptsz);
+
+/* ---- virtual memory ---- */
+
+/* With the lock held: one handle or mapping less. */
+static void physical_unref(struct block *block)
+{
+    if (--block->references)
+        return;
+    fake_give(block->device, block->bytes);
+    struct block **at = find(HANDLE, block->key);
+    if (*at)
+        drop(at);
+}
+
+API CUresult cuMemAddressReserve(CUdeviceptr *pointer, size_t bytes, size_t alignment,
+                                 CUdeviceptr wish, unsigned long long flags)
+{
+    *pointer = (uintptr_t)map_host(bytes);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemAddressFree(CUdeviceptr pointer, size_t bytes)
+{
+    (void)munmap((void *)(uintptr_t)pointer, bytes);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemCreate(CUmemHandle *handle, size_t bytes, const struct cuda_memory_kind *kind,
+                         unsigned long long flags)
+{
+    if (fake_fails("cuMemCreate") || fake_take(kind->location_id, bytes) < 0)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    (void)pthread_mutex_lock(&lock);
+    *handle = next_handle++;
+    (void)put(HANDLE, *handle, bytes, kind->location_id);
+    (void)pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemRelease(CUmemHandle handle)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct block *block = *find(HANDLE, handle);
+    if (block)
+        physical_unref(block);
+    (void)pthread_mutex_unlock(&lock);
+    return block ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+API CUresult cuMemMap(CUdeviceptr pointer, size_t bytes, size_t offset, CUmemHandle handle,
+                      unsigned long long flags)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct block *block = *find(HANDLE, handle);
+    if (block) {
+        block->references++;
+        put(MAPPING, pointer, bytes, block->device)->physical = block;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return block ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+API CUresult cuMemUnmap(CUdeviceptr pointer, size_t bytes)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct block **at = find(MAPPING, pointer);
+    CUresult result = *at ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    if (*at) {
+        struct block *physical = (*at)->physical;
+        drop(at);
+        physical_unref(physical);
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return result;
+}
+
+API CUresult cuMemRetainAllocationHandle(CUmemHandle *handle, void *address)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct block *mapping = *find(MAPPING, (uintptr_t)address);
+    if (mapping) {
+        mapping->physical->references++;
+        *handle = mapping->physical->key;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return mapping ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* ---- arrays: rows of 64 bytes, four bytes an element ---- */
+
+static uint64_t array_bytes(const struct cuda_array3d_shape *shape, unsigned levels)
+{
+    uint64_t bytes = 0;
+    for (unsigned l = 0; l < levels; l++) {
+        uint64_t w = shape->width >> l, h = shape->height >> l, d = shape->depth >> l;
+        bytes += ((w ? w : 1) * 4 * shape->channels + 63) / 64 * 64 * (h ? h : 1) * (d ? d : 1);
+    }
+    return bytes;
+}
+
+static CUresult array_make(CUarray *array, const struct cuda_array3d_shape *shape, unsigned levels)
+{
+    uint64_t bytes = array_bytes(shape, levels);
+    if (fake_take(device_now(), bytes) < 0)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    (void)pthread_mutex_lock(&lock);
+    *array = (CUarray)(uintptr_t)(0x100000000000u + next_handle++);
+    (void)put(ARRAY, (uintptr_t)*array, bytes, device_now());
+    (void)pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuArray3DCreate_v2(CUarray *array, const struct cuda_array3d_shape *shape)
+{
+    return array_make(array, shape, 1);
+}
+
+API CUresult cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *shape)
+{
+    struct cuda_array3d_shape flat = {shape->width,  shape->height,   0,
+                                      shape->format, shape->channels, 0};
+    return array_make(array, &flat, 1);
+}
+
+API CUresult cuMipmappedArrayCreate(CUarray *array, const struct cuda_array3d_shape *shape,
+                                    unsigned levels)
+{
+    return array_make(array, shape, levels);
+}
+
+API CUresult cuArrayDestroy(CUarray array)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct block **at = find(ARRAY, (uintptr_t)array);
+    CUresult result = *at ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+    if (*at) {
+        fake_give((*at)->device, (*at)->bytes);
+        drop(at);
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return result;
+}
+API CUresult cuMipmappedArrayDestroy(CUarray array)
+{
+    return cuArrayDestroy(array);
+}
+
+API CUresult cuArrayGetMemoryRequirements(struct cuda_requirements *needs, CUarray array,
+                                          CUdevice device)
+{
+    (void)pthread_mutex_lock(&lock);
+    const struct block *block = *find(ARRAY, (uintptr_t)array);
+    *needs = (struct cuda_requirements){block ? block->bytes : 0, 64, {0}};
+    (void)pthread_mutex_unlock(&lock);
+    return block ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+API CUresult cuMipmappedArrayGetMemoryRequirements(struct cuda_requirements *needs, CUarray array,
+                                                   CUdevice device)
+{
+    return cuArrayGetMemoryRequirements(needs, array, device);
+}
+
+/* ---- streams, events, launches ---- */
+
+static CUstream stream_of(CUstream stream)
+{
+    return (uintptr_t)stream <= 2 ? &default_stream : stream; /* null, legacy, per thread */
+}
+
+static void sleep_until(uint64_t at_ns)
+{
+    struct timespec at = {(time_t)(at_ns / 1000000000u), (long)(at_ns % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+        ;
+}
+
+static uint64_t tail_of(CUstream stream)
+{
+    uint64_t now = fake_now_ns(),
+             tail = __atomic_load_n(&stream_of(stream)->tail_ns, __ATOMIC_SEQ_CST);
+    return tail > now ? tail : now;
+}
+
+API CUresult cuStreamCreate(CUstream *stream, unsigned flags)
+{
+    *stream = calloc(1, sizeof(**stream));
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuStreamDestroy_v2(CUstream stream)
+{
+    free(stream);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuStreamSynchronize(CUstream stream)
+{
+    sleep_until(stream_of(stream)->tail_ns);
+    return CUDA_SUCCESS;
+}
+TWIN(cuStreamSynchronize, _ptsz);
+
+API CUresult cuCtxSynchronize(void)
+{
+    sleep_until(__atomic_load_n(&fake_truth()->busy_until_ns[device_now()], __ATOMIC_SEQ_CST));
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuStreamIsCapturing(CUstream stream, int *status)
+{
+    *status = stream_of(stream)->capturing != NULL;
+    return CUDA_SUCCESS;
+}
+TWIN(cuStreamIsCapturing, _ptsz);
+
+API CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
+{
+    stream_of(stream)->capturing = calloc(1, sizeof(struct CUgraph_st));
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
+{
+    *graph = stream_of(stream)->capturing;
+    stream_of(stream)->capturing = NULL;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags)
+{
+    *exec = calloc(1, sizeof(**exec));
+    (*exec)->duration_ns = graph->duration_ns;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuEventCreate(CUevent *event, unsigned flags)
+{
+    if (fake_fails("cuEventCreate"))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *event = calloc(1, sizeof(**event));
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuEventDestroy_v2(CUevent event)
+{
+    free(event);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuEventRecord(CUevent event, CUstream stream)
+{
+    __atomic_store_n(&event->at_ns, tail_of(stream), __ATOMIC_SEQ_CST);
+    return CUDA_SUCCESS;
+}
+TWIN(cuEventRecord, _ptsz);
+
+API CUresult cuEventSynchronize(CUevent event)
+{
+    sleep_until(__atomic_load_n(&event->at_ns, __ATOMIC_SEQ_CST));
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end)
+{
+    if (end->at_ns > fake_now_ns())
+        return CUDA_ERROR_NOT_READY;
+    *ms = (float)((double)(int64_t)(end->at_ns - start->at_ns) / 1e6);
+    return CUDA_SUCCESS;
+}
+
+static void run(CUstream stream, uint64_t duration_ns)
+{
+    CUstream s = stream_of(stream);
+    if (s->capturing) {
+        s->capturing->duration_ns += duration_ns;
+        return;
+    }
+    uint64_t end = fake_run(device_now(), s->tail_ns, duration_ns, NULL);
+    __atomic_store_n(&s->tail_ns, end, __ATOMIC_SEQ_CST);
+}
+
+API CUresult cuModuleLoadData(void **module, const void *image)
+{
+    *module = (void *)&buckets;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuModuleGetFunction(CUfunction *function, void *module, const char *name)
+{
+    if (strcmp(name, "spin_us") != 0 && strcmp(name, "add_one") != 0)
+        return CUDA_ERROR_NOT_FOUND;
+    *function = calloc(1, sizeof(**function));
+    (void)snprintf((*function)->name, sizeof((*function)->name), "%s", name);
+    return CUDA_SUCCESS;
+}
+
+/* spin_us(uint32_t): busy for that long. add_one(uint32_t *, uint32_t n): 1 us. */
+static CUresult execute(CUfunction function, CUstream stream, void **params)
+{
+    if (fake_fails("cuLaunchKernel"))
+        return CUDA_ERROR_LAUNCH_FAILED;
+    if (strcmp(function->name, "spin_us") == 0) {
+        run(stream, (uint64_t) * (uint32_t *)params[0] * 1000);
+        return CUDA_SUCCESS;
+    }
+    uint32_t *numbers = (void *)(uintptr_t) * (CUdeviceptr *)params[0];
+    for (uint32_t i = 0; i < *(uint32_t *)params[1]; i++)
+        numbers[i]++;
+    run(stream, 1000);
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                            unsigned by, unsigned bz, unsigned shared, CUstream stream,
+                            void **params, void **extra)
+{
+    return execute(function, stream, params);
+}
+TWIN(cuLaunchKernel, _ptsz);
+
+API CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz,
+                                       unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                                       CUstream stream, void **params)
+{
+    return execute(function, stream, params);
+}
+
+API CUresult cuLaunchKernelEx(const struct cuda_launch *launch, CUfunction function, void **params,
+                              void **extra)
+{
+    return execute(function, launch->stream, params);
+}
+
+API CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream)
+{
+    run(stream, graph->duration_ns);
+    return CUDA_SUCCESS;
+}
+
+/* ---- look-up ---- */
+
+API CUresult cuGetExportTable(const void **table, const void *id)
+{
+    static const uint64_t answer[2] = {16, 42};
+    *table = answer;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuGetProcAddress_v2(const char *symbol, void **function, int version, uint64_t flags,
+                                 int *status)
+{
+#define ROW(base, name, since, twin) \
+    { \
+        base, (void *)name, since, twin \
+    }
+    static const struct {
+        const char *base;
+        void *function;
+        int since, twin;
+    } rows[] = {
+        ROW("cuInit", cuInit, 2000, 0),
+        ROW("cuMemAlloc", cuMemAlloc_v2, 3020, 0),
+        ROW("cuMemFree", cuMemFree_v2, 3020, 0),
+        ROW("cuLaunchKernel", cuLaunchKernel_ptsz, 7000, 1),
+        ROW("cuLaunchKernel", cuLaunchKernel, 4000, 0),
+        ROW("cuMemFreeAsync", cuMemFreeAsync_ptsz, 11020, 1),
+        ROW("cuMemFreeAsync", cuMemFreeAsync, 11020, 0),
+        ROW("cuGetProcAddress", cuGetProcAddress_v2, 12000, 0),
+        ROW("cuNewerThanLeat", cuInit, 2000, 0),
+    };
+    *function = NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !*function; i++) {
+        if (strcmp(rows[i].base, symbol) == 0 && rows[i].since <= version &&
+            (!rows[i].twin || (flags & CUDA_PER_THREAD_STREAM_FLAG)))
+            *function = rows[i].function;
+    }
+    if (status)
+        *status = *function ? 0 : 1;
+    return *function ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
+}
+
+API CUresult cuGetProcAddress(const char *symbol, void **function, int version, uint64_t flags)
+{
+    return cuGetProcAddress_v2(symbol, function, version, flags, NULL);
+}

@@ -1,0 +1,376 @@
+/* A program on the CUDA driver interface, for tests: what it is told to do, and one line of what
+ * came of it. It runs unchanged on a driver and on a card.
+ *
+ * usage: cuda-probe numbers | codes | resolve | fork | bench
+ *        cuda-probe churn OPERATIONS SEED
+ *        cuda-probe spin MILLISECONDS KERNEL_US plain|graph|cooperative|extended */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "card/cuda/types.h"
+
+#define HELD 64
+#define CHECK(call) check((call), #call)
+
+CUresult cuInit(unsigned flags);
+CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device);
+CUresult cuCtxDestroy_v2(CUcontext context);
+CUresult cuCtxSynchronize(void);
+CUresult cuMemGetInfo_v2(size_t *left, size_t *whole);
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device);
+CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes);
+CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned flags);
+CUresult cuMemAllocPitch_v2(CUdeviceptr *p, size_t *pitch, size_t width, size_t height, unsigned e);
+CUresult cuMemFree_v2(CUdeviceptr pointer);
+CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream);
+CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream);
+CUresult cuDeviceGetDefaultMemPool(CUmemPool *pool, CUdevice device);
+CUresult cuMemPoolTrimTo(CUmemPool pool, size_t keep);
+CUresult cuMemCreate(CUmemHandle *h, size_t bytes, const struct cuda_memory_kind *k,
+                     unsigned long long f);
+CUresult cuMemRelease(CUmemHandle handle);
+CUresult cuMemAddressReserve(CUdeviceptr *p, size_t b, size_t a, CUdeviceptr w,
+                             unsigned long long f);
+CUresult cuMemAddressFree(CUdeviceptr pointer, size_t bytes);
+CUresult cuMemMap(CUdeviceptr p, size_t b, size_t offset, CUmemHandle h, unsigned long long flags);
+CUresult cuMemUnmap(CUdeviceptr pointer, size_t bytes);
+CUresult cuMemRetainAllocationHandle(CUmemHandle *handle, void *address);
+CUresult cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *shape);
+CUresult cuArray3DCreate_v2(CUarray *array, const struct cuda_array3d_shape *shape);
+CUresult cuArrayDestroy(CUarray array);
+CUresult cuMipmappedArrayCreate(CUmipmappedArray *a, const struct cuda_array3d_shape *s,
+                                unsigned levels);
+CUresult cuMipmappedArrayDestroy(CUmipmappedArray array);
+CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes);
+CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes);
+CUresult cuModuleLoadData(void **module, const void *image);
+CUresult cuModuleGetFunction(CUfunction *function, void *module, const char *name);
+CUresult cuLaunchKernel(CUfunction f, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                        unsigned, CUstream stream, void **params, void **extra);
+CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned, unsigned, unsigned, unsigned, unsigned,
+                             unsigned, unsigned, CUstream stream, void **params, void **extra);
+CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned, unsigned, unsigned, unsigned, unsigned,
+                                   unsigned, unsigned, CUstream stream, void **params);
+CUresult cuLaunchKernelEx(const struct cuda_launch *l, CUfunction f, void **params, void **extra);
+CUresult cuStreamCreate(CUstream *stream, unsigned flags);
+CUresult cuStreamBeginCapture_v2(CUstream stream, int mode);
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph);
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags);
+CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream);
+CUresult cuGraphAddMemAllocNode(void);
+CUresult cuGetProcAddress_v2(const char *s, void **f, int version, cuuint64_t flags, int *status);
+CUresult cuGetExportTable(const void **table, const void *id);
+CUresult cuTexRefSetMipmapLevelBias(void *reference, float bias);
+
+static void check(CUresult result, const char *what)
+{
+    if (result == CUDA_SUCCESS)
+        return;
+    (void)fprintf(stderr, "cuda-probe: %s: %d\n", what, (int)result);
+    exit(1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static CUfunction kernel(const char *name)
+{
+    void *module;
+    CUfunction function;
+    CHECK(cuModuleLoadData(&module, ""));
+    CHECK(cuModuleGetFunction(&function, module, name));
+    return function;
+}
+
+/* ---- churn ---- */
+
+enum family { LINEAR, MANAGED, PITCHED, ASYNC, VIRTUAL, RELEASED, ARRAY, LEVELS, FAMILIES };
+
+struct held {
+    enum family family;
+    CUdeviceptr key, address, bytes; /* key 0: nothing */
+};
+
+static CUresult take_virtual(struct held *h)
+{
+    const struct cuda_memory_kind kind = {.type = 1, .location_type = 1};
+    CUmemHandle handle, again;
+    CUresult result = cuMemCreate(&handle, h->bytes, &kind, 0);
+    if (result != CUDA_SUCCESS)
+        return result;
+    CHECK(cuMemAddressReserve(&h->address, h->bytes, 0, 0, 0));
+    CHECK(cuMemMap(h->address, h->bytes, 0, handle, 0));
+    if (h->family == RELEASED) { /* the mapping alone holds it, and a handle that came back */
+        CHECK(cuMemRelease(handle));
+        CHECK(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)h->address));
+        CHECK(cuMemRelease(again));
+    }
+    h->key = handle;
+    return CUDA_SUCCESS;
+}
+
+static CUresult take(struct held *h)
+{
+    size_t pitch, rows = 1 + h->bytes / 65536;
+    struct cuda_array_shape flat = {h->bytes / 4096 + 1, 64, 0x20, 2};
+    struct cuda_array3d_shape deep = {h->bytes / 65536 + 1, 64, 4, 0x20, 4, 0};
+    switch (h->family) {
+    case LINEAR:
+        return cuMemAlloc_v2((CUdeviceptr *)&h->key, h->bytes);
+    case MANAGED:
+        return cuMemAllocManaged((CUdeviceptr *)&h->key, h->bytes, 1);
+    case PITCHED:
+        return cuMemAllocPitch_v2((CUdeviceptr *)&h->key, &pitch, 65500, rows, 4);
+    case ASYNC:
+        return cuMemAllocAsync((CUdeviceptr *)&h->key, h->bytes, NULL);
+    case VIRTUAL:
+    case RELEASED:
+        return take_virtual(h);
+    case ARRAY:
+        return h->bytes & 1 ? cuArrayCreate_v2((CUarray *)&h->key, &flat)
+                            : cuArray3DCreate_v2((CUarray *)&h->key, &deep);
+    case LEVELS:
+        return cuMipmappedArrayCreate((CUmipmappedArray *)&h->key, &deep, 3);
+    case FAMILIES:
+        break;
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+static void give(struct held *h)
+{
+    if (h->family == ARRAY)
+        CHECK(cuArrayDestroy((CUarray)(uintptr_t)h->key));
+    else if (h->family == LEVELS)
+        CHECK(cuMipmappedArrayDestroy((CUmipmappedArray)(uintptr_t)h->key));
+    else if (h->family == VIRTUAL || h->family == RELEASED) {
+        if (h->family == VIRTUAL)
+            CHECK(cuMemRelease(h->key));
+        CHECK(cuMemUnmap(h->address, h->bytes));
+        CHECK(cuMemAddressFree(h->address, h->bytes));
+    } else if (h->bytes & 2)
+        CHECK(cuMemFreeAsync(h->key, NULL));
+    else
+        CHECK(cuMemFree_v2(h->key));
+    h->key = 0;
+}
+
+static int churn(unsigned long operations, unsigned seed)
+{
+    struct held held[HELD] = {0};
+    unsigned long granted = 0, refused = 0;
+    CUmemPool pool;
+    while (operations--) {
+        struct held *h = &held[rand_r(&seed) % HELD];
+        if (h->key) {
+            give(h);
+            continue;
+        }
+        *h = (struct held){.family = (enum family)(rand_r(&seed) % FAMILIES),
+                           .bytes = 1 + (unsigned)rand_r(&seed) % (8u << 20)};
+        CUresult result = take(h);
+        if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY)
+            check(result, "take");
+        granted += result == CUDA_SUCCESS;
+        refused += result != CUDA_SUCCESS;
+        if (result != CUDA_SUCCESS)
+            h->key = 0;
+    }
+    for (int i = 0; i < HELD; i++)
+        if (held[i].key)
+            give(&held[i]);
+    CHECK(cuDeviceGetDefaultMemPool(&pool, 0));
+    CHECK(cuMemPoolTrimTo(pool, 0));
+    (void)printf("granted=%lu refused=%lu\n", granted, refused);
+    (void)fflush(stdout);
+    (void)getchar(); /* until the test has looked */
+    return 0;
+}
+
+/* ---- launches ---- */
+
+static void launch(const char *way, CUfunction function, CUstream stream, void **params)
+{
+    const struct cuda_launch shape = {1, 1, 1, 1, 1, 1, 0, stream};
+    if (strcmp(way, "cooperative") == 0)
+        CHECK(cuLaunchCooperativeKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, params));
+    else if (strcmp(way, "extended") == 0)
+        CHECK(cuLaunchKernelEx(&shape, function, params, NULL));
+    else
+        CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, params, NULL));
+}
+
+static int spin(unsigned milliseconds, uint32_t kernel_us, const char *way)
+{
+    CUfunction function = kernel("spin_us");
+    void *params[] = {&kernel_us};
+    CUstream stream;
+    CUgraph graph;
+    CUgraphExec exec = NULL;
+    unsigned long launched = 0;
+    CHECK(cuStreamCreate(&stream, 0));
+    if (strcmp(way, "graph") == 0) {
+        CHECK(cuStreamBeginCapture_v2(stream, 0));
+        launch(way, function, stream, params);
+        CHECK(cuStreamEndCapture(stream, &graph));
+        CHECK(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    }
+    uint64_t end = now_ns() + milliseconds * 1000000ull;
+    for (; now_ns() < end; launched++) {
+        if (exec)
+            CHECK(cuGraphLaunch(exec, stream));
+        else
+            launch(way, function, stream, params);
+    }
+    (void)printf("launched=%lu\n", launched);
+    return 0;
+}
+
+static int numbers(void)
+{
+    uint32_t values[4] = {1, 2, 3, 4}, count = 4;
+    CUdeviceptr memory;
+    void *params[] = {&memory, &count};
+    CHECK(cuMemAlloc_v2(&memory, sizeof(values)));
+    CHECK(cuMemcpyHtoD_v2(memory, values, sizeof(values)));
+    CHECK(cuLaunchKernel(kernel("add_one"), 1, 1, 1, 4, 1, 1, 0, NULL, params, NULL));
+    CHECK(cuCtxSynchronize());
+    CHECK(cuMemcpyDtoH_v2(values, memory, sizeof(values)));
+    CHECK(cuMemFree_v2(memory));
+    (void)printf("%u %u %u %u\n", values[0], values[1], values[2], values[3]);
+    return 0;
+}
+
+/* What calls return, and what the card says of itself. */
+static int codes(void)
+{
+    size_t left, whole, total;
+    CUdeviceptr memory;
+    CHECK(cuMemGetInfo_v2(&left, &whole));
+    CHECK(cuMemGetInfo_v2(NULL, NULL));
+    CHECK(cuDeviceTotalMem_v2(&total, 0));
+    int over = (int)cuMemAlloc_v2(&memory, whole + 1);
+    int over_async = (int)cuMemAllocAsync(&memory, whole + 1, NULL);
+    int unknown = (int)cuMemFree_v2(4096), node = (int)cuGraphAddMemAllocNode();
+    int missing = (int)cuTexRefSetMipmapLevelBias(NULL, 1.0f);
+    CHECK(cuMemAlloc_v2(&memory, whole));
+    int full = (int)cuMemAlloc_v2(&memory, 1);
+    CHECK(cuMemGetInfo_v2(&left, NULL));
+    (void)printf("whole=%zu total=%zu over=%d over_async=%d full=%d left=%zu unknown=%d node=%d "
+                 "missing=%d\n",
+                 whole, total, over, over_async, full, left, unknown, node, missing);
+    return 0;
+}
+
+static int resolve(void)
+{
+    static const struct {
+        const char *name;
+        int version;
+        cuuint64_t flags;
+        void *own;
+    } asked[] = {
+        {"cuMemAlloc", 12000, 0, (void *)cuMemAlloc_v2},
+        {"cuMemFree", 12000, 0, (void *)cuMemFree_v2},
+        {"cuLaunchKernel", 12000, 0, (void *)cuLaunchKernel},
+        {"cuLaunchKernel", 12000, 1, (void *)cuLaunchKernel},
+        {"cuLaunchKernel", 12000, 2, (void *)cuLaunchKernel_ptsz},
+        {"cuGetProcAddress", 12000, 0, (void *)cuGetProcAddress_v2},
+    };
+    void *function, *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    const void *table = NULL;
+    int wrong = 0, status = -1;
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        CHECK(
+            cuGetProcAddress_v2(asked[i].name, &function, asked[i].version, asked[i].flags, NULL));
+        wrong += function != asked[i].own;
+    }
+    wrong += cuGetProcAddress_v2("cuMemAlloc", &function, 3000, 0, &status) == CUDA_SUCCESS;
+    wrong += cuGetProcAddress_v2("cuNewerThanLeat", &function, 13000, 0, NULL) != CUDA_SUCCESS;
+    wrong += !function;
+    wrong += !library || dlsym(library, "cuMemAlloc_v2") != (void *)cuMemAlloc_v2;
+    wrong += dlsym(RTLD_DEFAULT, "cuda_driver_entry") != NULL;
+    CHECK(cuGetExportTable(&table, "0123456789abcdef"));
+    wrong += ((const uint64_t *)table)[1] != 42;
+    (void)printf("wrong=%d\n", wrong);
+    return wrong != 0;
+}
+
+/* A child begins anew: its parent's memory stays charged once, its own is freed at its end. */
+static int forked(void)
+{
+    size_t before, after;
+    CUdeviceptr memory;
+    int status = -1;
+    CHECK(cuMemAlloc_v2(&memory, 1 << 20));
+    CHECK(cuMemGetInfo_v2(&before, NULL));
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(cuMemAlloc_v2(&memory, 1 << 20));
+        CHECK(cuMemGetInfo_v2(&after, NULL));
+        _exit(before - after == 1 << 20 ? 0 : 1);
+    }
+    (void)waitpid(child, &status, 0);
+    CHECK(cuMemFree_v2(memory));
+    (void)printf("child=%d\n", status);
+    return status != 0;
+}
+
+static int bench(void)
+{
+    enum { ROUNDS = 20000 };
+    CUdeviceptr memory;
+    uint32_t us = 0;
+    void *params[] = {&us}, *found;
+    CUfunction function = kernel("spin_us");
+    uint64_t t0 = now_ns();
+    for (int i = 0; i < ROUNDS; i++) {
+        CHECK(cuMemAlloc_v2(&memory, 4096));
+        CHECK(cuMemFree_v2(memory));
+    }
+    uint64_t t1 = now_ns();
+    for (int i = 0; i < ROUNDS; i++)
+        CHECK(cuGetProcAddress_v2("cuLaunchKernel", &found, 12000, 2, NULL));
+    uint64_t t2 = now_ns();
+    for (int i = 0; i < ROUNDS; i++)
+        CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
+    uint64_t t3 = now_ns();
+    (void)printf("alloc_free_ns=%.0f resolve_ns=%.0f launch_ns=%.0f\n", (double)(t1 - t0) / ROUNDS,
+                 (double)(t2 - t1) / ROUNDS, (double)(t3 - t2) / ROUNDS);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    CUcontext context;
+    const char *verb = argc > 1 ? argv[1] : "";
+    int r = 2;
+    CHECK(cuInit(0));
+    CHECK(cuCtxCreate_v2(&context, 0, 0));
+    if (strcmp(verb, "churn") == 0 && argc == 4)
+        r = churn(strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
+    else if (strcmp(verb, "spin") == 0 && argc == 5)
+        r = spin((unsigned)strtoul(argv[2], NULL, 10), (uint32_t)strtoul(argv[3], NULL, 10),
+                 argv[4]);
+    else if (strcmp(verb, "numbers") == 0)
+        r = numbers();
+    else if (strcmp(verb, "codes") == 0)
+        r = codes();
+    else if (strcmp(verb, "resolve") == 0)
+        r = resolve();
+    else if (strcmp(verb, "fork") == 0)
+        r = forked();
+    else if (strcmp(verb, "bench") == 0)
+        r = bench();
+    CHECK(cuCtxDestroy_v2(context));
+    return r;
+}
