@@ -178,10 +178,11 @@ def test_share(cuda, way, share_permille):
     assert abs(share - share_permille / 1000) < 0.03, share
 
 
-def test_neighbours_get_their_shares(cuda):
+def test_a_neighbour_takes_nothing(cuda):
+    """Two cards that both want more: neither gets more than its share, the small one all of it."""
     leases = {name: cuda.lease(name, share_permille=share) for name, share in (("a", 300), ("b", 700))}
     running = [cuda.start_probe(lease, "spin", 2500, 1000, "plain") for lease in leases.values()]
     for p in running:
         p.communicate(timeout=60)
-    times = {name: cuda.show(name)["device_time_ns"] for name in leases}
-    assert abs(times["a"] / sum(times.values()) - 0.3) < 0.03, times
+    shares = {name: cuda.show(name)["device_time_ns"] / 2.5e9 for name in leases}
+    assert 0.25 < shares["a"] < 0.33 and 0.4 < shares["b"] < 0.73, shares

@@ -149,7 +149,7 @@ API CUresult cuDeviceGet(CUdevice *device, int ordinal)
 
 API CUresult cuDeviceGetName(char *name, int length, CUdevice device)
 {
-    (void)snprintf(name, (size_t)length, "Leat fake CUDA device %d", device);
+    (void)snprintf(name, (size_t)length, "Leat fake CUDA device");
     return CUDA_SUCCESS;
 }
 
