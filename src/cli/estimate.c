@@ -2,16 +2,15 @@
  * is only asked which devices there are. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/path.h"
 #include "base/units.h"
 #include "cli/ask.h"
 #include "cli/estimate_svg.h"
+#include "cli/size.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
@@ -20,7 +19,6 @@
 #include "estimate/profile.h"
 #include "estimate/reader.h"
 
-#define PROFILES_LIMIT_BYTES (1u << 20)
 #define SVG_MODE 0644
 
 static const struct option_spec estimate_options[] = {
@@ -44,29 +42,6 @@ static const struct option_spec estimate_options[] = {
     {0},
 };
 
-enum member_kind { MEMBER_INVALID, MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FLAG };
-
-static const struct {
-    const char *option, *member;
-    enum member_kind kind;
-} members[] = {
-    {"method", "method", MEMBER_TEXT},
-    {"rank", "rank", MEMBER_NUMBER},
-    {"targets", "targets", MEMBER_TEXT},
-    {"batch", "batch", MEMBER_NUMBER},
-    {"seq", "sequence", MEMBER_NUMBER},
-    {"new-tokens", "new_tokens", MEMBER_NUMBER},
-    {"optimizer", "optimizer", MEMBER_TEXT},
-    {"weights", "weights", MEMBER_TEXT},
-    {"compute", "compute", MEMBER_TEXT},
-    {"kv-cache", "kv_cache", MEMBER_TEXT},
-    {"checkpointing", "checkpointing", MEMBER_FLAG},
-    {"no-flash", "no_flash", MEMBER_FLAG},
-    {"gpus", "gpus", MEMBER_NUMBER},
-    {"sharding", "sharding", MEMBER_TEXT},
-    {"framework", "framework", MEMBER_TEXT},
-};
-
 static const struct view_column alternative_columns[] = {
     {"CHEAPER", "change", VIEW_TEXT},
     {"NEEDS", "point_bytes", VIEW_BYTES},
@@ -82,56 +57,15 @@ static const struct view_column card_columns[] = {
     {0},
 };
 
-/* In a build tree, under a prefix, on the system. */
-static const char *const profile_places[] = {"../../../estimate/profiles.yaml",
-                                             "../share/leat/estimate/profiles.yaml",
-                                             "/usr/share/leat/estimate/profiles.yaml", NULL};
-
-static int profiles_load(struct profiles **ret_profiles, struct error *err)
-{
-    char path[PATH_MAX];
-    AUTO_BUF struct buf text = BUF_INIT;
-    int r = path_find_beside("the table of framework profiles", profile_places, path, err);
-    if (r == 0)
-        r = file_read(AT_FDCWD, path, PROFILES_LIMIT_BYTES, &text, err);
-    if (r < 0)
-        return r;
-    *ret_profiles = profiles_parse(text.data, text.length, err);
-    return *ret_profiles ? 0 : error_context(err, "%s", path);
-}
-
-static int option_put(json_t *settings, const char *member, enum member_kind kind,
-                      const char *value, struct error *err)
-{
-    uint64_t number = 0;
-    json_t *put;
-    if (kind == MEMBER_NUMBER) {
-        int r = u64_parse(value, &number, err);
-        if (r < 0)
-            return error_context(err, "%s", member);
-        put = json_integer((json_int_t)number);
-    } else {
-        put = kind == MEMBER_FLAG ? json_true() : json_string(value);
-    }
-    if (json_object_set_new(settings, member, put) < 0)
-        return error_set(err, -ENOMEM, "out-of-memory", "making a request");
-    return 0;
-}
-
 /* What the command line says goes over what the model's files say. */
 static int options_apply(const struct args *args, struct memory_request *request, struct error *err)
 {
-    AUTO_JSON json_t *settings = json_object();
-    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
-        if (!args_has(args, members[i].option))
+    AUTO_JSON json_t *settings =
+        json_pack("{s:s}", "task", args_has(args, "infer") ? "infer" : "train");
+    for (const struct option_spec *option = estimate_options; option->name; option++) {
+        if (!args_has(args, option->name) || !size_setting_known(option->name))
             continue;
-        int r = option_put(settings, members[i].member, members[i].kind,
-                           args_text(args, members[i].option), err);
-        if (r < 0)
-            return r;
-    }
-    if (args_has(args, "infer")) {
-        int r = option_put(settings, "task", MEMBER_TEXT, "infer", err);
+        int r = size_setting_put(settings, option->name, args_text(args, option->name), err);
         if (r < 0)
             return r;
     }
@@ -207,7 +141,7 @@ static int request_advise(struct cli *cli, const struct args *args,
                           const struct memory_request *request, struct error *err)
 {
     struct profiles *profiles = NULL;
-    int r = profiles_load(&profiles, err);
+    int r = size_profiles_load(&profiles, err);
     if (r < 0)
         return r;
     AUTO_JSON json_t *devices = devices_list(cli);

@@ -12,6 +12,7 @@
 #include "cli/ask.h"
 #include "cli/guess.h"
 #include "cli/patience.h"
+#include "cli/size.h"
 #include "cli/verb.h"
 #include "cli/view.h"
 #include "leat/client.h"
@@ -22,6 +23,9 @@ const struct option_spec request_options[] = {
     {"image", 'i', "NAME", "image instead of the template's"},
     {"name", 'n', "NAME", "a name for the job"},
     {"memory", 'm', "BYTES", "memory of the card: 2GiB"},
+    {"model", 0, "MODEL", "size the card by what this model needs, unless --memory says it"},
+    {"model-setting", 0, "NAME=VALUE",
+     "of leat estimate: method=lora, batch=4; may be given again"},
     {"share", 's', "SHARE", "compute of the device: 50%"},
     {"device", 'D', "DEVICE", "the device to be on; else any that fits"},
     {"cpus", 'c', "COUNT", "CPUs of the container: 1.5"},
@@ -154,6 +158,25 @@ static int request_put_work(json_t *request, const struct args *args, struct err
     return request_put_member(request, "library", MEMBER_TEXT, library, err);
 }
 
+/* The card's memory from the model's size when nobody named it. */
+static int request_put_size(json_t *request, const struct args *args, struct error *err)
+{
+    char amount[UNITS_TEXT_MAX], text[32];
+    uint64_t bytes;
+    if (!args_has(args, "model") && args_has(args, "model-setting"))
+        return error_set(err, -EINVAL, "usage", "--model-setting needs --model");
+    if (!args_has(args, "model") || args_has(args, "memory"))
+        return 0;
+    int r = size_card(args, &bytes, err);
+    if (r < 0)
+        return error_context(err, "sizing the card");
+    if (!args_has(args, "quiet"))
+        cli_say("memory %s by the size of %s; --memory says otherwise", bytes_text(bytes, amount),
+                args_text(args, "model"));
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
+    return request_put_member(request, "memory", MEMBER_TEXT, text, err);
+}
+
 int request_make(const struct args *args, json_t **ret_request, struct error *err)
 {
     AUTO_JSON json_t *request = json_object();
@@ -163,6 +186,8 @@ int request_make(const struct args *args, json_t **ret_request, struct error *er
         if (text)
             r = request_put_member(request, members[i].member, members[i].kind, text, err);
     }
+    if (r == 0)
+        r = request_put_size(request, args, err);
     if (r == 0)
         r = request_put_env(request, args, err);
     if (r == 0)

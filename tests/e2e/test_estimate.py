@@ -63,6 +63,20 @@ def test_over_http(house, tmp_path):
     assert status == 400 and "colour" in refusal["detail"]
 
 
+def test_run_sizes_the_card(house, tmp_path):
+    """The reservation holds the estimate without the context, and an explicit --memory goes before it."""
+    model = make_model(tmp_path)
+    words = ("--model-setting", "batch=1", "--model-setting", "seq=16")
+    estimate = json.loads(house.leat("estimate", model, "--batch", "1", "--seq", "16", "--json").stdout)
+    wanted = (estimate["point_bytes"] - estimate["terms"]["context"]) * 1.15
+    house.leat("run", "--model", model, *words, "--name", "sized", "--", "true")
+    house.leat("run", "--model", model, "--memory", "64MiB", "--name", "said", "--", "true")
+    memory = {job["name"]: job["memory_bytes"] for job in house.jobs()}
+    assert abs(memory["sized"] - wanted) < 16 << 20 and memory["said"] == 64 << 20
+    refused = house.leat("run", "--model", model, "--model-setting", "colour=red", "--", "true", check=False)
+    assert refused.returncode == 2 and "colour=red" in refused.stderr, refused.stderr
+
+
 def post(house, body):
     try:
         return 200, house.request("POST", "/v1/estimates", body)

@@ -1,0 +1,147 @@
+/* How large a card a model needs: see size.h. */
+#include "cli/size.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/units.h"
+#include "estimate/memory.h"
+#include "estimate/profile.h"
+#include "estimate/reader.h"
+
+#define PROFILES_LIMIT_BYTES (1u << 20)
+
+enum member_kind { MEMBER_INVALID, MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FLAG };
+
+static const struct setting {
+    const char *name, *member;
+    enum member_kind kind;
+} settings_table[] = {
+    {"method", "method", MEMBER_TEXT},
+    {"rank", "rank", MEMBER_NUMBER},
+    {"targets", "targets", MEMBER_TEXT},
+    {"batch", "batch", MEMBER_NUMBER},
+    {"seq", "sequence", MEMBER_NUMBER},
+    {"new-tokens", "new_tokens", MEMBER_NUMBER},
+    {"optimizer", "optimizer", MEMBER_TEXT},
+    {"weights", "weights", MEMBER_TEXT},
+    {"compute", "compute", MEMBER_TEXT},
+    {"kv-cache", "kv_cache", MEMBER_TEXT},
+    {"checkpointing", "checkpointing", MEMBER_FLAG},
+    {"no-flash", "no_flash", MEMBER_FLAG},
+    {"gpus", "gpus", MEMBER_NUMBER},
+    {"sharding", "sharding", MEMBER_TEXT},
+    {"framework", "framework", MEMBER_TEXT},
+};
+
+/* In a build tree, under a prefix, on the system. */
+static const char *const profile_places[] = {"../../../estimate/profiles.yaml",
+                                             "../share/leat/estimate/profiles.yaml",
+                                             "/usr/share/leat/estimate/profiles.yaml", NULL};
+
+int size_profiles_load(struct profiles **ret_profiles, struct error *err)
+{
+    char path[PATH_MAX];
+    AUTO_BUF struct buf text = BUF_INIT;
+    int r = path_find_beside("the table of framework profiles", profile_places, path, err);
+    if (r == 0)
+        r = file_read(AT_FDCWD, path, PROFILES_LIMIT_BYTES, &text, err);
+    if (r < 0)
+        return r;
+    *ret_profiles = profiles_parse(text.data, text.length, err);
+    return *ret_profiles ? 0 : error_context(err, "%s", path);
+}
+
+static const struct setting *setting_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(settings_table) / sizeof(*settings_table); i++) {
+        if (strcmp(settings_table[i].name, name) == 0)
+            return &settings_table[i];
+    }
+    return NULL;
+}
+
+bool size_setting_known(const char *name)
+{
+    return setting_find(name);
+}
+
+int size_setting_put(json_t *settings, const char *name, const char *value, struct error *err)
+{
+    const struct setting *setting = setting_find(name);
+    uint64_t number = 0;
+    json_t *put = NULL;
+    if (!setting || (!value && setting->kind != MEMBER_FLAG) ||
+        (value && setting->kind == MEMBER_FLAG))
+        return error_set(err, -EINVAL, "usage",
+                         "'%s%s%s' is no setting of a run; leat-estimate(1) has them", name,
+                         value ? "=" : "", value ? value : "");
+    if (setting->kind == MEMBER_NUMBER) {
+        int r = u64_parse(value, &number, err);
+        if (r < 0)
+            return error_context(err, "%s", name);
+        put = json_integer((json_int_t)number);
+    } else {
+        put = setting->kind == MEMBER_FLAG ? json_true() : json_string(value);
+    }
+    if (json_object_set_new(settings, setting->member, put) < 0)
+        return error_set(err, -EINVAL, "bad-field", "the value of %s is not UTF-8 text", name);
+    return 0;
+}
+
+/* --model-setting NAME=VALUE, or NAME alone for a flag. */
+static int settings_read(const struct args *args, json_t *settings, struct error *err)
+{
+    size_t cursor = 0;
+    int r = 0;
+    for (const char *pair; r == 0 && (pair = args_next(args, "model-setting", &cursor));) {
+        size_t length = strcspn(pair, "=");
+        AUTO_FREE char *name = strndup(pair, length);
+        if (!name)
+            return error_set(err, -ENOMEM, "out-of-memory", "making the request");
+        r = size_setting_put(settings, name, pair[length] ? pair + length + 1 : NULL, err);
+    }
+    return r;
+}
+
+static int request_estimate(const struct memory_request *request, uint64_t *ret_bytes,
+                            struct error *err)
+{
+    struct profiles *profiles = NULL;
+    struct memory_estimate estimate;
+    int r = size_profiles_load(&profiles, err);
+    if (r == 0)
+        r = memory_estimate(request, profiles, &estimate, err);
+    if (r == 0)
+        *ret_bytes = estimate.safe_bytes;
+    profiles_destroy(profiles);
+    return r;
+}
+
+int size_card(const struct args *args, uint64_t *ret_bytes, struct error *err)
+{
+    struct memory_request request;
+    struct tally tally;
+    const char *type = args_text(args, "type");
+    bool infers = type && strcmp(type, "inference") == 0;
+    AUTO_JSON json_t *settings =
+        json_pack("{s:b, s:s}", "allocated_only", 1, "task", infers ? "infer" : "train");
+    int r = settings_read(args, settings, err);
+    if (r < 0)
+        return r;
+    memory_request_init(&request);
+    r = model_read(args_text(args, "model"), &tally, &request, err);
+    if (r == 0)
+        r = memory_request_decode(settings, &request, err);
+    if (r == 0)
+        r = request_estimate(&request, ret_bytes, err);
+    memory_request_finish(&request);
+    return r;
+}
