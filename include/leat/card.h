@@ -84,6 +84,10 @@ int leat_card_create(struct leat_card_control *control, const struct leat_card_r
 struct leat_card_status {
     char card[LEAT_CARD_TEXT_MAX];
     char device[LEAT_CARD_TEXT_MAX];
+    char state[LEAT_CARD_TEXT_MAX]; /* "active", "suspending", "suspended" or "resuming" */
+    uint64_t suspended_bytes;       /* contents in host memory */
+    uint64_t suspensions;           /* how often */
+    uint64_t suspend_ns, resume_ns; /* how long the last ones took */
     uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
     uint64_t share_permille;       /* granted now; 0: released, commands wait */
     uint64_t share_asked_permille; /* at creation */
@@ -111,6 +115,16 @@ int leat_card_remove(struct leat_card_control *control, const char *card,
 /* 0 releases the share: commands wait until it is set again. */
 int leat_card_set_share(struct leat_card_control *control, const char *card,
                         uint32_t share_permille, struct leat_error *error);
+/* Take the card's contents off its device; its programs wait when they next use it, and its memory
+ * and share are free for others. Comes back when it is done; `ret_status` may be NULL. */
+int leat_card_suspend(struct leat_card_control *control, const char *card,
+                      struct leat_card_status *ret_status, struct leat_error *error);
+/* Bring it back, to `device` or (NULL) to where it was. Without room there it stays suspended. */
+int leat_card_resume(struct leat_card_control *control, const char *card, const char *device,
+                     struct leat_card_status *ret_status, struct leat_error *error);
+/* Suspend and resume in one. Without room on `device` it stays where it was. */
+int leat_card_move(struct leat_card_control *control, const char *card, const char *device,
+                   struct leat_card_status *ret_status, struct leat_error *error);
 int leat_card_show(struct leat_card_control *control, const char *card,
                    struct leat_card_status *ret_status, struct leat_error *error);
 /* An array, freed with free(3). */

@@ -53,6 +53,27 @@ void handle_card_get(struct request *request)
     lookup(request, core_cards, request_param(request, 0));
 }
 
+static void carry(struct request *request, const char *verb)
+{
+    core_card_carry(request_core(request), verb, request_param(request, 0), request_body(request),
+                    request_reply, request_await(request));
+}
+
+void handle_card_suspend(struct request *request)
+{
+    carry(request, "suspend");
+}
+
+void handle_card_resume(struct request *request)
+{
+    carry(request, "resume");
+}
+
+void handle_card_move(struct request *request)
+{
+    carry(request, "move");
+}
+
 void handle_template_list(struct request *request)
 {
     core_templates(request_core(request), NULL, NULL, request_reply, request_await(request));

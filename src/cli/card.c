@@ -7,6 +7,7 @@
 static const struct view_column card_columns[] = {
     {"CARD", "card", VIEW_TEXT},
     {"DEVICE", "device", VIEW_TEXT},
+    {"STATE", "state", VIEW_TEXT},
     {"MEMORY", "memory_quota_bytes", VIEW_BYTES},
     {"USED", "memory_used_bytes", VIEW_BYTES},
     {"PEAK", "memory_peak_bytes", VIEW_BYTES},
@@ -20,6 +21,8 @@ static const struct view_column card_columns[] = {
 static const struct view_column card_fields[] = {
     {"Card", "card", VIEW_TEXT},
     {"Device", "device", VIEW_TEXT},
+    {"State", "state", VIEW_TEXT},
+    {"Suspended", "suspended_bytes", VIEW_BYTES},
     {"Memory quota", "memory_quota_bytes", VIEW_BYTES},
     {"Memory used", "memory_used_bytes", VIEW_BYTES},
     {"Memory peak", "memory_peak_bytes", VIEW_BYTES},

@@ -191,6 +191,11 @@ static const struct member lease_members[] = {
 static const struct member status_members[] = {
     TEXT(leat_card_status, card),
     TEXT(leat_card_status, device),
+    TEXT(leat_card_status, state),
+    NUMBER(leat_card_status, suspended_bytes),
+    NUMBER(leat_card_status, suspensions),
+    NUMBER(leat_card_status, suspend_ns),
+    NUMBER(leat_card_status, resume_ns),
     NUMBER(leat_card_status, memory_quota_bytes),
     NUMBER(leat_card_status, memory_used_bytes),
     NUMBER(leat_card_status, memory_peak_bytes),
@@ -329,6 +334,31 @@ int leat_card_set_share(struct leat_card_control *control, const char *card,
     json_t *object =
         json_pack("{ss sI}", "card", card, "share_permille", (json_int_t)share_permille);
     return call_record(control, "card.set_share", object, status_members, NULL, error);
+}
+
+int leat_card_suspend(struct leat_card_control *control, const char *card,
+                      struct leat_card_status *ret_status, struct leat_error *error)
+{
+    return call_record(control, "card.suspend", named(card), status_members, ret_status, error);
+}
+
+static json_t *named_on(const char *card, const char *device)
+{
+    return json_pack("{ss ss*}", "card", card, "device", device);
+}
+
+int leat_card_resume(struct leat_card_control *control, const char *card, const char *device,
+                     struct leat_card_status *ret_status, struct leat_error *error)
+{
+    return call_record(control, "card.resume", named_on(card, device), status_members, ret_status,
+                       error);
+}
+
+int leat_card_move(struct leat_card_control *control, const char *card, const char *device,
+                   struct leat_card_status *ret_status, struct leat_error *error)
+{
+    return call_record(control, "card.move", named_on(card, device), status_members, ret_status,
+                       error);
 }
 
 int leat_card_show(struct leat_card_control *control, const char *card,

@@ -107,6 +107,10 @@ void core_events_unsubscribe(struct core_subscription *subscription); /* accepts
  * {"images":[...]}; an id gives the one object. */
 void core_devices(struct core *core, const char *id, core_reply_fn *reply, void *arg);
 void core_cards(struct core *core, const char *id, core_reply_fn *reply, void *arg);
+/* Take the card's contents off its device ("suspend"), bring them back ("resume"), or both
+ * ("move"). `options` is the REST body: NULL or {"device":ID}. The card, when it is done. */
+void core_card_carry(struct core *core, const char *verb, const char *id,
+                     const struct json_t *options, core_reply_fn *reply, void *arg);
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg);
 /* How much memory a model needs, how that could be less and which devices hold it; `request` is the

@@ -134,6 +134,8 @@ def test_every_route_answers_as_described(fake):
     ("GET", "/v1/events?since=-1", None, 400, "bad-parameter"),
     ("GET", "/v1/devices/absent", None, 404, None),
     ("GET", "/v1/cards/absent", None, 404, None),
+    ("POST", "/v1/cards/absent/suspend", None, 404, "unknown-card"),
+    ("POST", "/v1/cards/absent/move", {"place": "cpu-0"}, 400, "bad-request"),
     ("GET", "/v1/templates/absent/training", None, 404, "unknown-library"),
     ("GET", "/v1/templates/opencl-c/absent", None, 404, "unknown-job-type"),
     ("GET", "/v1/images/absent", None, 404, None),

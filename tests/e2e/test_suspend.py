@@ -154,3 +154,31 @@ def test_nothing_stays_of_a_suspended_card_whose_process_is_killed(card_house, t
         assert card_house.card("card.resume", card="one")["state"] == "active"
     program.kill()
     program.communicate()
+
+
+def test_the_command_line_carries_a_card_without_leatd(two_devices, tmp_path):
+    lease = create(two_devices)
+    program = trainer(two_devices, lease, tmp_path / "net", 1000)
+    under_way(two_devices)
+    assert "suspended on cpu-0" in two_devices.leat("card", "suspend", "one").stderr
+    assert "active on cpu-1" in two_devices.leat("card", "resume", "--device", "cpu-1", "one").stderr
+    assert "active on cpu-0" in two_devices.leat("card", "move", "one", "cpu-0").stderr
+    wrong = two_devices.leat("card", "resume", "one", check=False)
+    assert wrong.returncode == 1 and "on its device" in wrong.stderr
+    finish(program)
+
+
+def test_a_jobs_card_is_suspended_and_resumed_through_leatd(house, tmp_path):
+    job = house.submit(library="opencl-c", type="training", image="host", program=houses.built("digits"),
+                       memory="64MiB", share="50%", network="none", workdir=str(tmp_path),
+                       args=["--steps", "2000", "--checkpoint", "/work/net"])["id"]
+    eventually("commands", lambda: house.job(job)["usage"]["commands"] > 20)
+    assert house.request("POST", f"/v1/cards/{job}/suspend")["state"] == "suspended"
+    with pytest.raises(houses.Problem) as refused:
+        house.request("POST", f"/v1/cards/{job}/suspend")
+    assert refused.value.status == 409
+    assert "suspended" in house.leat("card", "show", str(job)).stdout
+    assert "active" in house.leat("card", "resume", str(job)).stderr
+    assert house.wait(job)["state"] == "succeeded"
+    kinds = [event["kind"] for event in house.events() if str(event.get("job")) == str(job)]
+    assert kinds.index("job.suspended") < kinds.index("job.resumed")

@@ -261,6 +261,12 @@ void core_cards(struct core *core, const char *id, core_reply_fn *reply, void *a
     reply_list("cards", id, reply, arg);
 }
 
+void core_card_carry(struct core *core, const char *verb, const char *id,
+                     const struct json_t *options, core_reply_fn *reply, void *arg)
+{
+    reply_list("cards", id, reply, arg);
+}
+
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg)
 {
