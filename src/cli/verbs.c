@@ -37,6 +37,12 @@ const struct verb *const verb_table[] = {
     &verb_image_rm,
     &verb_estimate,
     &verb_simulate,
+    &verb_tenant_list,
+    &verb_tenant_show,
+    &verb_tenant_set,
+    &verb_tenant_rm,
+    &verb_loan_list,
+    &verb_queue,
     &verb_version,
     NULL,
 };

@@ -201,8 +201,6 @@ int place_node_read(struct core *core);
 
 /* -- idle.c -- */
 void idle_on_poll(uv_timer_t *timer);
-/* Take the share of a running job back for the tenant that reserved it. */
-void idle_reclaim(struct core *core, struct live_job *live);
 void idle_watch(struct core *core); /* there are jobs: poll their cards */
 void idle_cards_seen(struct core *core, const struct json_t *cards); /* the answer of card.list */
 /* leat-cardd refused a card for want of room: take the device for full until its cards are seen. */

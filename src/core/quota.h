@@ -24,6 +24,8 @@ enum sched_permit quota_ask(struct core *core, struct live_job *live);
 /* Must it let those go first who claim what they reserved? */
 bool quota_defers(const struct core *core, const struct live_job *live);
 void quota_poll(struct core *core); /* take back what is due */
+/* In idle.c: take the share of a running job back for the tenant that reserved it. */
+void idle_reclaim(struct core *core, struct live_job *live);
 /* Whose turn it is among jobs of one priority. */
 void quota_turns(struct core *core, struct sched_state *state);
 

@@ -12,13 +12,14 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/units.h"
 #include "base/yaml.h"
 
 #define CONFIG_FILE_MAX_BYTES (64u << 10)
 
 /* As given; NULL: not given. */
 struct given {
-    char *run_dir, *state_dir, *data_dir, *listen, *engine, *cardd;
+    char *run_dir, *state_dir, *data_dir, *listen, *engine, *cardd, *loan_minimum, *loan_notice;
 };
 
 static const struct setting {
@@ -33,6 +34,10 @@ static const struct setting {
      offsetof(struct given, listen)},
     {"engine", "NAME", "what runs containers: local or fake", offsetof(struct given, engine)},
     {"cardd", "PATH", "leat-cardd to start, or none", offsetof(struct given, cardd)},
+    {"loan-minimum", "TIME", "that a borrower of compute may run (1m)",
+     offsetof(struct given, loan_minimum)},
+    {"loan-notice", "TIME", "before borrowed compute goes back (30s)",
+     offsetof(struct given, loan_notice)},
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -148,6 +153,12 @@ static const char *const cardd_places[] = {"leat-cardd", "../card/cardd/leat-car
                                            "../libexec/leat/leat-cardd",
                                            "/usr/libexec/leat/leat-cardd", NULL};
 
+/* Not given: 0. */
+static int time_apply(const char *text, uint64_t *ret_ms, struct error *err)
+{
+    return text ? duration_parse(text, ret_ms, err) : 0;
+}
+
 static int given_apply(struct given *given, struct config *config, struct error *err)
 {
     const char *data_dir = given->data_dir ? given->data_dir : getenv("LEAT_DATA_DIR");
@@ -163,6 +174,10 @@ static int given_apply(struct given *given, struct config *config, struct error 
         *strrchr(config->data_dir, '/') = '\0'; /* the folder that holds the templates */
     if (r == 0 && !(given->cardd && strcmp(given->cardd, "none") == 0))
         r = companion_find("leat-cardd", given->cardd, cardd_places, config->cardd, err);
+    if (r == 0)
+        r = time_apply(given->loan_minimum, &config->loan_minimum_ms, err);
+    if (r == 0)
+        r = time_apply(given->loan_notice, &config->loan_notice_ms, err);
     config->listen = TAKE(given->listen);
     config->engine = TAKE(given->engine);
     return r;

@@ -3,6 +3,7 @@
 #define LEAT_LEATD_CONFIG_H
 
 #include <limits.h>
+#include <stdint.h>
 
 struct error;
 
@@ -17,9 +18,10 @@ enum config_action {
 struct config {
     enum config_action action;
     char run_dir[PATH_MAX], state_dir[PATH_MAX], data_dir[PATH_MAX]; /* absolute */
-    char cardd[PATH_MAX]; /* leat-cardd to start; empty: none */
-    char *listen;         /* owned; NULL: no TCP */
-    char *engine;         /* owned; NULL: the default of core */
+    char cardd[PATH_MAX];                     /* leat-cardd to start; empty: none */
+    char *listen;                             /* owned; NULL: no TCP */
+    char *engine;                             /* owned; NULL: the default of core */
+    uint64_t loan_minimum_ms, loan_notice_ms; /* 0: the defaults of core */
 };
 
 /* Fills a zeroed config; config_finish is due also after a failure. The folders are found, not made

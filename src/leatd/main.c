@@ -152,7 +152,9 @@ static int daemon_run(struct daemon *daemon, const struct config *config, struct
                                                .state_dir = config->state_dir,
                                                .data_dir = config->data_dir,
                                                .cardd_path = *config->cardd ? config->cardd : NULL,
-                                               .engine_name = config->engine},
+                                               .engine_name = config->engine,
+                                               .loan_minimum_ms = config->loan_minimum_ms,
+                                               .loan_notice_ms = config->loan_notice_ms},
                         &daemon->core, err);
     if (r < 0)
         return r;

@@ -1,0 +1,54 @@
+"""Tenants on real cards: a share is borrowed, its owner asks, it comes back in time, the borrower goes on."""
+import subprocess
+import time
+
+import pytest
+
+import house as houses
+from conftest import needs
+from test_idle import train
+
+MINIMUM_S, NOTICE_S, GRACE_S = 2, 1, 5  # the first two are given to leatd, the last is its own
+
+
+@pytest.fixture
+def tenant_house():
+    with houses.House(arguments=("--loan-minimum", f"{MINIMUM_S}s", "--loan-notice", f"{NOTICE_S}s")) as there:
+        yield there
+
+
+def kinds(house, job_id):
+    return [event["kind"] for event in house.events() if str(event.get("job")) == str(job_id)]
+
+
+def test_a_borrowed_share_comes_back_and_the_borrower_goes_on(tenant_house, tmp_path):
+    needs("digits")
+    house = tenant_house
+    subprocess.run([houses.built("digits"), "--steps", "2500", "--report", "100", "--checkpoint",
+                    str(tmp_path / "direct")], check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    house.leat("tenant", "set", "vision", "--reserved", "50%")
+    house.leat("tenant", "set", "speech", "--reserved", "0.5")
+
+    borrower = train(house, tmp_path, "borrower", "--steps", "2500", share="90%", tenant="vision", idle_after=0)
+    house.wait_state(borrower, ("running",))
+    assert [(loan["lender"], loan["borrower"], loan["job"], loan["milli"]) for loan in house.get("/v1/loans")["loans"]] \
+        == [("speech", "vision", str(borrower), 400)]
+
+    asked = time.monotonic()
+    owner = train(house, tmp_path, "owner", share="50%", tenant="speech")
+    houses.eventually("the owner is told of the notice", lambda: house.job(owner)["code"] == "loan-called")
+    assert house.get("/v1/queue")["queue"][0]["code"] == "loan-called"
+    assert "speech" in house.leat("loan").stdout
+    house.wait_state(owner, ("running", "succeeded"))
+    waited = time.monotonic() - asked
+    assert waited <= house.get("/v1/tenants/speech")["bound_ms"] / 1000, waited
+    assert MINIMUM_S + NOTICE_S + GRACE_S == house.get("/v1/tenants/speech")["bound_ms"] / 1000
+
+    assert house.wait(owner)["state"] == "succeeded"
+    ended = house.wait(borrower)
+    assert ended["state"] == "succeeded", ended
+    story = [kind for kind in kinds(house, borrower) if kind.startswith("loan.") or kind == "job.woken"]
+    assert story[:4] == ["loan.made", "loan.called", "loan.reclaimed", "loan.returned"], story
+    assert story.index("loan.reclaimed") < story.index("job.woken"), story
+    assert (tmp_path / "borrower" / "net").read_bytes() == (tmp_path / "direct").read_bytes()
+    assert house.get("/v1/loans") == {"loans": []}
