@@ -26,6 +26,7 @@ PATHS = {
     "compiling": "tests/e2e/programs/compiling",
     "printing": "tests/e2e/programs/printing",
     "semantics": "tests/e2e/programs/semantics",
+    "strict": "tests/e2e/programs/strict",
     "survive": "tests/e2e/programs/survive",
     "quota_storm": "tests/e2e/programs/quota_storm",
     "quota_probe": "tests/e2e/programs/quota_probe",

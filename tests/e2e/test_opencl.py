@@ -77,6 +77,16 @@ def test_compiling(card_house):
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
 
 
+def test_strict(card_house):
+    """Strict mode: every command has ended when its call returns, and what it read is there."""
+    words = [houses.built("strict")]
+    loose = card_house.card_exec(*words, memory="64MiB").stdout.splitlines()
+    assert loose[0] == "launch: under way" and loose[3] == "launch behind a gate: under way"
+    card_house.environment["LEAT_CARD_STRICT"] = "1"
+    assert card_house.card_exec(*words, memory="64MiB").stdout.splitlines() == [
+        "launch: ended", "read: 7", "read: ended", "launch behind a gate: under way", "marker: ended"]
+
+
 def test_fork(card_house):
     """A child has a session of its own; its parent's handles are none there."""
     assert card_house.card_exec(houses.built("survive"), "fork").stdout.splitlines() == [

@@ -3,6 +3,7 @@
 #include "card/opencl/event.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
+#include "card/opencl/transfer.h"
 
 static cl_int check_waits(const struct _cl_command_queue *queue, const struct command_waits *waits)
 {
@@ -69,8 +70,24 @@ void command_post(struct command *command, cl_event event, void *record, unsigne
     lock_give(&command->queue->lock);
 }
 
+/* Strict mode: the command and all before it have ended, and the first error among them is told
+ * here. Not while an event of the user is open: the program may have to return to set it. */
+static cl_int settle(cl_command_queue queue, uint64_t target)
+{
+    if (__atomic_load_n(&process.user_events_open, __ATOMIC_ACQUIRE) > 0)
+        return CL_SUCCESS;
+    if (queue_wait(queue) != CL_SUCCESS)
+        return CL_DEVICE_NOT_AVAILABLE;
+    transfers_observe(queue->state, target);
+    cl_int error = queue_error(queue);
+    __atomic_store_n(&queue->state->error, 0, __ATOMIC_RELEASE);
+    return error;
+}
+
 cl_int command_close(struct command *command, cl_int result, const struct command_waits *waits)
 {
+    if (process.strict && result == CL_SUCCESS && command->target > 0)
+        result = settle(command->queue, command->target);
     if (!command->event)
         return result;
     if (result == CL_SUCCESS)

@@ -27,6 +27,8 @@ static struct object *no_parent(struct object *object)
 static void destroy_event(struct object *object)
 {
     cl_event event = (cl_event)object;
+    if (!event->queue && event->user_status > CL_COMPLETE) /* and never will be set */
+        (void)__atomic_sub_fetch(&process.user_events_open, 1, __ATOMIC_RELEASE);
     if (event->crossed) {
         struct wire_event_release *record = record_begin(sizeof(*record));
         if (record) {
@@ -143,7 +145,9 @@ cl_int event_ensure(cl_event event)
 cl_event api_clCreateUserEvent(cl_context context, cl_int *errcode_ret)
 {
     cl_event event = create(context, NULL, CL_COMMAND_USER);
-    if (!event)
+    if (event)
+        (void)__atomic_add_fetch(&process.user_events_open, 1, __ATOMIC_RELEASE);
+    else
         *errcode_ret = CL_OUT_OF_HOST_MEMORY;
     return event;
 }
@@ -159,6 +163,7 @@ cl_int api_clSetUserEventStatus(cl_event event, cl_int execution_status)
     if (event->user_status > CL_COMPLETE) {
         __atomic_store_n(&event->user_status, execution_status, __ATOMIC_RELEASE);
         result = CL_SUCCESS;
+        (void)__atomic_sub_fetch(&process.user_events_open, 1, __ATOMIC_RELEASE);
         if (event->crossed == 1) {
             result = send_user_status(event);
             event->crossed = 2;

@@ -117,6 +117,8 @@ static cl_int connect_locked(void)
     const char *token = getenv("LEAT_CARD_TOKEN");
     if (!path || !token)
         return CL_DEVICE_NOT_AVAILABLE;
+    const char *strict = getenv("LEAT_CARD_STRICT");
+    process.strict = strict && strcmp(strict, "1") == 0;
     char text[WIRE_TEXT_MAX];
     struct wire_pages pages;
     if (wire_connect(&process.client, path, token, &pages, text) < 0) {

@@ -38,7 +38,10 @@ struct device_limits {
 struct process {
     pthread_mutex_t lock; /* connecting, and creation of objects at the executor */
     uint32_t generation; /* of the session: counts forks; handles of a parent are not the child's */
-    int tried;           /* the connection was tried in this generation */
+    int strict; /* LEAT_CARD_STRICT=1: commands end, and tell their error, before the call returns
+                 */
+    uint32_t user_events_open; /* user events without a status; atomic */
+    int tried;                 /* the connection was tried in this generation */
     struct wire_client client;
     struct snapshot snapshot;
     struct device_limits limits;
