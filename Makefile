@@ -5,7 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: all demo check deps build install bench bench-card bench-daemon bench-estimate fuzz format clean
+.PHONY: all demo check deps build install bench bench-card bench-daemon bench-estimate bench-sched fuzz format clean
 
 all: build
 
@@ -34,6 +34,8 @@ bench-card: build
 	@/usr/bin/python3 tests/bench/run.py card
 bench-daemon: build
 	@/usr/bin/python3 tests/bench/run.py daemon
+bench-sched: build
+	@/usr/bin/python3 tests/bench/run.py sched
 bench-estimate: build
 	@/usr/bin/python3 tests/bench/bench_estimate.py
 
