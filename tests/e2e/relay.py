@@ -1,7 +1,11 @@
-"""A leat-relay that lends the cards of a house, with a token and a certificate of its own."""
+"""A leat-relay that lends the cards of a house, with a token and a certificate of its own, and a slow line to it."""
 import os
+import queue
 import re
+import socket
 import subprocess
+import threading
+import time
 
 import house as houses
 
@@ -41,12 +45,80 @@ class Lender:
         self.fingerprint = found[1]
         return True
 
-    def options(self, fingerprint=None, token=None):
+    def options(self, fingerprint=None, token=None, address=None):
         """What `leat card exec` needs to take a card from here."""
         fingerprint = fingerprint or self.fingerprint
-        return ["--on", self.address, "--host-token", token or self.token] + (
+        return ["--on", address or self.address, "--host-token", token or self.token] + (
             ["--host-fingerprint", fingerprint] if fingerprint else [])
 
     def __exit__(self, *reason):
         self.process.terminate()
         self.process.wait(10)
+
+
+class DelayLine:
+    """A TCP line on loopback that takes its time: every byte arrives `delay_s` after it was sent. `cut()` closes all
+    connections, `swallow()` leaves them open and loses what is sent."""
+
+    def __init__(self, target, delay_s):
+        self.target = target.rsplit(":", 1)
+        self.delay_s = delay_s
+        self.lost = False
+        self.sockets = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(self.target)
+            except OSError:
+                return
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.sockets.append(end)
+            for source, sink in ((near, far), (far, near)):
+                line = queue.Queue()
+                threading.Thread(target=self.take, args=(source, line), daemon=True).start()
+                threading.Thread(target=self.give, args=(line, sink), daemon=True).start()
+
+    def take(self, source, line):
+        data = True
+        while data:
+            try:
+                data = source.recv(1 << 18)
+            except OSError:
+                data = b""
+            line.put((time.monotonic() + self.delay_s, data))
+
+    def give(self, line, sink):
+        while True:
+            due, data = line.get()
+            time.sleep(max(0, due - time.monotonic()))
+            try:
+                if not self.lost:
+                    sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
+            except OSError:
+                return
+            if not data:
+                return
+
+    def swallow(self):
+        self.lost = True
+
+    def cut(self):
+        self.listener.close()
+        for end in self.sockets:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # ended by itself
+            end.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reason):
+        self.cut()

@@ -1,10 +1,15 @@
 """Cards of another host: the same results as on this one, its right to refuse, and what is left when it is over."""
+import json
 import os
 import subprocess
+import time
 
 import house as houses
 import pytest
-from relay import Lender
+from relay import DelayLine, Lender
+
+TRIPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs", "trips.py")
+READS, LAUNCHES = 20, 2000
 
 NOT_AVAILABLE = ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]
 
@@ -86,3 +91,36 @@ def test_program_dies(card_house, lender):
     assert_nothing_left(card_house)
     houses.eventually("the end of all relays of sessions", lambda: not [
         words for words in houses.processes_naming(lender.token).values() if " --to " in words])
+
+
+def assert_trips(house, words, round_trip_s):
+    """A call that waits takes one round trip, launches take none. What the machine itself needs comes on top."""
+    program = ["/usr/bin/python3", TRIPS, str(READS), str(LAUNCHES)]
+    here = json.loads(house.card_exec(*program, memory="512MiB").stdout)
+    there = json.loads(house.leat(*words, *program).stdout)
+    assert there["right"]
+    assert there["reads_s"] >= READS * round_trip_s
+    assert there["reads_s"] <= 1.5 * READS * round_trip_s + 3 * here["reads_s"] + 0.5
+    assert there["launches_s"] <= 2 * round_trip_s + 3 * here["launches_s"] + 0.5
+    return there
+
+
+@pytest.mark.parametrize("one_way_ms", [0.15, 2.5, 15])
+def test_slow_line(card_house, lender, one_way_ms):
+    with DelayLine(lender.address, one_way_ms / 1000) as line:
+        assert_trips(card_house, words_on(lender, address=line.address), 2 * one_way_ms / 1000)
+
+
+@pytest.mark.parametrize("way", ["cut", "swallow"])
+def test_line_breaks(card_house, lender, way):
+    """A broken line is told at once, a silent one within its 10 s, and the card goes."""
+    with DelayLine(lender.address, 0.001) as line:
+        words = [houses.built("leat"), *words_on(lender, houses.built("survive"), "orphan", address=line.address)]
+        with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdout.readline() == "working\n"
+            start = time.monotonic()
+            getattr(line, way)()
+            assert [program.stdout.readline().strip() for _ in NOT_AVAILABLE] == NOT_AVAILABLE
+            assert time.monotonic() - start < (5 if way == "cut" else 20)
+            line.cut()  # the line itself still acknowledges what it swallows, so TCP sees the card control as alive
+        assert_nothing_left(card_house)

@@ -29,6 +29,15 @@
 
 enum { MEMORY_SESSION, MEMORY_LEDGER, MEMORY_CLAIMS };
 
+/* What is known of the kernels' output, so that a program which may print does not ask in vain. */
+struct output {
+    uint64_t launches;       /* forwarded so far */
+    uint64_t launches_asked; /* when it was asked for last */
+    int asked_quiet;         /* every command had ended then */
+    uint32_t sequence;       /* of the asking; atomic, as what follows */
+    uint32_t is_empty;       /* the answer: nothing left */
+};
+
 struct near {
     int client_fd;
     int memory_fds[WELCOME_FDS];
@@ -41,6 +50,7 @@ struct near {
     uint64_t ended;      /* commands; atomic */
     uint64_t claim_told; /* bytes */
     uint64_t sent_ns;
+    struct output output;
     pthread_mutex_t send_lock;
     struct consumer consumer;
 };
@@ -88,9 +98,40 @@ static int is_command(const struct wire_header *record)
     return record->opcode != WIRE_FLUSH && wire_record_shape(record->opcode)->queue;
 }
 
+/* Only kernels print: without a launch since it was empty, it still is. */
+static int is_output_known(const struct output *output)
+{
+    return output->asked_quiet && output->launches == output->launches_asked &&
+           __atomic_load_n(&output->is_empty, __ATOMIC_ACQUIRE);
+}
+
+static int answer_output(struct near *near, const struct wire_header *record, struct error *err)
+{
+    const struct frame_reply nothing = {.sequence = record->sequence};
+    const struct frame_header header = {
+        .length = sizeof(nothing), .kind = FRAME_REPLY, .lane = (uint16_t)near->consumer.lane};
+    uint64_t none;
+    return mirror_apply(&near->mirror, &header, &nothing, &none, err);
+}
+
+static void ask_output(struct near *near, const struct wire_header *record)
+{
+    struct output *output = &near->output;
+    output->asked_quiet = near->forwarded == __atomic_load_n(&near->ended, __ATOMIC_ACQUIRE);
+    output->launches_asked = output->launches;
+    __atomic_store_n(&output->is_empty, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&output->sequence, record->sequence, __ATOMIC_RELEASE);
+}
+
 static int forward(struct near *near, const struct wire_header *record, struct error *err)
 {
     struct spans spans;
+    near->output.launches += record->opcode == WIRE_LAUNCH;
+    if (record->opcode == WIRE_OUTPUT_READ) {
+        if (is_output_known(&near->output))
+            return answer_output(near, record, err);
+        ask_output(near, record);
+    }
     if (relay_spans(record, &spans, err) < 0)
         return -EPROTO;
     near->forwarded += is_command(record);
@@ -192,6 +233,15 @@ static int receive_data(struct near *near, uint32_t length)
     return conn_read(near->conn, near->mirror.slab + data.slab_offset, bytes);
 }
 
+/* Before the program sees the reply: it may ask again at once. */
+static void note_reply(struct near *near)
+{
+    struct frame_reply reply;
+    memcpy(&reply, near->body, sizeof(reply));
+    if (reply.sequence == __atomic_load_n(&near->output.sequence, __ATOMIC_ACQUIRE))
+        __atomic_store_n(&near->output.is_empty, reply.value == 0, __ATOMIC_RELEASE);
+}
+
 /* One frame, its body in near->body unless it is data, which goes where it belongs. */
 static int receive_frame(struct near *near, struct frame_header *ret_header, struct error *err)
 {
@@ -220,6 +270,8 @@ static void *receive_all(void *arg)
             r = error_set(&err, -ETIMEDOUT, "host-lost", "the card's host says nothing any more");
         if (r == 0)
             r = receive_frame(near, &header, &err);
+        if (r == 0 && header.kind == FRAME_REPLY && header.length == sizeof(struct frame_reply))
+            note_reply(near);
         if (r == 0)
             r = mirror_apply(&near->mirror, &header, near->body, &ended, &err);
         (void)__atomic_add_fetch(&near->ended, ended, __ATOMIC_RELEASE);
@@ -342,6 +394,7 @@ int near_session(int fd, const struct relay_host *host, struct error *err)
     if (!near)
         return error_set(err, -ENOMEM, "out-of-memory", "making a session");
     near->client_fd = fd;
+    near->output.asked_quiet = near->output.is_empty = 1; /* nothing was launched yet */
     pthread_mutex_init(&near->send_lock, NULL);
     int r = begin(near, host, &why);
     if (send_welcome(near, &why) < 0 && r == 0)
