@@ -80,6 +80,10 @@ static void platforms_and_devices(struct world *w)
     REPORT("device info: small, size only",
            clGetDeviceInfo(w->device, CL_DEVICE_NAME, 2, NULL, &size));
     REPORT("device info: null device", clGetDeviceInfo(NULL, CL_DEVICE_NAME, 0, NULL, &size));
+    const cl_device_partition_property unknown[] = {1, 1, 0};
+    cl_device_id part;
+    REPORT("sub devices: no property", clCreateSubDevices(w->device, NULL, 1, &part, &count));
+    REPORT("sub devices: bad property", clCreateSubDevices(w->device, unknown, 1, &part, &count));
     REPORT("retain device", clRetainDevice(w->device));
     REPORT("release device", clReleaseDevice(w->device));
 }
