@@ -21,6 +21,8 @@
 
 #define START_TRIES 3 /* a leat-cardd may leave between our connecting and our asking */
 #define ICD_TEXT_MAX_BYTES 8192
+#define LIBRARIES_MAX (4 * PATH_MAX)
+#define CUDA_DEVICE "cuda-" /* and its number in the order of their bus addresses */
 
 DEFINE_CLEANUP(relay, struct card_relay, card_relay_stop)
 DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
@@ -29,6 +31,7 @@ static const struct option_spec exec_options[] = {
     {"memory", 'm', "SIZE", "memory quota of the card, as 2GiB"},
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
     {"device", 0, "ID", "device to take the card from (default: the first)"},
+    {"cuda", 0, NULL, "the program is a CUDA program (default device: cuda-0)"},
     {"on", 0, "HOST[:PORT]", "take the card from a host where leat-relay listens"},
     {"host-token", 0, "FILE", "holds the secret of that host"},
     {"host-fingerprint", 0, "SHA256", "of that host's certificate, as its leat-relay logs it"},
@@ -41,11 +44,30 @@ struct exec {
     const char *device;
     const char *on; /* NULL: this host */
     const char *host_token, *host_fingerprint;
+    bool cuda;
     uint64_t memory_bytes;
     uint32_t share_permille;
     char run_dir[PATH_MAX], socket[PATH_MAX], icd_dir[PATH_MAX];
+    char libraries[LIBRARIES_MAX]; /* LD_LIBRARY_PATH of a CUDA program */
     char cards_dir[PATH_MAX]; /* leat-cardd's run folder, or what stands for that of the host */
 };
+
+/* After the device and the host: a CUDA card is of a CUDA device of this host. */
+static int cuda_read(const struct args *args, struct exec *exec, struct error *err)
+{
+    exec->cuda = args_has(args, "cuda");
+    if (!exec->cuda)
+        return 0;
+    if (exec->on)
+        return error_set(err, -EINVAL, "usage", "a CUDA card is one of this host: leave out --on");
+    if (!exec->device)
+        exec->device = CUDA_DEVICE "0";
+    if (strncmp(exec->device, CUDA_DEVICE, strlen(CUDA_DEVICE)) != 0)
+        return error_set(err, -EINVAL, "usage",
+                         "'%s' is no CUDA device; they are named " CUDA_DEVICE "0 ...",
+                         exec->device);
+    return 0;
+}
 
 static int options_read(const struct cli *cli, const struct args *args, struct exec *exec,
                         struct error *err)
@@ -61,6 +83,8 @@ static int options_read(const struct cli *cli, const struct args *args, struct e
         r = path_run_dir(cli->run_dir, exec->run_dir, err);
     exec->device = args_text(args, "device");
     exec->on = args_text(args, "on");
+    if (r == 0)
+        r = cuda_read(args, exec, err);
     exec->host_token = args_text(args, "host-token");
     exec->host_fingerprint = args_text(args, "host-fingerprint");
     if (r == 0 && exec->on && !exec->host_token)
@@ -93,6 +117,45 @@ static int icd_prepare(struct exec *exec, struct error *err)
         strcmp(there.data, wanted.data) == 0)
         return 0;
     return file_write_atomic(AT_FDCWD, file, wanted.data, wanted.length, 0644, err);
+}
+
+/* Where the program's loader is to look first: Leat's libcuda.so.1. */
+static int cuda_prepare(struct exec *exec, struct error *err)
+{
+    static const char *const places[] = {"../card/cuda/libcuda.so.1",
+                                         LEAT_LIBDIR_FROM_BINDIR "/leat/cuda/libcuda.so.1", NULL};
+    char library[PATH_MAX];
+    const char *others = getenv("LD_LIBRARY_PATH");
+    int r = path_find_beside("the CUDA library libcuda.so.1", places, library, err);
+    if (r < 0)
+        return r;
+    *strrchr(library, '/') = '\0'; /* it is an absolute path */
+    int length = snprintf(exec->libraries, sizeof(exec->libraries), "%s%s%s", library,
+                          others ? ":" : "", others ? others : "");
+    if (length >= (int)sizeof(exec->libraries))
+        return error_set(err, -ENAMETOOLONG, "usage", "LD_LIBRARY_PATH is too long");
+    return 0;
+}
+
+/* Run the program where it finds its card; its exit status. */
+static int program_run(const struct exec *exec, const struct args *args,
+                       const struct leat_card_lease *lease, struct error *err)
+{
+    const struct child_variable opencl[] = {
+        {"LEAT_CARD_SOCKET", exec->socket},
+        {"LEAT_CARD_TOKEN", lease->token},
+        {"OCL_ICD_VENDORS", exec->icd_dir},
+        {NULL, NULL},
+    };
+    const struct child_variable cuda[] = {
+        {"LEAT_CARD_SOCKET", exec->socket},
+        {"LEAT_CARD_TOKEN", lease->token},
+        {"LD_LIBRARY_PATH", exec->libraries},
+        {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
+        {"CUDA_VISIBLE_DEVICES", exec->cuda ? exec->device + strlen(CUDA_DEVICE) : ""},
+        {NULL, NULL},
+    };
+    return child_run(args->operands, exec->cuda ? cuda : opencl, err);
 }
 
 /* A host's leat-cardd is not ours to start. */
@@ -193,7 +256,7 @@ static int card_exec(struct cli *cli, const struct args *args, struct error *err
     struct leat_card_lease lease;
     int r = options_read(cli, args, &exec, err);
     if (r == 0)
-        r = icd_prepare(&exec, err);
+        r = exec.cuda ? cuda_prepare(&exec, err) : icd_prepare(&exec, err);
     if (r == 0 && exec.on) {
         const struct card_relay_host host = {exec.on, exec.host_token, exec.host_fingerprint};
         r = card_relay_start(exec.run_dir, &host, exec.cards_dir, &relay, err);
@@ -204,13 +267,7 @@ static int card_exec(struct cli *cli, const struct args *args, struct error *err
         r = card_make(&exec, &control, &lease, err);
     if (r < 0)
         return r;
-    const struct child_variable variables[] = {
-        {"LEAT_CARD_SOCKET", exec.socket},
-        {"LEAT_CARD_TOKEN", lease.token},
-        {"OCL_ICD_VENDORS", exec.icd_dir},
-        {NULL, NULL},
-    };
-    int status = child_run(args->operands, variables, err);
+    int status = program_run(&exec, args, &lease, err);
     struct leat_card_status figures;
     struct leat_error why = {0};
     int removed = leat_card_remove(control, lease.card, &figures, &why);
@@ -227,9 +284,10 @@ const struct verb verb_card_exec = {
     .operands = "PROGRAM [ARGUMENT...]",
     .operands_min = 1,
     .operands_max = -1,
-    .summary = "Run an OpenCL program on a card, without leatd",
+    .summary = "Run an OpenCL or CUDA program on a card, without leatd",
     .details =
-        "The program sees one OpenCL device: a card with this memory quota and share of compute.\n"
+        "The program sees one device: a card with this memory quota and share of compute. A CUDA\n"
+        "program, with --cuda, finds Leat's libcuda.so.1 in LD_LIBRARY_PATH.\n"
         "leat-cardd is started when it does not run. The exit status is the program's; 128 + N\n"
         "after signal N; 125 when the card could not be had. With --on the card is one of another "
         "host;\n"

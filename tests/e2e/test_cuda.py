@@ -105,6 +105,18 @@ def test_same_answer_on_driver_and_card(cuda):
     assert plain == "2 3 4 5" == cuda.probe(cuda.lease("a"), "numbers")
 
 
+def test_card_exec(cuda):
+    words = ("card", "exec", "--cuda", "--memory", "64MiB", "--share", "50%")
+    done = cuda.leat(*words, "--stats", "--", PROBE, "codes")
+    assert figures(done.stdout)["whole"] == 64 * MIB
+    assert "card on cuda-0" in done.stderr
+    shown = cuda.leat(*words, "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES $LD_LIBRARY_PATH").stdout
+    assert shown.startswith("0 /") and "card/cuda" in shown
+    for wrong in (("--device", "cpu-0"), ("--on", "elsewhere")):
+        refused = cuda.leat(*words, *wrong, "--", "true", check=False)
+        assert refused.returncode != 0 and "CUDA" in refused.stderr
+
+
 def test_without_a_card_everything_passes(cuda):
     free = subprocess.run([PROBE, "codes"], env=cuda.environment, capture_output=True, text=True, check=True).stdout
     assert figures(free)["whole"] == 8 << 30

@@ -31,6 +31,7 @@ static struct {
     struct measurement *first, *last; /* launched */
     struct measurement *spare;
     uint64_t under_way; /* entered and not yet charged */
+    unsigned waiting;   /* threads that wait for a change */
     int has_thread;
     /* Device time against ours; of the measuring thread, and of launch_drain when it is idle. */
     CUevent base;
@@ -56,6 +57,7 @@ void launch_clear(void)
     launches.first = launches.last = launches.spare = NULL; /* the events are the parent's */
     launches.base = NULL;
     launches.under_way = 0;
+    launches.waiting = 0;
     launches.has_thread = 0;
 }
 
@@ -111,11 +113,25 @@ static struct meter_span span_of(struct measurement *m)
     return span;
 }
 
+/* With the lock held. A call into the kernel for each launch would be most of its price. */
+static void wait_for_change(void)
+{
+    launches.waiting++;
+    (void)pthread_cond_wait(&launches.changed, &launches.lock);
+    launches.waiting--;
+}
+
+static void tell_change(void)
+{
+    if (launches.waiting)
+        (void)pthread_cond_broadcast(&launches.changed);
+}
+
 static struct measurement *await_first(void)
 {
     (void)pthread_mutex_lock(&launches.lock);
     while (!launches.first)
-        (void)pthread_cond_wait(&launches.changed, &launches.lock);
+        wait_for_change();
     struct measurement *m = launches.first;
     launches.first = m->next;
     if (!launches.first)
@@ -131,7 +147,7 @@ static void put_back(struct measurement *m)
     m->next = launches.spare;
     launches.spare = m;
     if (--launches.under_way == 0)
-        (void)pthread_cond_broadcast(&launches.changed);
+        tell_change();
     (void)pthread_mutex_unlock(&launches.lock);
 }
 
@@ -204,7 +220,7 @@ static struct measurement *take_spare(CUcontext context)
     if (ready && !m) {
         (void)pthread_mutex_lock(&launches.lock);
         if (--launches.under_way == 0)
-            (void)pthread_cond_broadcast(&launches.changed);
+            tell_change();
         (void)pthread_mutex_unlock(&launches.lock);
     }
     return ready ? m : NULL;
@@ -291,7 +307,7 @@ CUresult launch_leave(struct launch_pass *pass, CUresult result)
     else
         launches.first = m;
     launches.last = m;
-    (void)pthread_cond_broadcast(&launches.changed);
+    tell_change();
     (void)pthread_mutex_unlock(&launches.lock);
     return result;
 }
@@ -300,7 +316,7 @@ void launch_drain(void)
 {
     (void)pthread_mutex_lock(&launches.lock);
     while (launches.under_way)
-        (void)pthread_cond_wait(&launches.changed, &launches.lock);
+        wait_for_change();
     struct measurement *spare = launches.spare;
     CUevent base = launches.base;
     launches.spare = NULL;
