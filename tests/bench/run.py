@@ -147,7 +147,8 @@ def bench_kill():
 
 
 def bench_card():
-    subprocess.run([sys.executable, os.path.join(HERE, "bench_start.py")], check=True)
+    for script in ("bench_start.py", "bench_suspend.py"):
+        subprocess.run([sys.executable, os.path.join(HERE, script)], check=True)
     with houses.House(cards_only=True) as house:
         for part in (bench_calls, bench_shares, bench_ledger, bench_demo):
             part(house)

@@ -15,6 +15,7 @@
 #include "card/meter/meter.h"
 
 #define ASK_NS NS_PER_S /* a wish for share is repeated, as setting the share forgets it */
+#define LOOK_NS NS_PER_MS /* at commands under way; the client's wake-ups are not relied on */
 #define PARKED_NS (3600 * NS_PER_S)
 
 int park_receive(struct session *session)
@@ -50,8 +51,10 @@ static void settle(struct session *session)
 {
     session_flush(session);
     while (completion_pending(session)) {
+        uint32_t seen = __atomic_load_n(&session->shared->completion, __ATOMIC_SEQ_CST);
         completion_sweep(session);
-        sched_yield();
+        if (completion_pending(session))
+            futex_sleep(&session->shared->completion, seen, LOOK_NS);
     }
     uint64_t limit_ns = clock_monotonic_ns() + NS_PER_S;
     while (__atomic_load_n(&session->buffers_alive, __ATOMIC_SEQ_CST) > session->buffers_held &&

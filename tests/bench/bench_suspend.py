@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+"""How long a card that holds 1 GiB takes to leave its device and to come back, against copying as much memory, and
+whether a training that is disturbed all the time ends with other bytes. Lines as run.py prints them."""
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+
+import numpy
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+import house as houses  # noqa: E402
+
+GIB = 1 << 30
+ROUNDS = 3
+CYCLES = 20
+STEPS = 6000
+
+# Fills 1 GiB of buffers, waits for a signal and says how many of them are not as they were.
+HOLDER = f"""
+import signal, numpy, pyopencl
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+context = pyopencl.create_some_context(interactive=False)
+queue = pyopencl.CommandQueue(context)
+part = {GIB} // 16
+data = numpy.random.default_rng(1).integers(0, 1 << 62, part // 8, dtype=numpy.int64)
+buffers = [pyopencl.Buffer(context, pyopencl.mem_flags.READ_WRITE, part) for _ in range(16)]
+for number, buffer in enumerate(buffers):
+    pyopencl.enqueue_copy(queue, buffer, data + number)
+queue.finish()
+print("ready", flush=True)
+signal.sigwait([signal.SIGUSR1])
+back = numpy.empty_like(data)
+wrong = 0
+for number, buffer in enumerate(buffers):
+    pyopencl.enqueue_copy(queue, back, buffer)
+    wrong += not numpy.array_equal(back, data + number)
+print(wrong, flush=True)
+"""
+
+
+def figure(name, value, unit, target=""):
+    text = f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    print(name, text, unit, target, sep="\t", flush=True)
+
+
+def memcpy_ms():
+    """Copying 1 GiB into memory that was never touched, as a suspension does; the best of the rounds."""
+    source, best = numpy.ones(GIB, dtype=numpy.uint8), float("inf")
+    for _ in range(ROUNDS):
+        start = time.monotonic()
+        numpy.copyto(numpy.empty(GIB, dtype=numpy.uint8), source)
+        best = min(best, (time.monotonic() - start) * 1e3)
+    return best
+
+
+def bench_gib(house):
+    lease = house.card("card.create", card="gib", memory_bytes=GIB + (64 << 20), share_permille=1000)
+    program = house.on_card(lease, sys.executable, "-c", HOLDER)
+    if program.stdout.readline() != "ready\n":
+        raise SystemExit(program.communicate()[1] + house.log())
+    runs = []
+    for _ in range(ROUNDS):
+        house.card("card.suspend", card="gib")
+        runs.append(house.card("card.resume", card="gib"))
+    program.send_signal(signal.SIGUSR1)
+    wrong = int(program.communicate()[0])
+    house.card("card.remove", card="gib")
+    figure("card.suspend_1gib_ms", min(run["suspend_ns"] for run in runs) / 1e6, "ms")
+    figure("card.resume_1gib_ms", min(run["resume_ns"] for run in runs) / 1e6, "ms")
+    figure("card.memcpy_1gib_ms", memcpy_ms(), "ms")
+    figure("card.suspended_buffers_changed", wrong, "buffers", "0")
+
+
+def train(house, lease, checkpoint, disturb):
+    program = house.on_card(lease, houses.built("digits"), "--steps", str(STEPS), "--checkpoint", checkpoint)
+    chance, cycles = random.Random(1), 0
+    while disturb and cycles < CYCLES and program.poll() is None:
+        before = house.card("card.show", card="train")["commands"]
+        wanted = before + chance.randrange(1, 200)
+        houses.eventually("commands", lambda: program.poll() is not None
+                          or house.card("card.show", card="train")["commands"] >= wanted)  # noqa: B023
+        house.card("card.suspend", card="train")
+        house.card("card.resume", card="train")
+        cycles += 1
+    if program.wait() != 0:
+        raise SystemExit(program.communicate()[1] + house.log())
+    with open(checkpoint, "rb") as net:
+        return net.read(), cycles
+
+
+def bench_training(house):
+    lease = house.card("card.create", card="train", memory_bytes=256 << 20, share_permille=1000)
+    with tempfile.TemporaryDirectory() as folder:
+        calm, _ = train(house, lease, os.path.join(folder, "calm"), False)
+        disturbed, cycles = train(house, lease, os.path.join(folder, "disturbed"), True)
+    figure("card.disturbed_training_cycles", cycles, "cycles", str(CYCLES))
+    figure("card.disturbed_training_differences",
+           sum(a != b for a, b in zip(calm, disturbed)) + abs(len(calm) - len(disturbed)), "bytes", "0")
+
+
+def main():
+    with houses.House(cards_only=True) as house:
+        bench_gib(house)
+        bench_training(house)
+
+
+if __name__ == "__main__":
+    main()
