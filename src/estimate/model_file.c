@@ -56,8 +56,13 @@ static int weights_read(int folder, const char *name, struct tally *tally,
         return error_set(err, -EINVAL, "bad-model", "'%s' is not a file", name);
     struct source source = {
         .read_at = file_read_at, .arg = &fd, .size_bytes = (uint64_t)status.st_size};
-    int r = ends_with(name, ".gguf") ? gguf_read(&source, tally, request, err)
-                                     : safetensors_read(&source, tally, err);
+    int r;
+    if (ends_with(name, ".gguf"))
+        r = gguf_read(&source, tally, request, err);
+    else if (ends_with(name, ".onnx"))
+        r = onnx_read(&source, tally, request, err);
+    else
+        r = safetensors_read(&source, tally, err);
     return r < 0 ? error_context(err, "%s", name) : 0;
 }
 
@@ -154,12 +159,13 @@ int model_read(const char *path, struct tally *ret_tally, struct memory_request 
         return error_set(err, -EINVAL, "bad-model", "give the folder of '%s' instead", path);
     else if (ends_with(path, ".json"))
         r = config_read(AT_FDCWD, path, request, err);
-    else if (ends_with(path, ".safetensors") || ends_with(path, ".gguf"))
+    else if (ends_with(path, ".safetensors") || ends_with(path, ".gguf") ||
+             ends_with(path, ".onnx"))
         r = weights_read(AT_FDCWD, path, &tally, request, err);
     else
-        return error_set(err, -EINVAL, "bad-model",
-                         "'%s' is none of *.safetensors, *.gguf, config.json or a folder of them",
-                         path);
+        return error_set(
+            err, -EINVAL, "bad-model",
+            "'%s' is none of *.safetensors, *.gguf, *.onnx, config.json or a folder of them", path);
     if (r == 0 && tally.tensors)
         r = tally_apply(&tally, request, err);
     if (r == 0)

@@ -44,12 +44,16 @@ int safetensors_read(const struct source *source, struct tally *tally, struct er
 /* GGUF, version 2 or 3: shapes from its keys, parameters from its tensors. */
 int gguf_read(const struct source *source, struct tally *tally, struct memory_request *request,
               struct error *err);
+/* ONNX: parameters from its initializers; from its operators what one sample leaves for backward.
+ * An operator whose shapes are not known is refused by name (-ENOTSUP). */
+int onnx_read(const struct source *source, struct tally *tally, struct memory_request *request,
+              struct error *err);
 /* The text of a Hugging Face config.json: shapes under the names that the architectures use. */
 int config_json_read(const char *text, size_t length, struct memory_request *request,
                      struct error *err);
 
-/* A file (.safetensors, .gguf, config.json) or a folder with config.json and the weights beside it.
- * Opens only what it needs and reads headers only. */
+/* A file (.safetensors, .gguf, .onnx, config.json) or a folder with config.json and the weights
+ * beside it. Opens only what it needs and reads headers only. */
 int model_read(const char *path, struct tally *ret_tally, struct memory_request *request,
                struct error *err);
 

@@ -39,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         r = safetensors_read(&source, &tally, &err);
     else if (data[0] == 'g')
         r = gguf_read(&source, &tally, &request, &err);
+    else if (data[0] == 'o')
+        r = onnx_read(&source, &tally, &request, &err);
     else
         r = config_json_read((const char *)bytes.data, bytes.length, &request, &err);
     assert(r == 0 ? !err.text[0] : err.text[0]);

@@ -162,6 +162,26 @@ static void test_config(void **state)
     assert_non_null(strstr(err.text, "hidden_size"));
 }
 
+/* Conv 3x32x32 to 8x16x16, normalised, rectified in place, pooled to 8x8x8 (kept with its places),
+ * and ten classes. */
+static void test_onnx(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    put_seed(f, "onnx", "a.onnx");
+    must_read(f, "a.onnx");
+    assert_int_equal(f->request.params, 8 * 27 + 8 + 5120 + 10);
+    assert_int_equal(f->request.saved_elements, 3 * 1024 + 2048 + 2048 + 3 * 512 + 10);
+    assert_int_equal(f->request.widest_elements, 2048);
+    assert_true(f->request.convolutions);
+    assert_string_equal(f->request.weights, "fp32");
+    put_seed(f, "onnx-unsupported", "b.onnx");
+    assert_true(read_model(f, "b.onnx", &err) < 0);
+    assert_non_null(strstr(err.text, "'Mystery'"));
+    put(f, "c.onnx", "\x3a\x7f\x01", 3, 0);
+    assert_true(read_model(f, "c.onnx", &err) < 0);
+}
+
 /* 20 GB in four sparse shards, each named many times by the index. */
 static void test_shards(void **state)
 {
@@ -230,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_safetensors_refused, begin, end),
         cmocka_unit_test_setup_teardown(test_gguf, begin, end),
         cmocka_unit_test_setup_teardown(test_config, begin, end),
+        cmocka_unit_test_setup_teardown(test_onnx, begin, end),
         cmocka_unit_test_setup_teardown(test_shards, begin, end),
         cmocka_unit_test_setup_teardown(test_nothing_there, begin, end),
     };
