@@ -14,7 +14,7 @@
 #include "card/ledger/futex.h"
 #include "card/meter/meter.h"
 
-#define ASK_NS NS_PER_S /* a wish for share is repeated, as setting the share forgets it */
+#define ASK_NS NS_PER_S   /* a wish for share is repeated, as setting the share forgets it */
 #define LOOK_NS NS_PER_MS /* at commands under way; the client's wake-ups are not relied on */
 #define PARKED_NS (3600 * NS_PER_S)
 
