@@ -25,6 +25,7 @@ PATHS = {
     "wrong_calls": "tests/e2e/programs/wrong_calls",
     "compiling": "tests/e2e/programs/compiling",
     "printing": "tests/e2e/programs/printing",
+    "churn": "tests/e2e/programs/churn",
     "semantics": "tests/e2e/programs/semantics",
     "strict": "tests/e2e/programs/strict",
     "survive": "tests/e2e/programs/survive",

@@ -58,6 +58,13 @@ def test_semantics(card_house):
     assert card_house.card_exec(*words, memory="512MiB").stdout == direct
 
 
+def test_buffers_come_and_go(card_house):
+    """Memory is used again only when nothing works on it any more, also close to the quota."""
+    direct = subprocess.run([houses.built("churn")], capture_output=True, text=True, timeout=120, check=True).stdout
+    for memory in ("64MiB", "16MiB"):
+        assert card_house.card_exec(houses.built("churn"), memory=memory).stdout == direct
+
+
 def test_printing(card_house):
     """What kernels print comes out of the program that launched them, in its place, and never of another."""
     runs = [[houses.built("printing"), "1"], [houses.built("printing"), "2", "binary"]]

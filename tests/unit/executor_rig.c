@@ -77,7 +77,7 @@ int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
 {
     int sockets[2];
     *rig = (struct rig){.ledger = card.ledger, .device = card.device};
-    rig->session_bytes = wire_session_layout(&rig->layout);
+    rig->session_bytes = wire_session_layout(&rig->layout) + RIG_ARENA_BYTES;
     int session_fd = memfd_create("session", MFD_CLOEXEC);
     if (session_fd < 0 || ftruncate(session_fd, (off_t)rig->session_bytes) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -115,6 +115,16 @@ int rig_close(struct rig *rig)
 static void *at(struct rig *rig, uint64_t offset)
 {
     return (uint8_t *)rig->session + offset;
+}
+
+uint8_t *rig_arena(struct rig *rig)
+{
+    return at(rig, rig->layout.arena_offset);
+}
+
+uint32_t *rig_range(struct rig *rig, unsigned range)
+{
+    return (uint32_t *)at(rig, rig->layout.ranges_offset) + range;
 }
 
 uint8_t *rig_slab(struct rig *rig)

@@ -10,6 +10,8 @@
 #include "card/meter/meter.h"
 #include "card/wire/wire.h"
 
+#define RIG_ARENA_BYTES (1u << 20)
+
 struct rig {
     pid_t pid;
     int socket_fd;
@@ -48,6 +50,8 @@ void rig_wait_completed(struct rig *rig, unsigned queue_slot, uint64_t count);
 int32_t rig_event_status(struct rig *rig, unsigned slot);
 void rig_wait_event(struct rig *rig, unsigned slot);
 uint8_t *rig_slab(struct rig *rig);
+uint8_t *rig_arena(struct rig *rig);
+uint32_t *rig_range(struct rig *rig, unsigned range);
 struct wire_queue_state *rig_queue(struct rig *rig, unsigned slot);
 struct wire_event_state *rig_event(struct rig *rig, unsigned slot);
 

@@ -328,6 +328,61 @@ static void test_user_events(void **state)
     }
 }
 
+static void create_in_arena(struct rig *rig, uint64_t offset, uint64_t bytes, uint32_t range)
+{
+    struct wire_buffer_create buffer = {.id = BUFFER_A,
+                                        .context_id = CONTEXT,
+                                        .flags = CL_MEM_READ_WRITE,
+                                        .size_bytes = bytes,
+                                        .arena_offset = offset,
+                                        .range = range};
+    *rig_range(rig, range) = 1;
+    RIG_POST(rig, WIRE_BUFFER_CREATE, buffer);
+}
+
+/* A buffer in the arena is the same bytes on both sides, and its pages go when it goes. */
+static void test_arena(void **state)
+{
+    const uint64_t bytes = 64 * 1024;
+    struct rig rig;
+    open_rig(&rig, QUOTA_BYTES);
+    if (rig.session->arena_bytes == 0) {
+        close_clean(&rig);
+        skip(); /* a device with memory of its own */
+    }
+    create_basics(&rig, 0);
+    create_in_arena(&rig, 4096, bytes, 5);
+    uint8_t *memory = rig_arena(&rig) + 4096;
+    memset(memory, 7, bytes);
+    read_buffer(&rig, BUFFER_A, 0, bytes, 0);
+    rig_wait_completed(&rig, 0, 1);
+    assert_memory_equal(rig_slab(&rig), memory, bytes);
+    memset(rig_slab(&rig), 9, bytes);
+    write_buffer(&rig, BUFFER_A, 0, bytes, 0);
+    rig_wait_completed(&rig, 0, 2);
+    assert_memory_equal(rig_slab(&rig), memory, bytes);
+    assert_int_equal(*rig_range(&rig, 5), 1);
+    release(&rig, BUFFER_A);
+    drain(&rig);
+    assert_int_equal(*rig_range(&rig, 5), 0);
+    assert_int_equal(memory[0] | memory[bytes - 1], 0);
+    close_clean(&rig);
+}
+
+/* A creation that the quota refuses keeps no range. */
+static void test_arena_quota(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, 4096);
+    if (rig.session->arena_bytes > 0) {
+        create_basics(&rig, 0);
+        create_in_arena(&rig, 0, 8192, 6);
+        drain(&rig);
+        assert_int_equal(*rig_range(&rig, 6), 0);
+    }
+    close_clean(&rig);
+}
+
 /* Every way to break the protocol ends this session, and nothing else, with its own exit status. */
 static void expect_end(struct rig *rig)
 {
@@ -352,6 +407,24 @@ static void hostile_slab(struct rig *rig)
     create_basics(rig, 0);
     create_buffer(rig, BUFFER_A, 64);
     write_buffer(rig, BUFFER_A, UINT64_MAX - 8, 64, 0);
+}
+
+static void hostile_arena(struct rig *rig)
+{
+    create_basics(rig, 0);
+    create_in_arena(rig, RIG_ARENA_BYTES - 256, 257, 1);
+}
+
+static void hostile_arena_overflow(struct rig *rig)
+{
+    create_basics(rig, 0);
+    create_in_arena(rig, UINT64_MAX - 255, 512, 1);
+}
+
+static void hostile_arena_place(struct rig *rig)
+{
+    create_basics(rig, 0);
+    create_in_arena(rig, 8, 8, 1);
 }
 
 static void hostile_region(struct rig *rig)
@@ -410,9 +483,10 @@ static void hostile_event(struct rig *rig)
 static void test_hostile(void **state)
 {
     static void (*const attacks[])(struct rig * rig) = {
-        hostile_unknown_object, hostile_wrong_kind, hostile_slab,   hostile_region,
-        hostile_wait_list,      hostile_opcode,     hostile_length, hostile_sequence,
-        hostile_tail,           hostile_event};
+        hostile_unknown_object, hostile_wrong_kind,  hostile_slab,     hostile_arena,
+        hostile_arena_overflow, hostile_arena_place, hostile_region,   hostile_wait_list,
+        hostile_opcode,         hostile_length,      hostile_sequence, hostile_tail,
+        hostile_event};
     for (unsigned i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
         struct rig rig;
         open_rig(&rig, QUOTA_BYTES);
@@ -474,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_vector_add),   cmocka_unit_test(test_build_reply),
         cmocka_unit_test(test_failed_build), cmocka_unit_test(test_quota),
         cmocka_unit_test(test_user_events),  cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_arena),        cmocka_unit_test(test_arena_quota),
         cmocka_unit_test(test_ring_wraps),   cmocka_unit_test(test_sandbox),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

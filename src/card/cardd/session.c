@@ -27,11 +27,21 @@
 #define STAT_TEXT_MAX_BYTES 4096
 #define STAT_START_TIME 22 /* field of /proc/PID/stat */
 
+/* Room for the buffers of a card on the host's own memory. Twice the quota, so that there is a run
+ * long enough for a buffer that fits the quota; pages come into being as they are used. */
+static uint64_t arena_bytes(const struct card *card)
+{
+    const uint64_t page = 4096, most = 1ull << 40;
+    if (strcmp(card->device->kind, "cpu") != 0 || card->quota_bytes > most)
+        return 0;
+    return (2 * card->quota_bytes + page - 1) & ~(page - 1);
+}
+
 /* A memory of fixed size for client and executor; `ret_page` is what we read of it. */
-static int memory_create(const struct wire_session **ret_page, int *ret_fd)
+static int memory_create(const struct card *card, const struct wire_session **ret_page, int *ret_fd)
 {
     struct wire_session layout;
-    uint64_t bytes = wire_session_layout(&layout);
+    uint64_t bytes = wire_session_layout(&layout) + arena_bytes(card);
     AUTO_FD int fd = memfd_create("leat-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
@@ -266,7 +276,7 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
     if (!session)
         return err->errnum;
     AUTO_FD int session_fd = -1;
-    int r = memory_create(&session->memory, &session_fd);
+    int r = memory_create(session->card, &session->memory, &session_fd);
     if (r == 0)
         r = executor_fork(cardd, session, session_fd, socket_fd);
     if (r < 0)

@@ -24,6 +24,7 @@ struct order {
     uint32_t event;        /* slot, 0: none */
     cl_int error;          /* known failure: the command ends with it, in its turn */
     uint64_t estimate_ns;  /* for the meter */
+    uint64_t copied_ns;    /* what the client copies itself here, charged on top */
     uint64_t *pace;        /* learns what it took; may be NULL */
     int metered;           /* the meter has let it through */
     const uint32_t *slots; /* the wait list as the record has it */

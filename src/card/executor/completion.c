@@ -25,7 +25,7 @@ struct command {
     struct session *session;
     cl_event event; /* one reference, released when the command has ended */
     uint32_t event_slot, queue_slot;
-    uint64_t estimate_ns;
+    uint64_t estimate_ns, copied_ns;
     uint64_t *pace;
     int metered;  /* the meter knows it */
     cl_int error; /* it ends with this whatever the driver says; 0: with the driver's status */
@@ -152,7 +152,7 @@ static void end_command(struct command *command, cl_int status)
     }
     if (command->metered) {
         const struct meter_span span = {command->times.queued_ns, command->times.start_ns,
-                                        command->times.end_ns};
+                                        command->times.end_ns + command->copied_ns};
         meter_charge(command->session->meter, &span, command->estimate_ns);
     }
     if (command->event)
@@ -229,6 +229,7 @@ static struct command *command_create(struct session *session, const struct orde
                                 .event_slot = order->event,
                                 .queue_slot = order->queue->slot,
                                 .estimate_ns = order->estimate_ns,
+                                .copied_ns = order->copied_ns,
                                 .pace = order->pace,
                                 .metered = order->metered,
                                 .error = order->error,

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "card/wire/wire.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "card/executor/executor.h"
@@ -169,4 +170,16 @@ int executor_probe(int out_fd)
         return PROBE_FAILED;
     AUTO_FREE char *text = json_text(list);
     return text && fd_write_all(out_fd, text, strlen(text)) == 0 ? status : PROBE_FAILED;
+}
+
+int device_shares_memory(cl_device_id device)
+{
+    cl_device_type type = 0;
+    cl_bool unified = CL_FALSE;
+    cl_uint align_bits = ~0u;
+    (void)clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof(type), &type, NULL);
+    (void)clGetDeviceInfo(device, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof(unified), &unified, NULL);
+    (void)clGetDeviceInfo(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof(align_bits), &align_bits,
+                          NULL);
+    return (type & CL_DEVICE_TYPE_CPU) && unified && align_bits / 8 <= WIRE_RANGE_ALIGN;
 }

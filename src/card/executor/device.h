@@ -14,5 +14,7 @@ void device_point_caches(const char *folder);
 /* The device by its place among the platforms that are not Leat's. 0 or -ENODEV. */
 int device_find(unsigned platform_index, unsigned device_index, cl_platform_id *ret_platform,
                 cl_device_id *ret_device, struct error *err);
+/* 1 when buffers of the device can be host memory placed as the arena places them. */
+int device_shares_memory(cl_device_id device);
 
 #endif

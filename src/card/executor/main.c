@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -115,6 +116,26 @@ static int map_session(struct session *session, struct wire_session *ret_layout,
     return 0;
 }
 
+/* What the session memory has beyond its layout is the arena, if the driver can work in there. */
+static int map_arena(struct session *session, const struct wire_session *layout, struct error *err)
+{
+    struct stat memory;
+    if (fstat(session->params.session_fd, &memory) < 0)
+        return error_errno(err, -errno, "no-session-memory",
+                           "cannot see the session memory's size");
+    uint64_t bytes = (uint64_t)memory.st_size - layout->arena_offset;
+    if (bytes == 0 || !device_shares_memory(session->device))
+        return 0;
+    void *arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session->params.session_fd,
+                       (off_t)layout->arena_offset);
+    if (arena == MAP_FAILED)
+        return 0; /* no room in this process: buffers are the driver's own */
+    session->arena = arena;
+    session->arena_bytes = bytes;
+    session->shared->arena_bytes = bytes;
+    return 0;
+}
+
 static int put_snapshot(struct session *session, const struct wire_session *layout,
                         cl_platform_id platform, struct error *err)
 {
@@ -136,7 +157,8 @@ static int open_session(struct session *session, uint64_t *ret_bytes, struct err
     cl_platform_id platform;
     if (device_find(params->platform_index, params->device_index, &platform, &session->device,
                     err) < 0 ||
-        map_session(session, &layout, err) < 0 || put_snapshot(session, &layout, platform, err) < 0)
+        map_session(session, &layout, err) < 0 || map_arena(session, &layout, err) < 0 ||
+        put_snapshot(session, &layout, platform, err) < 0)
         return err->errnum;
     build_open(session, platform);
     session->output_caught = 1;
@@ -145,7 +167,7 @@ static int open_session(struct session *session, uint64_t *ret_bytes, struct err
                                   params->notify_fd);
     if (!session->meter || session_init(session, &layout) < 0)
         return error_set(err, -ENOMEM, "no-memory", "no memory for a session");
-    *ret_bytes = wire_session_layout(&layout);
+    *ret_bytes = layout.arena_offset + session->arena_bytes;
     return 0;
 }
 

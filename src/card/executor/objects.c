@@ -83,6 +83,8 @@ static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
 {
     struct allocation *allocation = arg;
     struct session *session = allocation->session;
+    if (!allocation->kept)
+        range_leave(session, &allocation->range);
     (allocation->kept ? ledger_put_away : ledger_release)(session->ledger, session->params.slot,
                                                           allocation->bytes);
     __atomic_sub_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
@@ -94,9 +96,10 @@ static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
 static cl_int make_allocated(struct session *session, struct object *object)
 {
     cl_int status;
-    cl_mem memory =
-        clCreateBuffer(parent_of(session, object)->driver, object->flags & MEMORY_FLAGS_SERVED,
-                       object->size_bytes, NULL, &status);
+    uint8_t *host = object->range.host;
+    cl_mem_flags flags = (object->flags & MEMORY_FLAGS_SERVED) | (host ? CL_MEM_USE_HOST_PTR : 0);
+    cl_mem memory = clCreateBuffer(parent_of(session, object)->driver, flags, object->size_bytes,
+                                   host, &status);
     if (status != CL_SUCCESS)
         return status;
     status = clSetMemObjectDestructorCallback(memory, on_freed, object->allocation);
@@ -124,7 +127,8 @@ static cl_int make_buffer(struct session *session, struct object *object)
         free(allocation);
         return status;
     }
-    *allocation = (struct allocation){session, bytes, 0};
+    *allocation = (struct allocation){session, bytes, 0, object->range};
+    range_populate(&object->range);
     object->allocation = allocation;
     cl_int status = make_allocated(session, object);
     if (status == CL_SUCCESS) {
@@ -237,15 +241,20 @@ int handle_buffer_create(struct session *session, const struct wire_header *head
 {
     const struct wire_buffer_create *record = (const void *)header;
     struct object *context, *object;
+    struct range range;
     if (open_create(session, record->id, record->context_id, OBJECT_CONTEXT, &context, &object,
-                    err) < 0)
+                    err) < 0 ||
+        range_find(session, record, &range, err) < 0)
         return -EPROTO;
     *object = (struct object){.kind = OBJECT_MEMORY,
                               .parent = record->context_id,
                               .is_buffer = 1,
                               .flags = record->flags,
-                              .size_bytes = record->size_bytes};
+                              .size_bytes = record->size_bytes,
+                              .range = range};
     object->error = object_make(session, object);
+    if (object->error)
+        range_leave(session, &range);
     return 0;
 }
 
@@ -365,8 +374,10 @@ void object_release(struct session *session, struct object *object)
 {
     if (object->driver)
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
-    else if (object->away && object->is_buffer)
+    else if (object->away && object->is_buffer) {
+        range_leave(session, &object->range);
         ledger_drop_away(session->ledger, session->params.slot, object->size_bytes);
+    }
     if (object->kind == OBJECT_PROGRAM && object->extra)
         program_finish(object->extra);
     if (object->kind == OBJECT_KERNEL && object->extra)

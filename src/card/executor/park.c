@@ -69,6 +69,9 @@ static int change_device(struct session *session, const struct executor_order *o
     if (device_find(order->platform_index, order->device_index, &platform, &session->device, err) <
         0)
         return err->errnum;
+    if (session->arena && !device_shares_memory(session->device))
+        return error_set(err, -EXDEV, "other-memory",
+                         "the card's buffers lie in host memory, on which that device cannot work");
     meter_move(session->meter, order->device);
     return 0;
 }

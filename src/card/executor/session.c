@@ -45,6 +45,7 @@ int session_init(struct session *session, const struct wire_session *layout)
 {
     uint8_t *base = (uint8_t *)session->shared;
     session->slab = base + layout->slab_offset;
+    session->ranges = (uint32_t *)(base + layout->ranges_offset);
     session->queue_states = (struct wire_queue_state *)(base + layout->queues_offset);
     session->event_states = (struct wire_event_state *)(base + layout->events_offset);
     session->objects = calloc(WIRE_OBJECTS, sizeof(*session->objects));

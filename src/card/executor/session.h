@@ -12,6 +12,7 @@
 #include "card/executor/consumer.h"
 #include "card/executor/executor.h"
 #include "card/executor/opencl.h"
+#include "card/executor/range.h"
 #include "card/wire/wire.h"
 
 struct error;
@@ -51,13 +52,15 @@ struct object {
         };
     };
     struct allocation *allocation; /* of a buffer that the driver holds; freed with it */
+    struct range range;            /* of a buffer; what lies there stays there while it is away */
 };
 
 /* Memory of the device, accounted for until the driver has freed it. */
 struct allocation {
     struct session *session;
     uint64_t bytes;
-    int kept; /* it only leaves the device: its bytes stay reserved */
+    int kept; /* it only leaves the device: its bytes and its range stay reserved */
+    struct range range;
 };
 
 struct queue {
@@ -111,6 +114,9 @@ struct session {
     struct executor_params params;
     struct wire_session *shared;
     uint8_t *slab;
+    uint8_t *arena;       /* NULL: the device has memory of its own */
+    uint64_t arena_bytes; /* our copy of what the client can write */
+    uint32_t *ranges;     /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
     cl_device_id device;

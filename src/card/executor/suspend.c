@@ -87,7 +87,8 @@ static cl_int give_contents(struct carrier *carrier, struct object *object)
 
 static cl_int leave_device(struct carrier *carrier, struct object *object)
 {
-    cl_int status = object->is_buffer && !object->extra ? take_contents(carrier, object) : 0;
+    int has_contents = object->is_buffer && !object->range.host; /* else they are host memory */
+    cl_int status = has_contents && !object->extra ? take_contents(carrier, object) : 0;
     if (!status)
         object_put_away(carrier->session, object);
     return status;
@@ -101,7 +102,7 @@ static cl_int enter_device(struct carrier *carrier, struct object *object)
         return CL_SUCCESS;
     }
     cl_int status = object_make(session, object);
-    return !status && object->is_buffer ? give_contents(carrier, object) : status;
+    return !status && object->is_buffer && object->extra ? give_contents(carrier, object) : status;
 }
 
 /* Apply `step` to all objects of a rank that have (`away` 0) or had a driver's object. */

@@ -8,6 +8,8 @@
 
 #define TRANSFER_BASE_NS 2000u /* estimate: this and one ns per byte (1 GB/s) */
 
+#define COPIED_BYTES_PER_NS 4 /* by the client itself: one pass over memory */
+
 static uint64_t transfer_ns(uint64_t bytes)
 {
     return bytes < (1ull << 40) ? TRANSFER_BASE_NS + bytes : 1ull << 40;
@@ -225,6 +227,10 @@ int handle_sync_point(struct session *session, const struct wire_header *header,
                    record->wait_count, err) < 0)
         return -EPROTO;
     order.kind = record->shape == 1 ? ORDER_BARRIER : ORDER_MARKER;
+    if (!order.error)
+        order.copied_ns =
+            transfer_ns(record->copied_bytes / COPIED_BYTES_PER_NS) - TRANSFER_BASE_NS;
+    order.estimate_ns += order.copied_ns;
     if (!order_enter(session, &order))
         return 0;
     cl_event event;

@@ -52,13 +52,14 @@ static cl_int do_read(cl_command_queue queue, cl_command_type type, const struct
 }
 
 static cl_int do_write(cl_command_queue queue, cl_command_type type, const struct region *region,
-                       const struct command_waits *waits)
+                       cl_bool blocking, const struct command_waits *waits)
 {
     struct command command;
     cl_int result = command_open(&command, queue, type, waits);
     if (result != CL_SUCCESS)
         return result;
-    return command_close(&command, transfer_write(&command, region), waits);
+    result = transfer_write(&command, region, blocking ? TRANSFER_BLOCKING : TRANSFER_POSTED);
+    return command_close(&command, result, waits);
 }
 
 /* A transfer of no bytes is a command all the same. */
@@ -104,7 +105,7 @@ cl_int api_clEnqueueWriteBuffer(cl_command_queue command_queue, cl_mem buffer,
         return do_nothing(command_queue, CL_COMMAND_WRITE_BUFFER, &waits);
     struct region region;
     region_linear(&region, buffer, offset, cb, (char *)(uintptr_t)ptr);
-    return do_write(command_queue, CL_COMMAND_WRITE_BUFFER, &region, &waits);
+    return do_write(command_queue, CL_COMMAND_WRITE_BUFFER, &region, blocking_write, &waits);
 }
 
 /* One past the last byte of a box, or SIZE_MAX when that is more than a number holds. */
@@ -217,7 +218,7 @@ cl_int api_clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffe
     result = make_region(&ends, buffer, &there, &here, region, (void *)(uintptr_t)ptr);
     if (result != CL_SUCCESS)
         return result;
-    return do_write(command_queue, CL_COMMAND_WRITE_BUFFER_RECT, &ends, &waits);
+    return do_write(command_queue, CL_COMMAND_WRITE_BUFFER_RECT, &ends, blocking_write, &waits);
 }
 
 /* Two ranges of what is the same memory underneath. */

@@ -235,6 +235,7 @@ cl_int api_clGetEventProfilingInfo(cl_event event, cl_profiling_info param_name,
         return CL_PROFILING_INFO_NOT_AVAILABLE;
     const struct wire_event_state *last = state_of(event);
     const struct wire_event_state *first = event->first ? state_of(event->first) : last;
+    cl_ulong end_ns;
     switch (param_name) {
     case CL_PROFILING_COMMAND_QUEUED:
         return info_put(&out, &first->queued_ns, sizeof(cl_ulong));
@@ -244,7 +245,8 @@ cl_int api_clGetEventProfilingInfo(cl_event event, cl_profiling_info param_name,
         return info_put(&out, &first->start_ns, sizeof(cl_ulong));
     case CL_PROFILING_COMMAND_END:
     case CL_PROFILING_COMMAND_COMPLETE:
-        return info_put(&out, &last->end_ns, sizeof(cl_ulong));
+        end_ns = last->end_ns + event->copied_ns;
+        return info_put(&out, &end_ns, sizeof(end_ns));
     default:
         return CL_INVALID_VALUE;
     }

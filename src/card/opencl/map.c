@@ -1,7 +1,8 @@
 /* Maps: the buffer's content is read into host memory of this process, and written back at unmap
  * when it was mapped for writing. The host memory is the user's for CL_MEM_USE_HOST_PTR, else a
  * shadow of the whole buffer, made at the first map, whose pages come into being as they are
- * touched. */
+ * touched. A buffer in the arena is mapped in place, and nothing is moved. */
+#include "card/opencl/direct.h"
 #include "card/opencl/event.h"
 #include "card/opencl/memory.h"
 #include "card/opencl/output.h"
@@ -19,6 +20,7 @@ struct memory_map {
     char *pointer;
     size_t offset, bytes;
     cl_map_flags flags;
+    int in_place; /* the pointer is into the buffer itself */
 };
 
 void memory_maps_finish(cl_mem memory)
@@ -39,6 +41,8 @@ static char *host_memory(cl_mem memory)
     if (memory->host_ptr)
         return memory->host_ptr;
     cl_mem root = memory->parent ? memory->parent : memory;
+    if (root->range)
+        return arena_at(root->range) + memory->origin;
     lock_take(&root->lock);
     if (!root->shadow) {
         size_t bytes = (root->size + SHADOW_ALIGN - 1) & ~(size_t)(SHADOW_ALIGN - 1);
@@ -94,6 +98,8 @@ static struct memory_map *forget(cl_mem memory, const void *pointer)
 static cl_int fetch(struct command *command, cl_mem memory, const struct memory_map *map,
                     cl_bool blocking)
 {
+    if (map->in_place)
+        return direct_pass(command, blocking ? TRANSFER_BLOCKING : TRANSFER_POSTED);
     if (map->flags & CL_MAP_WRITE_INVALIDATE_REGION) {
         cl_int result = sync_post(command, SYNC_NOTHING);
         return result == CL_SUCCESS && blocking ? queue_wait(command->queue) : result;
@@ -113,6 +119,9 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
     *errcode_ret = check_map(command_queue, buffer, map_flags, offset, cb);
     if (*errcode_ret != CL_SUCCESS)
         return NULL;
+    *errcode_ret = memory_ensure(buffer);
+    if (*errcode_ret != CL_SUCCESS)
+        return NULL;
     char *host = host_memory(buffer);
     struct memory_map *map = malloc(sizeof(*map));
     if (!host || !map) {
@@ -120,7 +129,9 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
         *errcode_ret = CL_MAP_FAILURE;
         return NULL;
     }
-    *map = (struct memory_map){NULL, host + offset, offset, cb, map_flags};
+    const struct _cl_mem *root = buffer->parent ? buffer->parent : buffer;
+    *map = (struct memory_map){NULL, host + offset, offset,
+                               cb,   map_flags,     root->range && !buffer->host_ptr};
     struct command command;
     cl_int result = command_open(&command, command_queue, CL_COMMAND_MAP_BUFFER, &waits);
     if (result == CL_SUCCESS)
@@ -150,10 +161,12 @@ cl_int api_clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_mem memobj
     struct memory_map *map = forget(memobj, mapped_ptr);
     if (!map)
         return command_close(&command, CL_INVALID_VALUE, &waits);
-    if (map->flags & MAP_WRITES) {
+    if (map->in_place) {
+        result = direct_pass(&command, TRANSFER_POSTED);
+    } else if (map->flags & MAP_WRITES) {
         struct region region;
         region_linear(&region, memobj, map->offset, map->bytes, map->pointer);
-        result = transfer_write(&command, &region);
+        result = transfer_write(&command, &region, TRANSFER_POSTED);
     } else {
         result = sync_post(&command, SYNC_NOTHING);
     }

@@ -1,7 +1,9 @@
 #include "card/opencl/memory.h"
 
 #include "card/ledger/ledger.h"
+#include "card/opencl/arena.h"
 #include "card/opencl/context.h"
+#include "card/opencl/direct.h"
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
@@ -42,6 +44,9 @@ static cl_int send_memory(struct object *object, uint32_t id)
     record->context_id = memory->context->object.id;
     record->flags = flags;
     record->size_bytes = memory->size;
+    memory->range = arena_take(memory->size);
+    record->arena_offset = memory->range ? memory->range->offset : 0;
+    record->range = memory->range ? memory->range->number : 0;
     record_post(record, WIRE_BUFFER_CREATE, sizeof(*record));
     return CL_SUCCESS;
 }
@@ -73,6 +78,7 @@ static void destroy_memory(struct object *object)
     else if (!memory->parent)
         (void)__atomic_add_fetch(&process.frees_sent, 1, __ATOMIC_RELAXED);
     memory_maps_finish(memory);
+    arena_give(memory->range);
     free(memory->properties);
     object_free(object);
     object_release(parent);
@@ -137,17 +143,22 @@ static cl_int claim(size_t bytes)
 /* Send the initial content on the context's hidden queue; users of the buffer wait for it. */
 static cl_int write_content(cl_mem memory, const void *content)
 {
-    cl_int result = CL_SUCCESS;
-    cl_command_queue queue = context_hidden_queue(memory->context, &result);
-    if (!queue)
-        return result;
+    cl_int result = object_ensure(&memory->object);
     struct region region;
     region_linear(&region, memory, 0, memory->size, (char *)(uintptr_t)content);
+    if (result == CL_SUCCESS && memory->range) {
+        direct_copy(&region, DIRECT_WRITE);
+        return CL_SUCCESS;
+    }
+    cl_command_queue queue =
+        result == CL_SUCCESS ? context_hidden_queue(memory->context, &result) : NULL;
+    if (!queue)
+        return result;
     const struct command_waits none = {0};
     struct command command;
     result = command_open(&command, queue, CL_COMMAND_WRITE_BUFFER, &none);
     if (result == CL_SUCCESS)
-        result = transfer_write(&command, &region);
+        result = transfer_write(&command, &region, TRANSFER_POSTED);
     if (result == CL_SUCCESS)
         memory->init_target = command.target;
     return result;

@@ -4,6 +4,7 @@
 
 #include "card/opencl/object.h"
 
+struct arena_range;
 struct memory_farewell;
 struct memory_map;
 
@@ -20,8 +21,10 @@ struct _cl_mem {
     void *host_ptr; /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
     uint64_t
         init_target; /* of the context's hidden queue: when the initial content is there; 0: none */
-    uint32_t lock;   /* what follows */
-    char *shadow;    /* host memory for maps, made at the first; of a root buffer only */
+    struct arena_range
+        *range;    /* of a root buffer that is memory of ours, too; set when it is sent */
+    uint32_t lock; /* what follows */
+    char *shadow;  /* host memory for maps, made at the first; of a root buffer only */
     struct memory_map *maps;
     cl_uint map_count;
     struct memory_farewell *farewells; /* last set first */

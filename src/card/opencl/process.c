@@ -53,6 +53,7 @@ static void fork_child(void)
     slots_finish(&p->ids);
     slots_finish(&p->queue_slots);
     slots_finish(&p->event_slots);
+    slots_finish(&p->range_numbers);
     uint32_t generation = p->generation + 1;
     *p = (struct process){
         .generation = generation,
@@ -103,6 +104,7 @@ static cl_int start_session(const struct wire_pages *pages)
     slots_init(&p->ids, WIRE_OBJECTS, NULL);
     slots_init(&p->queue_slots, WIRE_QUEUES, queue_slot_ended);
     slots_init(&p->event_slots, WIRE_EVENTS, event_slot_ended);
+    slots_init(&p->range_numbers, WIRE_RANGES, NULL);
     slab_init(&p->slab);
     p->transfers_end = &p->transfers;
     if (!p->ledger || !p->claims || snapshot_init(&p->snapshot, &p->client) < 0)

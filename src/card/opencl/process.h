@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "card/opencl/arena.h"
 #include "card/opencl/lock.h"
 #include "card/opencl/object.h"
 #include "card/opencl/slots.h"
@@ -52,7 +53,8 @@ struct process {
     uint64_t serials;    /* atomic */
     uint32_t frees_sent; /* RELEASEs of buffers since the last DRAIN; atomic */
 
-    struct slots ids, queue_slots, event_slots;
+    struct slots ids, queue_slots, event_slots, range_numbers;
+    struct arena arena;
 
     pthread_mutex_t shared_lock; /* the lane of the threads that found no lane of their own */
     struct wire_producer shared;

@@ -5,7 +5,7 @@
 #include "card/opencl/queue.h"
 #include "opencl_api.h"
 
-cl_int sync_post(struct command *command, enum sync_shape shape)
+static cl_int post(struct command *command, enum sync_shape shape, uint64_t copied_bytes)
 {
     struct wire_sync_point *record = command_begin(command, sizeof(*record), 0);
     if (!record)
@@ -15,9 +15,20 @@ cl_int sync_post(struct command *command, enum sync_shape shape)
     record->wait_count = command_put_waits(command, wire_sync_point_waits(record));
     /* An empty list means "everything before", which a list of ended events does not. */
     record->shape = command->wait_count > 0 && record->wait_count == 0 ? SYNC_NOTHING : shape;
+    record->copied_bytes = copied_bytes;
     command_post(command, command->event, record, WIRE_SYNC_POINT,
                  sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)));
     return CL_SUCCESS;
+}
+
+cl_int sync_post(struct command *command, enum sync_shape shape)
+{
+    return post(command, shape, 0);
+}
+
+cl_int sync_post_copied(struct command *command, uint64_t bytes)
+{
+    return post(command, SYNC_NOTHING, bytes);
 }
 
 static cl_int enqueue(cl_command_queue queue, cl_command_type type, enum sync_shape shape,

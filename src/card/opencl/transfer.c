@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "card/opencl/direct.h"
 #include "card/opencl/event.h"
 #include "card/opencl/memory.h"
 #include "card/opencl/output.h"
@@ -358,11 +359,14 @@ static uint64_t region_bytes(const struct region *region)
     return (uint64_t)region->size[0] * region->size[1] * region->size[2];
 }
 
-cl_int transfer_write(struct command *command, const struct region *region)
+cl_int transfer_write(struct command *command, const struct region *region, enum transfer_wait wait)
 {
+    cl_int result;
     struct run run = {.command = command, .region = region};
     (void)__atomic_fetch_add(&process.client.session->stats.bytes_to_device, region_bytes(region),
                              __ATOMIC_RELAXED);
+    if (direct_transfer(command, region, DIRECT_WRITE, wait, &result))
+        return result;
     return transfer_run(&run);
 }
 
@@ -374,6 +378,8 @@ cl_int transfer_read(struct command *command, const struct region *region, enum 
                       .is_blocking = wait == TRANSFER_BLOCKING};
     (void)__atomic_fetch_add(&process.client.session->stats.bytes_from_device, region_bytes(region),
                              __ATOMIC_RELAXED);
-    cl_int result = transfer_run(&run);
+    cl_int result;
+    if (!direct_transfer(command, region, DIRECT_READ, wait, &result))
+        result = transfer_run(&run);
     return result == CL_SUCCESS && run.is_blocking ? queue_error(command->queue) : result;
 }

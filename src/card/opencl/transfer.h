@@ -18,7 +18,8 @@ struct wire_queue_state;
 enum transfer_wait { TRANSFER_POSTED, TRANSFER_BLOCKING };
 
 /* `command` is open and is left to the caller to close; its target covers the whole transfer. */
-cl_int transfer_write(struct command *command, const struct region *region);
+cl_int transfer_write(struct command *command, const struct region *region,
+                      enum transfer_wait wait);
 cl_int transfer_read(struct command *command, const struct region *region, enum transfer_wait wait);
 
 /* Copy out what has arrived, and what kernels printed. Whatever the shared counter says, reads on

@@ -20,5 +20,8 @@ uint64_t wire_session_layout(struct wire_session *session)
     session->snapshot_offset = place(&end, WIRE_SNAPSHOT_BYTES);
     session->rings_offset = place(&end, (uint64_t)WIRE_LANES * WIRE_LANE_BYTES);
     session->slab_offset = place(&end, WIRE_SLAB_BYTES);
+    session->ranges_offset = place(&end, WIRE_RANGES * sizeof(uint32_t));
+    session->arena_offset = place(&end, 0);
+    session->arena_bytes = 0;
     return end;
 }

@@ -26,6 +26,8 @@
 #define WIRE_OBJECTS 65536          /* object ids; id 0 means "none" */
 #define WIRE_SLAB_BYTES (64u << 20) /* staging area for transfers and payloads; pages on demand */
 #define WIRE_SNAPSHOT_BYTES (256u * 1024)
+#define WIRE_RANGES 65536    /* ranges of the arena in use at once; range 0 means "none" */
+#define WIRE_RANGE_ALIGN 256 /* of every range's start */
 
 /* Hand-shake on a SOCK_STREAM Unix socket. The client sends a hello; the answer is a welcome, with
  * three descriptors when status is 0: the session memory (map read-write), the card's ledger page
@@ -113,6 +115,13 @@ struct wire_session {
     uint64_t snapshot_offset; /* answers to the info queries, see struct wire_info */
     uint64_t snapshot_length;
     uint64_t slab_offset; /* WIRE_SLAB_BYTES */
+    /* The arena is the memory of a device that works on the host's own: a buffer with a range of it
+     * is the same bytes for the client and for the driver. It is the rest of the memfd, sparse, and
+     * is placed by the client; arena_bytes is 0 when the device has memory of its own. A range is
+     * used again only when its word is 0: the client writes 1 before it sends the creation, the
+     * executor 0 when the driver has let go of the buffer. */
+    uint64_t ranges_offset; /* WIRE_RANGES words of u32 */
+    uint64_t arena_offset, arena_bytes;
     /* The consumer sets `asleep` to 1, looks at the lanes once more and sleeps on it (futex); a
      * producer that publishes a record and sees 1 sets 0 and wakes. All memory orders sequentially
      * consistent. */

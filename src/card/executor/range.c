@@ -1,0 +1,56 @@
+/* Ranges of the arena: see range.h. */
+#include "card/executor/range.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "card/executor/session.h"
+
+#define POPULATE_MAX_BYTES (256ull << 20)
+
+int range_find(const struct session *session, const struct wire_buffer_create *record,
+               struct range *ret_range, struct error *err)
+{
+    uint64_t end;
+    *ret_range = (struct range){0};
+    if (record->range == 0)
+        return 0;
+    if (record->range >= WIRE_RANGES || record->arena_offset % WIRE_RANGE_ALIGN ||
+        __builtin_add_overflow(record->arena_offset, record->size_bytes, &end) ||
+        end > session->arena_bytes)
+        return BAD_RECORD(err, "a buffer is not inside the arena");
+    *ret_range =
+        (struct range){session->arena + record->arena_offset, record->size_bytes, record->range};
+    return 0;
+}
+
+/* The whole pages that lie inside the range; the others may have neighbours. */
+static uint64_t whole_pages(const struct range *range, uint8_t **ret_start)
+{
+    const uintptr_t page = 4096, first = (uintptr_t)range->host;
+    uintptr_t start = (first + page - 1) & ~(page - 1), end = (first + range->bytes) & ~(page - 1);
+    *ret_start = range->host + (start - first);
+    return end > start ? end - start : 0;
+}
+
+/* So the pages are charged to the card's control group, not to that of the client which touches
+ * them next. Of a very large buffer a program may never touch the most. */
+void range_populate(const struct range *range)
+{
+    uint8_t *start;
+    uint64_t bytes = range->host ? whole_pages(range, &start) : 0;
+    if (bytes && bytes <= POPULATE_MAX_BYTES)
+        (void)madvise(start, bytes, MADV_POPULATE_WRITE); /* an old kernel: as they are touched */
+}
+
+void range_leave(struct session *session, const struct range *range)
+{
+    uint8_t *start;
+    if (!range->host)
+        return;
+    uint64_t bytes = whole_pages(range, &start);
+    if (bytes)
+        (void)madvise(start, bytes, MADV_REMOVE); /* else it goes with the session */
+    __atomic_store_n(&session->ranges[range->number], 0, __ATOMIC_RELEASE);
+}

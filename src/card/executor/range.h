@@ -1,0 +1,26 @@
+/* A buffer's place in the session's arena: its bytes are the client's memory, too. */
+#ifndef LEAT_CARD_EXECUTOR_RANGE_H
+#define LEAT_CARD_EXECUTOR_RANGE_H
+
+#include <stdint.h>
+
+struct error;
+struct session;
+struct wire_buffer_create;
+
+struct range {
+    uint8_t *host; /* NULL: the buffer is the driver's own memory */
+    uint64_t bytes;
+    uint32_t number; /* of its word in the session */
+};
+
+/* The place that the record names, if it names one. 0, or -EPROTO when it is not in the arena. */
+int range_find(const struct session *session, const struct wire_buffer_create *record,
+               struct range *ret_range, struct error *err);
+/* Fill in the pages of a range for which there is quota. */
+void range_populate(const struct range *range);
+/* Nobody uses the range any more: its memory goes, and the client may place something there. Any
+ * thread; nothing to do for an empty range. */
+void range_leave(struct session *session, const struct range *range);
+
+#endif
