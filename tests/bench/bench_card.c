@@ -226,6 +226,42 @@ static void measure_copies(struct bench *bench, double *samples)
     free(b);
 }
 
+static void measure_poll(struct bench *bench, double *samples)
+{
+    const size_t one = 1;
+    cl_event done;
+    cl_int status;
+    check(clEnqueueNDRangeKernel(bench->queue, bench->nothing, 1, NULL, &one, &one, 0, NULL, &done),
+          "clEnqueueNDRangeKernel");
+    check(clWaitForEvents(1, &done), "clWaitForEvents");
+    for (int s = 0; s < SAMPLES; s++) {
+        const uint64_t start = now_ns();
+        for (int i = 0; i < CALLS_PER_SAMPLE; i++)
+            clGetEventInfo(done, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL);
+        samples[s] = (double)(now_ns() - start) / CALLS_PER_SAMPLE;
+    }
+    clReleaseEvent(done);
+    printf("event_poll_p50_ns\t%.1f\n", median(samples, SAMPLES));
+}
+
+/* A map of the whole buffer for reading and writing, and its unmap, with nothing under way. */
+static void measure_map(struct bench *bench, double *samples)
+{
+    cl_int status;
+    for (int round = 0; round < COPY_ROUNDS; round++) {
+        const uint64_t start = now_ns();
+        void *mapped =
+            clEnqueueMapBuffer(bench->queue, bench->buffer, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
+                               COPY_BYTES, 0, NULL, NULL, &status);
+        check(status, "clEnqueueMapBuffer");
+        check(clEnqueueUnmapMemObject(bench->queue, bench->buffer, mapped, 0, NULL, NULL),
+              "clEnqueueUnmapMemObject");
+        check(clFinish(bench->queue), "clFinish");
+        samples[round] = (double)(now_ns() - start) / 1000;
+    }
+    printf("map_unmap_p50_us\t%.2f\n", median(samples, COPY_ROUNDS));
+}
+
 static uint64_t burn_once(const struct bench *bench, cl_uint rounds)
 {
     const size_t items = 4096;
@@ -286,6 +322,8 @@ int main(int argc, char **argv)
     measure_finish(&bench, samples);
     measure_pipelined(&bench);
     measure_copies(&bench, samples);
+    measure_map(&bench, samples);
+    measure_poll(&bench, samples);
     measure_syscalls(&bench, samples);
     return 0;
 }

@@ -39,6 +39,10 @@ def medians(runs):
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
+def run_directly(*words):
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 def make_card(house, name, memory_bytes, share_permille):
     device = house.card("device.list")["devices"][0]["id"]
     return house.card("card.create", card=name, device=device, memory_bytes=memory_bytes, share_permille=share_permille)
@@ -65,7 +69,7 @@ def bench_calls(house):
     local = max(carded["set_arg_p50_ns"], carded["get_info_p50_ns"])
     figure("card.local_call_p50_ns", local, "ns", "<= 100")
     figure("card.local_call_direct_p50_ns", max(direct["set_arg_p50_ns"], direct["get_info_p50_ns"]), "ns")
-    figure("card.create_release_buffer_p50_ns", carded["create_release_buffer_p50_ns"], "ns", "<= 400")
+    figure("card.create_release_p50_ns", carded["create_release_buffer_p50_ns"], "ns", "<= 400")
     figure("card.posted_launch_p50_ns", carded["posted_launch_p50_ns"], "ns", "<= 500")
     figure("card.posted_launch_direct_p50_ns", direct["posted_launch_p50_ns"], "ns")
     if "posted_launch_syscalls_p50" in carded:
@@ -76,6 +80,11 @@ def bench_calls(house):
     figure("card.pipelined_launches_per_s", carded["pipelined_launches_per_s"], "1/s", ">= 200000")
     figure("card.pipelined_over_direct_ratio",
            carded["pipelined_launches_per_s"] / direct["pipelined_launches_per_s"], "")
+    figure("card.pipelined_launch_over_direct_us",
+           1e6 / carded["pipelined_launches_per_s"] - 1e6 / direct["pipelined_launches_per_s"], "us", "<= 1")
+    figure("card.event_poll_p50_ns", carded["event_poll_p50_ns"], "ns", "<= 40")
+    figure("card.map_unmap_64mib_p50_us", carded["map_unmap_p50_us"], "us")
+    figure("card.map_unmap_64mib_over_direct_us", carded["map_unmap_p50_us"] - direct["map_unmap_p50_us"], "us")
     copies = {name: carded[name] / carded["memcpy_gb_per_s"] for name in ("write_gb_per_s", "read_gb_per_s")}
     figure("card.copy_over_memcpy_ratio", min(copies.values()), "", ">= 0.9")
     figure("card.copy_direct_over_memcpy_ratio",
@@ -132,10 +141,36 @@ def bench_demo(house):
     figure("demo.accuracy", accuracy, "", ">= 0.95")
     figure("card.second_start_builds", short["builds"], "builds", "0")
     figure("demo.records_per_step", (long["records"] - short["records"]) / steps, "", "<= 16")
-    figure("demo.waits_per_step", (long["calls_waited"] - short["calls_waited"]) / steps, "", "<= 1")
+    figure("card.demo_waits_per_step", (long["calls_waited"] - short["calls_waited"]) / steps, "", "<= 1")
     figure("demo.calls_answered_locally_per_step", (long["calls_local"] - short["calls_local"]) / steps, "")
     figure("demo.seconds", seconds, "s")
     figure("demo.seconds_over_direct_ratio", seconds / (time.monotonic() - start), "")
+
+
+def bench_programs(house):
+    """Seconds of whole programs on a card over seconds directly, turn by turn, without start and compilation."""
+    say("slow-down of the trainer and of CLBlast's SGEMM")
+    digits = [houses.built("digits"), "--report", "10000", "--steps"]
+    times = {"direct": [], "card": []}
+    for _ in range(ROUNDS):
+        for where, run in (("direct", run_directly), ("card", lambda *words: run_on_card(house, *words))):
+            spent = []
+            for steps in ("200", "1200"):
+                start = time.monotonic()
+                run(*digits, steps)
+                spent.append(time.monotonic() - start)
+            times[where].append(spent[1] - spent[0])
+    figure("card.demo_slowdown_ratio", statistics.median(times["card"]) / statistics.median(times["direct"]), "",
+           "<= 1.02")
+    if not os.path.exists(houses.built("sgemm")):
+        return
+    direct, carded = [], []
+    for _ in range(ROUNDS):
+        direct.append(figures(run_directly(houses.built("sgemm"), "512", "30"))["sgemm_p50_ms"])
+        carded.append(figures(run_on_card(house, houses.built("sgemm"), "512", "30")[0])["sgemm_p50_ms"])
+    figure("card.sgemm512_slowdown_ratio", statistics.median(carded) / statistics.median(direct), "", "<= 1.02")
+    few, many = (run_on_card(house, houses.built("sgemm"), "64", calls)[1] for calls in ("20", "120"))
+    figure("card.blas_crossings_per_call", (many["records"] - few["records"]) / 100, "records", "<= 2")
 
 
 def bench_kill():
@@ -150,7 +185,7 @@ def bench_card():
     for script in ("bench_start.py", "bench_suspend.py"):
         subprocess.run([sys.executable, os.path.join(HERE, script)], check=True)
     with houses.House(cards_only=True) as house:
-        for part in (bench_calls, bench_shares, bench_ledger, bench_demo):
+        for part in (bench_calls, bench_programs, bench_shares, bench_ledger, bench_demo):
             part(house)
 
 

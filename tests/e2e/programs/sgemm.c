@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static void check(int status, const char *what)
 {
@@ -83,7 +84,49 @@ static void multiply(cl_context context, cl_command_queue queue, size_t m, size_
     free(c);
 }
 
-int main(void)
+static double now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* So many products of squares, each waited for; the first, which compiles, is not counted. */
+static void multiply_timed(cl_context context, cl_command_queue queue, size_t size, size_t calls)
+{
+    float *values = matrix_make(size * size, 1);
+    double *spent = calloc(calls + 1, sizeof(*spent));
+    cl_mem on[3];
+    check(!spent, "calloc");
+    for (int i = 0; i < 3; i++)
+        on[i] = buffer_make(context, size * size * sizeof(*values), values);
+    for (size_t call = 0; call <= calls; call++) {
+        cl_event done = NULL;
+        const double start = now_ms();
+        check(CLBlastSgemm(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeNo, size,
+                           size, size, 1.0f, on[0], 0, size, on[1], 0, size, 0.0f, on[2], 0, size,
+                           &queue, &done),
+              "CLBlastSgemm");
+        check(clWaitForEvents(1, &done), "clWaitForEvents");
+        check(clReleaseEvent(done), "clReleaseEvent");
+        spent[call] = call ? now_ms() - start : 0;
+    }
+    qsort(spent + 1, calls, sizeof(*spent), by_value);
+    printf("sgemm_p50_ms\t%.4f\n", spent[1 + calls / 2]);
+    for (int i = 0; i < 3; i++)
+        clReleaseMemObject(on[i]);
+    free(spent);
+    free(values);
+}
+
+/* sgemm, or sgemm SIZE CALLS to measure. */
+int main(int argc, char **argv)
 {
     cl_platform_id platform;
     cl_device_id device;
@@ -94,9 +137,13 @@ int main(void)
     check(status, "clCreateContext");
     cl_command_queue queue = clCreateCommandQueue(context, device, 0, &status);
     check(status, "clCreateCommandQueue");
-    multiply(context, queue, 128, 128, 128);
-    multiply(context, queue, 200, 152, 96);
-    multiply(context, queue, 33, 65, 17);
+    if (argc == 3) {
+        multiply_timed(context, queue, strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10));
+    } else {
+        multiply(context, queue, 128, 128, 128);
+        multiply(context, queue, 200, 152, 96);
+        multiply(context, queue, 33, 65, 17);
+    }
     check((int)CLBlastClearCache(), "CLBlastClearCache");
     clReleaseCommandQueue(queue);
     clReleaseContext(context);
