@@ -9,11 +9,11 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "card/wire/wire.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "card/executor/executor.h"
 #include "card/executor/nvml.h"
+#include "card/wire/wire.h"
 
 #define PLATFORMS_MAX 16
 #define DEVICES_MAX 64
