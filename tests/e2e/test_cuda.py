@@ -183,11 +183,12 @@ def test_quota_is_exact_over_many_processes_and_kills(cuda):
 @pytest.mark.parametrize("way", ["plain", "graph", "cooperative", "extended"])
 @pytest.mark.parametrize("share_permille", [300, 600])
 def test_share(cuda, way, share_permille):
-    """The device's own count of busy time against the share, over two seconds."""
+    """The device's own count of busy time against the share, over two seconds. Never more; a busy machine that wakes the
+    program late may make it less."""
     lease = cuda.lease("a", share_permille=share_permille)
     cuda.probe(lease, "spin", 2000, 2000, way)
     share = cuda.truth()["busy_ns"] / 2e9
-    assert abs(share - share_permille / 1000) < 0.03, share
+    assert -0.08 < share - share_permille / 1000 < 0.03, share
 
 
 def test_a_neighbour_takes_nothing(cuda):
