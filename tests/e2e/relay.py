@@ -58,12 +58,14 @@ class Lender:
 
 class DelayLine:
     """A TCP line on loopback that takes its time: every byte arrives `delay_s` after it was sent. `cut()` closes all
-    connections, `swallow()` leaves them open and loses what is sent."""
+    connections, `swallow()` leaves them open and loses what is sent. `turns` counts how often the program's side spoke
+    after the other had: round trips."""
 
     def __init__(self, target, delay_s):
         self.target = target.rsplit(":", 1)
         self.delay_s = delay_s
         self.lost = False
+        self.turns = 0
         self.sockets = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
@@ -79,18 +81,22 @@ class DelayLine:
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.sockets.append(end)
+            talk = {"last": far}
             for source, sink in ((near, far), (far, near)):
                 line = queue.Queue()
-                threading.Thread(target=self.take, args=(source, line), daemon=True).start()
+                threading.Thread(target=self.take, args=(source, line, talk, near), daemon=True).start()
                 threading.Thread(target=self.give, args=(line, sink), daemon=True).start()
 
-    def take(self, source, line):
+    def take(self, source, line, talk, near):
         data = True
         while data:
             try:
                 data = source.recv(1 << 18)
             except OSError:
                 data = b""
+            if data:
+                self.turns += source is near and talk["last"] is not near
+                talk["last"] = source
             line.put((time.monotonic() + self.delay_s, data))
 
     def give(self, line, sink):

@@ -290,6 +290,9 @@ static int read_hello(int fd, struct wire_hello *ret_hello, struct error *err)
     if (ret_hello->magic != WIRE_MAGIC || ret_hello->version != WIRE_VERSION)
         return error_set(err, -EPROTO, "bad-version", "the program's library speaks version %u",
                          ret_hello->version);
+    if (ret_hello->flags != WIRE_HELLO_PLAIN)
+        return error_set(err, -EOPNOTSUPP, "not-from-afar",
+                         "a card of another host serves OpenCL programs only");
     ret_hello->token[WIRE_TOKEN_MAX - 1] = '\0';
     return 0;
 }
