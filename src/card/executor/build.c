@@ -45,6 +45,9 @@ void build_open(struct session *session, cl_platform_id platform)
 {
     char path[PATH_MAX];
     struct error err = {0};
+    if (session->device_text) /* of the device before */
+        cleanup_fd(&session->builds_fd);
+    free(session->device_text);
     session->builds_fd = -1;
     session->device_text = identity_of(platform, session->device);
     int r = session->device_text ? path_join(session->params.cache_dir, "builds", path, &err) : -1;

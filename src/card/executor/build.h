@@ -8,8 +8,8 @@ struct buf;
 struct object;
 struct session;
 
-/* Open the session's folder of kept builds, once its device is known. Without one every build is
- * the driver's. */
+/* Open the session's folder of kept builds, once its device is known, and again when that has
+ * changed. Without one every build is the driver's. */
 void build_open(struct session *session, cl_platform_id platform);
 /* Build the program `object` and append the build reply to `reply`, the driver's refusal included.
  * CL_SUCCESS or CL_OUT_OF_HOST_MEMORY. */

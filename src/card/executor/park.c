@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "card/executor/completion.h"
+#include "card/executor/build.h"
 #include "card/executor/device.h"
 #include "card/executor/session.h"
 #include "card/executor/suspend.h"
@@ -72,6 +73,7 @@ static int change_device(struct session *session, const struct executor_order *o
     if (session->arena && !device_shares_memory(session->device))
         return error_set(err, -EXDEV, "other-memory",
                          "the card's buffers lie in host memory, on which that device cannot work");
+    build_open(session, platform); /* kept builds are looked for by device */
     meter_move(session->meter, order->device);
     return 0;
 }
