@@ -150,7 +150,7 @@ def bench_demo(house):
 def bench_programs(house):
     """Seconds of whole programs on a card over seconds directly, turn by turn, without start and compilation."""
     say("slow-down of the trainer and of CLBlast's SGEMM")
-    digits = [houses.built("digits"), "--report", "10000", "--steps"]
+    digits = [houses.built("digits"), "--report", "256", "--steps"]
     times = {"direct": [], "card": []}
     for _ in range(ROUNDS):
         for where, run in (("direct", run_directly), ("card", lambda *words: run_on_card(house, *words))):
