@@ -16,7 +16,8 @@ int range_find(const struct session *session, const struct wire_buffer_create *r
     *ret_range = (struct range){0};
     if (record->range == 0)
         return 0;
-    if (record->range >= WIRE_RANGES || record->arena_offset % WIRE_RANGE_ALIGN ||
+    if (!session->arena || record->range >= WIRE_RANGES ||
+        record->arena_offset % WIRE_RANGE_ALIGN ||
         __builtin_add_overflow(record->arena_offset, record->size_bytes, &end) ||
         end > session->arena_bytes)
         return BAD_RECORD(err, "a buffer is not inside the arena");
