@@ -10,6 +10,7 @@
 #include "card/ledger/ledger.h"
 
 #define DRAIN_LIMIT_NS (10 * NS_PER_MS) /* for the driver to free what nothing uses any more */
+#define FREED_LIMIT_NS NS_PER_S
 /* Host pointers stay with the client; it sends the data. */
 #define MEMORY_FLAGS_SERVED \
     (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY | CL_MEM_HOST_WRITE_ONLY | \
@@ -395,6 +396,14 @@ int handle_release(struct session *session, const struct wire_header *header, st
         return BAD_RECORD(err, "no object %u to release", record->id);
     object_release(session, &session->objects[record->id]);
     return 0;
+}
+
+void objects_wait_freed(struct session *session, uint64_t count)
+{
+    uint64_t limit_ns = clock_monotonic_ns() + FREED_LIMIT_NS;
+    while (__atomic_load_n(&session->buffers_alive, __ATOMIC_SEQ_CST) > count &&
+           clock_monotonic_ns() < limit_ns)
+        sched_yield();
 }
 
 int handle_drain(struct session *session, const struct wire_header *header, struct reply *reply,

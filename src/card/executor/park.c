@@ -2,7 +2,6 @@
 #include "card/executor/park.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -57,10 +56,7 @@ static void settle(struct session *session)
         if (completion_pending(session))
             futex_sleep(&session->shared->completion, seen, LOOK_NS);
     }
-    uint64_t limit_ns = clock_monotonic_ns() + NS_PER_S;
-    while (__atomic_load_n(&session->buffers_alive, __ATOMIC_SEQ_CST) > session->buffers_held &&
-           clock_monotonic_ns() < limit_ns)
-        sched_yield();
+    objects_wait_freed(session, session->buffers_held);
 }
 
 static int change_device(struct session *session, const struct executor_order *order,
@@ -86,6 +82,8 @@ static int carry_out(struct session *session, const struct executor_order *order
     if (order->verb == EXECUTOR_SUSPEND) {
         settle(session);
         result = session_suspend(session, err);
+        if (result == 0)
+            objects_wait_freed(session, 0); /* else the card would seem to hold memory still */
     } else {
         result = change_device(session, order, err);
         if (result == 0)

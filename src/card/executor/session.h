@@ -208,6 +208,9 @@ void kernel_set_again(struct session *session, struct object *object);
 int object_is_orphan(struct session *session, const struct object *object);
 /* Release the driver's object of an object that comes back, and only that. */
 void object_put_away(struct session *session, struct object *object);
+/* Wait, up to a second, until the driver holds at most `count` buffers: it drops a command's
+ * buffers a moment after it has reported the command's end. */
+void objects_wait_freed(struct session *session, uint64_t count);
 /* Drop the driver's object and free the place. */
 void object_release(struct session *session, struct object *object);
 /* Drop the slot's event, if there is one, and free the slot. */
