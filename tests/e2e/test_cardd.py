@@ -301,7 +301,7 @@ def test_executor_beyond_its_group_is_told_as_such(card_house):
     Session(card_house, lease["token"]).close()  # later the limit is set again only for more sessions at once
     assert ended_session(control)["oom"] is False
     with open(memory_limit_file(card_house, "one"), "w", encoding="utf-8") as limit:
-        limit.write(str(8 * MIB))
+        limit.write(str(2 * MIB))
     program = card_house.on_card(lease, houses.built("digits"), "--steps", "1")
     program.communicate(timeout=120)
     assert program.returncode != 0
