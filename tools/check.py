@@ -17,23 +17,28 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 PYTHON = "/usr/bin/python3"
 TOTAL = {"passed": 0, "failed": 0, "skipped": 0}
+FAILURES = []  # said once more at the end: of a long log often only the tail is kept
 ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
            TSAN_OPTIONS=f"halt_on_error=1:suppressions={ROOT}/tests/tsan.supp",
            UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
 
 
-def report(outcome, name, reason=""):
+def report(outcome, name, reason="", output=""):
     TOTAL[outcome] += 1
+    line = f"  {outcome}: {name}{': ' + reason if reason else ''}"
     if outcome != "passed":
-        print(f"  {outcome}: {name}{': ' + reason if reason else ''}", flush=True)
+        print(line, flush=True)
+    if outcome == "failed":
+        FAILURES.append(line + "".join(f"\n    | {text}" for text in output.splitlines()[-40:]))
 
 
-def command(name, *words, show=True):
+def command(name, *words):
     """Run a command that passes or fails as one test; its output is shown when it fails."""
     done = subprocess.run(words, cwd=ROOT, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode and show:
-        print((done.stdout + done.stderr)[-6000:])
-    report("failed" if done.returncode else "passed", name)
+    output = done.stdout + done.stderr
+    if done.returncode:
+        print(output[-6000:])
+    report("failed" if done.returncode else "passed", name, output=output)
     return done.returncode == 0
 
 
@@ -64,7 +69,8 @@ def meson_tests(folder, label, *options):
         for line in lines:
             test = json.loads(line)
             outcome = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped"}.get(test["result"], "failed")
-            report(outcome, f"{label}: {test['name']}", "" if outcome == "passed" else test["result"])
+            report(outcome, f"{label}: {test['name']}", "" if outcome == "passed" else test["result"],
+                   test.get("stdout", "") + test.get("stderr", ""))
 
 
 def build():
@@ -127,9 +133,9 @@ def e2e():
     for case in cases:
         name = f"e2e: {case.get('classname')}.{case.get('name')}"
         skipped = case.find("skipped")
-        bad = case.find("failure") is not None or case.find("error") is not None
+        bad = [found for found in (case.find("failure"), case.find("error")) if found is not None]
         report("failed" if bad else "skipped" if skipped is not None else "passed", name,
-               skipped.get("message", "") if skipped is not None else "")
+               skipped.get("message", "") if skipped is not None else "", "".join(found.text or "" for found in bad))
     if done.returncode and not TOTAL["failed"]:
         report("failed", f"e2e: pytest ended with {done.returncode}")
 
@@ -145,6 +151,8 @@ def main():
         print(f"== {name}", flush=True)
         STAGES[name]()
         print(f"== {name}: {time.monotonic() - start:.0f} s", flush=True)
+    if FAILURES:
+        print("== failed", *FAILURES, sep="\n")
     print(f"{TOTAL['passed']} passed, {TOTAL['failed']} failed, {TOTAL['skipped']} skipped")
     sys.exit(1 if TOTAL["failed"] else 0)
 
