@@ -77,6 +77,29 @@ static void test_absurd_amounts(void **state)
     (void)munmap(card, sizeof(*card));
 }
 
+static void test_resize(void **state)
+{
+    struct ledger_card *card = make_card();
+    struct ledger_claims *claims = shared(sizeof(*claims));
+    uint64_t held = 0;
+    card->slots[0].state = card->slots[1].state = 1;
+    assert_int_equal(ledger_claim(card, claims, 1, 300), 0); /* promised, not yet sent */
+    assert_int_equal(ledger_reserve(card, 0, 400), 0);
+    assert_int_equal(ledger_resize(card, claims, 699, &held), -EBUSY);
+    assert_int_equal(held, 700);
+    assert_int_equal(card->quota_bytes, QUOTA_BYTES);
+    assert_int_equal(ledger_resize(card, claims, 700, &held), 0);
+    assert_int_equal(ledger_claim(card, claims, 1, 1), -ENOSPC);
+    assert_int_equal(ledger_reserve(card, 1, 301), -ENOSPC);
+    assert_int_equal(ledger_reserve(card, 1, 300), 0);
+    assert_int_equal(ledger_resize(card, claims, 2000, &held), 0);
+    assert_int_equal(ledger_reserve(card, 0, 1300), 0);
+    ledger_put_away(card, 0, 1700);
+    assert_int_equal(ledger_resize(card, claims, 1999, &held), -EBUSY);
+    (void)munmap(card, sizeof(*card));
+    (void)munmap(claims, sizeof(*claims));
+}
+
 /* What a killed session announced is in the way until leat-cardd clears its slot, and not longer.
  */
 static void test_killed_in_between(void **state)
@@ -119,6 +142,7 @@ static _Noreturn void work(const struct stress *stress, unsigned slot, uint32_t 
 
 static pid_t start_worker(const struct stress *stress, unsigned slot, uint32_t seed)
 {
+    stress->card->slots[slot].state = 1;
     pid_t pid = fork();
     if (pid == 0)
         work(stress, slot, seed);
@@ -192,12 +216,50 @@ static void test_never_over(void **state)
     (void)munmap(stress.operations, sizeof(uint64_t));
 }
 
+/* The quota goes up and down under sessions that reserve: what is held never passes the last one
+ * that was granted, and a session that holds nothing never stands in its way. */
+static void test_never_over_a_changing_quota(void **state)
+{
+    struct stress stress = {make_card(), shared(sizeof(uint64_t))};
+    struct ledger_claims *claims = shared(sizeof(*claims));
+    pid_t pids[WORKERS];
+    uint32_t seed = 43;
+    uint64_t lowered = 0, refused = 0, quota = QUOTA_BYTES, held, used;
+    for (unsigned i = 0; i < WORKERS; i++)
+        pids[i] = start_worker(&stress, i, next_random(&seed));
+    while (lowered < 300 || refused < 300) {
+        uint64_t asked = 100 + next_random(&seed) % 1000;
+        if (ledger_resize(stress.card, claims, asked, &held) == 0) {
+            lowered += asked < quota;
+            quota = asked;
+        } else {
+            assert_true(held > asked);
+            refused++;
+        }
+        assert_int_equal(stress.card->quota_bytes, quota);
+        for (unsigned i = 0; i < 20; i++) {
+            if (observe(stress.card, &used))
+                assert_true(used <= quota);
+        }
+    }
+    for (unsigned i = 0; i < WORKERS; i++)
+        end_worker(&stress, pids[i], i);
+    assert_int_equal(ledger_resize(stress.card, claims, 1, &held), 0);
+    (void)munmap(stress.card, sizeof(*stress.card));
+    (void)munmap(stress.operations, sizeof(uint64_t));
+    (void)munmap(claims, sizeof(*claims));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reserve_and_release), cmocka_unit_test(test_away_stays_reserved),
-        cmocka_unit_test(test_absurd_amounts),      cmocka_unit_test(test_killed_in_between),
+        cmocka_unit_test(test_reserve_and_release),
+        cmocka_unit_test(test_away_stays_reserved),
+        cmocka_unit_test(test_absurd_amounts),
+        cmocka_unit_test(test_killed_in_between),
+        cmocka_unit_test(test_resize),
         cmocka_unit_test(test_never_over),
+        cmocka_unit_test(test_never_over_a_changing_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,12 @@
 /* The client's half of the ledger: decide a buffer creation without asking anyone. Announce first,
- * then sum: of two clients that announce at once at least one sees both. */
+ * then sum: of two clients that announce at once at least one sees both. And the change of the
+ * quota, which goes the same way: it is stored first, so that whoever announces something either is
+ * seen in the sum that follows or finds the new quota. */
 #include "card/ledger/ledger.h"
 
 #include <errno.h>
 
-static uint64_t load(const uint64_t *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
+#include "card/ledger/held.h"
 
 /* What a session holds or has claimed; what its executor committed counts even when it was never
  * claimed, so that a client which lies about itself takes room from nobody but itself. */
@@ -15,10 +14,10 @@ static uint64_t slot_bytes(const struct ledger_slot *slot, const uint64_t *claim
 {
     if (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == 0)
         return 0;
-    uint64_t freed = load(&slot->freed_total_bytes);
-    uint64_t claimed = load(claimed_total);
+    uint64_t freed = ledger_load(&slot->freed_total_bytes);
+    uint64_t claimed = ledger_load(claimed_total);
     uint64_t open = claimed > freed ? claimed - freed : 0;
-    uint64_t held = load(&slot->used_bytes) + load(&slot->pending_bytes) + load(&slot->away_bytes);
+    uint64_t held = ledger_held(slot).most_bytes;
     return open > held ? open : held;
 }
 
@@ -26,19 +25,17 @@ static uint64_t all_bytes(const struct ledger_card *card, const struct ledger_cl
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < LEDGER_SLOTS; i++)
-        if (__builtin_add_overflow(
-                sum, slot_bytes(&card->slots[i], &claims->slots[i].claimed_total_bytes), &sum))
-            return UINT64_MAX;
+        sum = ledger_add(sum, slot_bytes(&card->slots[i], &claims->slots[i].claimed_total_bytes));
     return sum;
 }
 
 int ledger_claim(const struct ledger_card *card, struct ledger_claims *claims, unsigned slot,
                  uint64_t bytes)
 {
-    uint64_t quota = load(&card->quota_bytes);
-    if (bytes > quota)
+    if (bytes > ledger_load(&card->quota_bytes))
         return -ENOSPC;
     (void)__atomic_add_fetch(&claims->slots[slot].claimed_total_bytes, bytes, __ATOMIC_SEQ_CST);
+    uint64_t quota = ledger_load(&card->quota_bytes);
     if (all_bytes(card, claims) <= quota)
         return 0;
     ledger_unclaim(claims, slot, bytes);
@@ -48,4 +45,19 @@ int ledger_claim(const struct ledger_card *card, struct ledger_claims *claims, u
 void ledger_unclaim(struct ledger_claims *claims, unsigned slot, uint64_t bytes)
 {
     (void)__atomic_sub_fetch(&claims->slots[slot].claimed_total_bytes, bytes, __ATOMIC_SEQ_CST);
+}
+
+int ledger_resize(struct ledger_card *card, const struct ledger_claims *claims,
+                  uint64_t quota_bytes, uint64_t *ret_held_bytes)
+{
+    uint64_t before = ledger_load(&card->quota_bytes), held = all_bytes(card, claims);
+    if (quota_bytes >= before || held <= quota_bytes) {
+        __atomic_store_n(&card->quota_bytes, quota_bytes, __ATOMIC_SEQ_CST);
+        held = all_bytes(card, claims);
+        if (quota_bytes >= before || held <= quota_bytes)
+            return 0;
+        __atomic_store_n(&card->quota_bytes, before, __ATOMIC_SEQ_CST);
+    }
+    *ret_held_bytes = held;
+    return -EBUSY;
 }

@@ -2,49 +2,36 @@
  *
  * Why no total can pass the quota: a reservation stores its announcement before it reads the other
  * slots, all of it sequentially consistent, so of two reservations at once at least one sees the
- * other. A commit raises `used_bytes` before it clears `pending_bytes`, and a sum reads them in the
- * other order, so bytes on their way are counted once or twice but never missed. */
+ * other. Bytes on their way within a slot are counted once or twice but never missed (held.h). */
 #include "card/ledger/ledger.h"
 
 #include <errno.h>
 #include <sched.h>
 
+#include "card/ledger/held.h"
+
 #define RESERVE_TRIES 64 /* against other sessions' announcements that come to nothing */
 #define USED_TRIES 16    /* for a sum without a change under way */
-
-static uint64_t load(const uint64_t *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
 
 static void store(uint64_t *word, uint64_t value)
 {
     __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
 }
 
-static uint64_t add_or_max(uint64_t a, uint64_t b)
+static struct ledger_held sum_slots(const struct ledger_card *card)
 {
-    uint64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
-/* Everything committed and announced; `ret_used` gets the committed part alone. */
-static uint64_t sum_slots(const struct ledger_card *card, uint64_t *ret_used)
-{
-    uint64_t used = 0, pending = 0;
+    struct ledger_held sum = {0};
     for (unsigned i = 0; i < LEDGER_SLOTS; i++) {
-        const struct ledger_slot *slot = &card->slots[i];
-        pending = add_or_max(pending, load(&slot->pending_bytes));
-        used = add_or_max(used, load(&slot->used_bytes));
-        used = add_or_max(used, load(&slot->away_bytes));
+        struct ledger_held slot = ledger_held(&card->slots[i]);
+        sum.most_bytes = ledger_add(sum.most_bytes, slot.most_bytes);
+        sum.least_bytes = ledger_add(sum.least_bytes, slot.least_bytes);
     }
-    *ret_used = used;
-    return add_or_max(used, pending);
+    return sum;
 }
 
 static void raise_peak(struct ledger_card *card, uint64_t total)
 {
-    uint64_t peak = load(&card->peak_bytes);
+    uint64_t peak = ledger_load(&card->peak_bytes);
     while (peak < total && !__atomic_compare_exchange_n(&card->peak_bytes, &peak, total, 0,
                                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         continue;
@@ -67,21 +54,20 @@ static void stand_back(unsigned slot, unsigned attempt)
 int ledger_reserve(struct ledger_card *card, unsigned slot, uint64_t bytes)
 {
     struct ledger_slot *own = &card->slots[slot];
-    uint64_t quota = load(&card->quota_bytes);
-    if (bytes > quota)
+    if (bytes > ledger_load(&card->quota_bytes))
         return refuse(card);
     for (unsigned attempt = 0; attempt < RESERVE_TRIES; attempt++) {
-        uint64_t used;
         store(&own->pending_bytes, bytes);
-        uint64_t total = sum_slots(card, &used);
-        if (total <= quota) {
+        uint64_t quota = ledger_load(&card->quota_bytes); /* after that: see ledger_resize */
+        struct ledger_held held = sum_slots(card);
+        if (held.most_bytes <= quota) {
             __atomic_add_fetch(&own->used_bytes, bytes, __ATOMIC_SEQ_CST);
             store(&own->pending_bytes, 0);
-            raise_peak(card, total);
+            raise_peak(card, held.most_bytes);
             return 0;
         }
         store(&own->pending_bytes, 0);
-        if (used > quota - bytes)
+        if (bytes > quota || held.least_bytes > quota - bytes)
             return refuse(card);
         stand_back(slot, attempt);
     }
@@ -119,7 +105,7 @@ uint64_t ledger_away(const struct ledger_card *card)
 {
     uint64_t away = 0;
     for (unsigned i = 0; i < LEDGER_SLOTS; i++)
-        away += load(&card->slots[i].away_bytes);
+        away += ledger_load(&card->slots[i].away_bytes);
     return away;
 }
 
@@ -136,8 +122,8 @@ static struct tally take_tally(const struct ledger_card *card)
 {
     struct tally tally = {0};
     for (unsigned i = 0; i < LEDGER_SLOTS; i++) {
-        tally.used += load(&card->slots[i].used_bytes);
-        tally.freed += load(&card->slots[i].freed_total_bytes);
+        tally.used += ledger_load(&card->slots[i].used_bytes);
+        tally.freed += ledger_load(&card->slots[i].freed_total_bytes);
     }
     return tally;
 }

@@ -83,4 +83,9 @@ int ledger_claim(const struct ledger_card *card, struct ledger_claims *claims, u
                  uint64_t bytes);
 void ledger_unclaim(struct ledger_claims *claims, unsigned slot, uint64_t bytes);
 
+/* leat-cardd's side. Change the quota while sessions reserve and claim: 0, or -EBUSY when more than
+ * that is held or promised to clients (`ret_held_bytes`), and nothing has changed. */
+int ledger_resize(struct ledger_card *card, const struct ledger_claims *claims,
+                  uint64_t quota_bytes, uint64_t *ret_held_bytes);
+
 #endif
