@@ -90,7 +90,7 @@ struct leat_card_status {
     uint64_t suspend_ns, resume_ns; /* how long the last ones took */
     uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
     uint64_t share_permille;       /* granted now; 0: released, commands wait */
-    uint64_t share_asked_permille; /* at creation */
+    uint64_t share_asked_permille; /* at creation, or when it was last resized */
     uint64_t device_time_ns;       /* measured on the device */
     uint64_t throttled_ns;         /* commands held back for the share */
     uint64_t idle_ms;              /* since the last command ended; 0 while one runs */
@@ -125,6 +125,16 @@ int leat_card_resume(struct leat_card_control *control, const char *card, const 
 /* Suspend and resume in one. Without room on `device` it stays where it was. */
 int leat_card_move(struct leat_card_control *control, const char *card, const char *device,
                    struct leat_card_status *ret_status, struct leat_error *error);
+enum leat_card_resize_flags {
+    LEAT_CARD_RESIZE_PLAIN = 0,
+    LEAT_CARD_RESIZE_SUSPEND = 1 /* rather than to refuse what is less than the card holds */
+};
+/* Change the card's size while its programs run; 0 leaves memory or share as it is. -EBUSY when
+ * they hold more than `memory_bytes`: with LEAT_CARD_RESIZE_SUSPEND the card is suspended instead,
+ * its size as before. */
+int leat_card_resize(struct leat_card_control *control, const char *card, uint64_t memory_bytes,
+                     uint32_t share_permille, unsigned flags, struct leat_card_status *ret_status,
+                     struct leat_error *error);
 int leat_card_show(struct leat_card_control *control, const char *card,
                    struct leat_card_status *ret_status, struct leat_error *error);
 /* An array, freed with free(3). */

@@ -74,6 +74,12 @@ void handle_card_move(struct request *request)
     carry(request, "move");
 }
 
+void handle_card_resize(struct request *request)
+{
+    core_card_resize(request_core(request), request_param(request, 0), request_body(request),
+                     request_reply, request_await(request));
+}
+
 void handle_template_list(struct request *request)
 {
     core_templates(request_core(request), NULL, NULL, request_reply, request_await(request));

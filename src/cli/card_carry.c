@@ -1,10 +1,12 @@
-/* leat card suspend, resume, move: contents leave the device and come back. Cards of jobs through
- * leatd; where none runs, the cards of `leat card exec` through leat-cardd. */
+/* leat card suspend, resume, move, resize: contents leave the device and come back, and a card's
+ * size changes. Cards of jobs through leatd; where none runs, the cards of `leat card exec` through
+ * leat-cardd. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/units.h"
 #include "cli/ask.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
@@ -14,54 +16,84 @@
 
 DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
 
-enum carry { CARRY_SUSPEND, CARRY_RESUME, CARRY_MOVE };
+enum carry { CARRY_SUSPEND, CARRY_RESUME, CARRY_MOVE, CARRY_RESIZE };
 
-static const char *const verbs[] = {"suspend", "resume", "move"};
+static const char *const verbs[] = {"suspend", "resume", "move", "resize"};
+
+struct errand {
+    enum carry carry;
+    const char *card;
+    const char *device;      /* NULL: not said */
+    uint64_t memory_bytes;   /* of a resize, as what follows; 0: as it is */
+    uint32_t share_permille; /* 0: as it is */
+    bool suspend;            /* rather than to refuse */
+};
 
 /* What became of the card, as `card.show` tells it. */
-static json_t *carry_directly(const struct cli *cli, enum carry carry, const char *card,
-                              const char *device, struct error *err)
+static json_t *carry_directly(const struct cli *cli, const struct errand *errand, struct error *err)
 {
     CLEANUP(cleanup_control) struct leat_card_control *control = NULL;
     struct leat_error why = {0};
     struct leat_card_status status;
     int r = leat_card_control_connect(cli->run_dir, &control, &why);
-    if (r == 0 && carry == CARRY_SUSPEND)
-        r = leat_card_suspend(control, card, &status, &why);
-    else if (r == 0 && carry == CARRY_RESUME)
-        r = leat_card_resume(control, card, device, &status, &why);
+    if (r == 0 && errand->carry == CARRY_SUSPEND)
+        r = leat_card_suspend(control, errand->card, &status, &why);
+    else if (r == 0 && errand->carry == CARRY_RESUME)
+        r = leat_card_resume(control, errand->card, errand->device, &status, &why);
+    else if (r == 0 && errand->carry == CARRY_MOVE)
+        r = leat_card_move(control, errand->card, errand->device, &status, &why);
     else if (r == 0)
-        r = leat_card_move(control, card, device, &status, &why);
+        r = leat_card_resize(control, errand->card, errand->memory_bytes, errand->share_permille,
+                             errand->suspend ? LEAT_CARD_RESIZE_SUSPEND : LEAT_CARD_RESIZE_PLAIN,
+                             &status, &why);
     if (r < 0) {
         (void)ask_failed(err, &why);
         return NULL;
     }
-    return json_pack("{ss ss ss sI sI sI}", "card", status.card, "device", status.device, "state",
-                     status.state, "suspended_bytes", (json_int_t)status.suspended_bytes,
+    return json_pack("{ss ss ss sI sI sI sI sI sI}", "card", status.card, "device", status.device,
+                     "state", status.state, "suspended_bytes", (json_int_t)status.suspended_bytes,
                      "suspend_ns", (json_int_t)status.suspend_ns, "resume_ns",
-                     (json_int_t)status.resume_ns);
+                     (json_int_t)status.resume_ns, "memory_quota_bytes",
+                     (json_int_t)status.memory_quota_bytes, "memory_used_bytes",
+                     (json_int_t)status.memory_used_bytes, "share_asked_permille",
+                     (json_int_t)status.share_asked_permille);
 }
 
-static int carry_by_leatd(struct cli *cli, enum carry carry, const char *card, const char *device,
-                          json_t **ret_answer, struct error *err)
+/* NULL: the request has none, or there is no memory for it, which leatd then refuses. */
+static json_t *errand_body(const struct errand *errand)
+{
+    char share[16];
+    if (errand->carry != CARRY_RESIZE)
+        return errand->device ? json_pack("{s:s}", "device", errand->device) : NULL;
+    json_t *body = json_pack("{s:b}", "suspend", errand->suspend);
+    (void)snprintf(share, sizeof(share), "%um", errand->share_permille);
+    if (errand->memory_bytes)
+        (void)json_object_set_new(body, "memory", json_integer((json_int_t)errand->memory_bytes));
+    if (errand->share_permille)
+        (void)json_object_set_new(body, "share", json_string(share));
+    return body;
+}
+
+static int carry_by_leatd(struct cli *cli, const struct errand *errand, json_t **ret_answer,
+                          struct error *err)
 {
     AUTO_FREE char *path = NULL;
-    AUTO_JSON json_t *options = device ? json_pack("{s:s}", "device", device) : NULL;
+    AUTO_JSON json_t *options = errand_body(errand);
     AUTO_FREE char *body = options ? json_text(options) : NULL;
-    int r = ask_path("cards", card, verbs[carry], &path, err);
+    int r = ask_path("cards", errand->card, verbs[errand->carry], &path, err);
     if (r < 0)
         return r;
     const struct leat_request request = {.method = "POST", .path = path, .body = body};
     return ask(cli, &request, ret_answer, err);
 }
 
-static int carry_run(struct cli *cli, enum carry carry, const char *card, const char *device,
-                     struct error *err)
+static int carry_run(struct cli *cli, const struct errand *errand, struct error *err)
 {
     AUTO_JSON json_t *answer = NULL;
-    int r = carry_by_leatd(cli, carry, card, device, &answer, err);
+    char memory[UNITS_TEXT_MAX], share[UNITS_TEXT_MAX];
+    int r = carry_by_leatd(cli, errand, &answer, err);
     if (r < 0 && !cli->answered && !cli->host) {
-        answer = carry_directly(cli, carry, card, device, err);
+        answer = carry_directly(cli, errand, err);
         r = answer ? 0 : err->errnum;
     }
     if (r < 0)
@@ -69,28 +101,55 @@ static int carry_run(struct cli *cli, enum carry carry, const char *card, const 
     if (cli->json)
         ask_print(answer);
     else
-        cli_say("card '%s' is %s on %s", card, view_text(answer, "state", "?"),
-                view_text(answer, "device", "?"));
+        cli_say("card '%s' of %s and %s is %s on %s", errand->card,
+                bytes_text(view_number(answer, "memory_quota_bytes"), memory),
+                share_text((uint32_t)view_number(answer, "share_asked_permille"), share),
+                view_text(answer, "state", "?"), view_text(answer, "device", "?"));
     return 0;
 }
 
 static int card_suspend(struct cli *cli, const struct args *args, struct error *err)
 {
-    return carry_run(cli, CARRY_SUSPEND, args->operands[0], NULL, err);
+    const struct errand errand = {.carry = CARRY_SUSPEND, .card = args->operands[0]};
+    return carry_run(cli, &errand, err);
 }
 
 static int card_resume(struct cli *cli, const struct args *args, struct error *err)
 {
-    return carry_run(cli, CARRY_RESUME, args->operands[0], args_text(args, "device"), err);
+    const struct errand errand = {
+        .carry = CARRY_RESUME, .card = args->operands[0], .device = args_text(args, "device")};
+    return carry_run(cli, &errand, err);
 }
 
 static int card_move(struct cli *cli, const struct args *args, struct error *err)
 {
-    return carry_run(cli, CARRY_MOVE, args->operands[0], args->operands[1], err);
+    const struct errand errand = {
+        .carry = CARRY_MOVE, .card = args->operands[0], .device = args->operands[1]};
+    return carry_run(cli, &errand, err);
+}
+
+static int card_resize(struct cli *cli, const struct args *args, struct error *err)
+{
+    const char *memory = args_text(args, "memory"), *share = args_text(args, "share");
+    struct errand errand = {
+        .carry = CARRY_RESIZE, .card = args->operands[0], .suspend = args_has(args, "suspend")};
+    if (!memory && !share)
+        return error_set(err, -EINVAL, "usage", "say what changes: --memory, --share or both");
+    int r = memory ? bytes_parse(memory, &errand.memory_bytes, err) : 0;
+    if (r == 0 && share)
+        r = share_parse(share, &errand.share_permille, err);
+    return r < 0 ? r : carry_run(cli, &errand, err);
 }
 
 static const struct option_spec resume_options[] = {
     {"device", 0, "ID", "come back to this device"},
+    {0},
+};
+
+static const struct option_spec resize_options[] = {
+    {"memory", 'm', "SIZE", "new memory quota of the card, as 2GiB"},
+    {"share", 's', "SHARE", "new share of the device's compute, as 25%"},
+    {"suspend", 0, NULL, "suspend the card when it holds more than it is to have"},
     {0},
 };
 
@@ -128,4 +187,17 @@ const struct verb verb_card_move = {
     .summary = "Move a card to an equal device of the node, its programs running",
     .example = "leat card move 12 gpu-1",
     .run = card_move,
+};
+
+const struct verb verb_card_resize = {
+    .group = "card",
+    .name = "resize",
+    .operands = "CARD",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Change a card's memory or share, its programs running",
+    .details = "It grows while its device has room, and shrinks down to what its programs hold.",
+    .example = "leat card resize --memory 4GiB --share 50% 12",
+    .options = resize_options,
+    .run = card_resize,
 };

@@ -361,6 +361,16 @@ int leat_card_move(struct leat_card_control *control, const char *card, const ch
                        error);
 }
 
+int leat_card_resize(struct leat_card_control *control, const char *card, uint64_t memory_bytes,
+                     uint32_t share_permille, unsigned flags, struct leat_card_status *ret_status,
+                     struct leat_error *error)
+{
+    json_t *object = json_pack(
+        "{ss sI sI sb}", "card", card, "memory_bytes", (json_int_t)memory_bytes, "share_permille",
+        (json_int_t)share_permille, "suspend", (flags & LEAT_CARD_RESIZE_SUSPEND) != 0);
+    return call_record(control, "card.resize", object, status_members, ret_status, error);
+}
+
 int leat_card_show(struct leat_card_control *control, const char *card,
                    struct leat_card_status *ret_status, struct leat_error *error)
 {

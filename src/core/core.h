@@ -111,6 +111,9 @@ void core_cards(struct core *core, const char *id, core_reply_fn *reply, void *a
  * ("move"). `options` is the REST body: NULL or {"device":ID}. The card, when it is done. */
 void core_card_carry(struct core *core, const char *verb, const char *id,
                      const struct json_t *options, core_reply_fn *reply, void *arg);
+/* Change its size: `request` is the REST body (borrowed), {"memory","share","suspend"}. */
+void core_card_resize(struct core *core, const char *id, const struct json_t *request,
+                      core_reply_fn *reply, void *arg);
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg);
 /* How much memory a model needs, how that could be less and which devices hold it; `request` is the

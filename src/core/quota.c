@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "core/core_impl.h"
 #include "core/quota.h"
 #include "sched/tenant.h"
@@ -236,6 +237,24 @@ enum sched_permit quota_ask(struct core *core, struct live_job *live)
         break;
     }
     return SCHED_KEPT;
+}
+
+int quota_may_grow(const struct core *core, const struct live_job *live, uint32_t share_permille,
+                   struct error *err)
+{
+    struct tenant_job more = tenant_job(core, live);
+    if (!live->paid || share_permille <= more.milli)
+        return 0;
+    more.milli = share_permille - more.milli;
+    enum tenant_verdict verdict = tenants_ask(core->tenants, &more);
+    if (verdict == TENANT_OWN || verdict == TENANT_BORROWS)
+        return 0;
+    char asked[UNITS_TEXT_MAX];
+    bool limited = verdict == TENANT_LIMITED;
+    return error_set(err, -EBUSY, limited ? "quota-reached" : "share-kept",
+                     "asked for %s more of a device for tenant '%.60s': %s",
+                     share_text(more.milli, asked), live->job.request.tenant,
+                     limited ? "its limit is reached" : "it is reserved by others");
 }
 
 bool quota_defers(const struct core *core, const struct live_job *live)

@@ -21,6 +21,10 @@ void quota_take(struct core *core, struct live_job *live); /* it gets its share 
 void quota_drop(struct core *core, struct live_job *live);
 /* May it have its share? When it is entitled to what is lent, that is called in. */
 enum sched_permit quota_ask(struct core *core, struct live_job *live);
+/* May a job that has its share have this much instead? 0, or -EBUSY: its tenant's limit or what
+ * others claim are in the way. */
+int quota_may_grow(const struct core *core, const struct live_job *live, uint32_t share_permille,
+                   struct error *err);
 /* Must it let those go first who claim what they reserved? */
 bool quota_defers(const struct core *core, const struct live_job *live);
 void quota_poll(struct core *core); /* take back what is due */

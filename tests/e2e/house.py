@@ -26,6 +26,7 @@ PATHS = {
     "compiling": "tests/e2e/programs/compiling",
     "printing": "tests/e2e/programs/printing",
     "churn": "tests/e2e/programs/churn",
+    "holder": "tests/e2e/programs/holder",
     "semantics": "tests/e2e/programs/semantics",
     "strict": "tests/e2e/programs/strict",
     "survive": "tests/e2e/programs/survive",
@@ -324,7 +325,7 @@ class House:
                                  f"\n{self.log()}")
         return done
 
-    def on_card(self, lease, *words):
+    def on_card(self, lease, *words, stdin=subprocess.DEVNULL):
         """Start a program on a card that stays when the program has ended; `lease` is what card.create answered."""
         vendors = os.path.join(self.folder, "vendors")
         os.makedirs(vendors, exist_ok=True)
@@ -332,8 +333,8 @@ class House:
             icd.write(built("libleat-opencl.so") + "\n")
         environment = dict(self.environment, OCL_ICD_VENDORS=vendors, LEAT_CARD_TOKEN=lease["token"],
                            LEAT_CARD_SOCKET=os.path.join(self.run_dir, "card", "card.sock"))
-        return subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(words, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
 
     def card_exec(self, *words, memory="1GiB", share="100%", **options):
         return self.leat("card", "exec", "--memory", memory, "--share", share, "--", *words, **options)

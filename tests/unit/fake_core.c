@@ -267,6 +267,12 @@ void core_card_carry(struct core *core, const char *verb, const char *id,
     reply_list("cards", id, reply, arg);
 }
 
+void core_card_resize(struct core *core, const char *id, const struct json_t *request,
+                      core_reply_fn *reply, void *arg)
+{
+    reply_list("cards", id, reply, arg);
+}
+
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg)
 {

@@ -86,12 +86,29 @@ static void released_share_is_free(void **state)
 {
     struct device device = {.id = "cpu-0", .memory_bytes = 1000};
     assert_int_equal(device_grant(&device, 1, 600, NULL), 0);
-    assert_int_equal(device_regrant(&device, 600, 0, NULL), 0);
+    const struct device_part whole = {1, 600}, half = {1, 500}, released = {1, 0};
+    assert_int_equal(device_regrant(&device, &whole, &released, NULL), 0);
     assert_int_equal(device_grant(&device, 1, 500, NULL), 0);
-    assert_int_equal(device_regrant(&device, 0, 600, NULL), -EBUSY);
+    assert_int_equal(device_regrant(&device, &released, &whole, NULL), -EBUSY);
     assert_int_equal(device.granted_permille, 500);
-    assert_int_equal(device_regrant(&device, 0, 500, NULL), 0);
+    assert_int_equal(device_regrant(&device, &released, &half, NULL), 0);
     assert_int_equal(device.granted_permille, 1000);
+}
+
+static void a_refused_change_leaves_the_books_alone(void **state)
+{
+    struct device device = {.id = "cpu-0", .memory_bytes = 1000};
+    const struct device_part from = {600, 500}, larger = {701, 500}, to = {700, 200};
+    struct error error;
+    assert_int_equal(device_grant(&device, 600, 500, NULL), 0);
+    assert_int_equal(device_grant(&device, 300, 500, NULL), 0);
+    assert_int_equal(device_regrant(&device, &from, &larger, &error), -ENOMEM);
+    assert_string_equal(error.code, "memory-exceeds-device");
+    assert_int_equal(device.granted_bytes, 900);
+    assert_int_equal(device_regrant(&device, &from, &to, &error), 0);
+    assert_int_equal(device.granted_bytes, 1000);
+    assert_int_equal(device.granted_permille, 700);
+    assert_int_equal(device.cards, 2);
 }
 
 int main(void)
@@ -102,6 +119,7 @@ int main(void)
         cmocka_unit_test(broken_lists_are_refused),
         cmocka_unit_test(grants_end_at_the_whole),
         cmocka_unit_test(released_share_is_free),
+        cmocka_unit_test(a_refused_change_leaves_the_books_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

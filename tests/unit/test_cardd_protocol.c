@@ -51,6 +51,10 @@ static void every_operation_is_understood(void **state)
         {"{\"id\":1,\"op\":\"card.list\"}", CONTROL_CARD_LIST},
         {"{\"id\":1,\"op\":\"card.show\",\"card\":\"a\"}", CONTROL_CARD_SHOW},
         {"{\"id\":1,\"op\":\"subscribe\"}", CONTROL_SUBSCRIBE},
+        {"{\"id\":1,\"op\":\"card.resize\",\"card\":\"a\",\"memory_bytes\":\"2GiB\"}",
+         CONTROL_CARD_RESIZE},
+        {"{\"id\":1,\"op\":\"card.resize\",\"card\":\"a\",\"share_permille\":5,\"suspend\":true}",
+         CONTROL_CARD_RESIZE},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct control_request request;
@@ -85,6 +89,9 @@ static void refusals_have_codes(void **state)
          "share-exceeds-device", 3},
         {"{\"id\":3,\"op\":\"card.create\",\"card\":\"a\",\"share_permille\":1}", "missing-field",
          3},
+        {"{\"id\":3,\"op\":\"card.resize\",\"card\":\"a\",\"suspend\":true}", "missing-field", 3},
+        {"{\"id\":3,\"op\":\"card.resize\",\"card\":\"a\",\"share_permille\":1001}",
+         "share-exceeds-device", 3},
         {"{\"id\":3,\"op\":\"card.create\",\"card\":\"a\",\"share_permille\":1,\"memory_bytes\":0}",
          "bad-memory", 3},
         {CREATE "\"card\":\"a\",\"token\":\"abc\"}", "bad-token", 3},

@@ -29,7 +29,7 @@ struct card {
     char *cache_dir;       /* where compiled code is kept for the card's tenant; owned */
     struct device *device; /* borrowed */
     uint64_t quota_bytes;
-    uint32_t share_asked_permille, share_permille;
+    uint32_t share_asked_permille, share_permille; /* whole; now, 0 while it is lent */
     uint64_t created_ns;
 
     int ledger_fd, claims_fd, notify_fd;

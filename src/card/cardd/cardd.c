@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "base/units.h"
 #include "card/cardd/card.h"
 #include "card/cardd/confine.h"
 #include "card/cardd/control.h"
@@ -173,12 +174,53 @@ int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_
     if (card->phase != CARD_ACTIVE)
         return error_set(err, -EBUSY, "card-suspended",
                          "card '%s' is not on its device; resume it first", card->name);
-    int r = device_regrant(card->device, card->share_permille, share_permille, err);
+    const struct device_part from = {card->quota_bytes, card->share_permille},
+                             to = {card->quota_bytes, share_permille};
+    int r = device_regrant(card->device, &from, &to, err);
     if (r < 0)
         return r;
     card_set_share(card, share_permille);
     cardd_confine_again(cardd, card);
     log_event(LOG_INFO, "card.share_set", "card=%s share_permille=%u", card->name, share_permille);
+    return 0;
+}
+
+static int held_too_much(const struct card *card, uint64_t asked_bytes, uint64_t held_bytes,
+                         struct error *err)
+{
+    char asked[UNITS_TEXT_MAX], held[UNITS_TEXT_MAX];
+    return error_set(err, -EBUSY, "memory-in-use",
+                     "asked for %s; the programs of card '%s' hold %s; let them free some, or have "
+                     "the card suspended",
+                     bytes_text(asked_bytes, asked), card->name, bytes_text(held_bytes, held));
+}
+
+/* A share that is released, or a card that is away, stays so: what it comes back to changes. */
+int cardd_card_resize(struct cardd *cardd, struct card *card, const struct control_request *request,
+                      struct error *err)
+{
+    uint64_t memory = request->memory_bytes ? request->memory_bytes : card->quota_bytes, held = 0;
+    uint32_t share = request->share_permille ? request->share_permille : card->share_asked_permille;
+    const struct device_part from = {card->quota_bytes, card->share_permille},
+                             to = {memory, card->share_permille ? share : 0};
+    if (card->phase != CARD_ACTIVE && card->phase != CARD_SUSPENDED)
+        return error_set(err, -EBUSY, "card-busy", "card '%s' is on its way", card->name);
+    int r = card->granted ? device_regrant(card->device, &from, &to, err) : 0;
+    if (r < 0)
+        return r;
+    if (ledger_resize(card->ledger, card->claims, memory, &held) < 0) {
+        if (card->granted) /* there was room for it a moment ago */
+            (void)device_regrant(card->device, &to, &from, NULL);
+        return held_too_much(card, memory, held, err);
+    }
+    card->quota_bytes = memory;
+    card->share_asked_permille = share;
+    card->share_kept_permille = card->share_kept_permille ? share : 0;
+    if (to.share_permille != from.share_permille)
+        card_set_share(card, share);
+    cardd_confine_again(cardd, card);
+    log_event(LOG_INFO, "card.resized", "card=%s memory_bytes=%llu share_permille=%u", card->name,
+              (unsigned long long)memory, share);
     return 0;
 }
 

@@ -66,6 +66,10 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
 struct card *cardd_card_find(struct cardd *cardd, const char *name, struct error *err);
 int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
                          struct error *err);
+/* Change the card's size, its programs running; 0 of a request stays as it is. -EBUSY
+ * "memory-in-use" when the card holds more than it is to have. */
+int cardd_card_resize(struct cardd *cardd, struct card *card, const struct control_request *request,
+                      struct error *err);
 /* Kill the card's executors and free it when they have ended; then connection `connection` (0:
  * none) gets the last figures as the answer to its request `request`. */
 void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connection,

@@ -246,6 +246,25 @@ static json_t *op_card_move(struct connection *connection, const struct control_
     return NULL;
 }
 
+/* Answers at once, or when the card is suspended instead. */
+static json_t *op_card_resize(struct connection *connection, const struct control_request *request,
+                              struct error *err)
+{
+    struct cardd *cardd = connection->cardd;
+    struct card *card = cardd_card_find(cardd, request->card, err);
+    const struct phase_caller caller = {connection->number, request->id};
+    int r = card ? cardd_card_resize(cardd, card, request, err) : -ENOENT;
+    if (r < 0 && request->suspend && strcmp(err->code, "memory-in-use") == 0) {
+        *err = (struct error){0};
+        (void)phase_suspend(card, &caller, err); /* a refusal is in err */
+        return NULL;
+    }
+    json_t *result = r == 0 ? card_json(card) : NULL;
+    if (r == 0 && !result)
+        (void)error_set(err, -ENOMEM, "out-of-memory", "resizing card '%s'", card->name);
+    return result;
+}
+
 static json_t *op_subscribe(struct connection *connection, const struct control_request *request,
                             struct error *err)
 {
@@ -264,13 +283,14 @@ static operate *const operations[CONTROL_OPS] = {
     [CONTROL_CARD_SUSPEND] = op_card_suspend,
     [CONTROL_CARD_RESUME] = op_card_resume,
     [CONTROL_CARD_MOVE] = op_card_move,
+    [CONTROL_CARD_RESIZE] = op_card_resize,
     [CONTROL_SUBSCRIBE] = op_subscribe,
 };
 
 static bool answers_later(enum control_op op)
 {
     return op == CONTROL_CARD_REMOVE || op == CONTROL_CARD_SUSPEND || op == CONTROL_CARD_RESUME ||
-           op == CONTROL_CARD_MOVE;
+           op == CONTROL_CARD_MOVE || op == CONTROL_CARD_RESIZE;
 }
 
 static void line_serve(struct connection *connection, const char *line, size_t length)

@@ -199,13 +199,13 @@ void device_take_back(struct device *device, uint64_t memory_bytes, uint32_t sha
     device->cards--;
 }
 
-int device_regrant(struct device *device, uint32_t old_permille, uint32_t new_permille,
-                   struct error *err)
+int device_regrant(struct device *device, const struct device_part *from,
+                   const struct device_part *to, struct error *err)
 {
-    uint32_t others_permille = device->granted_permille - old_permille;
-    int r = share_check(device, others_permille, new_permille, err);
-    if (r == 0)
-        device->granted_permille = others_permille + new_permille;
+    device_take_back(device, from->memory_bytes, from->share_permille);
+    int r = device_grant(device, to->memory_bytes, to->share_permille, err);
+    if (r < 0) /* there was room for it a moment ago */
+        (void)device_grant(device, from->memory_bytes, from->share_permille, NULL);
     return r;
 }
 

@@ -47,13 +47,19 @@ struct json_t *devices_json(const struct devices *devices);
 /* By id; NULL or "" is the first device. Borrowed. NULL with err set when there is none. */
 struct device *devices_find(struct devices *devices, const char *id, struct error *err);
 
+/* What a card has of its device. */
+struct device_part {
+    uint64_t memory_bytes;
+    uint32_t share_permille;
+};
+
 /* Grant a card's memory and share, or refuse, saying what is left. */
 int device_grant(struct device *device, uint64_t memory_bytes, uint32_t share_permille,
                  struct error *err);
 void device_take_back(struct device *device, uint64_t memory_bytes, uint32_t share_permille);
-/* Change a card's share from `old_permille`. */
-int device_regrant(struct device *device, uint32_t old_permille, uint32_t new_permille,
-                   struct error *err);
+/* Change what a card was granted, or refuse and leave it. */
+int device_regrant(struct device *device, const struct device_part *from,
+                   const struct device_part *to, struct error *err);
 
 /* 0 when a program that was told of `old` finds everything it may rely on with `other`. */
 int device_stands_in(const struct device *other, const struct device *old, struct error *err);

@@ -41,6 +41,15 @@ static const struct json_field resume_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_OPTIONAL), FIELDS_END};
 static const struct json_field move_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
+static const struct json_field resize_fields[] = {
+    FIELD_ID,
+    FIELD_OP,
+    FIELD_CARD,
+    FIELD(memory_bytes, JSON_KIND_BYTES, JSON_OPTIONAL),
+    FIELD(share_permille, JSON_KIND_U32, JSON_OPTIONAL),
+    FIELD(suspend, JSON_KIND_BOOL, JSON_OPTIONAL),
+    FIELDS_END,
+};
 static const struct json_field create_fields[] = {
     FIELD_ID,
     FIELD_OP,
@@ -68,6 +77,7 @@ static const struct {
     [CONTROL_CARD_SUSPEND] = {"card.suspend", card_fields},
     [CONTROL_CARD_RESUME] = {"card.resume", resume_fields},
     [CONTROL_CARD_MOVE] = {"card.move", move_fields},
+    [CONTROL_CARD_RESIZE] = {"card.resize", resize_fields},
     [CONTROL_SUBSCRIBE] = {"subscribe", plain_fields},
 };
 
@@ -128,6 +138,9 @@ static int request_check(const struct control_request *request, struct error *er
     if (request->op == CONTROL_CARD_CREATE && request->memory_bytes == 0)
         return error_set(err, -EINVAL, "bad-memory",
                          "a card needs some memory; 'memory_bytes' is 0");
+    if (request->op == CONTROL_CARD_RESIZE && !request->memory_bytes && !request->share_permille)
+        return error_set(err, -EINVAL, "missing-field",
+                         "say what changes: 'memory_bytes', 'share_permille' or both");
     return 0;
 }
 

@@ -27,6 +27,7 @@ enum control_op {
     CONTROL_CARD_SUSPEND,
     CONTROL_CARD_RESUME,
     CONTROL_CARD_MOVE,
+    CONTROL_CARD_RESIZE,
     CONTROL_SUBSCRIBE,
     CONTROL_OPS
 };
@@ -37,7 +38,8 @@ struct control_request {
     char *card, *device, *token, *tenant; /* owned; NULL when not given */
     uint64_t memory_bytes;
     uint32_t share_permille;
-    bool bound; /* the card goes when the connection does */
+    bool bound;   /* the card goes when the connection does */
+    bool suspend; /* a card that holds more than it is to have */
 };
 
 /* Decode and check one line. On a refusal only `id` is set, as far as it could be read, so that the
