@@ -22,7 +22,7 @@ import house as houses  # noqa: E402
 
 HELLO = struct.Struct("=IIII72s")
 WELCOME = struct.Struct("=IIiIQ256s")
-MAGIC = 0x5441454C
+MAGIC, VERSION = 0x5441454C, 2
 MIB = 1 << 20
 CLIENTS_PER_CARD = 100
 WAIT_S = 60
@@ -41,7 +41,7 @@ class Client:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(WAIT_S)
         self.socket.connect(self.path)
-        self.socket.sendall(HELLO.pack(MAGIC, 1, os.getpid(), 0, self.token.encode()))
+        self.socket.sendall(HELLO.pack(MAGIC, VERSION, os.getpid(), 0, self.token.encode()))
         data, ancillary, _, _ = self.socket.recvmsg(WELCOME.size, socket.CMSG_SPACE(16))
         self.seconds = time.monotonic() - begin
         self.look(data, ancillary)

@@ -21,7 +21,7 @@ MAGIC = 0x5441454C
 class Session:
     """A client that says hello and takes what it gets, with no OpenCL in it."""
 
-    def __init__(self, house, token, version=1, magic=MAGIC):
+    def __init__(self, house, token, version=2, magic=MAGIC):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(30)
         self.socket.connect(os.path.join(house.run_dir, "card", "card.sock"))

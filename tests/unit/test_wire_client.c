@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 #include "card/wire/producer.h"
 #include "card/wire/slab.h"
 #include "card/wire/wait.h"
+#include "card/wire/wake.h"
 
 #define THREADS 4
 #define RECORDS_PER_THREAD 20000u
@@ -64,6 +66,7 @@ static void open_rig(struct rig *rig)
                                        .socket_fd = fds[0],
                                        .spin_ns = 2000};
     assert_non_null(rig->client.session);
+    wire_load_init(&rig->client.load);
     memset(rig->client.session, 0, layout.slab_offset);
     (void)wire_session_layout(rig->client.session);
 }
@@ -248,6 +251,96 @@ static void test_dead_executor(void **state)
     close_rig(&rig);
 }
 
+struct sleeper {
+    struct rig *rig;
+    uint64_t target; /* of queue 1; 0: wait for event 1 */
+    int result;
+};
+
+static void *sleep_for(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    struct wire_client *client = &sleeper->rig->client;
+    sleeper->result = sleeper->target
+                          ? wire_wait_queue(client, wire_queue(client, 1), sleeper->target)
+                          : wire_wait_event(client, wire_event(client, 1));
+    return NULL;
+}
+
+/* As the executor does it; 1 when somebody was to be woken. */
+static int complete_one(struct wire_queue_state *queue)
+{
+    (void)__atomic_add_fetch(&queue->completed, 1, __ATOMIC_SEQ_CST);
+    if (!wire_queue_wakes(queue))
+        return 0;
+    futex_wake_all(&queue->woken);
+    return 1;
+}
+
+/* A sleeper is woken by the command it waits for, and by no other. */
+static void test_wake_at_target(void **state)
+{
+    struct rig rig;
+    struct sleeper sleeper = {&rig, 3, -1};
+    pthread_t thread;
+    open_rig(&rig);
+    struct wire_queue_state *queue = wire_queue(&rig.client, 1);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_for, &sleeper), 0);
+    while (__atomic_load_n(&queue->wanted, __ATOMIC_SEQ_CST) != 3)
+        sched_yield();
+    assert_int_equal(complete_one(queue), 0);
+    assert_int_equal(complete_one(queue), 0);
+    assert_int_equal(complete_one(queue), 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sleeper.result, 0);
+    assert_int_equal(queue->woken, 1);
+    assert_int_equal(rig.client.session->sleepers, 0);
+    close_rig(&rig);
+}
+
+static void test_wake_by_event(void **state)
+{
+    struct rig rig;
+    struct sleeper sleeper = {&rig, 0, -1};
+    pthread_t thread;
+    open_rig(&rig);
+    struct wire_event_state *event = wire_event(&rig.client, 1);
+    event->status = 3;
+    assert_int_equal(wire_event_wakes(event), 0);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_for, &sleeper), 0);
+    while (!__atomic_load_n(&event->waited, __ATOMIC_SEQ_CST))
+        sched_yield();
+    __atomic_store_n(&event->status, -5, __ATOMIC_SEQ_CST);
+    assert_int_equal(wire_event_wakes(event), 1);
+    futex_wake_all((uint32_t *)&event->status);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sleeper.result, 0);
+    close_rig(&rig);
+}
+
+/* Sleepers with targets of their own, in any order against the completions: all return. */
+static void test_wake_many(void **state)
+{
+    struct rig rig;
+    struct sleeper sleepers[THREADS];
+    pthread_t threads[THREADS];
+    open_rig(&rig);
+    struct wire_queue_state *queue = wire_queue(&rig.client, 1);
+    for (uint64_t round = 0; round < 200; round++) {
+        for (uint64_t i = 0; i < THREADS; i++) {
+            sleepers[i] = (struct sleeper){&rig, round * 50 + (i * 37 + round) % 50 + 1, -1};
+            assert_int_equal(pthread_create(&threads[i], NULL, sleep_for, &sleepers[i]), 0);
+        }
+        for (int i = 0; i < 50; i++)
+            (void)complete_one(queue);
+        for (unsigned i = 0; i < THREADS; i++) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+            assert_int_equal(sleepers[i].result, 0);
+        }
+    }
+    close_rig(&rig);
+}
+
 /* Against a plain array of pages. */
 static void test_slab(void **state)
 {
@@ -297,8 +390,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),         cmocka_unit_test(test_reply),
-        cmocka_unit_test(test_dead_executor), cmocka_unit_test(test_slab),
-        cmocka_unit_test(test_slab_limits),
+        cmocka_unit_test(test_dead_executor), cmocka_unit_test(test_wake_at_target),
+        cmocka_unit_test(test_wake_by_event), cmocka_unit_test(test_wake_many),
+        cmocka_unit_test(test_slab),          cmocka_unit_test(test_slab_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "card/executor/session.h"
 #include "card/ledger/futex.h"
 #include "card/meter/meter.h"
+#include "card/wire/wake.h"
 
 /* `follower` is published after the command that has this edge in its list. */
 struct edge {
@@ -56,9 +57,14 @@ static void write_end(struct command *command)
         (void)__atomic_compare_exchange_n(&queue->error, &none, command->status, 0,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
-    __atomic_add_fetch(&queue->completed, 1, __ATOMIC_RELEASE);
-    if (command->event_slot)
-        __atomic_store_n(&event->status, command->status, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&queue->completed, 1, __ATOMIC_SEQ_CST);
+    if (command->event_slot) {
+        __atomic_store_n(&event->status, command->status, __ATOMIC_SEQ_CST);
+        if (wire_event_wakes(event))
+            futex_wake((const uint32_t *)&event->status, INT_MAX);
+    }
+    if (wire_queue_wakes(queue))
+        futex_wake(&queue->woken, INT_MAX);
 }
 
 static void tell_client(struct session *session)

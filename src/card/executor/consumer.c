@@ -2,8 +2,6 @@
 #include "card/executor/consumer.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -12,7 +10,6 @@
 #define SPIN_BASE_NS 20000u
 #define SPIN_CAP_NS 100000u
 #define SPIN_LOOKS 32 /* looks at the lanes between two looks at the clock */
-#define LOAD_LOOK_NS 20000000u
 
 void consumer_init(struct consumer *consumer, struct wire_session *session,
                    const struct wire_session *layout)
@@ -24,8 +21,7 @@ void consumer_init(struct consumer *consumer, struct wire_session *session,
     consumer->rings = base + layout->rings_offset;
     consumer->lanes_seen = 1;
     consumer->spin_ns = SPIN_BASE_NS;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    consumer->cpus = cpus > 0 ? (unsigned)cpus : 1;
+    wire_load_init(&consumer->load);
 }
 
 static void advance(struct consumer *consumer, unsigned index, uint32_t length)
@@ -122,34 +118,10 @@ int consumer_take(struct consumer *consumer, const struct wire_header **ret_reco
     return 0;
 }
 
-/* Spinning pays only while nobody else needs the CPU: look at the number of runnable tasks. */
-static void look_at_load(struct consumer *consumer, uint64_t now_ns)
-{
-    char text[64], *rest = text;
-    if (now_ns - consumer->load_looked_ns < LOAD_LOOK_NS)
-        return;
-    consumer->load_looked_ns = now_ns;
-    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t length = read(fd, text, sizeof(text) - 1);
-    (void)close(fd); /* only read from */
-    if (length <= 0)
-        return;
-    text[length] = '\0';
-    for (int field = 0; field < 3 && rest; field++) { /* "0.33 0.26 0.13 1/96 11778" */
-        rest = strchr(rest, ' ');
-        rest += rest != NULL;
-    }
-    if (rest)
-        consumer->crowded = strtoul(rest, NULL, 10) > consumer->cpus;
-}
-
 static int spin(struct consumer *consumer, const struct wire_header **ret_record, struct error *err)
 {
     uint64_t start_ns = clock_monotonic_ns();
-    look_at_load(consumer, start_ns);
-    if (consumer->crowded)
+    if (!wire_load_has_room(&consumer->load, start_ns, 0))
         return 0;
     do {
         for (int i = 0; i < SPIN_LOOKS; i++) {

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "card/wire/load.h"
 #include "card/wire/wire.h"
 
 struct error;
@@ -19,10 +20,8 @@ struct consumer {
     unsigned lane;       /* of the last record: the first to look at, and the one a reply goes to */
     unsigned lanes_seen; /* lanes below this were used once */
     uint32_t spin_ns;    /* how long to look before sleeping */
-    unsigned cpus;
-    int crowded;             /* more runnable tasks than CPUs: do not spin */
-    uint64_t load_looked_ns; /* when that was found out */
-    uint32_t called;         /* by consumer_call, atomic */
+    uint32_t called;     /* by consumer_call, atomic */
+    struct wire_load load;
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
 };
 

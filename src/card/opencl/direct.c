@@ -8,7 +8,6 @@
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/opencl/sync.h"
-#include "card/wire/wait.h"
 
 /* A smaller write goes through the slab rather than wait for the commands before it. */
 #define WRITE_WAITS_BYTES (256u * 1024)
@@ -56,22 +55,6 @@ static int is_idle(const struct command *command)
     return process_alive();
 }
 
-/* What a command that ended in order, or by its event, is waited for with. */
-struct arrival {
-    const struct wire_queue_state *state;
-    uint64_t target;
-    const struct _cl_event *event; /* NULL: in order */
-};
-
-static int has_arrived(const void *arg)
-{
-    const struct arrival *arrival = arg;
-    if (arrival->event)
-        return event_ended(arrival->event);
-    uint64_t completed = __atomic_load_n(&arrival->state->completed, __ATOMIC_ACQUIRE);
-    return (int64_t)(completed - arrival->target) >= 0;
-}
-
 /* Post the record and wait for its turn; `ret_failed` when what it waited for has failed. */
 static cl_int post_and_wait(struct command *command, uint64_t bytes, int *ret_failed)
 {
@@ -82,9 +65,8 @@ static cl_int post_and_wait(struct command *command, uint64_t bytes, int *ret_fa
             return CL_OUT_OF_HOST_MEMORY;
     }
     cl_int result = sync_post_copied(command, bytes);
-    const struct arrival arrival = {command->queue->state, command->target, command->event};
-    if (result == CL_SUCCESS && wire_wait_completion(&process.client, has_arrived, &arrival) < 0)
-        result = CL_DEVICE_NOT_AVAILABLE;
+    if (result == CL_SUCCESS)
+        result = queue_wait_for(command->queue->state, command->target, command->event);
     *ret_failed = command->event && event_status(command->event) < CL_COMPLETE;
     if (own) {
         command->event = NULL;

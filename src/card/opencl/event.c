@@ -94,7 +94,9 @@ static int ended(const void *arg)
 cl_int event_wait(cl_event event)
 {
     cl_int result = CL_SUCCESS;
-    if (wire_wait_completion(&process.client, ended, event) < 0)
+    if (event->queue)
+        result = queue_wait_for(event->queue->state, event->target, event);
+    else if (wire_wait_completion(&process.client, ended, event) < 0)
         result = CL_DEVICE_NOT_AVAILABLE;
     event_observe(event);
     return result;

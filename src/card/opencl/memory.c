@@ -8,7 +8,6 @@
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/opencl/transfer.h"
-#include "card/wire/wait.h"
 #include "opencl_api.h"
 
 struct memory_farewell {
@@ -281,23 +280,17 @@ cl_mem api_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,
     return memory;
 }
 
-static int content_is_there(const void *arg)
-{
-    const struct _cl_mem *root = arg;
-    const struct wire_queue_state *state = root->context->hidden_queue->state;
-    return __atomic_load_n(&state->completed, __ATOMIC_ACQUIRE) >= root->init_target;
-}
-
 cl_int memory_ensure(cl_mem memory)
 {
     cl_int result = object_ensure(&memory->object);
     cl_mem root = memory->parent ? memory->parent : memory;
-    if (result != CL_SUCCESS || __atomic_load_n(&root->init_target, __ATOMIC_RELAXED) == 0)
+    uint64_t target = __atomic_load_n(&root->init_target, __ATOMIC_RELAXED);
+    if (result != CL_SUCCESS || target == 0)
         return result;
-    if (wire_wait_completion(&process.client, content_is_there, root) < 0)
-        return CL_DEVICE_NOT_AVAILABLE;
-    __atomic_store_n(&root->init_target, 0, __ATOMIC_RELAXED);
-    return CL_SUCCESS;
+    result = queue_wait_for(root->context->hidden_queue->state, target, NULL);
+    if (result == CL_SUCCESS)
+        __atomic_store_n(&root->init_target, 0, __ATOMIC_RELAXED);
+    return result;
 }
 
 cl_int api_clRetainMemObject(cl_mem memobj)

@@ -1,6 +1,7 @@
 #include "card/opencl/queue.h"
 
 #include "card/opencl/context.h"
+#include "card/opencl/event.h"
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/transfer.h"
@@ -167,17 +168,17 @@ cl_int api_clGetCommandQueueInfo(cl_command_queue command_queue, cl_command_queu
     return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), command_queue, param_name);
 }
 
-static int all_completed(const void *arg)
+cl_int queue_wait_for(struct wire_queue_state *state, uint64_t target,
+                      const struct _cl_event *event)
 {
-    const struct _cl_command_queue *queue = arg;
-    return ended(queue->state, __atomic_load_n(&queue->posted, __ATOMIC_ACQUIRE));
+    int waited = event ? wire_wait_event(&process.client, wire_event(&process.client, event->slot))
+                       : wire_wait_queue(&process.client, state, target);
+    return waited < 0 ? CL_DEVICE_NOT_AVAILABLE : CL_SUCCESS;
 }
 
 cl_int queue_wait(cl_command_queue queue)
 {
-    if (wire_wait_completion(&process.client, all_completed, queue) < 0)
-        return CL_DEVICE_NOT_AVAILABLE;
-    return CL_SUCCESS;
+    return queue_wait_for(queue->state, __atomic_load_n(&queue->posted, __ATOMIC_ACQUIRE), NULL);
 }
 
 cl_int queue_error(const struct _cl_command_queue *queue)

@@ -32,6 +32,10 @@ static inline int queue_in_order(const struct _cl_command_queue *queue)
 
 /* Wait until everything posted so far has ended. CL_SUCCESS or CL_DEVICE_NOT_AVAILABLE. */
 cl_int queue_wait(cl_command_queue queue);
+/* Wait until one command has ended: with its event, or, in order, with so many completions of its
+ * queue. Same results; nothing is observed. */
+cl_int queue_wait_for(struct wire_queue_state *state, uint64_t target,
+                      const struct _cl_event *event);
 /* What is known to have gone wrong with commands of this queue: the first error, or CL_SUCCESS. */
 cl_int queue_error(const struct _cl_command_queue *queue);
 

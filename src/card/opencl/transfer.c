@@ -20,7 +20,7 @@
 struct transfer {
     struct transfer *next;
     uint64_t slab_offset, slab_bytes;
-    const struct wire_queue_state *state;
+    struct wire_queue_state *state;
     uint64_t target; /* in order: ended when the queue has so many completions */
     cl_event event;  /* out of order: ended with this event (one reference); else NULL */
     int is_read;
@@ -49,11 +49,6 @@ static int has_ended(const struct transfer *transfer)
         return event_ended(transfer->event);
     uint64_t completed = __atomic_load_n(&transfer->state->completed, __ATOMIC_ACQUIRE);
     return (int64_t)(completed - transfer->target) >= 0;
-}
-
-static int has_ended_arg(const void *arg)
-{
-    return has_ended(arg);
 }
 
 static void copy_out(const struct transfer *transfer)
@@ -171,10 +166,8 @@ static cl_int window_take(struct run *run)
     struct transfer *transfer = run->window[run->first];
     run->first = (run->first + 1) % WINDOW;
     run->count--;
-    cl_int result = CL_SUCCESS;
-    if (wire_wait_completion(&process.client, has_ended_arg, transfer) < 0)
-        result = CL_DEVICE_NOT_AVAILABLE;
-    else
+    cl_int result = queue_wait_for(transfer->state, transfer->target, transfer->event);
+    if (result == CL_SUCCESS)
         copy_out(transfer);
     slab_release(transfer->slab_offset, transfer->slab_bytes);
     transfer_free(transfer);

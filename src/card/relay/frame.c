@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "card/ledger/futex.h"
+#include "card/wire/wake.h"
 
 #define BAD(err, ...) ((void)error_set(err, -EPROTO, "bad-frame", __VA_ARGS__), -EPROTO)
 
@@ -115,7 +116,9 @@ static int apply_queue(struct mirror *mirror, const struct queue_end *end, uint6
         (void)__atomic_compare_exchange_n(&queue->error, &none, end->error, 0, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED);
     *ret_ended += end->completed - queue->completed;
-    __atomic_store_n(&queue->completed, end->completed, __ATOMIC_RELEASE);
+    __atomic_store_n(&queue->completed, end->completed, __ATOMIC_SEQ_CST);
+    if (wire_queue_wakes(queue))
+        futex_wake(&queue->woken, INT_MAX);
     return 0;
 }
 
@@ -128,7 +131,9 @@ static int apply_event(struct mirror *mirror, const struct event_end *end)
     event->submit_ns = end->submit_ns;
     event->start_ns = end->start_ns;
     event->end_ns = end->end_ns;
-    __atomic_store_n(&event->status, end->status, __ATOMIC_RELEASE);
+    __atomic_store_n(&event->status, end->status, __ATOMIC_SEQ_CST);
+    if (wire_event_wakes(event))
+        futex_wake((const uint32_t *)&event->status, INT_MAX);
     return 0;
 }
 

@@ -148,8 +148,10 @@ static int forward(struct near *near, const struct wire_header *record, struct e
 /* Nothing outstanding: at once. Else the program is ahead of the device, and more may follow. */
 static int is_worth_lingering(const struct near *near)
 {
+    const struct wire_session *session = near->mirror.session;
     return near->forwarded - __atomic_load_n(&near->ended, __ATOMIC_ACQUIRE) > 1 &&
-           __atomic_load_n(&near->mirror.session->waiters, __ATOMIC_SEQ_CST) == 0;
+           __atomic_load_n(&session->waiters, __ATOMIC_SEQ_CST) == 0 &&
+           __atomic_load_n(&session->sleepers, __ATOMIC_SEQ_CST) == 0;
 }
 
 /* The next record within the time worth waiting for it, else 0 with all sent. */

@@ -137,7 +137,8 @@ int wire_connect(struct wire_client *client, const char *path, const char *token
     client->sequence = 0;
     client->dead = 0;
     client->lanes_taken = 0;
-    client->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_FIRST_NS : 0;
+    client->spin_ns = SPIN_FIRST_NS;
+    wire_load_init(&client->load);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "card/wire/load.h"
 #include "card/wire/wire.h"
 
 struct wire_client {
@@ -17,6 +18,7 @@ struct wire_client {
     uint32_t dead;        /* 1 once the executor is gone; atomic */
     uint64_t lanes_taken; /* bit per lane; atomic */
     uint32_t spin_ns;     /* how long a wait spins before it sleeps, adapted by success; atomic */
+    struct wire_load load;
 };
 
 /* What the welcome carries besides the session; the caller maps and closes them. */

@@ -43,13 +43,13 @@ static void cpu_relax(void)
 }
 
 /* Returns 1 when `done` came true while spinning. A success makes the next spin longer and a
- * failure shorter, so that a busy machine soon stops spinning. */
-static int spin(struct wire_client *client, wire_done_fn done, const void *arg)
+ * failure shorter. Where the device's own thread would have to wait for a CPU, nobody spins. */
+static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done, const void *arg)
 {
     uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
-    if (budget_ns == 0)
-        return done(arg);
-    uint64_t end_ns = now_ns() + budget_ns;
+    uint64_t end_ns = since_ns + budget_ns;
+    if (!wire_load_has_room(&client->load, since_ns, 1))
+        return 0;
     do {
         for (int i = 0; i < SPIN_CHECKS; i++) {
             if (done(arg)) {
@@ -95,7 +95,7 @@ int wire_wait_word(struct wire_client *client, uint32_t *word, uint32_t *waiting
         return 0;
     uint64_t since_ns = now_ns();
     int result = 0;
-    if (!spin(client, done, arg))
+    if (!spin(client, since_ns, done, arg))
         result = sleep_on_word(client, word, waiting, done, arg);
     count_wait(client, since_ns);
     return result;
@@ -142,8 +142,81 @@ int wire_wait_completion(struct wire_client *client, wire_done_fn done, const vo
         return 0;
     uint64_t since_ns = now_ns();
     int result = 0;
-    if (!spin(client, done, arg))
+    if (!spin(client, since_ns, done, arg))
         result = sleep_on_completion(client, done, arg);
     count_wait(client, since_ns);
+    return result;
+}
+
+struct queue_wait {
+    struct wire_queue_state *queue;
+    uint64_t target;
+};
+
+static int queue_is_there(const void *arg)
+{
+    const struct queue_wait *wait = arg;
+    uint64_t completed = __atomic_load_n(&wait->queue->completed, __ATOMIC_SEQ_CST);
+    return (int64_t)(completed - wait->target) >= 0;
+}
+
+/* Be woken at the target, if nobody is to be woken before. */
+static void lower_wanted(const struct queue_wait *wait)
+{
+    uint64_t *word = &wait->queue->wanted, wanted = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    while ((wanted == 0 || (int64_t)(wanted - wait->target) > 0) &&
+           !__atomic_compare_exchange_n(word, &wanted, wait->target, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        continue;
+}
+
+static int sleep_on_queue(struct wire_client *client, const struct queue_wait *wait)
+{
+    for (;;) {
+        uint32_t seen = __atomic_load_n(&wait->queue->woken, __ATOMIC_SEQ_CST);
+        lower_wanted(wait);
+        if (queue_is_there(wait))
+            return 0;
+        if (!wire_check_alive(client))
+            return queue_is_there(wait) ? 0 : -EPIPE;
+        futex_sleep(&wait->queue->woken, seen, ALIVE_CHECK_MS);
+    }
+}
+
+static void count_sleeper(struct wire_client *client, uint32_t change)
+{
+    (void)__atomic_add_fetch(&client->session->sleepers, change, __ATOMIC_SEQ_CST);
+}
+
+int wire_wait_queue(struct wire_client *client, struct wire_queue_state *queue, uint64_t target)
+{
+    const struct queue_wait wait = {queue, target};
+    if (queue_is_there(&wait))
+        return 0;
+    uint64_t since_ns = now_ns();
+    int result = 0;
+    if (!spin(client, since_ns, queue_is_there, &wait)) {
+        count_sleeper(client, 1);
+        result = sleep_on_queue(client, &wait);
+        count_sleeper(client, -1u);
+    }
+    count_wait(client, since_ns);
+    return result;
+}
+
+static int event_is_there(const void *arg)
+{
+    const struct wire_event_state *event = arg;
+    return __atomic_load_n(&event->status, __ATOMIC_SEQ_CST) <= 0;
+}
+
+int wire_wait_event(struct wire_client *client, struct wire_event_state *event)
+{
+    if (event_is_there(event))
+        return 0;
+    count_sleeper(client, 1);
+    int result =
+        wire_wait_word(client, (uint32_t *)&event->status, &event->waited, event_is_there, event);
+    count_sleeper(client, -1u);
     return result;
 }

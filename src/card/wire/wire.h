@@ -12,7 +12,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
@@ -78,11 +78,15 @@ struct wire_lane {
     uint64_t reply_length; /* bytes of payload written at the record's reply_offset */
 };
 
-/* Completion of one queue. */
+/* Completion of one queue. A thread that is about to sleep lowers `wanted` to the count it waits
+ * for and sleeps on `woken` (futex); the executor, when it has raised `completed` that far, sets
+ * `wanted` to 0, changes `woken` and wakes: see wake.h. */
 struct wire_queue_state {
     _Alignas(WIRE_CACHE_LINE)
         uint64_t completed; /* commands of this queue that have ended, any status */
-    int32_t error; /* first negative status of a command of this queue, sticky; 0 if none */
+    int32_t error;   /* first negative status of a command of this queue, sticky; 0 if none */
+    uint32_t woken;  /* how often sleepers were woken */
+    uint64_t wanted; /* the lowest count that somebody sleeps for; 0: nobody */
 };
 
 /* Completion of one event. Times are the device's own, in ns (CL_PROFILING_COMMAND_*), 0 for a
@@ -91,6 +95,7 @@ struct wire_queue_state {
 struct wire_event_state {
     _Alignas(WIRE_CACHE_LINE)
         int32_t status; /* CL_QUEUED 3, CL_SUBMITTED 2, CL_RUNNING 1, CL_COMPLETE 0, or an error */
+    uint32_t waited;    /* 1: somebody sleeps on `status` (futex); the executor sets 0 and wakes */
     uint64_t queued_ns, submit_ns, start_ns,
         end_ns; /* written before status becomes 0 or negative */
 };
@@ -128,9 +133,11 @@ struct wire_session {
     _Alignas(WIRE_CACHE_LINE) uint32_t asleep;
     uint32_t executor_ended; /* set by the executor before it leaves in good order */
     /* Completions: `completion` counts changes of queue and event states (futex word); the executor
-     * wakes it only when `waiters` is not 0. */
+     * wakes it only when `waiters` is not 0. Whoever waits for one command sleeps on its queue or
+     * event instead, and counts in `sleepers`. */
     _Alignas(WIRE_CACHE_LINE) uint32_t completion;
     uint32_t waiters;
+    uint32_t sleepers;
     _Alignas(WIRE_CACHE_LINE) struct wire_stats stats;
 };
 
