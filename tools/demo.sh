@@ -7,7 +7,6 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=${BUILD:-build}
 [[ $build = /* ]] || build=$root/$build
 steps=${1:-3000}
-memory=64MiB
 share=50%
 leat=$build/src/cli/leat
 digits=$build/examples/digits/digits
@@ -25,10 +24,15 @@ echo "== A centre: the daemon that shares the devices of this machine"
 "$leat" up
 
 echo
-echo "== A job: train a network on $share of the device's compute, with $memory of its memory"
-echo "leat run --library opencl-c --type training --share $share --memory $memory digits --steps $steps"
+echo "== A model: what its training needs, so that nobody has to say how much memory"
+echo "leat model register digits examples/digits/model.yaml"
+"$leat" model register digits "$root/examples/digits/model.yaml" >/dev/null
+
+echo
+echo "== A job: train it on $share of the device's compute, on a card of the memory it needs"
+echo "leat run --library opencl-c --type training --share $share --model digits digits --steps $steps"
 name=demo-$(date +%s)-$$
-"$leat" run --name "$name" --library opencl-c --type training --share "$share" --memory "$memory" \
+"$leat" run --name "$name" --library opencl-c --type training --share "$share" --model digits \
     "$digits" --steps "$steps" --report 250 --checkpoint /work/digits.ckpt
 
 echo

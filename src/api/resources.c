@@ -97,6 +97,27 @@ void handle_estimate(struct request *request)
                   request_await(request));
 }
 
+void handle_model_list(struct request *request)
+{
+    lookup(request, core_models, NULL);
+}
+
+void handle_model_get(struct request *request)
+{
+    lookup(request, core_models, request_param(request, 0));
+}
+
+void handle_model_set(struct request *request)
+{
+    core_model_set(request_core(request), request_param(request, 0), request_body(request),
+                   request_reply, request_await(request));
+}
+
+void handle_model_remove(struct request *request)
+{
+    lookup(request, core_model_remove, request_param(request, 0));
+}
+
 void handle_tenant_list(struct request *request)
 {
     lookup(request, core_tenants, NULL);

@@ -17,27 +17,10 @@
 #include "estimate/advice.h"
 #include "estimate/memory.h"
 #include "estimate/profile.h"
-#include "estimate/reader.h"
 
 #define SVG_MODE 0644
 
 static const struct option_spec estimate_options[] = {
-    {"infer", 0, NULL, "estimate inference instead of training"},
-    {"method", 0, "NAME", "full (default), lora, lora+emb, qlora, adapter, adapter_v2"},
-    {"rank", 0, "NUMBER", "of the adapters (16)"},
-    {"targets", 0, "LIST", "adapted matrices: q,k,v,o,mlp,head (q,v)"},
-    {"batch", 0, "NUMBER", "samples of a micro-batch (1)"},
-    {"seq", 0, "NUMBER", "tokens of a sample, or of the prompt (2048 for training)"},
-    {"new-tokens", 0, "NUMBER", "tokens to generate"},
-    {"optimizer", 0, "NAME", "adamw (default), adamw-8bit, sgd, lion, adafactor, ..."},
-    {"weights", 0, "FORMAT", "how weights are kept: bf16, fp32, nf4, q4_k, ... (as in the file)"},
-    {"compute", 0, "FORMAT", "of activations: bf16, fp16, fp32"},
-    {"kv-cache", 0, "KIND", "16bit or int8"},
-    {"checkpointing", 0, NULL, "recompute the activations of every block"},
-    {"no-flash", 0, NULL, "attention scores are kept"},
-    {"gpus", 0, "NUMBER", "devices of the run (1)"},
-    {"sharding", 0, "NAME", "none, ddp, zero1, zero2, zero3, fsdp, layers"},
-    {"framework", 0, "NAME", "profile of constants (pytorch)"},
     {"svg", 0, "FILE", "also draw the breakdown"},
     {0},
 };
@@ -56,21 +39,6 @@ static const struct view_column card_columns[] = {
     {"EACH", "card_bytes", VIEW_BYTES_KNOWN},
     {0},
 };
-
-/* What the command line says goes over what the model's files say. */
-static int options_apply(const struct args *args, struct memory_request *request, struct error *err)
-{
-    AUTO_JSON json_t *settings =
-        json_pack("{s:s}", "task", args_has(args, "infer") ? "infer" : "train");
-    for (const struct option_spec *option = estimate_options; option->name; option++) {
-        if (!args_has(args, option->name) || !size_setting_known(option->name))
-            continue;
-        int r = size_setting_put(settings, option->name, args_text(args, option->name), err);
-        if (r < 0)
-            return r;
-    }
-    return memory_request_decode(settings, request, err);
-}
 
 /* The devices of this centre; NULL when no leatd answers, which is no failure here. */
 static json_t *devices_list(struct cli *cli)
@@ -160,11 +128,8 @@ static int request_advise(struct cli *cli, const struct args *args,
 static int estimate(struct cli *cli, const struct args *args, struct error *err)
 {
     struct memory_request request;
-    struct tally tally;
     memory_request_init(&request);
-    int r = model_read(args->operands[0], &tally, &request, err);
-    if (r == 0)
-        r = options_apply(args, &request, err);
+    int r = size_request(args, args->operands[0], &request, err);
     if (r == 0)
         r = request_advise(cli, args, &request, err);
     memory_request_finish(&request);
@@ -181,6 +146,7 @@ const struct verb verb_estimate = {
         "MODEL is a folder with config.json and weights, or one .safetensors, .gguf or .onnx file. "
         "Only headers are read. Without leatd no cards are suggested.",
     .example = "leat estimate ./llama-2-7b --method lora --rank 16 --batch 4 --seq 2048",
-    .options = estimate_options,
+    .options = size_options,
+    .more_options = estimate_options,
     .run = estimate,
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -23,7 +24,7 @@ const struct option_spec request_options[] = {
     {"image", 'i', "NAME", "image instead of the template's"},
     {"name", 'n', "NAME", "a name for the job"},
     {"memory", 'm', "BYTES", "memory of the card: 2GiB"},
-    {"model", 0, "MODEL", "size the card by what this model needs, unless --memory says it"},
+    {"model", 0, "MODEL", "size the card by what this model, registered or in a file, needs"},
     {"model-setting", 0, "NAME=VALUE",
      "of leat estimate: method=lora, batch=4; may be given again"},
     {"share", 's', "SHARE", "compute of the device: 50%"},
@@ -158,6 +159,24 @@ static int request_put_work(json_t *request, const struct args *args, struct err
     return request_put_member(request, "library", MEMBER_TEXT, library, err);
 }
 
+/* What is no path is the name of a registered model, whatever lies in the folder. */
+static bool is_path(const char *model)
+{
+    return strchr(model, '/') || model[0] == '.';
+}
+
+/* leatd knows it, and sizes the card. */
+static int request_put_model(json_t *request, const struct args *args, struct error *err)
+{
+    AUTO_JSON json_t *settings = json_object();
+    int r = settings ? size_settings(args, settings, err) : out_of_memory(err);
+    if (r == 0)
+        r = request_put_member(request, "model", MEMBER_TEXT, args_text(args, "model"), err);
+    if (r == 0 && json_object_size(settings))
+        r = request_put(request, "model_settings", json_incref(settings), err);
+    return r;
+}
+
 /* The card's memory from the model's size when nobody named it. */
 static int request_put_size(json_t *request, const struct args *args, struct error *err)
 {
@@ -165,7 +184,11 @@ static int request_put_size(json_t *request, const struct args *args, struct err
     uint64_t bytes;
     if (!args_has(args, "model") && args_has(args, "model-setting"))
         return error_set(err, -EINVAL, "usage", "--model-setting needs --model");
-    if (!args_has(args, "model") || args_has(args, "memory"))
+    if (!args_has(args, "model"))
+        return 0;
+    if (!is_path(args_text(args, "model")))
+        return request_put_model(request, args, err);
+    if (args_has(args, "memory"))
         return 0;
     int r = size_card(args, &bytes, err);
     if (r < 0)

@@ -18,6 +18,26 @@
 
 #define PROFILES_LIMIT_BYTES (1u << 20)
 
+const struct option_spec size_options[] = {
+    {"infer", 0, NULL, "estimate inference instead of training"},
+    {"method", 0, "NAME", "full (default), lora, lora+emb, qlora, adapter, adapter_v2"},
+    {"rank", 0, "NUMBER", "of the adapters (16)"},
+    {"targets", 0, "LIST", "adapted matrices: q,k,v,o,mlp,head (q,v)"},
+    {"batch", 0, "NUMBER", "samples of a micro-batch (1)"},
+    {"seq", 0, "NUMBER", "tokens of a sample, or of the prompt (2048 for training)"},
+    {"new-tokens", 0, "NUMBER", "tokens to generate"},
+    {"optimizer", 0, "NAME", "adamw (default), adamw-8bit, sgd, lion, adafactor, ..."},
+    {"weights", 0, "FORMAT", "how weights are kept: bf16, fp32, nf4, q4_k, ... (as in the file)"},
+    {"compute", 0, "FORMAT", "of activations: bf16, fp16, fp32"},
+    {"kv-cache", 0, "KIND", "16bit or int8"},
+    {"checkpointing", 0, NULL, "recompute the activations of every block"},
+    {"no-flash", 0, NULL, "attention scores are kept"},
+    {"gpus", 0, "NUMBER", "devices of the run (1)"},
+    {"sharding", 0, "NAME", "none, ddp, zero1, zero2, zero3, fsdp, layers"},
+    {"framework", 0, "NAME", "profile of constants (pytorch)"},
+    {0},
+};
+
 enum member_kind { MEMBER_INVALID, MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FLAG };
 
 static const struct setting {
@@ -68,12 +88,8 @@ static const struct setting *setting_find(const char *name)
     return NULL;
 }
 
-bool size_setting_known(const char *name)
-{
-    return setting_find(name);
-}
-
-int size_setting_put(json_t *settings, const char *name, const char *value, struct error *err)
+/* Put the setting `name` ("batch", "method", ...; `value` NULL for a flag). */
+static int setting_put(json_t *settings, const char *name, const char *value, struct error *err)
 {
     const struct setting *setting = setting_find(name);
     uint64_t number = 0;
@@ -97,7 +113,7 @@ int size_setting_put(json_t *settings, const char *name, const char *value, stru
 }
 
 /* --model-setting NAME=VALUE, or NAME alone for a flag. */
-static int settings_read(const struct args *args, json_t *settings, struct error *err)
+int size_settings(const struct args *args, json_t *settings, struct error *err)
 {
     size_t cursor = 0;
     int r = 0;
@@ -106,9 +122,25 @@ static int settings_read(const struct args *args, json_t *settings, struct error
         AUTO_FREE char *name = strndup(pair, length);
         if (!name)
             return error_set(err, -ENOMEM, "out-of-memory", "making the request");
-        r = size_setting_put(settings, name, pair[length] ? pair + length + 1 : NULL, err);
+        r = setting_put(settings, name, pair[length] ? pair + length + 1 : NULL, err);
     }
     return r;
+}
+
+int size_request(const struct args *args, const char *path, struct memory_request *request,
+                 struct error *err)
+{
+    struct tally tally;
+    AUTO_JSON json_t *settings =
+        json_pack("{s:s}", "task", args_has(args, "infer") ? "infer" : "train");
+    int r = 0;
+    for (const struct option_spec *option = size_options; r == 0 && option->name; option++) {
+        if (args_has(args, option->name) && setting_find(option->name))
+            r = setting_put(settings, option->name, args_text(args, option->name), err);
+    }
+    if (r == 0)
+        r = model_read(path, &tally, request, err);
+    return r < 0 ? r : memory_request_decode(settings, request, err);
 }
 
 static int request_estimate(const struct memory_request *request, uint64_t *ret_bytes,
@@ -133,7 +165,7 @@ int size_card(const struct args *args, uint64_t *ret_bytes, struct error *err)
     bool infers = type && strcmp(type, "inference") == 0;
     AUTO_JSON json_t *settings =
         json_pack("{s:b, s:s}", "allocated_only", 1, "task", infers ? "infer" : "train");
-    int r = settings_read(args, settings, err);
+    int r = size_settings(args, settings, err);
     if (r < 0)
         return r;
     memory_request_init(&request);

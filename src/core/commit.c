@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -158,6 +159,37 @@ int commit_then(struct core *core, commit_done_fn *done, void *arg)
     list_append(&core->collecting->waiters, &waiter->link);
     commit_soon(core, 0);
     return 0;
+}
+
+struct answer {
+    core_reply_fn *reply;
+    void *arg;
+    json_t *value; /* NULL: no content */
+};
+
+static void on_answer_durable(struct core *core, void *arg, const struct error *err)
+{
+    AUTO_FREE struct answer *answer = arg;
+    AUTO_JSON json_t *value = answer->value;
+    if (err) {
+        answer->reply(answer->arg, NULL, err);
+        return;
+    }
+    answer->reply(answer->arg, json_incref(value), NULL);
+    idle_wake_all(core);
+    place_soon(core);
+}
+
+void commit_reply(struct core *core, json_t *value, core_reply_fn *reply, void *arg)
+{
+    struct answer *answer = malloc(sizeof(*answer));
+    if (answer)
+        *answer = (struct answer){reply, arg, value};
+    if (answer && commit_then(core, on_answer_durable, answer) == 0)
+        return;
+    free(answer);
+    json_decref(value);
+    core_reply_value(reply, arg, NULL);
 }
 
 void commit_drop_job(struct core *core, uint64_t job)

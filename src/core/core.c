@@ -18,6 +18,7 @@
 #include "core/wait.h"
 #include "core/images.h"
 #include "core/estimate_impl.h"
+#include "core/models.h"
 #include "core/quota.h"
 #include "model/template.h"
 #include "sched/tenant.h"
@@ -216,7 +217,8 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
     core->started_us = clock_realtime_us();
     lists_init(core);
     core->jobs_by_id = map_create();
-    if (!core->jobs_by_id || commit_open(core) < 0 || quota_create(core, options) < 0)
+    if (!core->jobs_by_id || commit_open(core) < 0 || models_create(core) < 0 ||
+        quota_create(core, options) < 0)
         return error_set(err, -ENOMEM, "out-of-memory", "starting");
     int r = folders_set(core, options, err);
     if (r == 0 && place_node_read(core) < 0)
@@ -245,6 +247,8 @@ int core_start(struct core *core, struct error *err)
     if (core->data_dir[0] && estimate_load(core, &reason) < 0)
         log_event(LOG_WARN, "profiles", "code=%s text=\"%s\"", reason.code, reason.text);
     int r = quota_load(core, err);
+    if (r == 0)
+        r = models_load(core, err);
     if (r == 0)
         r = reconcile_begin(core, err);
     if (r == 0 && cards_open(core) < 0)
@@ -320,6 +324,7 @@ void core_destroy(struct core *core)
     cards_destroy(core);
     devices_free(core);
     tenants_destroy(core->tenants);
+    models_destroy(core);
     store_close(core->store);
     template_set_destroy(core->templates);
     estimate_unload(core);

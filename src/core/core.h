@@ -120,6 +120,12 @@ void core_templates(struct core *core, const char *library, const char *type, co
  * REST body (borrowed). */
 void core_estimate(struct core *core, const struct json_t *request, core_reply_fn *reply,
                    void *arg);
+/* Registered models: a NULL name gives {"models":[...]}. `request` is the REST body. Set and remove
+ * reply when the change is durable. */
+void core_models(struct core *core, const char *name, core_reply_fn *reply, void *arg);
+void core_model_set(struct core *core, const char *name, const struct json_t *request,
+                    core_reply_fn *reply, void *arg);
+void core_model_remove(struct core *core, const char *name, core_reply_fn *reply, void *arg);
 void core_images(struct core *core, const char *name, core_reply_fn *reply, void *arg);
 /* The reply comes when the work has begun (IMAGE, state "building"); events image.ready or
  * image.failed tell the end. */

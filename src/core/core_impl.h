@@ -80,6 +80,7 @@ struct core {
     void *known_arg;
     struct template_set *templates;
     struct profiles *profiles; /* estimate.c; NULL: none was read */
+    struct map *models;        /* models.c: struct model, by name; owned */
 
     struct map *jobs_by_id; /* struct live_job, by decimal id */
     struct list jobs;
@@ -140,6 +141,9 @@ void commit_note(struct core *core,
 /* Call `done` when everything put so far is durable, or with err when its commit failed. */
 typedef void commit_done_fn(struct core *core, void *arg, const struct error *err);
 int commit_then(struct core *core, commit_done_fn *done, void *arg);
+/* Reply when everything put so far is durable, and let waiting jobs see what has changed. `value`
+ * (NULL: no content) is taken over. */
+void commit_reply(struct core *core, struct json_t *value, core_reply_fn *reply, void *arg);
 /* Nothing of this job shall be written: its request is being refused. */
 void commit_drop_job(struct core *core, uint64_t job);
 /* Nothing is left to write, or it cannot be written now. */

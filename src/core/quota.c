@@ -314,37 +314,6 @@ void quota_turns(struct core *core, struct sched_state *state)
 
 /* -- what REST asks -- */
 
-struct answer {
-    core_reply_fn *reply;
-    void *arg;
-    json_t *value; /* NULL: no content */
-};
-
-static void on_durable(struct core *core, void *arg, const struct error *err)
-{
-    AUTO_FREE struct answer *answer = arg;
-    AUTO_JSON json_t *value = answer->value;
-    if (err) {
-        answer->reply(answer->arg, NULL, err);
-        return;
-    }
-    answer->reply(answer->arg, json_incref(value), NULL);
-    idle_wake_all(core);
-    place_soon(core);
-}
-
-static void answer_when_durable(struct core *core, json_t *value, core_reply_fn *reply, void *arg)
-{
-    struct answer *answer = malloc(sizeof(*answer));
-    if (answer)
-        *answer = (struct answer){reply, arg, value};
-    if (answer && commit_then(core, on_durable, answer) == 0)
-        return;
-    free(answer);
-    json_decref(value);
-    core_reply_value(reply, arg, NULL);
-}
-
 static json_t *view_encode(const struct core *core, size_t index)
 {
     struct tenant_view view;
@@ -400,8 +369,7 @@ void core_tenant_set(struct core *core, const char *name, const json_t *request,
         return;
     }
     note(core, "tenant.set", 0, tenant_encode(&tenant));
-    answer_when_durable(core, view_encode(core, (size_t)tenants_find(core->tenants, name)), reply,
-                        arg);
+    commit_reply(core, view_encode(core, (size_t)tenants_find(core->tenants, name)), reply, arg);
 }
 
 void core_tenant_remove(struct core *core, const char *name, core_reply_fn *reply, void *arg)
@@ -415,7 +383,7 @@ void core_tenant_remove(struct core *core, const char *name, core_reply_fn *repl
         return;
     }
     note(core, "tenant.removed", 0, json_pack("{s:s}", "name", name));
-    answer_when_durable(core, NULL, reply, arg);
+    commit_reply(core, NULL, reply, arg);
 }
 
 static void loan_collect(void *arg, const struct tenant_loan *loan)

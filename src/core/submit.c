@@ -13,7 +13,9 @@
 #include "base/yaml.h"
 #include "core/core_impl.h"
 #include "core/images.h"
+#include "core/models.h"
 #include "estimate/estimate.h"
+#include "estimate/memory.h"
 #include "model/template.h"
 
 #define DIGEST_TEXT_MAX 40
@@ -95,6 +97,25 @@ static int cut_defaults(const struct core *core, const json_t *request, json_t *
     return r;
 }
 
+/* The safe reservation for the model, where nobody said how much memory. */
+static int size_by_model(const struct core *core, const json_t *request, json_t *description,
+                         struct error *err)
+{
+    struct memory_estimate estimate;
+    const char *model = json_string_value(json_object_get(request, "model"));
+    if (!model)
+        return 0;
+    int r =
+        models_estimate(core, model, json_object_get(request, "model_settings"), &estimate, err);
+    if (r < 0 || json_object_get(request, "memory"))
+        return r;
+    uint64_t bytes =
+        estimate.safe_bytes < JOB_MEMORY_MIN_BYTES ? JOB_MEMORY_MIN_BYTES : estimate.safe_bytes;
+    if (json_object_set_new(description, "memory", json_integer((json_int_t)bytes)) < 0)
+        return error_set(err, -ENOMEM, "out-of-memory", "sizing the card");
+    return 0;
+}
+
 static json_t *describe(struct core *core, const json_t *request, struct error *err)
 {
     const struct template_place place = {.image_is_ready = images_ready, .context = core};
@@ -115,7 +136,8 @@ static json_t *describe(struct core *core, const json_t *request, struct error *
     const struct template *template = template_find(core->templates, library, type, err);
     AUTO_JSON json_t *description =
         template ? template_fill(core->templates, template, request, &place, err) : NULL;
-    if (!description || cut_defaults(core, request, description, err) < 0) {
+    if (!description || cut_defaults(core, request, description, err) < 0 ||
+        size_by_model(core, request, description, err) < 0) {
         (void)as_bad_request(err);
         return NULL;
     }
@@ -186,6 +208,18 @@ static int admit(struct core *core, const json_t *description, struct job *job, 
         default_text(&job->request.tenant, "default") < 0)
         return error_set(err, -ENOMEM, "out-of-memory", "taking the request");
     return 0;
+}
+
+/* Why the card has the memory it has. */
+static int basis_set(const json_t *request, struct job *job)
+{
+    char text[JOB_NAME_MAX + 64] = "the template's";
+    if (json_object_get(request, "memory"))
+        (void)snprintf(text, sizeof(text), "as asked");
+    else if (job->request.model)
+        (void)snprintf(text, sizeof(text), "the safe reservation for a run of model %s",
+                       job->request.model);
+    return default_text(&job->memory_basis, text);
 }
 
 void core_job_describe(struct core *core, const json_t *request, core_reply_fn *reply, void *arg)
@@ -454,8 +488,9 @@ void core_job_submit(struct core *core, const json_t *request, const char *key,
         return;
     }
     AUTO_JSON json_t *description = describe(core, request, &submit->err);
-    if (description)
-        (void)admit(core, description, &submit->job, &submit->err);
+    if (description && admit(core, description, &submit->job, &submit->err) == 0 &&
+        basis_set(request, &submit->job) < 0)
+        (void)error_set(&submit->err, -ENOMEM, "out-of-memory", "taking the request");
     submit->read.work = submit_read;
     submit->read.done = submit_read_done;
     list_append(&core->submits, &submit->link);

@@ -91,8 +91,8 @@ static const struct sharding {
 };
 
 static const char *const term_names[MEMORY_TERM_COUNT] = {
-    "weights", "gradients", "optimizer", "adapters", "activations",
-    "logits",  "kv_cache",  "transient", "buffers",  "context",
+    "weights",  "gradients", "optimizer", "adapters", "activations", "logits",
+    "kv_cache", "transient", "data",      "buffers",  "context",
 };
 
 /* Everything the formulas need, resolved: no name and no zero is left. */
@@ -419,7 +419,8 @@ static int sizes_check(const struct memory_request *r, struct error *err)
     const double counts[] = {(double)r->params,         (double)r->trainable_params,
                              (double)r->saved_elements, (double)r->widest_elements,
                              (double)r->batch,          (double)r->sequence,
-                             (double)r->new_tokens,     (double)r->largest_params};
+                             (double)r->new_tokens,     (double)r->largest_params,
+                             (double)r->resident_bytes};
     for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
         if (counts[i] > COUNT_MAX)
             return error_set(err, -EINVAL, "bad-estimate",
@@ -484,6 +485,7 @@ int memory_estimate(const struct memory_request *request, const struct profiles 
             layers_add(&s);
         }
     }
+    s.terms[MEMORY_DATA] = (double)request->resident_bytes;
     if (!request->allocated_only)
         s.terms[MEMORY_CONTEXT] = s.profile->context_bytes;
     r = result_set(&s, err);

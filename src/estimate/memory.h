@@ -21,6 +21,7 @@ struct memory_request {
     uint64_t saved_elements;  /* per sample, for backward: models without blocks (MLP, CNN) */
     uint64_t widest_elements; /* per sample, of the largest tensor */
     uint64_t largest_params;  /* of the largest layer; 0: from the shapes */
+    uint64_t resident_bytes;  /* of data that stays on the device, such as a whole data set */
     bool convolutions;        /* a convolution library keeps a workspace */
     /* the run */
     char *task;      /* train or infer */
@@ -47,6 +48,7 @@ enum memory_term {
     MEMORY_LOGITS,
     MEMORY_KV_CACHE,
     MEMORY_TRANSIENT, /* dequantised matrices, one optimizer copy, whichever the phase needs */
+    MEMORY_DATA,      /* that stays on the device */
     MEMORY_BUFFERS,   /* of sharding and data-parallel exchange */
     MEMORY_CONTEXT,
     MEMORY_TERM_COUNT
@@ -69,6 +71,8 @@ void memory_request_finish(struct memory_request *request);
 /* A flat object whose members are called as those of the struct. */
 int memory_request_decode(const struct json_t *object, struct memory_request *request,
                           struct error *err);
+/* The other way; what is not said is left out. A new reference, NULL: out of memory. */
+struct json_t *memory_request_encode(const struct memory_request *request);
 /* Refuses names it does not know, naming those it does, and sizes beyond any machine. */
 int memory_estimate(const struct memory_request *request, const struct profiles *profiles,
                     struct memory_estimate *ret_estimate, struct error *err);

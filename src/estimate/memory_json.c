@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "estimate/memory.h"
+#include "model/fields.h"
 
 #define FIELD(member, kind) \
     { \
@@ -26,6 +27,7 @@ static const struct json_field request_fields[] = {
     FIELD(saved_elements, JSON_KIND_U64),
     FIELD(widest_elements, JSON_KIND_U64),
     FIELD(largest_params, JSON_KIND_U64),
+    FIELD(resident_bytes, JSON_KIND_U64),
     FIELD(convolutions, JSON_KIND_BOOL),
     FIELD(task, JSON_KIND_TEXT),
     FIELD(method, JSON_KIND_TEXT),
@@ -66,6 +68,25 @@ void memory_request_finish(struct memory_request *request)
 int memory_request_decode(const json_t *object, struct memory_request *request, struct error *err)
 {
     return json_decode(object, request_fields, request, err);
+}
+
+static bool says_nothing(const json_t *value)
+{
+    return json_is_null(value) || json_is_false(value) ||
+           (json_is_integer(value) && json_integer_value(value) == 0);
+}
+
+json_t *memory_request_encode(const struct memory_request *request)
+{
+    json_t *object = fields_encode(request_fields, request), *value;
+    const char *name;
+    void *next;
+    json_object_foreach_safe(object, next, name, value)
+    {
+        if (says_nothing(value))
+            (void)json_object_del(object, name); /* it is there */
+    }
+    return object;
 }
 
 json_t *memory_estimate_encode(const struct memory_estimate *estimate)

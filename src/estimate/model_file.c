@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "base/yaml.h"
 #include "estimate/memory.h"
 #include "estimate/reader.h"
 
@@ -73,6 +74,19 @@ static int config_read(int folder, const char *name, struct memory_request *requ
     int r = file_read(folder, name, JSON_TEXT_LIMIT_BYTES, &text, err);
     if (r == 0)
         r = config_json_read(text.data, text.length, request, err);
+    return r < 0 ? error_context(err, "%s", name) : 0;
+}
+
+/* Shapes and settings written by hand: a body of an estimate as YAML. */
+static int description_read(const char *name, struct memory_request *request, struct error *err)
+{
+    AUTO_BUF struct buf text = BUF_INIT;
+    int r = file_read(AT_FDCWD, name, JSON_TEXT_LIMIT_BYTES, &text, err);
+    if (r < 0)
+        return r;
+    AUTO_JSON json_t *body =
+        yaml_parse(text.data ? text.data : "", text.length, JSON_TEXT_LIMIT_BYTES, err);
+    r = body ? memory_request_decode(body, request, err) : -EINVAL;
     return r < 0 ? error_context(err, "%s", name) : 0;
 }
 
@@ -159,13 +173,16 @@ int model_read(const char *path, struct tally *ret_tally, struct memory_request 
         return error_set(err, -EINVAL, "bad-model", "give the folder of '%s' instead", path);
     else if (ends_with(path, ".json"))
         r = config_read(AT_FDCWD, path, request, err);
+    else if (ends_with(path, ".yaml"))
+        r = description_read(path, request, err);
     else if (ends_with(path, ".safetensors") || ends_with(path, ".gguf") ||
              ends_with(path, ".onnx"))
         r = weights_read(AT_FDCWD, path, &tally, request, err);
     else
-        return error_set(
-            err, -EINVAL, "bad-model",
-            "'%s' is none of *.safetensors, *.gguf, *.onnx, config.json or a folder of them", path);
+        return error_set(err, -EINVAL, "bad-model",
+                         "'%s' is none of *.safetensors, *.gguf, *.onnx, *.yaml, config.json or a "
+                         "folder of them",
+                         path);
     if (r == 0 && tally.tensors)
         r = tally_apply(&tally, request, err);
     if (r == 0)

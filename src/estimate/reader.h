@@ -52,8 +52,9 @@ int onnx_read(const struct source *source, struct tally *tally, struct memory_re
 int config_json_read(const char *text, size_t length, struct memory_request *request,
                      struct error *err);
 
-/* A file (.safetensors, .gguf, .onnx, config.json) or a folder with config.json and the weights
- * beside it. Opens only what it needs and reads headers only. */
+/* A file (.safetensors, .gguf, .onnx, config.json; a description by hand, .yaml, with the members
+ * of a body of POST /v1/estimates) or a folder with config.json and the weights beside it. Opens
+ * only what it needs and reads headers only. */
 int model_read(const char *path, struct tally *ret_tally, struct memory_request *request,
                struct error *err);
 

@@ -83,6 +83,7 @@ void job_finish(struct job *job)
     job_request_finish(&job->request);
     free(job->code);
     free(job->text);
+    free(job->memory_basis);
     free(job->device);
     free(job->token);
     free(job->directory);
@@ -185,6 +186,8 @@ static const struct json_field shown_fields[] = {
     JOB("command", JSON_KIND_TEXTS, request.command),
     JOB("program", JSON_KIND_TEXT, request.program),
     JOB("memory_bytes", JSON_KIND_U64, request.memory_bytes),
+    JOB("memory_basis", JSON_KIND_TEXT, memory_basis),
+    JOB("model", JSON_KIND_TEXT, request.model),
     JOB("share_permille", JSON_KIND_U32, request.share_permille),
     JOB("device", JSON_KIND_TEXT, device),
     JOB("network", JSON_KIND_TEXT, request.network_name),
@@ -202,6 +205,7 @@ static const struct json_field record_fields[] = {
     JOB("id", JSON_KIND_U64, id),
     JOB("code", JSON_KIND_TEXT, code),
     JOB("text", JSON_KIND_TEXT, text),
+    JOB("memory_basis", JSON_KIND_TEXT, memory_basis),
     JOB("device", JSON_KIND_TEXT, device),
     JOB("token", JSON_KIND_TEXT, token),
     JOB("created_us", JSON_KIND_U64, created_us),

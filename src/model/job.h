@@ -56,15 +56,17 @@ struct job_request {
     struct json_t *env; /* object of texts */
     uint64_t memory_bytes;   /* of the card; 0: not given */
     uint32_t share_permille; /* of the device's compute; 0: not given */
-    char *device;            /* the device it must be on; NULL: any */
-    uint32_t cpus_milli;     /* limit of the container; 0: not given */
-    uint64_t ram_bytes;      /* limit of the container; 0: not given */
-    char *network_name;      /* see job_network_parse; NULL: not given */
-    uint64_t idle_after_ms;  /* 0: never; JOB_UNSET_MS: not given */
-    uint64_t grace_ms;       /* between the polite and the final signal; JOB_UNSET_MS: not given */
-    char *workdir;           /* host folder, writable at /work; NULL: a private one */
-    uint32_t priority;       /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
-    uint32_t pids;           /* limit of the container; 0: not given */
+    char *model;             /* a registered one, by whose size the card is made; NULL: none */
+    struct json_t *model_settings; /* over those it was registered with; NULL: none */
+    char *device;                  /* the device it must be on; NULL: any */
+    uint32_t cpus_milli;           /* limit of the container; 0: not given */
+    uint64_t ram_bytes;            /* limit of the container; 0: not given */
+    char *network_name;            /* see job_network_parse; NULL: not given */
+    uint64_t idle_after_ms;        /* 0: never; JOB_UNSET_MS: not given */
+    uint64_t grace_ms; /* between the polite and the final signal; JOB_UNSET_MS: not given */
+    char *workdir;     /* host folder, writable at /work; NULL: a private one */
+    uint32_t priority; /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
+    uint32_t pids;     /* limit of the container; 0: not given */
 };
 
 void job_request_init(struct job_request *request);
@@ -112,6 +114,7 @@ struct job {
     enum job_state state;
     char *code, *text;                         /* the reason of the state */
     struct job_request request;                /* filled */
+    char *memory_basis;                        /* one sentence: why its card has that memory */
     char *device;                              /* where its card is; NULL: not placed */
     char *token;                               /* secret of its card; never shown */
     uint64_t created_us, started_us, ended_us; /* real time; 0: not yet */

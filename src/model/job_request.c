@@ -36,6 +36,8 @@ static const struct json_field request_fields[] = {
     MEMBER("command", JSON_KIND_TEXTS, command),
     MEMBER("env", JSON_KIND_VALUE, env),
     MEMBER("memory", JSON_KIND_BYTES, memory_bytes),
+    MEMBER("model", JSON_KIND_TEXT, model),
+    MEMBER("model_settings", JSON_KIND_VALUE, model_settings),
     MEMBER("share", JSON_KIND_SHARE, share_permille),
     MEMBER("device", JSON_KIND_TEXT, device),
     MEMBER("ram", JSON_KIND_BYTES, ram_bytes),
@@ -60,14 +62,15 @@ void job_request_init(struct job_request *request)
 
 void job_request_finish(struct job_request *request)
 {
-    char *texts[] = {request->name,    request->tenant,      request->library, request->type,
-                     request->image,   request->program,     request->src,     request->device,
-                     request->workdir, request->network_name};
+    char *texts[] = {request->name,    request->tenant,       request->library, request->type,
+                     request->image,   request->program,      request->src,     request->device,
+                     request->workdir, request->network_name, request->model};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     texts_free(request->args);
     texts_free(request->command);
     json_decref(request->env);
+    json_decref(request->model_settings);
     job_request_init(request);
 }
 
@@ -141,8 +144,9 @@ static int check_names(const struct job_request *request, struct error *err)
     const struct {
         const char *member, *name;
     } names[] = {
-        {"name", request->name}, {"tenant", request->tenant}, {"library", request->library},
-        {"type", request->type}, {"image", request->image},   {"device", request->device},
+        {"name", request->name},   {"tenant", request->tenant}, {"library", request->library},
+        {"type", request->type},   {"image", request->image},   {"device", request->device},
+        {"model", request->model},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         int r = check_name(names[i].member, names[i].name, err);
@@ -175,11 +179,21 @@ static int check_path(const char *member, const char *path, struct error *err)
     return 0;
 }
 
+static int check_model(const struct job_request *request, struct error *err)
+{
+    if (!request->model_settings || (request->model && json_is_object(request->model_settings)))
+        return 0;
+    return error_set(err, -EINVAL, "bad-model-settings",
+                     "'model_settings' must be an object, beside a 'model'");
+}
+
 static int check_given(const struct job_request *request, struct error *err)
 {
     int r = check_names(request, err);
     if (r == 0)
         r = check_env(request->env, err);
+    if (r == 0)
+        r = check_model(request, err);
     if (r == 0)
         r = check_arguments("args", request->args, err);
     if (r == 0)

@@ -20,6 +20,9 @@ const char *const store_write_sql[STORE_WRITE_COUNT] = {
     [STORE_WRITE_TENANT] = "INSERT OR REPLACE INTO tenant (name, parent, reserved_milli, "
                            "limit_milli, weight) VALUES (?,?,?,?,?)",
     [STORE_WRITE_TENANT_REMOVE] = "DELETE FROM tenant WHERE name = ?",
+    [STORE_WRITE_MODEL] = "INSERT OR REPLACE INTO model (name, params, trainable_params, dtype, "
+                          "licence, registered_us, record) VALUES (?,?,?,?,?,?,?)",
+    [STORE_WRITE_MODEL_REMOVE] = "DELETE FROM model WHERE name = ?",
 };
 
 struct store_batch *store_batch_create(void)
@@ -169,6 +172,23 @@ int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant)
 int store_batch_tenant_remove(struct store_batch *batch, const char *name)
 {
     return BATCH_ADD(batch, STORE_WRITE_TENANT_REMOVE, 0, {.text = name});
+}
+
+int store_batch_model(struct store_batch *batch, const struct model *model)
+{
+    AUTO_JSON json_t *record = model_record_encode(model);
+    AUTO_FREE char *text = record ? json_text(record) : NULL;
+    if (!text)
+        return -ENOMEM;
+    return BATCH_ADD(batch, STORE_WRITE_MODEL, 0, {.text = model->name}, {.number = model->params},
+                     {.number = model->trainable_params}, {.text = or_empty(model->dtype)},
+                     {.text = or_empty(model->licence)}, {.number = model->registered_us},
+                     {.text = text});
+}
+
+int store_batch_model_remove(struct store_batch *batch, const char *name)
+{
+    return BATCH_ADD(batch, STORE_WRITE_MODEL_REMOVE, 0, {.text = name});
 }
 
 void store_batch_join(struct store_batch *to, struct store_batch *from)

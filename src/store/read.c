@@ -38,13 +38,20 @@ static int step(struct store *store, sqlite3_stmt *statement, struct error *err)
     return stepped == SQLITE_DONE ? 0 : store_refuse(store->reader, "read the database", err);
 }
 
-static int record_decode(sqlite3_stmt *statement, int column, struct job *job, struct error *err)
+/* A column of JSON; NULL with err set. */
+static json_t *column_json(sqlite3_stmt *statement, int column, struct error *err)
 {
     const char *text = column_text(statement, column);
     size_t length = (size_t)sqlite3_column_bytes(statement, column);
-    if (!text)
-        return error_set(err, -ENOMEM, "out-of-memory", "reading a job");
-    AUTO_JSON json_t *record = json_parse(text, length, RECORD_LIMIT_BYTES, err);
+    if (text)
+        return json_parse(text, length, RECORD_LIMIT_BYTES, err);
+    error_set(err, -ENOMEM, "out-of-memory", "reading a record");
+    return NULL;
+}
+
+static int record_decode(sqlite3_stmt *statement, int column, struct job *job, struct error *err)
+{
+    AUTO_JSON json_t *record = column_json(statement, column, err);
     int r = record ? job_record_decode(record, job, err) : -EINVAL;
     return r < 0 ? error_context(err, "a job's record in the database") : 0;
 }
@@ -271,6 +278,23 @@ int store_tenants(struct store *store, int (*visit)(void *arg, const struct tena
         (void)snprintf(tenant.name, sizeof(tenant.name), "%s", column_text(statement, 0));
         (void)snprintf(tenant.parent, sizeof(tenant.parent), "%s", column_text(statement, 1));
         r = visit(arg, &tenant);
+    }
+    return r;
+}
+
+int store_models(struct store *store, int (*visit)(void *arg, const struct model *model), void *arg,
+                 struct error *err)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = prepare(store, "SELECT record FROM model ORDER BY name", &statement, err);
+    while (r >= 0 && (r = step(store, statement, err)) > 0) {
+        struct model model;
+        AUTO_JSON json_t *record = column_json(statement, 0, err);
+        r = record ? model_record_decode(record, &model, err) : -EINVAL;
+        if (r < 0)
+            return error_context(err, "a model's record in the database");
+        r = visit(arg, &model);
+        model_finish(&model);
     }
     return r;
 }

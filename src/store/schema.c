@@ -48,6 +48,15 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "  reserved_milli INTEGER NOT NULL,"
     "  limit_milli INTEGER NOT NULL,"
     "  weight INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    /* 4: registered models. What is searched for has a column; the rest is in the record. */
+    "CREATE TABLE model ("
+    "  name TEXT PRIMARY KEY,"
+    "  params INTEGER NOT NULL,"
+    "  trainable_params INTEGER NOT NULL,"
+    "  dtype TEXT NOT NULL,"
+    "  licence TEXT NOT NULL,"
+    "  registered_us INTEGER NOT NULL,"
+    "  record TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

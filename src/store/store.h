@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "model/job.h"
+#include "model/model.h"
 #include "model/tenant.h"
 
 struct error;
@@ -19,7 +20,7 @@ struct json_t;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION 4
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
@@ -60,6 +61,8 @@ int store_batch_idempotency(struct store_batch *batch, const char *key, const ch
 int store_batch_measurement(struct store_batch *batch, const struct job *job);
 int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant);
 int store_batch_tenant_remove(struct store_batch *batch, const char *name);
+int store_batch_model(struct store_batch *batch, const struct model *model);
+int store_batch_model_remove(struct store_batch *batch, const char *name);
 /* Append all of `from` to `to`; `from` is empty afterwards. */
 void store_batch_join(struct store_batch *to, struct store_batch *from);
 /* Take out everything that concerns `job`. */
@@ -86,6 +89,9 @@ int store_jobs_live(struct store *store, int (*visit)(void *arg, const struct jo
 /* All tenants; `visit` as above. */
 int store_tenants(struct store *store, int (*visit)(void *arg, const struct tenant *tenant),
                   void *arg, struct error *err);
+/* All registered models, by name; `visit` as above. */
+int store_models(struct store *store, int (*visit)(void *arg, const struct model *model), void *arg,
+                 struct error *err);
 /* {"events":[...],"last":SEQ}, oldest first, those after `since`; `last` is the newest of the page,
  * or `since` when there are none: ask again with it. */
 int store_events_read(struct store *store, uint64_t since, size_t limit, struct json_t **ret_page,

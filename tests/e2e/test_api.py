@@ -108,6 +108,8 @@ def test_every_route_answers_as_described(fake):
         ("POST", f"/v1/cards/{running}/suspend", None, 200), ("POST", f"/v1/cards/{running}/resume", None, 200),
         ("POST", f"/v1/cards/{running}/move", {"device": device}, 200),
         ("POST", f"/v1/cards/{running}/resize", {"memory": "65MiB", "share": "11%"}, 200),
+        ("PUT", "/v1/models/llama", {"licence": "mit", "run": {"params": 1000000, "weights": "bf16"}}, 200),
+        ("GET", "/v1/models", None, 200), ("GET", "/v1/models/llama", None, 200), ("DELETE", "/v1/models/llama", None, 204),
         ("PUT", "/v1/tenants/vision", {"reserved_milli": 500, "weight": 50}, 200), ("GET", "/v1/tenants", None, 200),
         ("GET", "/v1/tenants/vision", None, 200), ("GET", "/v1/loans", None, 200), ("GET", "/v1/queue", None, 200),
         ("DELETE", "/v1/tenants/vision", None, 204),

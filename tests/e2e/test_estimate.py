@@ -77,6 +77,43 @@ def test_run_sizes_the_card(house, tmp_path):
     assert refused.returncode == 2 and "colour=red" in refused.stderr, refused.stderr
 
 
+def test_registered_models(house, tmp_path):
+    """Registered by name, with the licence of the model card; a job that names one gets a card of its size."""
+    folder = make_model(tmp_path)
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\ntags: [small]\n---\n# A model\n")
+    shown = house.leat("model", "register", "small", folder, "--batch", "1", "--seq", "16").stdout
+    assert "apache-2.0" in shown and "5,000,000" in shown
+    model = house.get("/v1/models/small")
+    assert model["params"] == model["trainable_params"] == 5000000 and model["dtype"] == "fp32"
+    assert model["run"]["layers"] == 4 and model["card"]["tags"] == ["small"] and model["path"] == folder
+    assert "small" in house.leat("model", "list").stdout
+    for settings, name in ((), "plain"), (("--model-setting", "batch=64"), "wide"):
+        house.leat("run", "--model", "small", *settings, "--name", name, "--", "true")
+    jobs = {job["name"]: job for job in house.jobs()}
+    assert jobs["plain"]["memory_bytes"] == model["safe_bytes"] < jobs["wide"]["memory_bytes"]
+    assert jobs["plain"]["model"] == "small" and "model small" in jobs["plain"]["memory_basis"]
+    house.leat("model", "rm", "small")
+    refused = house.leat("run", "--model", "small", "--", "true", check=False)
+    assert refused.returncode == 125 and "leat model register" in refused.stderr, refused.stderr
+
+
+def test_registered_models_outlive_leatd(house):
+    house.request("PUT", "/v1/models/kept", {"run": {"params": 1000, "weights": "fp32"}})
+    house.kill()
+    house.start()
+    assert house.get("/v1/models")["models"][0]["name"] == "kept"
+
+
+def test_the_demo_gets_what_it_needs(house):
+    """Sized by its registered model alone, the card holds and is no fifth larger than what was used."""
+    house.leat("model", "register", "digits", os.path.join(houses.ROOT, "examples/digits/model.yaml"))
+    house.leat("run", "--model", "digits", "--type", "training", "--name", "demo", "--library", "opencl-c",
+               houses.built("digits"), "--steps", "20", "--report", "10")
+    job, = house.jobs()
+    assert job["state"] == "succeeded" and job["usage"]["refusals"] == 0
+    assert job["memory_bytes"] <= 1.2 * job["usage"]["memory_peak_bytes"]
+
+
 def post(house, body):
     try:
         return 200, house.request("POST", "/v1/estimates", body)

@@ -300,6 +300,22 @@ void core_tenant_remove(struct core *core, const char *name, core_reply_fn *repl
     reply(arg, NULL, NULL);
 }
 
+void core_models(struct core *core, const char *name, core_reply_fn *reply, void *arg)
+{
+    reply_list("models", name, reply, arg);
+}
+
+void core_model_set(struct core *core, const char *name, const struct json_t *request,
+                    core_reply_fn *reply, void *arg)
+{
+    reply_list("models", name, reply, arg);
+}
+
+void core_model_remove(struct core *core, const char *name, core_reply_fn *reply, void *arg)
+{
+    reply(arg, NULL, NULL);
+}
+
 void core_loans(struct core *core, core_reply_fn *reply, void *arg)
 {
     reply_list("loans", NULL, reply, arg);

@@ -346,8 +346,9 @@ static void test_older_schema_is_brought_up(void **state)
     shelf_open(&shelf);
     put(&shelf, 1, JOB_QUEUED, 1);
     shelf_close(&shelf);
-    execute(shelf.path, "DROP TABLE idempotency; DROP TABLE measurement; DROP TABLE tenant; "
-                        "PRAGMA user_version=1;");
+    execute(shelf.path,
+            "DROP TABLE idempotency; DROP TABLE measurement; DROP TABLE tenant; DROP TABLE model; "
+            "PRAGMA user_version=1;");
     shelf_open(&shelf);
     struct job job;
     assert_int_equal(store_job_read(shelf.store, 1, &job, NULL), 0);
@@ -385,6 +386,44 @@ static void test_tenants_are_kept(void **state)
     assert_int_equal(seen.reserved_milli, 1500);
     assert_int_equal(seen.limit_milli, 2000);
     assert_int_equal(seen.weight, 50);
+}
+
+static int model_see(void *arg, const struct model *model)
+{
+    struct model *seen = arg;
+    assert_null(seen->name);
+    AUTO_JSON json_t *record = model_record_encode(model);
+    return model_record_decode(record, seen, NULL);
+}
+
+static void test_models_are_kept(void **state)
+{
+    (void)state;
+    struct model seen = {.name = NULL}, given;
+    AUTO_JSON json_t *body = json_pack("{s:s, s:s, s:{s:i}, s:{s:s}}", "path", "/m", "licence",
+                                       "mit", "run", "layers", 2, "card", "task", "text");
+    assert_int_equal(model_decode("llama", body, &given, NULL), 0);
+    given.params = 7000000000;
+    given.registered_us = 5;
+    AUTO_SHELF struct shelf shelf;
+    shelf_make(&shelf);
+    shelf_open(&shelf);
+    struct store_batch *batch = store_batch_create();
+    assert_int_equal(store_batch_model(batch, &given), 0);
+    assert_int_equal(store_commit(shelf.store, batch, NULL), 0);
+    assert_int_equal(store_models(shelf.store, model_see, &seen, NULL), 0);
+    assert_string_equal(seen.name, "llama");
+    assert_string_equal(seen.licence, "mit");
+    assert_int_equal(seen.params, 7000000000);
+    assert_int_equal(seen.registered_us, 5);
+    assert_true(json_equal(seen.run, given.run) && json_equal(seen.card, given.card));
+    model_finish(&seen);
+    assert_int_equal(store_batch_model_remove(batch, "llama"), 0);
+    assert_int_equal(store_commit(shelf.store, batch, NULL), 0);
+    assert_int_equal(store_models(shelf.store, model_see, &seen, NULL), 0);
+    assert_null(seen.name);
+    store_batch_destroy(batch);
+    model_finish(&given);
 }
 
 static void refused(struct shelf *shelf, const char *code)
@@ -465,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_kills_lose_nothing),
         cmocka_unit_test(test_older_schema_is_brought_up),
         cmocka_unit_test(test_tenants_are_kept),
+        cmocka_unit_test(test_models_are_kept),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_full_disk),
     };

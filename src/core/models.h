@@ -1,0 +1,18 @@
+/* Registered models as the files of core use them. Loop thread only. */
+#ifndef LEAT_CORE_MODELS_H
+#define LEAT_CORE_MODELS_H
+
+struct core;
+struct error;
+struct json_t;
+struct memory_estimate;
+
+int models_create(struct core *core); /* 0 or -ENOMEM */
+void models_destroy(struct core *core);
+int models_load(struct core *core, struct error *err); /* what the store has */
+/* What a run of the model needs of a card: the run it was registered with, changed by `settings`
+ * (an object as the body of POST /v1/estimates, or NULL). */
+int models_estimate(const struct core *core, const char *name, const struct json_t *settings,
+                    struct memory_estimate *ret_estimate, struct error *err);
+
+#endif
