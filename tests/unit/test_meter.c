@@ -104,9 +104,13 @@ static void test_turn_rules(void **state)
     turn_rest(&device, 1); /* not its turn: nothing happens */
     assert_false(turn_take(&device, 1, TURN_PLAIN, now));
     assert_false(turn_is_due(&device, now + METER_QUANTUM_NS + 1));
-    turn_wait(&device, 1, TURN_PLAIN, 1); /* leaves the mark */
+    assert_int_equal(turn_wait(&device, 1, TURN_PLAIN, 1), TURN_SLEPT); /* leaves the mark */
     assert_true(turn_is_due(&device, now + METER_QUANTUM_NS + 1));
     assert_false(turn_is_due(&device, now + METER_QUANTUM_NS - 1));
+    turn_rest(&device, 2);
+    assert_int_equal(turn_wait(&device, 2, TURN_POLITE, 1), TURN_PLAIN);
+    assert_true(turn_take(&device, 2, TURN_PLAIN, now)); /* nobody came, and nobody is marked */
+    assert_false(turn_is_wanted(&device));
     turn_reap(&device, 1);
     assert_false(turn_take(&device, 1, TURN_PLAIN, now));
     turn_reap(&device, 2);

@@ -188,8 +188,7 @@ static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint
         wait_for_flight(meter, ended, wait_ns);
         break;
     case PAUSE_TURN:
-        turn_wait(meter->device, meter->owner, meter->turn_flags, wait_ns);
-        meter->turn_flags |= TURN_SLEPT;
+        meter->turn_flags |= turn_wait(meter->device, meter->owner, meter->turn_flags, wait_ns);
         break;
     case PAUSE_NONE:
         break;

@@ -77,17 +77,19 @@ int turn_is_due(const struct meter_device *device, uint64_t now_ns)
     return turn_is_wanted(device) && held_ns(device, now_ns) > METER_QUANTUM_NS;
 }
 
-void turn_wait(struct meter_device *device, uint32_t owner, unsigned flags, uint64_t timeout_ns)
+enum turn_flags turn_wait(struct meter_device *device, uint32_t owner, unsigned flags,
+                          uint64_t timeout_ns)
 {
     uint32_t word = load(device);
     if (!(word & TURN_BUSY)) {
         if ((flags & TURN_POLITE) && (word & TURN_OWNER) == owner)
             futex_sleep(&device->turn, word, timeout_ns);
-        return;
+        return TURN_PLAIN;
     }
     if (!(word & TURN_WANTED) && !change(device, &word, word | TURN_WANTED))
-        return;
+        return TURN_PLAIN;
     futex_sleep(&device->turn, word | TURN_WANTED, timeout_ns);
+    return TURN_SLEPT;
 }
 
 void turn_reap(struct meter_device *device, uint32_t owner)

@@ -25,8 +25,10 @@ void turn_rest(struct meter_device *device, uint32_t owner);
 int turn_is_due(const struct meter_device *device, uint64_t now_ns);
 /* 1 when somebody waits for the turn. */
 int turn_is_wanted(const struct meter_device *device);
-/* Sleep until the turn may have become free; `timeout_ns` at most. */
-void turn_wait(struct meter_device *device, uint32_t owner, unsigned flags, uint64_t timeout_ns);
+/* Sleep until the turn may have become free; `timeout_ns` at most. TURN_SLEPT, or TURN_PLAIN when
+ * it was nobody's: a sleep out of politeness is no sign that anybody wants the turn. */
+enum turn_flags turn_wait(struct meter_device *device, uint32_t owner, unsigned flags,
+                          uint64_t timeout_ns);
 /* The owner has died. */
 void turn_reap(struct meter_device *device, uint32_t owner);
 
