@@ -3,7 +3,8 @@
  *
  * usage: cuda-probe numbers | codes | resolve | fork | bench
  *        cuda-probe churn OPERATIONS SEED
- *        cuda-probe spin MILLISECONDS KERNEL_US plain|graph|cooperative|extended */
+ *        cuda-probe spin MILLISECONDS KERNEL_US
+ *                        plain|graph|cooperative|extended|mixed|streams */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,38 +199,51 @@ static int churn(unsigned long operations, unsigned seed)
 
 /* ---- launches ---- */
 
-static void launch(const char *way, CUfunction function, CUstream stream, void **params)
+/* What spin launches with: the graph holds one launch of the kernel. */
+struct spin {
+    CUfunction function;
+    CUstream stream;
+    CUgraphExec graph;
+    uint32_t kernel_us;
+    void *params[1];
+};
+
+static void launch(const struct spin *spin, const char *way)
 {
-    const struct cuda_launch shape = {1, 1, 1, 1, 1, 1, 0, stream};
+    const struct cuda_launch shape = {1, 1, 1, 1, 1, 1, 0, spin->stream};
+    void **params = (void **)spin->params;
     if (strcmp(way, "cooperative") == 0)
-        CHECK(cuLaunchCooperativeKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, params));
+        CHECK(cuLaunchCooperativeKernel(spin->function, 1, 1, 1, 1, 1, 1, 0, spin->stream, params));
     else if (strcmp(way, "extended") == 0)
-        CHECK(cuLaunchKernelEx(&shape, function, params, NULL));
+        CHECK(cuLaunchKernelEx(&shape, spin->function, params, NULL));
+    else if (strcmp(way, "graph") == 0)
+        CHECK(cuGraphLaunch(spin->graph, spin->stream));
     else
-        CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, params, NULL));
+        CHECK(cuLaunchKernel(spin->function, 1, 1, 1, 1, 1, 1, 0, spin->stream, params, NULL));
 }
 
 static int spin(unsigned milliseconds, uint32_t kernel_us, const char *way)
 {
-    CUfunction function = kernel("spin_us");
-    void *params[] = {&kernel_us};
-    CUstream stream;
+    static const char *const ways[] = {"plain", "graph", "cooperative", "extended"};
+    struct spin spin = {.function = kernel("spin_us"), .kernel_us = kernel_us};
+    CUstream streams[2];
     CUgraph graph;
-    CUgraphExec exec = NULL;
     unsigned long launched = 0;
-    CHECK(cuStreamCreate(&stream, 0));
-    if (strcmp(way, "graph") == 0) {
-        CHECK(cuStreamBeginCapture_v2(stream, 0));
-        launch(way, function, stream, params);
-        CHECK(cuStreamEndCapture(stream, &graph));
-        CHECK(cuGraphInstantiateWithFlags(&exec, graph, 0));
-    }
+    int mixed = strcmp(way, "mixed") == 0, both = strcmp(way, "streams") == 0;
+    spin.params[0] = &spin.kernel_us;
+    CHECK(cuStreamCreate(&streams[0], 0));
+    CHECK(cuStreamCreate(&streams[1], 0));
+    spin.stream = streams[0];
+    CHECK(cuStreamBeginCapture_v2(spin.stream, 0));
+    launch(&spin, "plain");
+    CHECK(cuStreamEndCapture(spin.stream, &graph));
+    CHECK(cuGraphInstantiateWithFlags(&spin.graph, graph, 0));
     uint64_t end = now_ns() + milliseconds * 1000000ull;
     for (; now_ns() < end; launched++) {
-        if (exec)
-            CHECK(cuGraphLaunch(exec, stream));
-        else
-            launch(way, function, stream, params);
+        if (mixed) /* ways and lengths in turn */
+            spin.kernel_us = kernel_us * (1 + (uint32_t)launched % 3);
+        spin.stream = streams[both ? launched % 2 : 0];
+        launch(&spin, mixed ? ways[launched % 4] : way);
     }
     (void)printf("launched=%lu\n", launched);
     return 0;
