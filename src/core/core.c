@@ -46,12 +46,14 @@ struct live_job *core_adopt(struct core *core, struct job *job)
         return NULL;
     live->job = *job;
     job_init(job);
+    live->told = true;
     list_append(&core->jobs, &live->link);
     list_init(&live->queued);
     list_init(&live->placed);
     list_init(&live->waking);
     if (live->job.device)
         list_append(&core->placed, &live->placed);
+    core->placed_count += live->job.device != NULL;
     return TAKE(live);
 }
 
@@ -63,6 +65,7 @@ void core_forget(struct core *core, struct live_job *live)
     (void)map_remove(core->jobs_by_id, job_id_text(live->job.id, text)); /* it is live itself */
     queue_remove(core, live);
     quota_drop(core, live);
+    core->placed_count -= !list_empty(&live->placed);
     list_remove(&live->placed);
     list_remove(&live->waking);
     list_remove(&live->link);

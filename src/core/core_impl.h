@@ -8,9 +8,11 @@
 
 #include "base/list.h"
 #include "core/core.h"
+#include "core/place.h"
 #include "engine/engine.h"
 #include "model/device.h"
 #include "model/job.h"
+#include "sched/fragment.h"
 #include "sched/sched.h"
 #include "store/store.h"
 
@@ -23,6 +25,10 @@ struct tenants;
 
 #define CORE_QUEUE_MAX 100000       /* queued jobs; beyond it requests are refused */
 #define CORE_PLACE_WINDOW 256       /* waiting jobs looked at in one decision */
+#define CORE_SEARCH_EVERY_MS 200    /* between two exact searches */
+#define CORE_RECENT_MAX 1024        /* placed jobs from which the usual ones are learnt */
+#define CORE_RECENT_MIN 32          /* before those, a guess is better; also how often to learn */
+#define CORE_RECENT_COVER 0.95      /* part of the recent ones that is usual */
 #define CORE_CPU_OVERCOMMIT 8       /* limits of CPU are ceilings, not reservations */
 #define CORE_CARDS_PATIENCE_MS 3000 /* after a start, before ends are told without last figures */
 #define CORE_STARTS_MAX 3           /* of one job, when the machine and not the job is to blame */
@@ -34,21 +40,23 @@ struct live_job {
     struct list placed; /* core.placed while it has a device */
     struct list waking; /* core.waking while it is idle and a command of it waits */
     struct job job;
-    bool durable;               /* its first commit has come through */
-    bool has_container;         /* the engine may know it */
-    bool has_card;              /* leat-cardd may know it */
-    bool released;              /* its share is free for others */
-    bool sharing;               /* a card.set_share is under way */
-    bool ending;                /* its end was seen; nothing more to decide */
-    bool card_seen;             /* by the reconciliation under way */
-    bool unread;                /* it ended; its card's figures are read when leat-cardd answers */
-    bool clearing;              /* its end is durable; container and card are being removed */
-    bool paid;                  /* its tenant's account is charged with its share */
-    bool claims;                /* what comes free is kept for it */
-    bool reclaiming;            /* the card.set_share under way takes borrowed compute back */
-    uint64_t due_us;            /* when its borrowed compute goes back; 0: not called */
-    uint64_t idle_before_ms;    /* in earlier times of being idle */
-    struct sched_reason reason; /* why it waits, of the last decision */
+    bool durable;            /* its first commit has come through */
+    bool has_container;      /* the engine may know it */
+    bool has_card;           /* leat-cardd may know it */
+    bool released;           /* its share is free for others */
+    bool sharing;            /* a card.set_share is under way */
+    bool ending;             /* its end was seen; nothing more to decide */
+    bool card_seen;          /* by the reconciliation under way */
+    bool unread;             /* it ended; its card's figures are read when leat-cardd answers */
+    bool clearing;           /* its end is durable; container and card are being removed */
+    bool paid;               /* its tenant's account is charged with its share */
+    bool claims;             /* what comes free is kept for it */
+    bool reclaiming;         /* the card.set_share under way takes borrowed compute back */
+    uint64_t due_us;         /* when its borrowed compute goes back; 0: not called */
+    uint64_t idle_before_ms; /* in earlier times of being idle */
+    struct sched_finding finding; /* of the last decision about it */
+    size_t nearest;               /* the device that the finding names, or SIZE_MAX */
+    bool told;                    /* its reason says what was found */
 };
 
 struct grant {
@@ -85,7 +93,7 @@ struct core {
     struct map *jobs_by_id; /* struct live_job, by decimal id */
     struct list jobs;
     struct list queue, placed, waking;
-    size_t queue_count;
+    size_t queue_count, placed_count;
     uint64_t next_job, next_event;
 
     struct tenants *tenants; /* quota.c */
@@ -95,6 +103,10 @@ struct core {
     struct grant *foreign; /* per device: cards that are not of this centre's jobs */
     struct sched_node node;
     struct sched_decision decisions[CORE_PLACE_WINDOW];
+    uint64_t search_after_ms; /* on the loop's clock */
+    struct fleet_shape recent[CORE_RECENT_MAX];
+    size_t recent_count; /* ever */
+    struct fragment_usual usual;
 
     uv_timer_t place_timer, commit_timer, poll_timer, wait_timer;
     unsigned open_handles;
@@ -186,22 +198,6 @@ void life_on_exit(void *context, const char *id,
 /* {"card","device","memory_bytes","share_permille","token"} for card.create; NULL: out of memory.
  */
 struct json_t *life_card_params(const struct live_job *live);
-
-/* -- place.c -- */
-void queue_insert(struct core *core, struct live_job *live);
-void queue_remove(struct core *core, struct live_job *live);
-/* Where the job's card is; NULL: nowhere any more. 0 or -ENOMEM. */
-int place_set(struct core *core, struct live_job *live, const char *device);
-void place_soon(struct core *core);
-void place_on_timer(uv_timer_t *timer);
-/* The state without `except` (may be NULL); arrays are freed by place_state_finish. */
-int place_state_make(const struct core *core, const struct live_job *except, size_t job_room,
-                     struct sched_state *ret_state);
-void place_state_finish(struct sched_state *state);
-struct sched_job place_job(const struct job *job);
-/* The answer of core_job_explain; NULL: out of memory. */
-struct json_t *place_explain(const struct core *core, const struct live_job *live);
-int place_node_read(struct core *core);
 
 /* -- idle.c -- */
 void idle_on_poll(uv_timer_t *timer);

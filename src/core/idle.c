@@ -194,7 +194,7 @@ void idle_wake_all(struct core *core)
     LIST_EACH_SAFE (link, after, &core->waking) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         uint32_t share = live->job.request.share_permille;
-        if (quota_ask(core, live) != SCHED_PERMITTED)
+        if (quota_ask(core, live, share) != SCHED_PERMITTED)
             continue;
         if (!sched_may_wake(share, share_free(core, live->job.device), ahead_of(core, live)))
             continue;

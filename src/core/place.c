@@ -7,11 +7,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
 #include "core/images.h"
 #include "core/quota.h"
+#include "sched/choose.h"
 
 /* -- the queue: by priority, then in order of submission -- */
 
@@ -51,7 +51,9 @@ int place_set(struct core *core, struct live_job *live, const char *device)
         return -ENOMEM;
     free(live->job.device);
     live->job.device = copy;
+    core->placed_count -= !list_empty(&live->placed);
     list_remove(&live->placed);
+    core->placed_count += copy != NULL;
     if (copy)
         list_append(&core->placed, &live->placed);
     return 0;
@@ -101,17 +103,53 @@ static void charge(struct sched_state *state, const struct live_job *live)
         TAKE_AWAY(device->share_free_permille, live->job.request.share_permille);
 }
 
+/* When a job that began at `started_us` is expected to end; one that is late gets a quarter more.
+ */
+static uint64_t end_of(const struct job *job, uint64_t now_us)
+{
+    uint64_t length_us = place_length_us(job);
+    uint64_t begin_us = job->started_us ? job->started_us : now_us;
+    if (length_us == SCHED_FAR)
+        return SCHED_FAR;
+    return begin_us + length_us > now_us ? begin_us + length_us : now_us + length_us / 4;
+}
+
+/* Charge the job to the state and note what that took. */
+static void run(struct sched_state *state, const struct live_job *live, uint64_t now_us,
+                struct sched_running *running)
+{
+    const struct sched_device *device = device_find(state, live->job.device);
+    const struct sched_node node = state->nodes[0];
+    const struct sched_device before = device ? *device : (struct sched_device){0};
+    charge(state, live);
+    if (!device)
+        return;
+    running[state->running_count++] = (struct sched_running){
+        .job = live->job.id,
+        .device = (size_t)(device - state->devices),
+        .memory_bytes = before.memory_free_bytes - device->memory_free_bytes,
+        .share_permille = before.share_free_permille - device->share_free_permille,
+        .cpus_milli = node.cpus_free_milli - state->nodes[0].cpus_free_milli,
+        .ram_bytes = node.ram_free_bytes - state->nodes[0].ram_free_bytes,
+        .ends_us = end_of(&live->job, now_us),
+    };
+}
+
 int place_state_make(const struct core *core, const struct live_job *except, size_t job_room,
                      struct sched_state *ret_state)
 {
+    struct sched_running *running = calloc(core->placed_count + 1, sizeof(*running));
+    uint64_t now_us = clock_realtime_us();
     struct sched_state state = {
         .nodes = calloc(1, sizeof(*state.nodes)),
         .devices = calloc(core->device_count + 1, sizeof(*state.devices)),
         .jobs = calloc(job_room + 1, sizeof(*state.jobs)),
+        .running = running,
+        .usual = core->recent_count >= CORE_RECENT_MIN ? &core->usual : NULL,
         .node_count = 1,
         .device_count = core->device_count,
     };
-    if (!state.nodes || !state.devices || !state.jobs) {
+    if (!state.nodes || !state.devices || !state.jobs || !running) {
         place_state_finish(&state);
         return -ENOMEM;
     }
@@ -136,7 +174,7 @@ int place_state_make(const struct core *core, const struct live_job *except, siz
     LIST_EACH (link, &core->placed) {
         const struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
         if (live != except)
-            charge(&state, live);
+            run(&state, live, now_us, running);
     }
     *ret_state = state;
     return 0;
@@ -147,7 +185,13 @@ void place_state_finish(struct sched_state *state)
     free(state->nodes);
     free(state->devices);
     free(state->jobs);
+    free((void *)(uintptr_t)state->running);
     *state = (struct sched_state){0};
+}
+
+uint64_t place_length_us(const struct job *job)
+{
+    return job->prediction.duration_ms ? job->prediction.duration_ms * 1000 : SCHED_FAR;
 }
 
 struct sched_job place_job(const struct job *job)
@@ -162,30 +206,40 @@ struct sched_job place_job(const struct job *job)
         .cpus_milli = job->request.cpus_milli,
         .ram_bytes = job->request.ram_bytes,
         .waiting_since_us = job->created_us,
+        .length_us = place_length_us(job),
     };
+}
+
+/* -- the tasks that usually come -- */
+
+static void recent_add(struct core *core, const struct job *job)
+{
+    core->recent[core->recent_count++ % CORE_RECENT_MAX] = (struct fleet_shape){
+        .cpus_milli = job->request.cpus_milli,
+        .count = 1,
+        .share_permille = job->request.share_permille,
+        .memory_bytes = job->request.memory_bytes,
+        .ram_bytes = job->request.ram_bytes,
+    };
+    size_t known = core->recent_count < CORE_RECENT_MAX ? core->recent_count : CORE_RECENT_MAX;
+    if (core->recent_count % CORE_RECENT_MIN == 0 &&
+        fragment_learn(&core->usual, core->recent, known, CORE_RECENT_COVER) < 0)
+        core->recent_count = 0; /* out of memory: guess on */
 }
 
 /* -- deciding -- */
 
-static void explain_waiting(struct live_job *live, const struct sched_reason *reason)
+static void find(struct live_job *live, const struct sched_finding *finding, size_t device)
 {
-    live->reason = *reason;
-    if (!live->job.code || strcmp(live->job.code, reason->code) != 0 ||
-        strcmp(live->job.text, reason->text) != 0)
-        (void)job_reason_set(&live->job, reason->code, reason->text); /* shown, not recorded */
-}
-
-static void explain_image(struct live_job *live)
-{
-    struct sched_reason reason = {.code = "image-not-ready", .unblocks = "the image is ready"};
-    (void)snprintf(reason.text, sizeof(reason.text), "the image '%.64s' is not ready",
-                   live->job.request.image);
-    explain_waiting(live, &reason);
+    live->finding = *finding;
+    live->nearest = device;
+    live->told = false;
 }
 
 /* The first of the queue whose image can be started. */
 static void collect(struct core *core, struct sched_state *state)
 {
+    static const struct sched_finding no_image = {.why = SCHED_WHY_IMAGE, .start_us = SCHED_FAR};
     LIST_EACH (link, &core->queue) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, queued);
         if (state->job_count == CORE_PLACE_WINDOW)
@@ -193,7 +247,7 @@ static void collect(struct core *core, struct sched_state *state)
         if (images_ready(core, live->job.request.image))
             state->jobs[state->job_count++] = place_job(&live->job);
         else
-            explain_image(live);
+            find(live, &no_image, SIZE_MAX);
     }
 }
 
@@ -208,33 +262,49 @@ static void keep_for_waking(struct core *core, struct sched_state *state)
     }
 }
 
-static enum sched_permit gate_ask(void *arg, const struct sched_job *job)
+static enum sched_permit gate_ask(void *arg, const struct sched_job *jobs, size_t count)
 {
-    return quota_ask(arg, core_find(arg, job->id));
+    return quota_ask(arg, core_find(arg, jobs->id), count * jobs->share_permille);
 }
 
-static void gate_take(void *arg, const struct sched_job *job)
+static void gate_take(void *arg, const struct sched_job *jobs, size_t count)
 {
-    quota_take(arg, core_find(arg, job->id));
+    for (size_t i = 0; i < count; i++)
+        quota_take(arg, core_find(arg, jobs[i].id));
+}
+
+/* The exact search is for a window of time in which several came, not for every event. */
+static bool search_is_due(struct core *core)
+{
+    uint64_t now_ms = uv_now(core->loop);
+    if (core->queue_count < 2 || now_ms < core->search_after_ms)
+        return false;
+    core->search_after_ms = now_ms + CORE_SEARCH_EVERY_MS;
+    return true;
 }
 
 static void decide(struct core *core, struct sched_state *state)
 {
     uint64_t begin_ns = clock_monotonic_ns();
     const struct sched_gate gate = {gate_ask, gate_take, core};
-    state->gate = &gate;
-    quota_turns(core, state);
-    (void)sched_decide(sched_policies, state, clock_realtime_us(), core->decisions);
+    bool tenants = quota_turns(core, state);
+    state->gate = tenants ? &gate : NULL;
+    state->search = search_is_due(core);
+    int placed = sched_decide(choose_rules, state, clock_realtime_us(), core->decisions);
     core->counters.decision_ns += clock_monotonic_ns() - begin_ns;
     core->counters.decisions += state->job_count;
+    if (placed < 0) {
+        log_event(LOG_ERROR, "placement", "errno=%d", -placed);
+        return;
+    }
     for (size_t i = 0; i < state->job_count; i++) {
         const struct sched_decision *decision = &core->decisions[i];
         struct live_job *live = core_find(core, decision->job);
-        if (decision->verdict == SCHED_PLACE) {
+        find(live, &decision->finding, decision->device);
+        if (decision->placed) {
             core->counters.placements++;
+            recent_add(core, &live->job);
             life_place(core, live, state->devices[decision->device].id);
-        } else {
-            explain_waiting(live, &decision->reason);
         }
     }
 }
@@ -259,42 +329,4 @@ void place_soon(struct core *core)
 {
     if (!core->stopping && !uv_is_active((uv_handle_t *)&core->place_timer))
         (void)uv_timer_start(&core->place_timer, place_on_timer, 0, 0); /* never NULL */
-}
-
-/* -- explaining -- */
-
-static json_t *amounts_encode(const struct sched_amounts *amounts)
-{
-    return json_pack("{s:I, s:I, s:i, s:i}", "memory_bytes", (json_int_t)amounts->memory_bytes,
-                     "ram_bytes", (json_int_t)amounts->ram_bytes, "share_permille",
-                     (int)amounts->share_permille, "cpus_milli", (int)amounts->cpus_milli);
-}
-
-static void reason_make(const struct core *core, const struct live_job *live,
-                        struct sched_reason *ret_reason)
-{
-    struct sched_state state;
-    if (place_state_make(core, live, 0, &state) < 0)
-        return;
-    struct sched_job asked = place_job(&live->job);
-    sched_explain(&state, &asked, ret_reason);
-    place_state_finish(&state);
-}
-
-json_t *place_explain(const struct core *core, const struct live_job *live)
-{
-    char id[JOB_ID_TEXT_MAX];
-    struct sched_reason reason = {.code = ""};
-    const struct job *job = &live->job;
-    reason_make(core, live, &reason);
-    bool waits = job->state == JOB_QUEUED;
-    if (waits && !core->cards_known)
-        (void)snprintf(reason.unblocks, sizeof(reason.unblocks), "leat-cardd answers");
-    else if (waits && live->reason.code[0])
-        reason = live->reason;
-    return json_pack("{s:s, s:s, s:s*, s:s*, s:o, s:o, s:s}", "job", job_id_text(job->id, id),
-                     "state", job_state_name(job->state), "code", waits ? reason.code : job->code,
-                     "text", waits ? reason.text : job->text, "asked",
-                     amounts_encode(&reason.asked), "available", amounts_encode(&reason.available),
-                     "unblocks", waits ? reason.unblocks : "");
 }

@@ -122,15 +122,17 @@ static struct live_job *live_or_ask(struct core *core, const char *id, bool expl
 void core_job_get(struct core *core, const char *id, core_reply_fn *reply, void *arg)
 {
     struct live_job *live = live_or_ask(core, id, false, reply, arg);
-    if (live)
-        core_reply_value(reply, arg, job_encode(&live->job));
+    if (!live)
+        return;
+    explain_tell(core, live);
+    core_reply_value(reply, arg, job_encode(&live->job));
 }
 
 void core_job_explain(struct core *core, const char *id, core_reply_fn *reply, void *arg)
 {
     struct live_job *live = live_or_ask(core, id, true, reply, arg);
     if (live)
-        core_reply_value(reply, arg, place_explain(core, live));
+        core_reply_value(reply, arg, explain_encode(core, live));
 }
 
 /* -- stop -- */
@@ -322,13 +324,16 @@ static int list_merge(const struct core *core, const struct query *query, json_t
 {
     size_t stored = 0;
     for (struct list *link = core->jobs.prev; link != &core->jobs; link = link->prev) {
-        const struct live_job *live = LIST_ENTRY(link, struct live_job, link);
+        struct live_job *live = LIST_ENTRY(link, struct live_job, link);
         while (listed_id(json_array_get(query->result, stored)) > live->job.id) {
             if (json_array_append(jobs, json_array_get(query->result, stored++)) < 0)
                 return -ENOMEM;
         }
         stored += listed_id(json_array_get(query->result, stored)) == live->job.id;
-        if (is_listed(live, query) && list_add(jobs, &live->job) < 0)
+        if (!is_listed(live, query))
+            continue;
+        explain_tell(core, live);
+        if (list_add(jobs, &live->job) < 0)
             return -ENOMEM;
     }
     for (; stored < json_array_size(query->result); stored++) {

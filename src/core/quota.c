@@ -216,9 +216,10 @@ static void call_for(struct core *core, const struct live_job *live)
         call(core, &calls[i], live);
 }
 
-enum sched_permit quota_ask(struct core *core, struct live_job *live)
+enum sched_permit quota_ask(struct core *core, struct live_job *live, uint64_t milli)
 {
     struct tenant_job job = tenant_job(core, live);
+    job.milli = (uint32_t)milli;
     if (tenants_count(core->tenants) == 0)
         return SCHED_PERMITTED; /* nobody reserves anything */
     switch (tenants_ask(core->tenants, &job)) {
@@ -290,13 +291,13 @@ void quota_poll(struct core *core)
 
 #define TURNS_MAX 32 /* tenants told apart in one decision */
 
-void quota_turns(struct core *core, struct sched_state *state)
+bool quota_turns(struct core *core, struct sched_state *state)
 {
     const char *names[TURNS_MAX];
     uint64_t now_us = clock_realtime_us();
     size_t count = 0;
     if (tenants_count(core->tenants) == 0)
-        return;
+        return false;
     for (size_t i = 0; i < state->job_count; i++) {
         const char *name = core_find(core, state->jobs[i].id)->job.request.tenant;
         size_t at = 0;
@@ -310,6 +311,7 @@ void quota_turns(struct core *core, struct sched_state *state)
         for (size_t k = 0; k < count; k++)
             state->jobs[i].turn += tenants_order(core->tenants, names[k], name, now_us) < 0;
     }
+    return true;
 }
 
 /* -- what REST asks -- */
@@ -401,17 +403,18 @@ void core_loans(struct core *core, core_reply_fn *reply, void *arg)
 
 #define QUEUE_SHOWN_MAX 1000 /* jobs in one answer */
 
-static json_t *waiting_encode(const struct live_job *live, size_t position)
+static json_t *waiting_encode(const struct core *core, struct live_job *live, size_t position)
 {
     char id[JOB_ID_TEXT_MAX], since[TIME_TEXT_MAX];
     const struct job *job = &live->job;
+    explain_tell(core, live);
     return json_pack(
         "{s:I, s:s, s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:s, s:s}", "position", (json_int_t)position,
         "job", job_id_text(job->id, id), "name", job->request.name, "tenant", job->request.tenant,
         "priority", (int)job->request.priority, "share_permille",
         (json_int_t)job->request.share_permille, "memory_bytes",
         (json_int_t)job->request.memory_bytes, "since", time_text(job->created_us, since), "code",
-        job->code, "text", job->text, "unblocks", live->reason.unblocks);
+        job->code, "text", job->text, "unblocks", explain_unblocks(core, live));
 }
 
 void core_queue(struct core *core, core_reply_fn *reply, void *arg)
@@ -420,9 +423,9 @@ void core_queue(struct core *core, core_reply_fn *reply, void *arg)
     size_t position = 0;
     bool good = list;
     LIST_EACH (link, &core->queue) {
-        const struct live_job *live = LIST_ENTRY(link, struct live_job, queued);
+        struct live_job *live = LIST_ENTRY(link, struct live_job, queued);
         if (position++ < QUEUE_SHOWN_MAX)
-            good = good && json_array_append_new(list, waiting_encode(live, position)) == 0;
+            good = good && json_array_append_new(list, waiting_encode(core, live, position)) == 0;
     }
     core_reply_value(
         reply, arg,

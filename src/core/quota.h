@@ -19,8 +19,9 @@ void quota_devices_changed(struct core *core);
 void quota_follow(struct core *core, struct live_job *live);
 void quota_take(struct core *core, struct live_job *live); /* it gets its share now */
 void quota_drop(struct core *core, struct live_job *live);
-/* May it have its share? When it is entitled to what is lent, that is called in. */
-enum sched_permit quota_ask(struct core *core, struct live_job *live);
+/* May it (with the rest of its gang: `milli` in all) have its share? When it is entitled to what is
+ * lent, that is called in. */
+enum sched_permit quota_ask(struct core *core, struct live_job *live, uint64_t milli);
 /* May a job that has its share have this much instead? 0, or -EBUSY: its tenant's limit or what
  * others claim are in the way. */
 int quota_may_grow(const struct core *core, const struct live_job *live, uint32_t share_permille,
@@ -30,7 +31,7 @@ bool quota_defers(const struct core *core, const struct live_job *live);
 void quota_poll(struct core *core); /* take back what is due */
 /* In idle.c: take the share of a running job back for the tenant that reserved it. */
 void idle_reclaim(struct core *core, struct live_job *live);
-/* Whose turn it is among jobs of one priority. */
-void quota_turns(struct core *core, struct sched_state *state);
+/* Whose turn it is among jobs of one priority. False when there are no tenants. */
+bool quota_turns(struct core *core, struct sched_state *state);
 
 #endif

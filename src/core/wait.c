@@ -31,9 +31,10 @@ static void wait_arm(struct core *core)
                              0); /* never NULL */
 }
 
-static void wait_give(struct job_wait *wait, struct live_job *live)
+static void wait_give(const struct core *core, struct job_wait *wait, struct live_job *live)
 {
     list_remove(&wait->link);
+    explain_tell(core, live);
     core_reply_value(wait->reply, wait->arg, job_encode(&live->job));
     free(wait);
 }
@@ -46,7 +47,7 @@ void wait_on_timer(uv_timer_t *timer)
         struct job_wait *wait = LIST_ENTRY(link, struct job_wait, link);
         struct live_job *live = core_find(core, wait->job);
         if (live && wait->deadline_ms <= now)
-            wait_give(wait, live);
+            wait_give(core, wait, live);
     }
     wait_arm(core);
 }
@@ -56,7 +57,7 @@ void wait_job_ended(struct core *core, struct live_job *live)
     LIST_EACH_SAFE (link, after, &core->waits) {
         struct job_wait *wait = LIST_ENTRY(link, struct job_wait, link);
         if (wait->job == live->job.id && wait->deadline_ms != NEVER)
-            wait_give(wait, live);
+            wait_give(core, wait, live);
     }
     wait_arm(core);
 }

@@ -77,22 +77,29 @@ static uint64_t mix(uint64_t value)
     return value ^ (value >> 31);
 }
 
-static void memo_score(struct chooser *chooser, struct memo *memo, size_t node)
+int chooser_score(const struct chooser *chooser, const struct fleet_shape *shape, uint32_t node,
+                  uint32_t *ret_devices)
 {
     const struct fleet_node *at = &chooser->nodes[node];
-    memo->scores[node] = 0;
-    if (!fleet_node_fits(at, &memo->shape))
-        return;
+    *ret_devices = 0;
+    if (!fleet_node_fits(at, shape))
+        return -ENOSPC;
     struct choose_case c = {
         .node = at,
-        .shape = &memo->shape,
+        .shape = shape,
         .usual = chooser->usual,
         .before = chooser->fragments[node],
         .mix = chooser->rule->mix,
-        .random = mix(chooser->seed ^ (node << 32) ^ chooser->changes),
+        .random = mix(chooser->seed ^ ((uint64_t)node << 32) ^ chooser->changes),
     };
-    uint32_t devices = 0;
-    memo->scores[node] = (uint8_t)(chooser->rule->score(&c, &devices) + 1);
+    return chooser->rule->score(&c, ret_devices);
+}
+
+static void memo_score(struct chooser *chooser, struct memo *memo, size_t node)
+{
+    uint32_t devices;
+    int score = chooser_score(chooser, &memo->shape, (uint32_t)node, &devices);
+    memo->scores[node] = score < 0 ? 0 : (uint8_t)(score + 1);
     memo->devices[node] = (uint16_t)devices;
 }
 
@@ -182,6 +189,24 @@ int chooser_find(struct chooser *chooser, const struct fleet_shape *shape,
     size_t node = (size_t)(first - memo->scores);
     *ret_place = (struct fleet_place){(uint32_t)node, memo->devices[node]};
     return 0;
+}
+
+int chooser_find_if(struct chooser *chooser, const struct fleet_shape *shape,
+                    chooser_accept_fn *accept, void *arg, struct fleet_place *ret_place)
+{
+    struct memo *memo = memo_of(chooser, shape);
+    if (!memo)
+        return -ENOMEM;
+    memo->met = ++chooser->decisions;
+    uint8_t best = 0;
+    for (size_t i = 0; i < chooser->count; i++) {
+        uint32_t devices = memo->devices[i];
+        if (memo->scores[i] > best && accept(arg, (uint32_t)i, &devices)) {
+            best = memo->scores[i];
+            *ret_place = (struct fleet_place){(uint32_t)i, devices};
+        }
+    }
+    return best ? 0 : -ENOSPC;
 }
 
 static void note_change(struct chooser *chooser, uint32_t node)

@@ -8,6 +8,7 @@
 #ifndef LEAT_SCHED_CHOOSE_H
 #define LEAT_SCHED_CHOOSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,14 @@ void chooser_destroy(struct chooser *chooser); /* accepts NULL */
  */
 int chooser_find(struct chooser *chooser, const struct fleet_shape *shape,
                  struct fleet_place *ret_place);
+/* The same among the places that `accept` agrees to, which may take other devices of the node
+ * instead. */
+typedef bool chooser_accept_fn(void *arg, uint32_t node, uint32_t *devices);
+int chooser_find_if(struct chooser *chooser, const struct fleet_shape *shape,
+                    chooser_accept_fn *accept, void *arg, struct fleet_place *ret_place);
+/* The score of one node as it is now and the devices it would give, or -ENOSPC. Not remembered. */
+int chooser_score(const struct chooser *chooser, const struct fleet_shape *shape, uint32_t node,
+                  uint32_t *ret_devices);
 void chooser_take(struct chooser *chooser, const struct fleet_shape *shape,
                   struct fleet_place place);
 void chooser_give(struct chooser *chooser, const struct fleet_shape *shape,

@@ -7,7 +7,8 @@ bool fleet_device_fits(const struct fleet_node *node, unsigned index,
                        const struct fleet_shape *shape)
 {
     return node->share_free[index] >= shape->share_permille &&
-           node->memory_free[index] >= shape->memory_bytes;
+           node->memory_free[index] >= shape->memory_bytes &&
+           (!shape->models || shape->models >> node->models[index] & 1);
 }
 
 uint32_t fleet_node_first_devices(const struct fleet_node *node, const struct fleet_shape *shape)
@@ -29,8 +30,6 @@ bool fleet_node_fits(const struct fleet_node *node, const struct fleet_shape *sh
         return false;
     if (shape->count == 0)
         return true;
-    if (shape->models && !(shape->models >> node->model & 1))
-        return false;
     return fleet_node_first_devices(node, shape) != 0;
 }
 

@@ -28,8 +28,8 @@ struct fleet_node {
     uint32_t cpus_milli, cpus_free_milli;
     uint64_t ram_bytes, ram_free_bytes;
     uint32_t device_count;
-    uint32_t model; /* of all its devices; below FLEET_MODELS_MAX */
     uint32_t tasks, tasks_max;
+    uint8_t models[FLEET_NODE_DEVICES_MAX]; /* per device; below FLEET_MODELS_MAX */
     uint32_t share_free[FLEET_NODE_DEVICES_MAX];
     uint64_t memory_free[FLEET_NODE_DEVICES_MAX];
 };

@@ -2,6 +2,7 @@
 #include "sched/fragment.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 struct tally {
@@ -78,6 +79,7 @@ struct view {
     unsigned count;
     uint32_t room[FLEET_NODE_DEVICES_MAX];
     uint64_t memory[FLEET_NODE_DEVICES_MAX];
+    uint64_t model[FLEET_NODE_DEVICES_MAX]; /* as a bit of a shape's models */
 };
 
 static void view_fill(struct view *view, const struct fleet_node *node)
@@ -91,9 +93,11 @@ static void view_fill(struct view *view, const struct fleet_node *node)
         for (; at > 0 && view->room[at - 1] < room; at--) {
             view->room[at] = view->room[at - 1];
             view->memory[at] = view->memory[at - 1];
+            view->model[at] = view->model[at - 1];
         }
         view->room[at] = room;
         view->memory[at] = node->memory_free[i];
+        view->model[at] = 1ull << node->models[i];
         view->idle += room;
     }
 }
@@ -105,12 +109,18 @@ struct finding {
     unsigned devices;
 };
 
+static bool device_suits(const struct view *view, unsigned i, const struct fleet_shape *shape)
+{
+    return view->memory[i] >= shape->memory_bytes &&
+           (!shape->models || shape->models & view->model[i]);
+}
+
 static struct finding look_single(const struct view *view, const struct fleet_shape *shape,
                                   uint64_t fed)
 {
     struct finding found = {0};
     for (unsigned i = 0; i < view->count && view->room[i] >= shape->share_permille; i++) {
-        if (view->memory[i] < shape->memory_bytes)
+        if (!device_suits(view, i, shape))
             continue;
         found.devices++;
         found.fit += view->room[i];
@@ -129,7 +139,7 @@ static struct finding look_group(const struct view *view, const struct fleet_sha
     struct finding found = {0};
     uint32_t room[FLEET_NODE_DEVICES_MAX];
     for (unsigned i = 0; i < view->count && view->room[i] >= shape->share_permille; i++) {
-        if (view->memory[i] < shape->memory_bytes)
+        if (!device_suits(view, i, shape))
             continue;
         room[found.devices++] = view->room[i];
         found.fit += view->room[i];
@@ -147,7 +157,7 @@ static struct finding look(const struct view *view, const struct fleet_shape *sh
     const struct fleet_node *node = view->node;
     if (shape->count == 0 || shape->share_permille == 0 ||
         shape->cpus_milli > node->cpus_free_milli || shape->ram_bytes > node->ram_free_bytes ||
-        node->tasks >= node->tasks_max || (shape->models && !(shape->models >> node->model & 1)))
+        node->tasks >= node->tasks_max)
         return (struct finding){0};
     uint64_t fed = shape->cpus_milli ? node->cpus_free_milli / shape->cpus_milli : UINT32_MAX;
     struct finding found =

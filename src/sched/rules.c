@@ -92,7 +92,8 @@ static int same_device_before(const struct fleet_node *node, unsigned index)
 {
     for (unsigned i = 0; i < index; i++) {
         if (node->share_free[i] == node->share_free[index] &&
-            node->memory_free[i] == node->memory_free[index])
+            node->memory_free[i] == node->memory_free[index] &&
+            node->models[i] == node->models[index])
             return 1;
     }
     return 0;

@@ -1,13 +1,22 @@
-/* Placement: who goes where, in which order. The words for those who wait are in explain.c. */
+/* From names to the plan and back: see sched.h. The findings and words for those who wait are in
+ * explain.c. */
 #include "sched/sched.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/choose.h"
+#include "sched/plan.h"
 #include "sched/sched_impl.h"
 
-#define HOLD_AFTER_US (10ull * 60 * 1000000) /* ten minutes of waiting outrank a better packing */
-#define HELD_MAX 8                           /* jobs that may hold devices at once */
+/* Until there is history: tasks with a whole, a half and a quarter of a device. */
+static const struct fragment_usual usual_guess = {
+    .classes = {{{.count = 1, .share_permille = 1000}, 0.3},
+                {{.count = 1, .share_permille = 500}, 0.4},
+                {{.count = 1, .share_permille = 250}, 0.3}},
+    .count = 3,
+};
 
 enum sched_scenario sched_scenario_parse(const char *job_type)
 {
@@ -26,43 +35,7 @@ enum sched_scenario sched_scenario_parse(const char *job_type)
     return SCHED_ANY;
 }
 
-static uint64_t part_permille(uint64_t part, uint64_t whole)
-{
-    return whole ? (uint64_t)((unsigned __int128)part * 1000 / whole) : 0;
-}
-
-/* Least left over, of memory and compute together: what stays is one large piece elsewhere. */
-static int64_t score_best_fit(const struct sched_device *device, const struct sched_job *job)
-{
-    uint64_t memory_left =
-        part_permille(device->memory_free_bytes - job->memory_bytes, device->memory_bytes);
-    uint64_t share_left =
-        part_permille(device->share_free_permille - job->share_permille, device->share_permille);
-    int64_t weight = device->weight_permille ? device->weight_permille : 1000;
-    return weight * 2000 - 1000 * (int64_t)(memory_left + share_left);
-}
-
-/* Most left over: jobs disturb each other least. */
-static int64_t score_spread(const struct sched_device *device, const struct sched_job *job)
-{
-    int64_t weight = device->weight_permille ? device->weight_permille : 1000;
-    return 2 * (weight * 2000 - 1000 * 1000) - score_best_fit(device, job);
-}
-
-const struct sched_policy sched_policies[] = {
-    {"best-fit", score_best_fit, HOLD_AFTER_US},
-    {"spread", score_spread, HOLD_AFTER_US},
-    {NULL, NULL, 0},
-};
-
-const struct sched_policy *sched_policy_find(const char *name)
-{
-    for (const struct sched_policy *policy = sched_policies; policy->name; policy++) {
-        if (strcmp(policy->name, name) == 0)
-            return policy;
-    }
-    return NULL;
-}
+/* -- the order of the queue -- */
 
 static int by_rank(const void *left, const void *right)
 {
@@ -74,85 +47,232 @@ static int by_rank(const void *left, const void *right)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-enum obstacle sched_obstacle(const struct sched_state *state, const struct sched_device *device,
-                             const struct sched_job *job)
+static void queue_sort(struct sched_state *state)
 {
-    const struct sched_node *node = &state->nodes[device->node];
-    const struct {
-        bool met;
-        enum obstacle obstacle;
-    } conditions[] = {
-        {!job->device || strcmp(job->device, device->id) == 0, OBSTACLE_OTHER_DEVICE},
-        {!job->vendor || strcmp(job->vendor, device->vendor) == 0, OBSTACLE_OTHER_VENDOR},
-        {job->scenario == SCHED_ANY || device->scenario == SCHED_ANY ||
-             job->scenario == device->scenario,
-         OBSTACLE_OTHER_SCENARIO},
-        {job->memory_bytes <= device->memory_bytes, OBSTACLE_MEMORY_NEVER},
-        {job->share_permille <= device->share_permille, OBSTACLE_SHARE_NEVER},
-        {job->cpus_milli <= node->cpus_milli, OBSTACLE_CPUS_NEVER},
-        {job->ram_bytes <= node->ram_bytes, OBSTACLE_RAM_NEVER},
-        {job->ram_bytes <= node->ram_free_bytes, OBSTACLE_RAM},
-        {job->cpus_milli <= node->cpus_free_milli, OBSTACLE_CPUS},
-        {job->memory_bytes <= device->memory_free_bytes, OBSTACLE_MEMORY},
-        {job->share_permille <= device->share_free_permille, OBSTACLE_SHARE},
-    };
-    for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
-        if (!conditions[i].met)
-            return conditions[i].obstacle;
+    struct sched_job *jobs = state->jobs;
+    if (state->job_count)
+        qsort(jobs, state->job_count, sizeof(*jobs), by_rank);
+    for (size_t i = 0; i < state->job_count; i++) {
+        size_t end = i + 1;
+        for (size_t k = end; jobs[i].gang && k < state->job_count; k++) {
+            if (jobs[k].gang != jobs[i].gang)
+                continue;
+            struct sched_job member = jobs[k];
+            memmove(&jobs[end + 1], &jobs[end], (k - end) * sizeof(*jobs));
+            jobs[end++] = member;
+        }
+        i = end - 1;
     }
-    return OBSTACLE_NONE;
 }
 
-/* Jobs that have waited so long that what they could use is kept for them. */
-struct holders {
-    const struct sched_job *jobs[HELD_MAX];
-    size_t count;
+/* -- the fleet behind the names -- */
+
+/* Each device is a model of its own, for a job may ask for it by name. */
+struct picture {
+    struct fleet_node *nodes;
+    unsigned slots[SCHED_DEVICES_MAX];         /* of each device on its node */
+    size_t (*devices)[FLEET_NODE_DEVICES_MAX]; /* of each slot of each node */
+    struct plan_running *running;
+    struct plan_task *tasks;
+    struct plan_outcome *outcomes;
+    struct chooser *chooser;
+    struct plan plan;
 };
 
-static bool is_held(const struct holders *holders, const struct sched_state *state,
-                    const struct sched_device *device)
+static void picture_finish(struct picture *picture)
 {
-    for (size_t i = 0; i < holders->count; i++) {
-        if (sched_obstacle(state, device, holders->jobs[i]) > OBSTACLE_NEVER_LAST)
-            return true;
-    }
-    return false;
+    chooser_destroy(picture->chooser);
+    free(picture->nodes);
+    free(picture->devices);
+    free(picture->running);
+    free(picture->tasks);
+    free(picture->outcomes);
 }
 
-/* The best device of those that can take the job, or NULL with the least grave obstacle met. */
-static struct sched_device *choose(const struct sched_policy *policy,
-                                   const struct sched_state *state, const struct holders *holders,
-                                   const struct sched_job *job,
-                                   const struct sched_device **ret_nearest,
-                                   enum obstacle *ret_obstacle)
+static int nodes_draw(struct picture *picture, const struct sched_state *state)
 {
-    struct sched_device *best = NULL;
-    int64_t best_score = 0;
-    *ret_nearest = NULL;
-    *ret_obstacle = OBSTACLE_NO_DEVICE;
+    for (size_t i = 0; i < state->node_count; i++) {
+        const struct sched_node *node = &state->nodes[i];
+        picture->nodes[i] = (struct fleet_node){
+            .cpus_milli = node->cpus_milli,
+            .cpus_free_milli = node->cpus_free_milli,
+            .ram_bytes = node->ram_bytes,
+            .ram_free_bytes = node->ram_free_bytes,
+            .tasks_max = UINT32_MAX,
+        };
+    }
     for (size_t i = 0; i < state->device_count; i++) {
-        struct sched_device *device = &state->devices[i];
-        enum obstacle obstacle = sched_obstacle(state, device, job);
-        if (obstacle > OBSTACLE_NEVER_LAST && is_held(holders, state, device))
-            obstacle = OBSTACLE_HELD;
-        if (!*ret_nearest || obstacle > *ret_obstacle) {
-            *ret_nearest = device;
-            *ret_obstacle = obstacle;
-        }
-        if (obstacle != OBSTACLE_NONE)
-            continue;
-        int64_t score = policy->score(device, job);
-        if (!best || score > best_score) {
-            best = device;
-            best_score = score;
-        }
+        const struct sched_device *device = &state->devices[i];
+        struct fleet_node *node = &picture->nodes[device->node];
+        if (node->device_count == FLEET_NODE_DEVICES_MAX)
+            return -E2BIG;
+        unsigned slot = node->device_count++;
+        node->share_free[slot] = device->share_free_permille;
+        node->memory_free[slot] = device->memory_free_bytes;
+        node->models[slot] = (uint8_t)i;
+        picture->slots[i] = slot;
+        picture->devices[device->node][slot] = i;
     }
-    return best;
+    return 0;
 }
 
-static void place(struct sched_state *state, struct sched_device *device,
-                  const struct sched_job *job)
+static void running_add(struct picture *picture, const struct sched_state *state,
+                        const struct sched_running *running)
 {
+    size_t node = state->devices[running->device].node;
+    picture->nodes[node].tasks++;
+    picture->running[picture->plan.running_count++] = (struct plan_running){
+        .shape = {.cpus_milli = running->cpus_milli,
+                  .count = 1,
+                  .share_permille = running->share_permille,
+                  .memory_bytes = running->memory_bytes,
+                  .ram_bytes = running->ram_bytes},
+        .place = {(uint32_t)node, 1u << picture->slots[running->device]},
+        .ends_us = running->ends_us,
+    };
+}
+
+/* What is in use and not by the running jobs comes back nobody knows when. */
+static void running_draw(struct picture *picture, const struct sched_state *state)
+{
+    for (size_t i = 0; i < state->running_count; i++)
+        running_add(picture, state, &state->running[i]);
+    for (size_t i = 0; i < state->device_count; i++) {
+        const struct sched_device *device = &state->devices[i];
+        struct sched_running rest = {
+            .device = i,
+            .memory_bytes = device->memory_bytes - device->memory_free_bytes,
+            .share_permille = device->share_permille - device->share_free_permille,
+            .ends_us = SCHED_FAR,
+        };
+        for (size_t k = 0; k < state->running_count; k++) {
+            const struct sched_running *running = &state->running[k];
+            if (running->device != i)
+                continue;
+            rest.memory_bytes -= running->memory_bytes < rest.memory_bytes ? running->memory_bytes
+                                                                           : rest.memory_bytes;
+            rest.share_permille -= running->share_permille < rest.share_permille
+                                       ? running->share_permille
+                                       : rest.share_permille;
+        }
+        if (rest.memory_bytes || rest.share_permille)
+            running_add(picture, state, &rest);
+    }
+}
+
+static bool is_allowed(const struct sched_state *state, const struct sched_device *device,
+                       const struct sched_job *job)
+{
+    enum sched_why why = sched_obstacle(state, device, job);
+    return why > SCHED_WHY_NEVER_LAST && why != SCHED_WHY_UNHEALTHY;
+}
+
+static struct fleet_shape shape_of(const struct sched_state *state, const struct sched_job *job)
+{
+    struct fleet_shape shape = {
+        .cpus_milli = job->cpus_milli,
+        .count = 1,
+        .share_permille = job->share_permille,
+        .memory_bytes = job->memory_bytes,
+        .ram_bytes = job->ram_bytes,
+    };
+    for (size_t i = 0; i < state->device_count; i++)
+        shape.models |= (uint64_t)is_allowed(state, &state->devices[i], job) << i;
+    return shape;
+}
+
+static void tasks_draw(struct picture *picture, const struct sched_state *state)
+{
+    for (size_t i = 0; i < state->job_count; i++) {
+        const struct sched_job *job = &state->jobs[i];
+        struct plan_task *task = &picture->tasks[i];
+        *task = (struct plan_task){
+            .shape = shape_of(state, job),
+            .rank = i ? picture->tasks[i - 1].rank : 0,
+            .gang = job->gang,
+            .length_us = job->length_us,
+            .since_us = job->waiting_since_us,
+        };
+        if (i && (job->priority != job[-1].priority || job->turn != job[-1].turn))
+            task->rank++;
+        /* No device will do: it must not become "any will". */
+        if (task->shape.models == 0)
+            task->shape.cpus_milli = UINT32_MAX;
+    }
+}
+
+static int picture_draw(struct picture *picture, const struct choose_rule *rule,
+                        const struct sched_state *state, uint64_t now_us)
+{
+    size_t jobs = state->job_count;
+    *picture = (struct picture){
+        .nodes = calloc(state->node_count + 1, sizeof(*picture->nodes)),
+        .devices = calloc(state->node_count + 1, sizeof(*picture->devices)),
+        .running =
+            calloc(state->running_count + state->device_count + 1, sizeof(*picture->running)),
+        .tasks = calloc(jobs + 1, sizeof(*picture->tasks)),
+        .outcomes = calloc(jobs + 1, sizeof(*picture->outcomes)),
+    };
+    int r = picture->nodes && picture->devices && picture->running && picture->tasks &&
+                    picture->outcomes
+                ? 0
+                : -ENOMEM;
+    if (r == 0)
+        r = state->device_count > SCHED_DEVICES_MAX ? -E2BIG : nodes_draw(picture, state);
+    if (r == 0) {
+        running_draw(picture, state);
+        tasks_draw(picture, state);
+        picture->chooser = chooser_create(rule, picture->nodes, state->node_count,
+                                          state->usual ? state->usual : &usual_guess, 1);
+        r = picture->chooser ? 0 : -ENOMEM;
+    }
+    picture->plan.chooser = picture->chooser;
+    picture->plan.nodes = picture->nodes;
+    picture->plan.node_count = state->node_count;
+    picture->plan.running = picture->running;
+    picture->plan.tasks = picture->tasks;
+    picture->plan.task_count = jobs;
+    picture->plan.now_us = now_us;
+    picture->plan.hold_after_us = SCHED_HOLD_AFTER_US;
+    picture->plan.search = state->search;
+    if (r < 0)
+        picture_finish(picture);
+    return r;
+}
+
+/* -- deciding -- */
+
+struct asking {
+    const struct sched_state *state;
+    struct sched_decision *decisions;
+};
+
+/* What the permit says is kept as the finding until the plan is made. */
+static bool gate_ask(void *arg, size_t task, size_t count)
+{
+    static const enum sched_why whys[] = {
+        [SCHED_PERMIT_INVALID] = SCHED_WHY_NONE, [SCHED_PERMITTED] = SCHED_WHY_NONE,
+        [SCHED_LIMITED] = SCHED_WHY_LIMIT,       [SCHED_CALLED] = SCHED_WHY_CALLED,
+        [SCHED_KEPT] = SCHED_WHY_KEPT,
+    };
+    const struct asking *asking = arg;
+    const struct sched_gate *gate = asking->state->gate;
+    enum sched_why why = whys[gate->ask(gate->arg, &asking->state->jobs[task], count)];
+    for (size_t i = 0; i < count; i++)
+        asking->decisions[task + i].finding.why = why;
+    return why == SCHED_WHY_NONE;
+}
+
+static void gate_take(void *arg, size_t task, size_t count)
+{
+    const struct asking *asking = arg;
+    const struct sched_gate *gate = asking->state->gate;
+    gate->take(gate->arg, &asking->state->jobs[task], count);
+}
+
+static void place(struct sched_state *state, size_t index, const struct sched_job *job)
+{
+    struct sched_device *device = &state->devices[index];
     struct sched_node *node = &state->nodes[device->node];
     device->memory_free_bytes -= job->memory_bytes;
     device->share_free_permille -= job->share_permille;
@@ -160,67 +280,109 @@ static void place(struct sched_state *state, struct sched_device *device,
     node->ram_free_bytes -= job->ram_bytes;
 }
 
-/* May the job's tenant have it? Of two obstacles, that of the machine is told when no more than
- * others' patience would help the tenant's. */
-static enum obstacle tenant_obstacle(const struct sched_gate *gate, const struct sched_job *job,
-                                     enum obstacle obstacle)
+/* Why the plan lets a job wait that its permit does not keep. */
+static enum sched_why why_of(const struct sched_state *state, size_t index,
+                             const struct plan_outcome *outcome, enum sched_why nearest)
 {
-    if (!gate || obstacle <= OBSTACLE_NEVER_LAST)
-        return obstacle;
-    switch (gate->ask(gate->arg, job)) {
-    case SCHED_LIMITED:
-        return OBSTACLE_LIMIT;
-    case SCHED_CALLED:
-        return OBSTACLE_CALLED;
-    case SCHED_KEPT:
-        return obstacle == OBSTACLE_NONE ? OBSTACLE_KEPT : obstacle;
-    case SCHED_PERMITTED:
-    case SCHED_PERMIT_INVALID:
-        break;
-    }
-    return obstacle;
+    if (outcome->verdict == PLAN_GANG)
+        return SCHED_WHY_GANG;
+    if (outcome->verdict != PLAN_BEHIND)
+        return nearest;
+    return state->jobs[outcome->other].priority > state->jobs[index].priority ? SCHED_WHY_PRIORITY
+                                                                              : SCHED_WHY_HELD;
 }
 
-size_t sched_decide(const struct sched_policy *policy, struct sched_state *state, uint64_t now_us,
-                    struct sched_decision *decisions)
+static void waiter_find(const struct sched_state *state, size_t index,
+                        const struct plan_outcome *outcome, struct sched_decision *decision)
 {
-    struct holders holders = {.count = 0};
-    size_t placed = 0;
-    if (state->job_count)
-        qsort(state->jobs, state->job_count, sizeof(*state->jobs), by_rank);
-    for (size_t i = 0; i < state->job_count; i++) {
-        const struct sched_job *job = &state->jobs[i];
-        const struct sched_device *nearest;
-        enum obstacle obstacle;
-        struct sched_device *best = choose(policy, state, &holders, job, &nearest, &obstacle);
-        obstacle = tenant_obstacle(state->gate, job, obstacle);
-        best = obstacle == OBSTACLE_NONE ? best : NULL;
+    struct sched_finding *finding = &decision->finding;
+    enum sched_why permit = finding->why;
+    enum sched_why nearest = sched_nearest(state, &state->jobs[index], &decision->device);
+    finding->start_us = outcome->at_us;
+    finding->why = why_of(state, index, outcome, nearest);
+    if (outcome->verdict == PLAN_GANG || outcome->verdict == PLAN_BEHIND)
+        finding->other = state->jobs[outcome->other].id;
+    /* Of two obstacles, that of the machine is told when no more than others' patience would help
+     * the tenant's. */
+    bool kept_only = permit == SCHED_WHY_KEPT && nearest != SCHED_WHY_NONE;
+    if (nearest <= SCHED_WHY_NEVER_LAST || kept_only)
+        finding->why = nearest;
+    else if (outcome->verdict == PLAN_FORBIDDEN)
+        finding->why = permit;
+    finding->available = sched_available(state, decision->device, finding->why);
+}
+
+static size_t device_of(const struct picture *picture, struct fleet_place place)
+{
+    return picture->devices[place.node][__builtin_ctz(place.devices)];
+}
+
+int sched_decide(const struct choose_rule *rule, struct sched_state *state, uint64_t now_us,
+                 struct sched_decision *decisions)
+{
+    struct picture picture;
+    struct asking asking = {state, decisions};
+    const struct plan_gate gate = {gate_ask, gate_take, &asking};
+    queue_sort(state);
+    int r = picture_draw(&picture, rule, state, now_us);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < state->job_count; i++)
         decisions[i] = (struct sched_decision){
-            .job = job->id,
-            .verdict = best ? SCHED_PLACE : SCHED_WAIT,
-            .device = best ? (size_t)(best - state->devices) : 0,
+            .job = state->jobs[i].id,
+            .finding = {.why = SCHED_WHY_NONE, .start_us = SCHED_FAR},
         };
-        sched_reason_fill(state, job, best ? best : nearest, obstacle, &decisions[i].reason);
-        if (best) {
-            place(state, best, job);
-            placed++;
-            if (state->gate)
-                state->gate->take(state->gate->arg, job);
-        } else if (obstacle >= OBSTACLE_HELD && holders.count < HELD_MAX &&
-                   now_us - job->waiting_since_us >= policy->hold_after_us) {
-            holders.jobs[holders.count++] = job;
-        }
+    picture.plan.gate = state->gate ? &gate : NULL;
+    r = plan_make(&picture.plan, picture.outcomes);
+    for (size_t i = 0; r >= 0 && i < state->job_count; i++) {
+        if (picture.outcomes[i].verdict != PLAN_STARTS)
+            continue;
+        decisions[i].placed = true;
+        decisions[i].device = device_of(&picture, picture.outcomes[i].place);
+        decisions[i].finding.step = (enum sched_step)picture.outcomes[i].step;
+        place(state, decisions[i].device, &state->jobs[i]);
+        decisions[i].finding.available =
+            sched_available(state, decisions[i].device, SCHED_WHY_NONE);
     }
-    return placed;
+    for (size_t i = 0; r >= 0 && i < state->job_count; i++) {
+        if (!decisions[i].placed)
+            waiter_find(state, i, &picture.outcomes[i], &decisions[i]);
+    }
+    picture_finish(&picture);
+    return r;
 }
 
-void sched_explain(const struct sched_state *state, const struct sched_job *job,
-                   struct sched_reason *ret_reason)
+int sched_forecast(const struct choose_rule *rule, struct sched_state *state, size_t index,
+                   uint64_t now_us, uint64_t *ret_start_us)
 {
-    const struct holders none = {.count = 0};
-    const struct sched_device *nearest;
-    enum obstacle obstacle;
-    const struct sched_device *best =
-        choose(sched_policies, state, &none, job, &nearest, &obstacle);
-    sched_reason_fill(state, job, best ? best : nearest, obstacle, ret_reason);
+    struct picture picture;
+    int r = picture_draw(&picture, rule, state, now_us);
+    if (r < 0)
+        return r;
+    r = plan_forecast(&picture.plan, index, ret_start_us);
+    picture_finish(&picture);
+    return r;
+}
+
+int sched_candidates(const struct choose_rule *rule, const struct sched_state *state,
+                     const struct sched_job *job, struct sched_candidate *candidates)
+{
+    struct picture picture;
+    struct sched_state alone = *state;
+    alone.job_count = 0;
+    int r = picture_draw(&picture, rule, &alone, 0);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < state->device_count; i++) {
+        struct fleet_shape shape = shape_of(state, job);
+        uint32_t devices;
+        candidates[i] = (struct sched_candidate){
+            .device = i, .why = sched_obstacle(state, &state->devices[i], job), .score = -1};
+        shape.models = 1ull << i;
+        if (candidates[i].why == SCHED_WHY_NONE)
+            candidates[i].score =
+                chooser_score(picture.chooser, &shape, (uint32_t)state->devices[i].node, &devices);
+    }
+    picture_finish(&picture);
+    return 0;
 }

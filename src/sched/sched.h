@@ -1,6 +1,6 @@
-/* Where each waiting job goes, and why the others wait: a pure function of devices, nodes, queue
- * and time. The daemon, `leat explain`, simulations and benchmarks call the same function. Nothing
- * here allocates, asks the clock or keeps state; texts are borrowed from the caller.
+/* Where each waiting job goes, and why the others wait: devices, nodes and jobs by their names in
+ * front of the plan (plan.h), with reasons in words. The daemon, its admission check and `leat
+ * explain` call the same functions. No clock and no state; texts are borrowed from the caller.
  *
  * Placement is the 0/1 problem: a card sits on exactly one device; on each device granted + placed
  * stays within its memory and its compute; on each node within its CPU and its RAM. */
@@ -11,8 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sched/fleet.h"
+
+struct choose_rule;
+struct fragment_usual;
+
 #define SCHED_CODE_MAX 40
 #define SCHED_TEXT_MAX 256
+#define SCHED_DEVICES_MAX FLEET_MODELS_MAX /* of a state; FLEET_NODE_DEVICES_MAX of one node */
+#define SCHED_HOLD_AFTER_US \
+    (10ull * 60 * 1000000)   /* ten minutes of waiting outrank a better packing */
+#define SCHED_FAR UINT64_MAX /* a time that nobody knows */
 
 /* Devices are pooled by what they are for and by who made them. */
 enum sched_scenario { SCHED_ANY, SCHED_TRAINING, SCHED_INFERENCE };
@@ -28,23 +37,25 @@ struct sched_node {
 struct sched_device {
     const char *id, *vendor, *kind;
     enum sched_scenario scenario; /* SCHED_ANY takes every job */
+    bool unhealthy;               /* takes no new jobs until it is mended */
     size_t node;                  /* index into the nodes */
     uint64_t memory_bytes, memory_free_bytes;
     uint32_t share_permille, share_free_permille; /* of its compute; whole is 1000 */
-    uint32_t weight_permille;                     /* of the objective; 0 counts as 1000 */
 };
 
 struct sched_job {
     uint64_t id; /* also the order of submission */
     uint32_t priority;
     enum sched_scenario scenario;
-    const char *device, *vendor; /* NULL: any */
+    const char *device, *vendor; /* NULL: any; a vendor may be several: "nvidia|amd" */
     uint64_t memory_bytes;
     uint32_t share_permille;
     uint32_t cpus_milli;
     uint64_t ram_bytes;
     uint64_t waiting_since_us;
-    uint32_t turn; /* of equals in priority the lower goes first */
+    uint64_t length_us; /* expected; SCHED_FAR: not known */
+    uint32_t turn;      /* of equals in priority the lower goes first */
+    uint32_t gang;      /* jobs with the same number start together; 0: alone */
 };
 
 /* What a job's tenant may have; see tenant.h. */
@@ -56,23 +67,38 @@ enum sched_permit {
     SCHED_KEPT     /* what is free is kept for other tenants */
 };
 
-/* Asked for each job in the order of the queue, and told when one is placed. */
+/* Asked for each job (or gang, which stands in a row) in the order of the queue, and told when it
+ * is placed. */
 struct sched_gate {
-    enum sched_permit (*ask)(void *arg, const struct sched_job *job);
-    void (*take)(void *arg, const struct sched_job *job);
+    enum sched_permit (*ask)(void *arg, const struct sched_job *jobs, size_t count);
+    void (*take)(void *arg, const struct sched_job *jobs, size_t count);
     void *arg;
 };
 
-/* What a placement is decided from. Arrays belong to the caller; sched_decide works on its scratch
- * copy of the free amounts and sorts `jobs` by priority, turn, then submission. */
+/* A job that has a device: what it holds and when it is expected to end. */
+struct sched_running {
+    uint64_t job;
+    size_t device;
+    uint64_t memory_bytes, ram_bytes;
+    uint32_t share_permille, cpus_milli;
+    uint64_t ends_us; /* SCHED_FAR: not known */
+};
+
+/* What a placement is decided from. Arrays belong to the caller; sched_decide lowers the free
+ * amounts by what it places, and sorts `jobs` by priority, turn, then submission, the members of a
+ * gang behind its first. */
 struct sched_state {
     struct sched_node *nodes;
     size_t node_count;
     struct sched_device *devices;
     size_t device_count;
+    const struct sched_running *running; /* oldest first; what is in use by others is worked out */
+    size_t running_count;
     struct sched_job *jobs;
     size_t job_count;
-    const struct sched_gate *gate; /* NULL: everything is permitted */
+    const struct sched_gate *gate;      /* NULL: everything is permitted */
+    const struct fragment_usual *usual; /* the tasks that usually come; NULL: a guess */
+    bool search;                        /* see plan.h */
 };
 
 /* Amounts of one kind of each resource; 0 where it plays no part. */
@@ -81,44 +107,90 @@ struct sched_amounts {
     uint32_t share_permille, cpus_milli;
 };
 
-/* Why a job waits or sits where it sits: the same struct for refusals, `leat explain` and the log.
+/* What keeps a job off a device, the gravest first. Those up to SCHED_WHY_NEVER_LAST stay whatever
+ * is released. */
+enum sched_why {
+    SCHED_WHY_NO_DEVICE,    /* there is none at all */
+    SCHED_WHY_OTHER_DEVICE, /* it asked for another one */
+    SCHED_WHY_OTHER_VENDOR,
+    SCHED_WHY_OTHER_SCENARIO,
+    SCHED_WHY_MEMORY_NEVER,
+    SCHED_WHY_SHARE_NEVER,
+    SCHED_WHY_CPUS_NEVER,
+    SCHED_WHY_RAM_NEVER,
+    SCHED_WHY_NEVER_LAST = SCHED_WHY_RAM_NEVER,
+    SCHED_WHY_UNHEALTHY,
+    SCHED_WHY_LIMIT,    /* of its tenant */
+    SCHED_WHY_CALLED,   /* its tenant's share is lent, and called in */
+    SCHED_WHY_KEPT,     /* what is free is kept for other tenants */
+    SCHED_WHY_GANG,     /* another member of its gang has no room */
+    SCHED_WHY_MEMBERS,  /* members of its gang have not come yet */
+    SCHED_WHY_IMAGE,    /* its image is not ready */
+    SCHED_WHY_PRIORITY, /* kept free for a job of higher priority */
+    SCHED_WHY_HELD,     /* kept free for a job that waits longer */
+    SCHED_WHY_RAM,
+    SCHED_WHY_CPUS,
+    SCHED_WHY_MEMORY,
+    SCHED_WHY_FULL, /* all compute is granted */
+    SCHED_WHY_SHARE,
+    SCHED_WHY_NONE,
+    SCHED_WHY_COUNT
+};
+
+enum sched_step { SCHED_BY_NONE, SCHED_BY_SCORE, SCHED_BY_SEARCH, SCHED_BY_BACKFILL };
+
+/* What was found out about a job: small, so that it can be kept for each of very many. */
+struct sched_finding {
+    enum sched_why why;
+    enum sched_step step;           /* how a placed job came to its place */
+    uint64_t other;                 /* the job that it stands behind, or the member it waits for */
+    uint64_t start_us;              /* expected, when a place is kept for it; else SCHED_FAR */
+    struct sched_amounts available; /* on the device that comes nearest */
+};
+
+struct sched_decision {
+    uint64_t job;
+    bool placed;
+    size_t device; /* of a placed job; else the one that comes nearest, or SIZE_MAX */
+    struct sched_finding finding;
+};
+
+/* Decide for the whole queue. `decisions` has room for job_count and comes back in the order of the
+ * (now sorted) jobs. Returns how many are placed, -ENOMEM, or -E2BIG for too many devices. */
+int sched_decide(const struct choose_rule *rule, struct sched_state *state, uint64_t now_us,
+                 struct sched_decision *decisions);
+/* When the job at `index` would start if all before it started in order: an upper estimate;
+ * SCHED_FAR: not known. The gate is not asked. Returns 0 or as sched_decide. */
+int sched_forecast(const struct choose_rule *rule, struct sched_state *state, size_t index,
+                   uint64_t now_us, uint64_t *ret_start_us);
+
+/* Every device as it looks to a job. */
+struct sched_candidate {
+    size_t device;
+    enum sched_why why; /* SCHED_WHY_NONE: it could go there */
+    int score;          /* by the rule; -1 when it could not */
+};
+
+/* `candidates` has room for each device, in their order. Returns 0 or as sched_decide. */
+int sched_candidates(const struct choose_rule *rule, const struct sched_state *state,
+                     const struct sched_job *job, struct sched_candidate *candidates);
+
+/* Why a job waits or sits where it sits: the same codes for refusals, `leat explain` and the log.
  */
 struct sched_reason {
-    char code[SCHED_CODE_MAX]; /* "placed", "memory-busy", "exceeds-device", ... */
+    char code[SCHED_CODE_MAX]; /* "placed", "memory-busy", "memory-exceeds-device", ... */
     char text[SCHED_TEXT_MAX];
-    char unblocks[SCHED_TEXT_MAX]; /* what would let it start; empty when it is placed */
+    const char *unblocks; /* what would let it start; empty when it is placed */
+    const char *resource; /* that is short: "memory", "compute", "cpus", "ram"; else "" */
     struct sched_amounts asked, available;
     bool never; /* no release can help: a request to refuse */
 };
 
-enum sched_verdict { SCHED_VERDICT_INVALID, SCHED_PLACE, SCHED_WAIT };
-
-struct sched_decision {
-    uint64_t job;
-    enum sched_verdict verdict;
-    size_t device; /* with SCHED_PLACE */
-    struct sched_reason reason;
-};
-
-/* How to choose among the devices that can take a job. Larger scores win, the first of equals
- * stays. */
-struct sched_policy {
-    const char *name;
-    int64_t (*score)(const struct sched_device *device, const struct sched_job *job);
-    uint64_t
-        hold_after_us; /* a job that waits longer keeps later ones off the devices it could use */
-};
-
-extern const struct sched_policy
-    sched_policies[]; /* ended by a NULL name; the first is the default */
-const struct sched_policy *sched_policy_find(const char *name); /* NULL when unknown */
-
-/* Decide for the whole queue. The free amounts in `state` are lowered by what is placed.
- * `decisions` has room for job_count and comes back in the order of the (now sorted) jobs. Returns
- * how many are placed. */
-size_t sched_decide(const struct sched_policy *policy, struct sched_state *state, uint64_t now_us,
-                    struct sched_decision *decisions);
-/* Why is this one job where it is, given the state without its placement? Also the admission check:
+/* Put a finding into words; `device` is the id of the device that it names, or NULL. */
+void sched_reason_fill(const struct sched_job *job, const struct sched_finding *finding,
+                       const char *device, struct sched_reason *ret_reason);
+const char *sched_why_code(enum sched_why why);
+/* What keeps this one job off the devices as they are, whatever the queue: the admission check.
  * `ret_reason->never` is set when even an empty machine could not take it. */
 void sched_explain(const struct sched_state *state, const struct sched_job *job,
                    struct sched_reason *ret_reason);

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "sched/plan.h"
 
 #define COVER_USUAL 0.95 /* as in the published experiment */
 
 struct pass {
     struct fleet_node *nodes;
+    size_t node_count;
     struct fragment_usual usual;
     struct chooser *chooser;
     uint64_t *times_ns;
@@ -43,6 +45,7 @@ static void pass_finish(struct pass *pass)
 static int pass_init(struct pass *pass, const struct trace *trace,
                      const struct simulate_options *options)
 {
+    pass->node_count = trace->node_count;
     pass->nodes = calloc(trace->node_count + 1, sizeof(*pass->nodes));
     pass->times_ns = calloc(trace->order_count + 1, sizeof(*pass->times_ns));
     struct fleet_shape *shapes = calloc(trace->task_count + 1, sizeof(*shapes));
@@ -68,13 +71,17 @@ static int pass_init(struct pass *pass, const struct trace *trace,
 static int decide(struct pass *pass, const struct simulate_options *options,
                   const struct fleet_shape *shape, uint64_t *ret_time_ns)
 {
-    struct fleet_place place;
+    const struct plan_task task = {.shape = *shape, .length_us = PLAN_FAR};
+    const struct plan plan = {.chooser = pass->chooser,
+                              .nodes = pass->nodes,
+                              .node_count = pass->node_count,
+                              .tasks = &task,
+                              .task_count = 1};
+    struct plan_outcome outcome;
     uint64_t start = options->now_ns ? options->now_ns(options->clock_arg) : 0;
-    int r = chooser_find(pass->chooser, shape, &place);
-    if (r == 0)
-        chooser_take(pass->chooser, shape, place);
+    int r = plan_make(&plan, &outcome);
     *ret_time_ns = options->now_ns ? options->now_ns(options->clock_arg) - start : 0;
-    return r;
+    return r == 0 ? -ENOSPC : r;
 }
 
 static void series_advance(struct pass *pass, struct simulate_result *result)
@@ -113,7 +120,7 @@ static int pass_run(struct pass *pass, const struct trace *trace,
         if (r == -ENOMEM)
             return r;
         pass->arrived += asked;
-        if (r == 0) {
+        if (r > 0) {
             pass->allocated += asked;
             result->placed++;
         } else {

@@ -195,7 +195,7 @@ static int node_of(struct trace *trace, const struct table *table, const struct 
     int place = table->places[COLUMN_MODEL];
     if (place >= 0 && (size_t)place < row->count) {
         r = model_index(trace, row->fields[place], err);
-        node->model = r < 0 ? 0 : (uint32_t)r;
+        memset(node->models, r < 0 ? 0 : r, sizeof(node->models));
     }
     return r < 0 ? r : 0;
 }

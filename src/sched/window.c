@@ -46,8 +46,9 @@ static bool is_hopeful(const struct search *search)
 static bool node_same(const struct fleet_node *a, const struct fleet_node *b)
 {
     return a->cpus_free_milli == b->cpus_free_milli && a->ram_free_bytes == b->ram_free_bytes &&
-           a->device_count == b->device_count && a->model == b->model &&
+           a->device_count == b->device_count &&
            a->tasks_max - a->tasks == b->tasks_max - b->tasks &&
+           memcmp(a->models, b->models, a->device_count * sizeof(a->models[0])) == 0 &&
            memcmp(a->share_free, b->share_free, a->device_count * sizeof(a->share_free[0])) == 0 &&
            memcmp(a->memory_free, b->memory_free, a->device_count * sizeof(a->memory_free[0])) == 0;
 }
@@ -77,7 +78,7 @@ static bool devices_rename(const struct fleet_node *node, uint32_t devices)
     for (unsigned i = 1; i < node->device_count; i++) {
         for (unsigned j = 0; j < i && devices >> i & 1; j++) {
             if (!(devices >> j & 1) && node->share_free[i] == node->share_free[j] &&
-                node->memory_free[i] == node->memory_free[j])
+                node->memory_free[i] == node->memory_free[j] && node->models[i] == node->models[j])
                 return true;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "sched/choose.h"
 #include "sched/sched.h"
 
 #define MIB (1ull << 20)
@@ -101,9 +102,9 @@ static void test_one_job(void **state)
         assert_string_equal(reason.code, cases[i].code);
         assert_int_equal(reason.never, cases[i].never);
         assert_int_equal(strlen(reason.unblocks) == 0, cases[i].device != NULL);
-        assert_int_equal(sched_decide(sched_policies, &table.state, 0, &decision),
+        assert_int_equal(sched_decide(choose_rules, &table.state, 0, &decision),
                          cases[i].device != NULL);
-        assert_memory_equal(&decision.reason, &reason, sizeof(reason)); /* one truth */
+        assert_string_equal(sched_why_code(decision.finding.why), cases[i].code); /* one truth */
         if (cases[i].device)
             assert_string_equal(table.devices[decision.device].id, cases[i].device);
     }
@@ -146,14 +147,14 @@ static void test_queue_order(void **state)
     table_add(&table, (struct sched_job){.share_permille = 400, .priority = 9});
     table_add(&table, (struct sched_job){.share_permille = 300, .priority = 5});
     table_add(&table, (struct sched_job){.share_permille = 100, .priority = 1});
-    assert_int_equal(sched_decide(sched_policies, &table.state, 0, decisions), 2);
+    assert_int_equal(sched_decide(choose_rules, &table.state, 0, decisions), 2);
     static const struct {
         uint64_t job;
-        enum sched_verdict verdict;
-    } expected[] = {{2, SCHED_PLACE}, {1, SCHED_WAIT}, {3, SCHED_WAIT}, {4, SCHED_PLACE}};
+        bool placed;
+    } expected[] = {{2, true}, {1, false}, {3, false}, {4, true}};
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(decisions[i].job, expected[i].job);
-        assert_int_equal(decisions[i].verdict, expected[i].verdict);
+        assert_int_equal(decisions[i].placed, expected[i].placed);
     }
     assert_int_equal(table.devices[0].share_free_permille, 0);
 }
@@ -171,29 +172,11 @@ static void test_long_waiter_holds_devices(void **state)
         table_add(&table, (struct sched_job){.share_permille = 100, .device = "gpu-0"});
         uint64_t now_us = late ? 11 * MINUTE_US : 9 * MINUTE_US;
         table.jobs[1].waiting_since_us = table.jobs[2].waiting_since_us = now_us;
-        assert_int_equal(sched_decide(sched_policies, &table.state, now_us, decisions),
-                         late ? 1 : 2);
-        assert_string_equal(decisions[1].reason.code, late ? "held-for-earlier" : "placed");
-        assert_string_equal(decisions[2].reason.code, "placed");
+        assert_int_equal(sched_decide(choose_rules, &table.state, now_us, decisions), late ? 1 : 2);
+        assert_string_equal(sched_why_code(decisions[1].finding.why),
+                            late ? "held-for-earlier" : "placed");
+        assert_true(decisions[2].placed);
     }
-}
-
-static void test_policies(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *policy, *device;
-    } cases[] = {{"best-fit", "cpu-0"}, {"spread", "gpu-0"}};
-    for (size_t i = 0; i < 2; i++) {
-        struct table table;
-        struct sched_decision decision;
-        table_init(&table);
-        table_add(&table, (struct sched_job){.memory_bytes = MIB, .share_permille = 100});
-        const struct sched_policy *policy = sched_policy_find(cases[i].policy);
-        assert_int_equal(sched_decide(policy, &table.state, 0, &decision), 1);
-        assert_string_equal(table.devices[decision.device].id, cases[i].device);
-    }
-    assert_null(sched_policy_find("no-such"));
 }
 
 static void test_idle_rule(void **state)
@@ -240,7 +223,6 @@ int main(void)
         cmocka_unit_test(test_no_device_may_still_come),
         cmocka_unit_test(test_queue_order),
         cmocka_unit_test(test_long_waiter_holds_devices),
-        cmocka_unit_test(test_policies),
         cmocka_unit_test(test_idle_rule),
         cmocka_unit_test(test_wake_rule),
         cmocka_unit_test(test_scenarios),
