@@ -91,10 +91,36 @@ void handle_template_get(struct request *request)
                    request_reply, request_await(request));
 }
 
+typedef void question_fn(struct core *core, const json_t *body, core_reply_fn *reply, void *arg);
+
+static void question(struct request *request, question_fn *ask)
+{
+    ask(request_core(request), request_body(request), request_reply, request_await(request));
+}
+
 void handle_estimate(struct request *request)
 {
-    core_estimate(request_core(request), request_body(request), request_reply,
-                  request_await(request));
+    question(request, core_estimate);
+}
+
+void handle_knowledge_put(struct request *request)
+{
+    question(request, core_knowledge_put);
+}
+
+void handle_knowledge_search(struct request *request)
+{
+    question(request, core_knowledge_search);
+}
+
+void handle_knowledge_get(struct request *request)
+{
+    lookup(request, core_knowledge_get, request_param(request, 0));
+}
+
+void handle_knowledge_remove(struct request *request)
+{
+    lookup(request, core_knowledge_remove, request_param(request, 0));
 }
 
 void handle_model_list(struct request *request)

@@ -145,6 +145,17 @@ void core_loans(struct core *core, core_reply_fn *reply, void *arg); /* {"loans"
 /* {"queue":[...],"waiting":N}: who waits, in the order of the queue, and why. */
 void core_queue(struct core *core, core_reply_fn *reply, void *arg);
 
+/* The knowledge base: ENTRY as knowledge_encode makes it. A put replaces the entry of the same kind
+ * and name and replies when it is durable; -ENOSPC "knowledge-full" when there is no room. */
+void core_knowledge_put(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                        void *arg);
+void core_knowledge_get(struct core *core, const char *id, core_reply_fn *reply, void *arg);
+void core_knowledge_remove(struct core *core, const char *id, core_reply_fn *reply, void *arg);
+/* {"entries":[ENTRY and "score", "needs_bytes" and "needs_basis" when it had to fit],"words":"all"
+ * |"any","more":bool}, best first. With words that no entry holds together, those that hold any. */
+void core_knowledge_search(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                           void *arg);
+
 /* New references, NULL: out of memory. */
 struct json_t *core_version(const struct core *core); /* {"version","engine","runtime",...} */
 struct json_t *core_health(const struct core *core);  /* {"status":"ok|degraded","checks":[...]} */

@@ -23,6 +23,13 @@ const char *const store_write_sql[STORE_WRITE_COUNT] = {
     [STORE_WRITE_MODEL] = "INSERT OR REPLACE INTO model (name, params, trainable_params, dtype, "
                           "licence, registered_us, record) VALUES (?,?,?,?,?,?,?)",
     [STORE_WRITE_MODEL_REMOVE] = "DELETE FROM model WHERE name = ?",
+    /* Its number stays; triggers keep the indexes of words and attributes. */
+    [STORE_WRITE_KNOWLEDGE] =
+        "INSERT INTO knowledge (kind, name, task, model, text, source, updated_us, attributes) "
+        "VALUES (?,?,nullif(?,''),nullif(?,''),nullif(?,''),?,?,?) ON CONFLICT (kind, name) DO "
+        "UPDATE SET task = excluded.task, model = excluded.model, text = excluded.text, source = "
+        "excluded.source, updated_us = excluded.updated_us, attributes = excluded.attributes",
+    [STORE_WRITE_KNOWLEDGE_REMOVE] = "DELETE FROM knowledge WHERE id = ?",
 };
 
 struct store_batch *store_batch_create(void)
@@ -189,6 +196,22 @@ int store_batch_model(struct store_batch *batch, const struct model *model)
 int store_batch_model_remove(struct store_batch *batch, const char *name)
 {
     return BATCH_ADD(batch, STORE_WRITE_MODEL_REMOVE, 0, {.text = name});
+}
+
+int store_batch_knowledge(struct store_batch *batch, const struct knowledge *entry)
+{
+    AUTO_FREE char *attributes = json_text(entry->attributes);
+    if (!attributes)
+        return -ENOMEM;
+    return BATCH_ADD(batch, STORE_WRITE_KNOWLEDGE, 0, {.text = knowledge_kind_name(entry->kind)},
+                     {.text = entry->name}, {.text = or_empty(entry->task)},
+                     {.text = or_empty(entry->model)}, {.text = or_empty(entry->text)},
+                     {.text = entry->source}, {.number = entry->updated_us}, {.text = attributes});
+}
+
+int store_batch_knowledge_remove(struct store_batch *batch, uint64_t id)
+{
+    return BATCH_ADD(batch, STORE_WRITE_KNOWLEDGE_REMOVE, 0, {.number = id});
 }
 
 void store_batch_join(struct store_batch *to, struct store_batch *from)

@@ -6,6 +6,25 @@
 
 #define APPLICATION_ID 0x4c656174 /* "Leat" in the header of the file */
 
+/* What an entry of the knowledge base is found by: its words, and its attributes as numbers or as
+ * texts in lower case. */
+#define KNOWLEDGE_COLUMNS "name, task, model, text, attributes"
+#define KNOWLEDGE_INDEX \
+    "INSERT INTO knowledge_words (rowid, " KNOWLEDGE_COLUMNS ") VALUES" \
+    " (new.id, new.name, new.task, new.model, new.text, new.attributes);" \
+    "INSERT INTO knowledge_attribute (entry, name, number, text)" \
+    " SELECT new.id, key, iif(type IN ('integer', 'real'), atom, NULL)," \
+    "  CASE type WHEN 'text' THEN lower(atom) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' " \
+    "END" \
+    "  FROM json_each(new.attributes) WHERE type <> 'array'" \
+    " UNION" \
+    " SELECT new.id, one.key, NULL, lower(item.atom) FROM json_each(new.attributes) AS one," \
+    "  json_each(iif(one.type = 'array', one.value, '[]')) AS item;"
+#define KNOWLEDGE_FORGET \
+    "INSERT INTO knowledge_words (knowledge_words, rowid, " KNOWLEDGE_COLUMNS ") VALUES" \
+    " ('delete', old.id, old.name, old.task, old.model, old.text, old.attributes);" \
+    "DELETE FROM knowledge_attribute WHERE entry = old.id;"
+
 static const char *const steps[STORE_SCHEMA_VERSION] = {
     /* 1: jobs and the journal. What lists ask for has a column; the rest is in the record. */
     "CREATE TABLE job ("
@@ -57,6 +76,36 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "  licence TEXT NOT NULL,"
     "  registered_us INTEGER NOT NULL,"
     "  record TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    /* 5: the knowledge base. */
+    "CREATE TABLE knowledge ("
+    "  id INTEGER PRIMARY KEY,"
+    "  kind TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  task TEXT,"
+    "  model TEXT,"
+    "  text TEXT,"
+    "  source TEXT NOT NULL,"
+    "  updated_us INTEGER NOT NULL,"
+    "  attributes TEXT NOT NULL,"
+    "  UNIQUE (kind, name)) STRICT;"
+    "CREATE INDEX knowledge_kind ON knowledge (kind);" /* in the order of the numbers */
+    "CREATE INDEX knowledge_name ON knowledge (name);"
+    "CREATE INDEX knowledge_task ON knowledge (task) WHERE task IS NOT NULL;"
+    "CREATE INDEX knowledge_model ON knowledge (model) WHERE model IS NOT NULL;"
+    "CREATE TABLE knowledge_attribute ("
+    "  entry INTEGER NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  number REAL,"
+    "  text TEXT) STRICT;"
+    "CREATE INDEX knowledge_of ON knowledge_attribute (entry, name, number, text);"
+    "CREATE INDEX knowledge_number ON knowledge_attribute (name, number, entry);"
+    "CREATE INDEX knowledge_text ON knowledge_attribute (name, text, entry);"
+    "CREATE VIRTUAL TABLE knowledge_words USING fts5 (" KNOWLEDGE_COLUMNS ","
+    "  content='knowledge', content_rowid='id', tokenize='porter unicode61');"
+    "CREATE TRIGGER knowledge_added AFTER INSERT ON knowledge BEGIN " KNOWLEDGE_INDEX " END;"
+    "CREATE TRIGGER knowledge_changed AFTER UPDATE ON knowledge BEGIN " KNOWLEDGE_FORGET
+        KNOWLEDGE_INDEX " END;"
+    "CREATE TRIGGER knowledge_gone AFTER DELETE ON knowledge BEGIN " KNOWLEDGE_FORGET " END;",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

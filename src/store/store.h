@@ -12,15 +12,17 @@
 #include <stdint.h>
 
 #include "model/job.h"
+#include "model/knowledge.h"
 #include "model/model.h"
 #include "model/tenant.h"
 
 struct error;
 struct json_t;
+struct knowledge_query;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 4
+#define STORE_SCHEMA_VERSION 5
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
@@ -63,6 +65,9 @@ int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant);
 int store_batch_tenant_remove(struct store_batch *batch, const char *name);
 int store_batch_model(struct store_batch *batch, const struct model *model);
 int store_batch_model_remove(struct store_batch *batch, const char *name);
+/* Write an entry of the knowledge base over the one of its kind and name. */
+int store_batch_knowledge(struct store_batch *batch, const struct knowledge *entry);
+int store_batch_knowledge_remove(struct store_batch *batch, uint64_t id);
 /* Append all of `from` to `to`; `from` is empty afterwards. */
 void store_batch_join(struct store_batch *to, struct store_batch *from);
 /* Take out everything that concerns `job`. */
@@ -114,5 +119,24 @@ struct store_measurement {
 int store_measurements(struct store *store, const char *library, const char *type,
                        const char *program, struct store_measurement *measurements, size_t room,
                        struct error *err);
+
+#define STORE_KNOWLEDGE_MAX 200000     /* entries; core refuses more */
+#define STORE_KNOWLEDGE_CANDIDATES 256 /* entries that a search looks at, of those that match */
+
+/* The entry of a number, or of a kind and a name. -ENOENT "unknown-entry". The caller finishes it.
+ */
+int store_knowledge_read(struct store *store, uint64_t id, struct knowledge *ret_entry,
+                         struct error *err);
+int store_knowledge_find(struct store *store, enum knowledge_kind kind, const char *name,
+                         struct knowledge *ret_entry, struct error *err);
+int store_knowledge_count(struct store *store, uint64_t *ret_count, struct error *err);
+enum store_words { STORE_WORDS_ALL, STORE_WORDS_ANY };
+/* Entries that meet the query, its words all or any of them: in the order of its `sort`, else the
+ * newest first. `visit` says for each 1 to count it, 0 not to, or a negative errno, and may take
+ * its content, leaving it initialised; after STORE_KNOWLEDGE_CANDIDATES counted ones (`limit` with
+ * a sort) the walk ends. */
+int store_knowledge_search(struct store *store, const struct knowledge_query *query,
+                           enum store_words words, int (*visit)(void *arg, struct knowledge *entry),
+                           void *arg, struct error *err);
 
 #endif

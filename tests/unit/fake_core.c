@@ -284,6 +284,28 @@ void core_estimate(struct core *core, const struct json_t *request, core_reply_f
     reply(arg, json_pack("{s:i}", "point_bytes", 1), NULL);
 }
 
+void core_knowledge_put(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                        void *arg)
+{
+    reply(arg, json_incref((json_t *)(uintptr_t)request), NULL);
+}
+
+void core_knowledge_get(struct core *core, const char *id, core_reply_fn *reply, void *arg)
+{
+    reply_list("entries", id, reply, arg);
+}
+
+void core_knowledge_remove(struct core *core, const char *id, core_reply_fn *reply, void *arg)
+{
+    reply(arg, NULL, NULL);
+}
+
+void core_knowledge_search(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                           void *arg)
+{
+    reply_list("entries", NULL, reply, arg);
+}
+
 void core_tenants(struct core *core, const char *name, core_reply_fn *reply, void *arg)
 {
     reply_list("tenants", name, reply, arg);

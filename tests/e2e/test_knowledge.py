@@ -1,0 +1,52 @@
+"""The knowledge base through the command: what is put in is found, shown, and taken out."""
+import json
+
+import pytest
+
+from test_api import FakeHouse
+
+
+@pytest.fixture(scope="module")
+def centre():
+    with FakeHouse() as running:
+        running.leat("kb", "add", "model", "org/small", "--task", "image-classification", "--text", "A small network",
+                     "-a", "params=5000000", "-a", "license=mit", "-a", "language=en", "-a", "language=de")
+        running.leat("kb", "add", "model", "org/large", "--task", "image-classification",
+                     "-a", "params=7e9", "-a", "license=apache-2.0", "-a", "weights=bf16")
+        running.leat("kb", "add", "task", "image-classification", "-a", "classes=1000")
+        yield running
+
+
+def found(centre, *words):
+    return [entry["name"] for entry in json.loads(centre.leat("kb", "search", *words, "--json").stdout)["entries"]]
+
+
+def test_search(centre):
+    assert found(centre, "image classification", "-k", "model") == ["org/large", "org/small"]
+    assert found(centre, "image classification < 8 GiB") == ["org/small"]
+    assert found(centre, "image", "--fits", "64GiB", "--batch", "4") == ["org/large", "org/small"]
+    assert found(centre, "--licence", "mit") == ["org/small"]
+    assert found(centre, "-w", "params>1e6", "-s", "-params", "-n", "1") == ["org/large"]
+    assert found(centre, "-w", "language=DE") == ["org/small"]
+    said = centre.leat("kb", "search", "small", "networking", "absurdity")
+    assert "org/small" in said.stdout and "hold some" in said.stderr
+    assert "nothing of that" in centre.leat("kb", "search", "absurdity").stderr
+    assert centre.leat("kb", "search", "-w", "params~3", check=False).returncode == 1
+
+
+def test_show_replace_and_remove(centre):
+    shown = centre.leat("kb", "show", "org/small").stdout
+    assert "A small network" in shown and "params: 5000000" in shown and "en" in shown
+    centre.leat("kb", "add", "data", "org/small", "-a", "rows=3")
+    refused = centre.leat("kb", "rm", "org/small", check=False)
+    assert refused.returncode == 2 or "--kind" in refused.stderr
+    centre.leat("kb", "add", "data", "org/small", "-a", "rows=4")
+    assert json.loads(centre.leat("kb", "show", "org/small", "-k", "data", "--json").stdout)["attributes"] == {"rows": 4}
+    centre.leat("kb", "rm", "org/small", "--kind", "data")
+    assert centre.leat("kb", "show", "org/small", "-k", "data", check=False).returncode == 1
+
+
+def test_what_is_known_survives_a_restart(centre):
+    centre.leat("kb", "add", "model", "kept", "--text", "unforgettable")
+    centre.restart()
+    assert found(centre, "unforgettable") == ["kept"]
