@@ -18,7 +18,7 @@
 #include "engine/fake.h"
 #include "fake_cardd.h"
 
-#define WATCHDOG_S 30
+#define WATCHDOG_S 100
 
 struct house {
     uv_loop_t loop;

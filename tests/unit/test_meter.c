@@ -133,7 +133,8 @@ static void nothing(void *arg)
 struct player {
     struct meter *meter;
     uint64_t command_ns, until_ns;
-    uint32_t *running; /* of the device: commands at once */
+    uint64_t longest_ns; /* that a command really took: this machine may be busy */
+    uint32_t *running;   /* of the device: commands at once */
     int overlapped;
     int result;
 };
@@ -153,6 +154,8 @@ static void *play(void *arg)
             continue;
         __atomic_sub_fetch(player->running, 1, __ATOMIC_SEQ_CST);
         const struct meter_span span = {start, start, clock_now()};
+        if (span.end_ns - start > player->longest_ns)
+            player->longest_ns = span.end_ns - start;
         meter_charge(player->meter, &span, player->command_ns);
     }
     return NULL;
@@ -183,9 +186,11 @@ static void test_two_cards(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, play, &players[i]), 0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-        double got = 1000.0 * (double)cards[i].device_time_ns / (double)(clock_now() - start);
-        print_message("share %u: measured %.0f permille\n", shares[i], got);
-        assert_true(got < shares[i] * 1.15); /* never more; less when this machine is busy */
+        uint64_t took = clock_now() - start, got = cards[i].device_time_ns;
+        print_message("share %u: measured %.0f permille\n", shares[i],
+                      1000.0 * (double)got / (double)took);
+        assert_true(got <=
+                    took * shares[i] / 1000 + players[i].longest_ns); /* the last one's debt */
         assert_false(players[i].overlapped);
         assert_int_equal(cards[i].slots[0].commands_in_flight, 0);
         meter_destroy(players[i].meter);
