@@ -24,6 +24,7 @@ PATHS = {
     "sgemm": "tests/e2e/programs/sgemm",
     "wrong_calls": "tests/e2e/programs/wrong_calls",
     "compiling": "tests/e2e/programs/compiling",
+    "images": "tests/e2e/programs/images",
     "printing": "tests/e2e/programs/printing",
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",

@@ -75,6 +75,19 @@ def test_training_disturbed_at_random_ends_with_the_same_bytes(two_devices, tmp_
     assert (tmp_path / "calm").read_bytes() == (tmp_path / "disturbed").read_bytes()
 
 
+def test_images_come_back(two_devices):
+    """Pixels, samplers and views of buffers on a card that leaves its device and moves between two."""
+    house, rounds = two_devices, str(40 * CYCLES)
+    lease = create(house)
+    calm = finish(house.on_card(lease, houses.built("images"), rounds))
+    program = house.on_card(lease, houses.built("images"), rounds)
+    for cycle in range(CYCLES // 4):
+        under_way(house, more=4)
+        assert house.card("card.suspend", card="one")["memory_used_bytes"] == 0
+        house.card("card.resume", card="one", device=f"cpu-{cycle % 2}")
+    assert finish(program) == calm
+
+
 def test_a_suspended_card_leaves_its_memory_and_share_to_others(card_house, tmp_path):
     whole = device(card_house, "cpu-0")["memory_bytes"]
     lease = create(card_house, memory_bytes=whole)

@@ -189,6 +189,16 @@ cl_mem clCreateSubBuffer(cl_mem parent, cl_mem_flags flags, cl_buffer_create_typ
     return (cl_mem)(void *)memory;
 }
 
+cl_mem clCreateImage(cl_context context, cl_mem_flags flags, const cl_image_format *format,
+                     const cl_image_desc *desc, void *host, cl_int *status)
+{
+    check(context, CONTEXT);
+    if (desc->buffer)
+        check(desc->buffer, MEMORY);
+    *status = desc->image_width ? CL_SUCCESS : CL_INVALID_IMAGE_SIZE;
+    return desc->image_width ? make(MEMORY, status) : NULL;
+}
+
 cl_int clSetMemObjectDestructorCallback(cl_mem memory, void(CL_CALLBACK *notify)(cl_mem, void *),
                                         void *arg)
 {
@@ -458,6 +468,63 @@ cl_int clEnqueueCopyBufferRect(cl_command_queue queue, cl_mem source, cl_mem tar
 {
     check(source, MEMORY);
     check(target, MEMORY);
+    return command(queue, count, waits, event);
+}
+
+/* The executor has checked that as many bytes as the region's pixels have lie at `host`. */
+cl_int clEnqueueReadImage(cl_command_queue queue, cl_mem image, cl_bool blocking,
+                          const size_t *origin, const size_t *region, size_t row_pitch,
+                          size_t slice_pitch, void *host, cl_uint count, const cl_event *waits,
+                          cl_event *event)
+{
+    check(image, MEMORY);
+    touch(host, region[0] * region[1] * region[2], 1);
+    return command(queue, count, waits, event);
+}
+
+cl_int clEnqueueWriteImage(cl_command_queue queue, cl_mem image, cl_bool blocking,
+                           const size_t *origin, const size_t *region, size_t row_pitch,
+                           size_t slice_pitch, const void *host, cl_uint count,
+                           const cl_event *waits, cl_event *event)
+{
+    check(image, MEMORY);
+    touch(host, region[0] * region[1] * region[2], 0);
+    return command(queue, count, waits, event);
+}
+
+cl_int clEnqueueFillImage(cl_command_queue queue, cl_mem image, const void *color,
+                          const size_t *origin, const size_t *region, cl_uint count,
+                          const cl_event *waits, cl_event *event)
+{
+    check(image, MEMORY);
+    touch(color, 4 * sizeof(cl_uint), 0);
+    return command(queue, count, waits, event);
+}
+
+cl_int clEnqueueCopyImage(cl_command_queue queue, cl_mem from, cl_mem to, const size_t *from_origin,
+                          const size_t *to_origin, const size_t *region, cl_uint count,
+                          const cl_event *waits, cl_event *event)
+{
+    check(from, MEMORY);
+    check(to, MEMORY);
+    return command(queue, count, waits, event);
+}
+
+cl_int clEnqueueCopyImageToBuffer(cl_command_queue queue, cl_mem from, cl_mem to,
+                                  const size_t *origin, const size_t *region, size_t offset,
+                                  cl_uint count, const cl_event *waits, cl_event *event)
+{
+    check(from, MEMORY);
+    check(to, MEMORY);
+    return command(queue, count, waits, event);
+}
+
+cl_int clEnqueueCopyBufferToImage(cl_command_queue queue, cl_mem from, cl_mem to, size_t offset,
+                                  const size_t *origin, const size_t *region, cl_uint count,
+                                  const cl_event *waits, cl_event *event)
+{
+    check(from, MEMORY);
+    check(to, MEMORY);
     return command(queue, count, waits, event);
 }
 

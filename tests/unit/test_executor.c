@@ -439,6 +439,34 @@ static void hostile_region(struct rig *rig)
     RIG_POST(rig, WIRE_RECT_SLAB, rect);
 }
 
+static uint32_t create_image(struct rig *rig, uint32_t id, uint64_t width, int32_t refusal)
+{
+    struct wire_image_create image = {.id = id,
+                                      .context_id = CONTEXT,
+                                      .flags = CL_MEM_READ_WRITE,
+                                      .channel_order = CL_RGBA,
+                                      .channel_type = CL_UNSIGNED_INT8,
+                                      .image_type = CL_MEM_OBJECT_IMAGE2D,
+                                      .width = width,
+                                      .height = 16,
+                                      .refusal = refusal};
+    return (uint32_t)RIG_CALL(rig, WIRE_IMAGE_CREATE, image);
+}
+
+/* The slab would hold less than the driver moves. */
+static void hostile_pixels(struct rig *rig)
+{
+    create_basics(rig, 0);
+    assert_int_equal(create_image(rig, BUFFER_A, 16, 0), CL_SUCCESS);
+    struct wire_image_read read = {.queue_id = QUEUE,
+                                   .image_id = BUFFER_A,
+                                   .region_0 = 16,
+                                   .region_1 = 16,
+                                   .region_2 = 1,
+                                   .size_bytes = 16};
+    RIG_POST(rig, WIRE_IMAGE_READ, read);
+}
+
 static void hostile_wait_list(struct rig *rig)
 {
     create_basics(rig, 0);
@@ -486,13 +514,36 @@ static void test_hostile(void **state)
         hostile_unknown_object, hostile_wrong_kind,  hostile_slab,     hostile_arena,
         hostile_arena_overflow, hostile_arena_place, hostile_region,   hostile_wait_list,
         hostile_opcode,         hostile_length,      hostile_sequence, hostile_tail,
-        hostile_event};
+        hostile_event,          hostile_pixels};
     for (unsigned i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
         struct rig rig;
         open_rig(&rig, QUOTA_BYTES);
         attacks[i](&rig);
         expect_end(&rig);
     }
+}
+
+/* Images are charged with their pixels; what cannot be made gives its bytes back, and a refusal
+ * that is only asked for takes no number. */
+static void test_images(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, MIB);
+    create_basics(&rig, 0);
+    assert_int_equal(create_image(&rig, BUFFER_A, 8192, 0), CL_SUCCESS); /* half a MiB */
+    assert_int_equal(ledger_used(rig.ledger), MIB / 2);
+    assert_int_equal(create_image(&rig, BUFFER_B, 8193, 0),
+                     (uint32_t)CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    assert_int_equal(create_image(&rig, BUFFER_C, 8192, 0), CL_SUCCESS);
+    assert_int_equal(ledger_used(rig.ledger), MIB);
+    assert_int_not_equal(create_image(&rig, 0, 0, CL_INVALID_IMAGE_SIZE), CL_SUCCESS);
+    assert_int_equal(create_image(&rig, 0, 16, CL_INVALID_IMAGE_SIZE),
+                     (uint32_t)CL_INVALID_IMAGE_SIZE); /* the driver would make it */
+    for (uint32_t id = BUFFER_A; id <= BUFFER_C; id++)
+        release(&rig, id);
+    drain(&rig);
+    assert_int_equal(ledger_used(rig.ledger), 0);
+    close_clean(&rig);
 }
 
 /* Exit status of a child that has entered the sandbox: what it can still do. */
@@ -550,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_user_events),  cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_arena),        cmocka_unit_test(test_arena_quota),
         cmocka_unit_test(test_ring_wraps),   cmocka_unit_test(test_sandbox),
+        cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,18 +66,22 @@ static int takes_null(cl_kernel kernel, cl_uint index, size_t bytes)
     return clSetKernelArg(kernel, index, bytes, NULL) == CL_SUCCESS;
 }
 
-/* Kind and size of an argument without argument info: local memory takes any size without a value,
- * a buffer takes a null of a handle's size, a value takes no null. */
+/* Kind and size of an argument without argument info: a sampler complains of a handle that is none,
+ * local memory takes any size without a value, a buffer takes a null of a handle's size, a value
+ * takes no null. */
 static void probe_unknown(cl_kernel kernel, cl_uint index, struct wire_arg_info *info)
 {
+    const cl_sampler none = NULL;
     info->kind = WIRE_ARG_VALUE;
-    if (takes_null(kernel, index, sizeof(cl_mem)))
+    if (clSetKernelArg(kernel, index, sizeof(none), &none) == CL_INVALID_SAMPLER)
+        info->kind = WIRE_ARG_SAMPLER;
+    else if (takes_null(kernel, index, sizeof(cl_mem)))
         info->kind =
             takes_null(kernel, index, 2 * sizeof(cl_mem)) ? WIRE_ARG_LOCAL : WIRE_ARG_MEMORY;
     if (info->kind == WIRE_ARG_VALUE)
         info->size_bytes = probe_value(kernel, index);
-    else if (info->kind == WIRE_ARG_MEMORY)
-        info->size_bytes = sizeof(cl_mem);
+    else if (info->kind != WIRE_ARG_LOCAL)
+        info->size_bytes = sizeof(cl_mem); /* or of a cl_sampler */
 }
 
 static void classify(cl_kernel kernel, cl_uint index, const char *type_name,

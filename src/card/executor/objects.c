@@ -11,10 +11,9 @@
 
 #define DRAIN_LIMIT_NS (10 * NS_PER_MS) /* for the driver to free what nothing uses any more */
 #define FREED_LIMIT_NS NS_PER_S
-/* Host pointers stay with the client; it sends the data. */
-#define MEMORY_FLAGS_SERVED \
-    (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY | CL_MEM_HOST_WRITE_ONLY | \
-     CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)
+/* Host pointers stay with the client, which sends the data. It also refuses what the host's access
+ * flags forbid; here they would stand in the way of a suspension. */
+#define MEMORY_FLAGS_SERVED (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 
 int object_get(struct session *session, uint32_t id, enum object_kind kind,
                struct object **ret_object, struct error *err)
@@ -99,8 +98,10 @@ static cl_int make_allocated(struct session *session, struct object *object)
     cl_int status;
     uint8_t *host = object->range.host;
     cl_mem_flags flags = (object->flags & MEMORY_FLAGS_SERVED) | (host ? CL_MEM_USE_HOST_PTR : 0);
-    cl_mem memory = clCreateBuffer(parent_of(session, object)->driver, flags, object->size_bytes,
-                                   host, &status);
+    cl_context context = parent_of(session, object)->driver;
+    cl_mem memory = object->image
+                        ? image_make(object, context, NULL, &status)
+                        : clCreateBuffer(context, flags, object->size_bytes, host, &status);
     if (status != CL_SUCCESS)
         return status;
     status = clSetMemObjectDestructorCallback(memory, on_freed, object->allocation);
@@ -143,11 +144,23 @@ static cl_int make_buffer(struct session *session, struct object *object)
     return status;
 }
 
+static cl_context context_of(struct session *session, const struct object *object)
+{
+    while (object->kind == OBJECT_MEMORY)
+        object = parent_of(session, object);
+    return object->driver;
+}
+
 static cl_int make_memory(struct session *session, struct object *object)
 {
     cl_int status;
     if (object->is_buffer)
         return make_buffer(session, object);
+    if (object->image) {
+        object->driver = image_make(object, context_of(session, object),
+                                    parent_of(session, object)->driver, &status);
+        return status;
+    }
     cl_buffer_region region = {object->origin_bytes, object->size_bytes};
     object->driver =
         clCreateSubBuffer(parent_of(session, object)->driver, object->flags & MEMORY_FLAGS_SERVED,
@@ -276,18 +289,6 @@ int handle_subbuffer_create(struct session *session, const struct wire_header *h
     return 0;
 }
 
-/* The snapshot tells clients that this device has no images. */
-int handle_image_create(struct session *session, const struct wire_header *header,
-                        struct reply *reply, struct error *err)
-{
-    const struct wire_image_create *record = (const void *)header;
-    struct object *object;
-    if (object_place(session, record->id, &object, err) < 0)
-        return -EPROTO;
-    *object = (struct object){.kind = OBJECT_MEMORY, .error = CL_INVALID_OPERATION};
-    return 0;
-}
-
 int handle_sampler_create(struct session *session, const struct wire_header *header,
                           struct reply *reply, struct error *err)
 {
@@ -384,6 +385,7 @@ void object_release(struct session *session, struct object *object)
     if (object->kind == OBJECT_KERNEL && object->extra)
         kernel_finish(object->extra);
     free(object->extra);
+    free(object->image);
     *object = (struct object){0};
 }
 

@@ -38,6 +38,10 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_SYNC_POINT] = handle_sync_point,
     [WIRE_FLUSH] = handle_flush,
     [WIRE_DRAIN] = handle_drain,
+    [WIRE_IMAGE_WRITE] = handle_image_write,
+    [WIRE_IMAGE_READ] = handle_image_read,
+    [WIRE_IMAGE_FILL] = handle_image_fill,
+    [WIRE_IMAGE_COPY] = handle_image_copy,
     [WIRE_OUTPUT_READ] = handle_output_read,
 };
 

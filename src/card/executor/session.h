@@ -38,7 +38,7 @@ struct object {
     enum object_kind kind;
     cl_int error;
     uint32_t parent; /* the context, buffer or program it was made from; it outlives its children */
-    int is_buffer;   /* a memory object that stands in the ledger */
+    int is_buffer;   /* a memory object, an image or not, that stands in the ledger */
     int away;        /* suspended: the driver's object is gone, to come back */
     void *driver;    /* the cl_... handle, one reference owned; NULL when error is set or away */
     void *extra;     /* struct queue, program or kernel; an away buffer's contents; owned */
@@ -53,6 +53,15 @@ struct object {
     };
     struct allocation *allocation; /* of a buffer that the driver holds; freed with it */
     struct range range;            /* of a buffer; what lies there stays there while it is away */
+    struct image *image;           /* NULL: not an image; owned */
+};
+
+/* What an image is made from, but for its flags and for what it is a view of. */
+struct image {
+    cl_image_format format;
+    cl_image_desc desc;
+    uint32_t pixel_bytes;
+    size_t extents[3]; /* pixels, rows and slices, as commands count them */
 };
 
 /* Memory of the device, accounted for until the driver has freed it. */
@@ -165,11 +174,13 @@ typedef int record_handler(struct session *session, const struct wire_header *re
 
 /* objects.c */
 record_handler handle_context_create, handle_queue_create, handle_buffer_create,
-    handle_subbuffer_create, handle_image_create, handle_sampler_create, handle_release,
-    handle_drain;
+    handle_subbuffer_create, handle_sampler_create, handle_release, handle_drain;
 /* program.c */
 record_handler handle_program_source, handle_program_binary, handle_program_build,
     handle_program_get_binary, handle_program_get_build, handle_kernel_create;
+/* image.c */
+record_handler handle_image_create, handle_image_write, handle_image_read, handle_image_fill,
+    handle_image_copy;
 /* output.c */
 record_handler handle_output_read;
 /* event.c */
@@ -201,6 +212,13 @@ int object_place(struct session *session, uint32_t id, struct object **ret_objec
 /* Make the driver's object: the first time, or again when it is away. CL_SUCCESS, or the error that
  * the object has from now on. */
 cl_int object_make(struct session *session, struct object *object);
+/* An image in `context`, or a view of `viewed` (else NULL). NULL with `*ret_status` set. */
+cl_mem image_make(const struct object *object, cl_context context, cl_mem viewed,
+                  cl_int *ret_status);
+/* All of an image's pixels without gaps, to or from `pixels`, before the call returns. */
+enum image_way { IMAGE_OUT, IMAGE_IN };
+cl_int image_carry(const struct object *object, cl_command_queue queue, enum image_way way,
+                   void *pixels);
 cl_int program_make(struct session *session, struct object *object);
 cl_int kernel_make(struct session *session, struct object *object);
 void kernel_set_again(struct session *session, struct object *object);

@@ -33,6 +33,9 @@ static const char *const served_extensions[] = {"cl_khr_byte_addressable_store",
                                                 "cl_khr_local_int32_extended_atomics",
                                                 "cl_khr_int64_base_atomics",
                                                 "cl_khr_int64_extended_atomics",
+                                                "cl_khr_3d_image_writes",
+                                                "cl_khr_depth_images",
+                                                "cl_khr_image2d_from_buffer",
                                                 "cl_khr_fp64",
                                                 "cl_khr_fp16",
                                                 "cl_khr_select_fprounding_mode",
@@ -87,20 +90,6 @@ struct fixed {
 };
 
 static const struct fixed fixed_answers[] = {
-    {CL_DEVICE_IMAGE_SUPPORT, sizeof(cl_bool), CL_FALSE},
-    {CL_DEVICE_MAX_READ_IMAGE_ARGS, sizeof(cl_uint), 0},
-    {CL_DEVICE_MAX_WRITE_IMAGE_ARGS, sizeof(cl_uint), 0},
-    {CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, sizeof(cl_uint), 0},
-    {CL_DEVICE_IMAGE2D_MAX_WIDTH, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE2D_MAX_HEIGHT, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE3D_MAX_WIDTH, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE3D_MAX_HEIGHT, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE3D_MAX_DEPTH, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE_MAX_BUFFER_SIZE, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE_MAX_ARRAY_SIZE, sizeof(size_t), 0},
-    {CL_DEVICE_IMAGE_PITCH_ALIGNMENT, sizeof(cl_uint), 0},
-    {CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, sizeof(cl_uint), 0},
-    {CL_DEVICE_MAX_SAMPLERS, sizeof(cl_uint), 0},
     {CL_DEVICE_EXECUTION_CAPABILITIES, sizeof(cl_device_exec_capabilities), CL_EXEC_KERNEL},
     {CL_DEVICE_SVM_CAPABILITIES, sizeof(cl_device_svm_capabilities), 0},
     {CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, sizeof(cl_command_queue_properties), 0},
@@ -184,13 +173,8 @@ static void append_extension_versions(struct buf *snapshot, enum wire_info_of of
 }
 
 /* Features of OpenCL C that go with what a card does not offer. */
-static const char *const features_not_served[] = {"__opencl_c_images",
-                                                  "__opencl_c_3d_image_writes",
-                                                  "__opencl_c_read_write_images",
-                                                  "__opencl_c_pipes",
-                                                  "__opencl_c_device_enqueue",
-                                                  "__opencl_c_subgroups",
-                                                  NULL};
+static const char *const features_not_served[] = {"__opencl_c_pipes", "__opencl_c_device_enqueue",
+                                                  "__opencl_c_subgroups", NULL};
 
 static void append_features(struct buf *snapshot, cl_uint name, const cl_name_version *all,
                             size_t count)
@@ -265,6 +249,28 @@ static void append_platform(struct buf *snapshot, cl_uint name, const void *answ
     }
 }
 
+/* The formats of every type of image with each of the access flags. */
+static void append_formats(struct buf *snapshot, cl_device_id device, void *answer)
+{
+    static const cl_mem_flags flags[] = {CL_MEM_READ_WRITE, CL_MEM_WRITE_ONLY, CL_MEM_READ_ONLY,
+                                         CL_MEM_KERNEL_READ_AND_WRITE};
+    const cl_uint room = ANSWER_MAX / sizeof(cl_image_format);
+    cl_int status;
+    cl_context context = clCreateContext(NULL, 1, &device, NULL, NULL, &status);
+    if (status != CL_SUCCESS)
+        return; /* the first use of the card will say why */
+    for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        for (cl_uint type = CL_MEM_OBJECT_IMAGE2D; type <= CL_MEM_OBJECT_IMAGE1D_BUFFER; type++) {
+            cl_uint count = 0;
+            if (clGetSupportedImageFormats(context, flags[i], type, room, answer, &count) ==
+                CL_SUCCESS)
+                append(snapshot, WIRE_INFO_IMAGE_FORMATS, (cl_uint)flags[i] << 16 | type, answer,
+                       (count < room ? count : room) * sizeof(cl_image_format));
+        }
+    }
+    (void)clReleaseContext(context); /* ours */
+}
+
 int snapshot_write(cl_platform_id platform, cl_device_id device, uint64_t quota_bytes,
                    struct buf *snapshot)
 {
@@ -288,5 +294,6 @@ int snapshot_write(cl_platform_id platform, cl_device_id device, uint64_t quota_
             append_device(snapshot, name, answer, length, quota_bytes);
         }
     }
+    append_formats(snapshot, device, answer);
     return snapshot->failed;
 }

@@ -10,8 +10,10 @@
 /* Children come after what they are made of, kernels after what their arguments name. */
 enum rank {
     RANK_CONTEXT,
-    RANK_BUFFER,
-    RANK_PART, /* of a buffer */
+    RANK_MEMORY, /* buffers and images with bytes of their own */
+    RANK_VIEW_1, /* sub-buffers, and images made of a buffer or image */
+    RANK_VIEW_2, /* an image made of one of those, */
+    RANK_VIEW_3, /* and one made of that: there is no longer chain */
     RANK_SAMPLER,
     RANK_PROGRAM,
     RANK_KERNEL,
@@ -19,14 +21,17 @@ enum rank {
     RANKS
 };
 
-static enum rank rank_of(const struct object *object)
+static enum rank rank_of(const struct session *session, const struct object *object)
 {
     static const enum rank ranks[] = {
         [OBJECT_CONTEXT] = RANK_CONTEXT, [OBJECT_QUEUE] = RANK_QUEUE,
-        [OBJECT_MEMORY] = RANK_PART,     [OBJECT_SAMPLER] = RANK_SAMPLER,
+        [OBJECT_MEMORY] = RANK_MEMORY,   [OBJECT_SAMPLER] = RANK_SAMPLER,
         [OBJECT_PROGRAM] = RANK_PROGRAM, [OBJECT_KERNEL] = RANK_KERNEL,
     };
-    return object->is_buffer ? RANK_BUFFER : ranks[object->kind];
+    enum rank rank = ranks[object->kind];
+    for (; object->kind == OBJECT_MEMORY && !object->is_buffer && rank < RANK_VIEW_3; rank++)
+        object = &session->objects[object->parent];
+    return rank;
 }
 
 /* The queue over which contents travel, of the context used last. */
@@ -57,12 +62,14 @@ static cl_int carrier_open(struct carrier *carrier, uint32_t context)
     return status;
 }
 
-/* Copy a buffer's contents out of the device. */
+/* Copy the contents of a buffer or image out of the device. */
 static cl_int take_contents(struct carrier *carrier, struct object *object)
 {
     void *contents = malloc(object->size_bytes);
     cl_int status = contents ? carrier_open(carrier, object->parent) : CL_OUT_OF_HOST_MEMORY;
-    if (!status)
+    if (!status && object->image)
+        status = image_carry(object, carrier->queue, IMAGE_OUT, contents);
+    else if (!status)
         status = clEnqueueReadBuffer(carrier->queue, object->driver, CL_TRUE, 0, object->size_bytes,
                                      contents, 0, NULL, NULL);
     if (status)
@@ -75,7 +82,9 @@ static cl_int take_contents(struct carrier *carrier, struct object *object)
 static cl_int give_contents(struct carrier *carrier, struct object *object)
 {
     cl_int status = carrier_open(carrier, object->parent);
-    if (!status)
+    if (!status && object->image)
+        status = image_carry(object, carrier->queue, IMAGE_IN, object->extra);
+    else if (!status)
         status = clEnqueueWriteBuffer(carrier->queue, object->driver, CL_TRUE, 0,
                                       object->size_bytes, object->extra, 0, NULL, NULL);
     if (status)
@@ -97,7 +106,7 @@ static cl_int leave_device(struct carrier *carrier, struct object *object)
 static cl_int enter_device(struct carrier *carrier, struct object *object)
 {
     struct session *session = carrier->session;
-    if (rank_of(object) != RANK_CONTEXT && object_is_orphan(session, object)) {
+    if (rank_of(session, object) != RANK_CONTEXT && object_is_orphan(session, object)) {
         object->error = CL_INVALID_OPERATION; /* its client's fault: no reason to keep the rest */
         return CL_SUCCESS;
     }
@@ -114,7 +123,7 @@ static cl_int each_of_rank(struct session *session, enum rank rank, int away,
     for (uint32_t id = 1; id < WIRE_OBJECTS && !status; id++) {
         struct object *object = &session->objects[id];
         if (object->kind != OBJECT_NONE && !object->error && object->away == away &&
-            rank_of(object) == rank)
+            rank_of(session, object) == rank)
             status = step(&carrier, object);
     }
     carrier_close(&carrier);

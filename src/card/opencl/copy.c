@@ -19,7 +19,16 @@ struct box {
 
 static cl_int check_access(const struct _cl_command_queue *queue, const struct _cl_mem *memory)
 {
+    if (memory->image)
+        return CL_INVALID_MEM_OBJECT;
     return queue->context == memory->context ? CL_SUCCESS : CL_INVALID_CONTEXT;
+}
+
+static cl_int check_both(const struct _cl_command_queue *queue, const struct _cl_mem *source,
+                         const struct _cl_mem *target)
+{
+    cl_int result = check_access(queue, source);
+    return result == CL_SUCCESS ? check_access(queue, target) : result;
 }
 
 static cl_int check_host_access(const struct _cl_mem *memory, int is_read)
@@ -222,13 +231,11 @@ cl_int api_clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffe
 }
 
 /* Two ranges of what is the same memory underneath. */
-static int ranges_overlap(const struct _cl_mem *a, size_t a_offset, const struct _cl_mem *b,
-                          size_t b_offset, size_t bytes)
+static int ranges_overlap(cl_mem a, size_t a_offset, cl_mem b, size_t b_offset, size_t bytes)
 {
-    const struct _cl_mem *a_root = a->parent ? a->parent : a;
-    const struct _cl_mem *b_root = b->parent ? b->parent : b;
     size_t a_start = a->origin + a_offset, b_start = b->origin + b_offset;
-    return a_root == b_root && a_start < b_start + bytes && b_start < a_start + bytes;
+    return memory_root(a) == memory_root(b) && a_start < b_start + bytes &&
+           b_start < a_start + bytes;
 }
 
 static cl_int ensure_both(cl_mem source, cl_mem target)
@@ -243,15 +250,16 @@ cl_int api_clEnqueueCopyBuffer(cl_command_queue command_queue, cl_mem src_buffer
                                cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    if (check_access(command_queue, src_buffer) || check_access(command_queue, dst_buffer))
-        return CL_INVALID_CONTEXT;
+    cl_int result = check_both(command_queue, src_buffer, dst_buffer);
+    if (result != CL_SUCCESS)
+        return result;
     if (cb == 0 || !memory_holds(src_buffer, src_offset, cb) ||
         !memory_holds(dst_buffer, dst_offset, cb))
         return CL_INVALID_VALUE;
     if (ranges_overlap(src_buffer, src_offset, dst_buffer, dst_offset, cb))
         return CL_MEM_COPY_OVERLAP;
     struct command command;
-    cl_int result = command_open(&command, command_queue, CL_COMMAND_COPY_BUFFER, &waits);
+    result = command_open(&command, command_queue, CL_COMMAND_COPY_BUFFER, &waits);
     if (result != CL_SUCCESS)
         return result;
     result = ensure_both(src_buffer, dst_buffer);
@@ -323,14 +331,15 @@ cl_int api_clEnqueueCopyBufferRect(cl_command_queue command_queue, cl_mem src_bu
                                    cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    if (check_access(command_queue, src_buffer) || check_access(command_queue, dst_buffer))
-        return CL_INVALID_CONTEXT;
+    cl_int result = check_both(command_queue, src_buffer, dst_buffer);
+    if (result != CL_SUCCESS)
+        return result;
     if (!src_origin || !dst_origin || !region)
         return CL_INVALID_VALUE;
     struct box from, to;
     box_init(&from, src_origin, src_row_pitch, src_slice_pitch);
     box_init(&to, dst_origin, dst_row_pitch, dst_slice_pitch);
-    cl_int result = check_copy_rect(src_buffer, dst_buffer, &from, &to, region);
+    result = check_copy_rect(src_buffer, dst_buffer, &from, &to, region);
     struct command command;
     if (result == CL_SUCCESS)
         result = command_open(&command, command_queue, CL_COMMAND_COPY_BUFFER_RECT, &waits);
@@ -398,7 +407,7 @@ static cl_int check_migration(cl_command_queue queue, cl_uint count, const cl_me
     for (cl_uint i = 0; i < count; i++) {
         if (!handle_is(objects[i], OBJECT_MEMORY))
             return CL_INVALID_MEM_OBJECT;
-        if (check_access(queue, objects[i]))
+        if (queue->context != objects[i]->context)
             return CL_INVALID_CONTEXT;
     }
     return CL_SUCCESS;

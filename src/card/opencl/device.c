@@ -97,17 +97,6 @@ cl_int api_clUnloadCompiler(void)
     return CL_SUCCESS;
 }
 
-cl_int api_clGetSupportedImageFormats(cl_context context, cl_mem_flags flags,
-                                      cl_mem_object_type image_type, cl_uint num_entries,
-                                      cl_image_format *image_formats, cl_uint *num_image_formats)
-{
-    if (image_formats && num_entries == 0)
-        return CL_INVALID_VALUE;
-    if (num_image_formats)
-        *num_image_formats = 0; /* the card has no images */
-    return CL_SUCCESS;
-}
-
 /* What the loader looks up by name; everything else goes through the dispatch table. */
 void *api_clGetExtensionFunctionAddress(const char *function_name)
 {

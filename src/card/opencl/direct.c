@@ -12,11 +12,6 @@
 /* A smaller write goes through the slab rather than wait for the commands before it. */
 #define WRITE_WAITS_BYTES (256u * 1024)
 
-static const struct _cl_mem *root_of(const struct _cl_mem *memory)
-{
-    return memory->parent ? memory->parent : memory;
-}
-
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -26,7 +21,7 @@ static uint64_t now_ns(void)
 
 void direct_copy(const struct region *region, enum direct_way way)
 {
-    char *base = arena_at(root_of(region->memory)->range) + region->memory->origin +
+    char *base = arena_at(memory_root(region->memory)->range) + region->memory->origin +
                  region->origin[0] + region->origin[1] * region->row_pitch +
                  region->origin[2] * region->slice_pitch;
     for (size_t z = 0; z < region->size[2]; z++) {
@@ -89,12 +84,18 @@ static void copy_timed(struct command *command, const struct region *region, enu
         command->event->copied_ns = now_ns() - start_ns;
 }
 
+/* How an image's pixels lie in memory is the driver's business. */
+static int is_ours(cl_mem memory)
+{
+    return !memory->image && memory_root(memory)->range;
+}
+
 int direct_transfer(struct command *command, const struct region *region, enum direct_way way,
                     enum transfer_wait wait, cl_int *ret_result)
 {
     cl_int result = memory_ensure(region->memory);
     uint64_t bytes = bytes_of(region);
-    if (result == CL_SUCCESS && !root_of(region->memory)->range)
+    if (result == CL_SUCCESS && !is_ours(region->memory))
         return 0;
     int idle = result == CL_SUCCESS && is_idle(command), failed = 0;
     if (result == CL_SUCCESS && idle && !(wait == TRANSFER_BLOCKING && command->event)) {

@@ -138,9 +138,25 @@ cl_int api_clReleaseKernel(cl_kernel kernel)
     return CL_SUCCESS;
 }
 
-/* Checks by kind; `ret_memory` is the memory object given, if any. */
+/* Only an image's argument has an access qualifier. */
+static int memory_fits(const struct wire_arg_info *info, const struct object *object)
+{
+    int known = info->access >= CL_KERNEL_ARG_ACCESS_READ_ONLY;
+    int wants_image = known && info->access != CL_KERNEL_ARG_ACCESS_NONE;
+    return handle_is(object, OBJECT_MEMORY) &&
+           (!known || wants_image == (((const struct _cl_mem *)object)->image != NULL));
+}
+
+static int value_fits(const struct wire_arg_info *info, size_t size)
+{
+    if (info->size_bytes == 0) /* the driver takes any */
+        return size > 0 && size <= BUILD_VALUE_MAX_BYTES;
+    return size == info->size_bytes;
+}
+
+/* Checks by kind; `ret_object` is the memory object or sampler given, if any. */
 static cl_int check_arg(const struct wire_arg_info *info, size_t size, const void *value,
-                        cl_mem *ret_memory)
+                        struct object **ret_object)
 {
     switch ((enum wire_arg_kind)info->kind) {
     case WIRE_ARG_LOCAL:
@@ -151,17 +167,19 @@ static cl_int check_arg(const struct wire_arg_info *info, size_t size, const voi
         if (size != sizeof(cl_mem))
             return CL_INVALID_ARG_SIZE;
         if (value)
-            memcpy(ret_memory, value, sizeof(cl_mem));
-        return !*ret_memory || handle_is(*ret_memory, OBJECT_MEMORY) ? CL_SUCCESS
-                                                                     : CL_INVALID_MEM_OBJECT;
+            memcpy(ret_object, value, sizeof(cl_mem));
+        return !*ret_object || memory_fits(info, *ret_object) ? CL_SUCCESS : CL_INVALID_MEM_OBJECT;
     case WIRE_ARG_SAMPLER:
-        return size == sizeof(cl_sampler) ? CL_INVALID_SAMPLER : CL_INVALID_ARG_SIZE;
+        if (size != sizeof(cl_sampler))
+            return CL_INVALID_ARG_SIZE;
+        if (!value)
+            return CL_INVALID_ARG_VALUE;
+        memcpy(ret_object, value, sizeof(cl_sampler));
+        return handle_is(*ret_object, OBJECT_SAMPLER) ? CL_SUCCESS : CL_INVALID_SAMPLER;
     case WIRE_ARG_VALUE:
         if (!value)
             return CL_INVALID_ARG_VALUE;
-        if (info->size_bytes == 0) /* the driver takes any */
-            return size > 0 && size <= BUILD_VALUE_MAX_BYTES ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
-        return size == info->size_bytes ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
+        return value_fits(info, size) ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
     case WIRE_ARG_INVALID:
     default:
         return CL_INVALID_ARG_VALUE;
@@ -194,15 +212,14 @@ cl_int api_clSetKernelArg(cl_kernel kernel, cl_uint arg_index, size_t arg_size,
     if (arg_index >= kernel->arg_count)
         return CL_INVALID_ARG_INDEX;
     const struct wire_arg_info *info = &kernel->build->args[arg_index].info;
-    cl_mem memory = NULL;
-    cl_int result = check_arg(info, arg_size, arg_value, &memory);
+    struct object *object = NULL;
+    cl_int result = check_arg(info, arg_size, arg_value, &object);
     if (result != CL_SUCCESS)
         return result;
-    int is_memory = info->kind == WIRE_ARG_MEMORY;
-    const void *value = is_memory ? &memory : arg_value;
+    const void *value = info->kind == WIRE_ARG_MEMORY ? &object : arg_value;
     lock_take(&kernel->lock);
     set_arg(kernel, arg_index, arg_size, value, info->kind == WIRE_ARG_LOCAL ? 0 : arg_size,
-            memory ? memory->object.serial : 0);
+            object ? object->serial : 0);
     lock_give(&kernel->lock);
     return CL_SUCCESS;
 }

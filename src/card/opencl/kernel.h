@@ -15,7 +15,7 @@ enum kernel_arg_state {
 struct kernel_arg {
     uint32_t state;  /* enum kernel_arg_state bits */
     size_t bytes;    /* as given: of local memory, the amount */
-    uint64_t serial; /* of the memory object, to tell it from a later one at its address */
+    uint64_t serial; /* of the object given, to tell it from a later one at its address */
 };
 
 struct _cl_kernel {

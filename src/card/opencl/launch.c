@@ -6,6 +6,7 @@
 #include "card/opencl/process.h"
 #include "card/opencl/program.h"
 #include "card/opencl/queue.h"
+#include "card/opencl/sampler.h"
 #include "card/opencl/sync.h"
 #include "opencl_api.h"
 
@@ -62,21 +63,29 @@ static cl_int check_range(const struct wire_kernel_info *kernel, const struct ra
     return check_local(kernel, range);
 }
 
-/* The executor must know every buffer that is about to be named. Nothing may be sent once the
+/* The memory object or sampler that an argument names; NULL: none. */
+static struct object *arg_object(const struct _cl_kernel *kernel, cl_uint i)
+{
+    const struct build_arg *arg = &kernel->build->args[i];
+    struct object *object = NULL;
+    if (arg->info.kind == WIRE_ARG_MEMORY || arg->info.kind == WIRE_ARG_SAMPLER)
+        memcpy(&object, kernel->values + arg->value_offset, sizeof(object));
+    return object;
+}
+
+/* The executor must know every object that is about to be named. Nothing may be sent once the
  * launch record is begun, so this comes first. */
 static cl_int ensure_args(cl_kernel kernel)
 {
     for (cl_uint i = 0; i < kernel->arg_count; i++) {
-        const struct build_arg *info = &kernel->build->args[i];
-        cl_mem memory;
-        if (info->info.kind != WIRE_ARG_MEMORY || !(kernel->args[i].state & KERNEL_ARG_CHANGED))
+        struct object *object = arg_object(kernel, i);
+        if (!object || !(kernel->args[i].state & KERNEL_ARG_CHANGED))
             continue;
-        memcpy(&memory, kernel->values + info->value_offset, sizeof(memory));
-        if (!memory)
-            continue;
-        if (memory->context != kernel->context)
+        int is_memory = object->type == OBJECT_MEMORY;
+        if ((is_memory ? ((cl_mem)object)->context : ((cl_sampler)object)->context) !=
+            kernel->context)
             return CL_INVALID_CONTEXT;
-        cl_int result = memory_ensure(memory);
+        cl_int result = is_memory ? memory_ensure((cl_mem)object) : object_ensure(object);
         if (result != CL_SUCCESS)
             return result;
     }
@@ -96,10 +105,9 @@ static uint32_t put_args(cl_kernel kernel, uint8_t *target)
         struct wire_arg head = {i, info->info.kind, arg->bytes};
         size_t bytes = info->info.kind == WIRE_ARG_LOCAL ? 0 : arg->bytes;
         uint32_t id = 0;
-        if (info->info.kind == WIRE_ARG_MEMORY) {
-            cl_mem memory;
-            memcpy(&memory, value, sizeof(memory));
-            id = memory ? memory->object.id : 0;
+        if (info->info.kind == WIRE_ARG_MEMORY || info->info.kind == WIRE_ARG_SAMPLER) {
+            const struct object *object = arg_object(kernel, i);
+            id = object ? object->id : 0;
             value = (const char *)&id;
             head.size_bytes = bytes = sizeof(id);
         }

@@ -4,6 +4,7 @@
  * touched. A buffer in the arena is mapped in place, and nothing is moved. */
 #include "card/opencl/direct.h"
 #include "card/opencl/event.h"
+#include "card/opencl/image.h"
 #include "card/opencl/memory.h"
 #include "card/opencl/output.h"
 #include "card/opencl/process.h"
@@ -40,7 +41,7 @@ static char *host_memory(cl_mem memory)
 {
     if (memory->host_ptr)
         return memory->host_ptr;
-    cl_mem root = memory->parent ? memory->parent : memory;
+    cl_mem root = memory_root(memory);
     if (root->range)
         return arena_at(root->range) + memory->origin;
     lock_take(&root->lock);
@@ -53,13 +54,9 @@ static char *host_memory(cl_mem memory)
     return shadow ? shadow + memory->origin : NULL;
 }
 
-static cl_int check_map(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
-                        cl_map_flags flags, size_t offset, size_t bytes)
+cl_int memory_check_map(const struct _cl_mem *memory, cl_map_flags flags)
 {
-    const cl_map_flags known = CL_MAP_READ | MAP_WRITES;
-    if (queue->context != memory->context)
-        return CL_INVALID_CONTEXT;
-    if (bytes == 0 || !memory_holds(memory, offset, bytes) || (flags & ~known) ||
+    if ((flags & ~(cl_map_flags)(CL_MAP_READ | MAP_WRITES)) ||
         ((flags & CL_MAP_WRITE_INVALIDATE_REGION) && (flags & (CL_MAP_READ | CL_MAP_WRITE))))
         return CL_INVALID_VALUE;
     if ((flags & CL_MAP_READ) && (memory->flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)))
@@ -67,6 +64,18 @@ static cl_int check_map(const struct _cl_command_queue *queue, const struct _cl_
     if ((flags & MAP_WRITES) && (memory->flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)))
         return CL_INVALID_OPERATION;
     return CL_SUCCESS;
+}
+
+static cl_int check_map(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
+                        cl_map_flags flags, size_t offset, size_t bytes)
+{
+    if (memory->image)
+        return CL_INVALID_MEM_OBJECT;
+    if (queue->context != memory->context)
+        return CL_INVALID_CONTEXT;
+    if (bytes == 0 || !memory_holds(memory, offset, bytes))
+        return CL_INVALID_VALUE;
+    return memory_check_map(memory, flags);
 }
 
 static void remember(cl_mem memory, struct memory_map *map)
@@ -129,7 +138,7 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
         *errcode_ret = CL_MAP_FAILURE;
         return NULL;
     }
-    const struct _cl_mem *root = buffer->parent ? buffer->parent : buffer;
+    const struct _cl_mem *root = memory_root(buffer);
     *map = (struct memory_map){NULL, host + offset, offset,
                                cb,   map_flags,     root->range && !buffer->host_ptr};
     struct command command;
@@ -158,6 +167,8 @@ cl_int api_clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_mem memobj
     cl_int result = command_open(&command, command_queue, CL_COMMAND_UNMAP_MEM_OBJECT, &waits);
     if (result != CL_SUCCESS)
         return result;
+    if (memobj->image)
+        return command_close(&command, image_unmap(&command, memobj, mapped_ptr), &waits);
     struct memory_map *map = forget(memobj, mapped_ptr);
     if (!map)
         return command_close(&command, CL_INVALID_VALUE, &waits);

@@ -4,6 +4,7 @@
 #include "card/opencl/arena.h"
 #include "card/opencl/context.h"
 #include "card/opencl/direct.h"
+#include "card/opencl/image.h"
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
@@ -24,6 +25,8 @@ static cl_int send_memory(struct object *object, uint32_t id)
 {
     cl_mem memory = (cl_mem)object;
     cl_mem_flags flags = memory->flags & ~(cl_mem_flags)HOST_POINTER;
+    if (memory->image)
+        return image_send(memory, id);
     if (memory->parent) {
         struct wire_subbuffer_create *record = record_begin(sizeof(*record));
         if (!record)
@@ -72,11 +75,12 @@ static void destroy_memory(struct object *object)
     cl_mem memory = (cl_mem)object;
     struct object *parent = memory_parent(object);
     /* What the executor never saw it cannot free either. */
-    if (!memory->parent && object->id == 0)
-        ledger_unclaim(process.claims, process.client.slot, memory->size);
-    else if (!memory->parent)
+    if (memory->charged && object->id == 0)
+        ledger_unclaim(process.claims, process.client.slot, memory->charged);
+    else if (memory->charged)
         (void)__atomic_add_fetch(&process.frees_sent, 1, __ATOMIC_RELAXED);
     memory_maps_finish(memory);
+    image_finish(memory);
     arena_give(memory->range);
     free(memory->properties);
     object_free(object);
@@ -90,7 +94,7 @@ static int is_one_bit_at_most(cl_mem_flags flags)
     return (flags & (flags - 1)) == 0;
 }
 
-static cl_int check_flags(cl_mem_flags flags)
+cl_int memory_check_flags(cl_mem_flags flags)
 {
     const cl_mem_flags known =
         KERNEL_ACCESS | HOST_POINTER | HOST_ACCESS | CL_MEM_KERNEL_READ_AND_WRITE;
@@ -104,7 +108,7 @@ static cl_int check_flags(cl_mem_flags flags)
 
 static cl_int check_buffer(cl_mem_flags flags, size_t size, const void *host_ptr)
 {
-    cl_int result = check_flags(flags);
+    cl_int result = memory_check_flags(flags);
     if (result != CL_SUCCESS)
         return result;
     uint64_t most =
@@ -139,14 +143,12 @@ static cl_int claim(size_t bytes)
     return result;
 }
 
-/* Send the initial content on the context's hidden queue; users of the buffer wait for it. */
-static cl_int write_content(cl_mem memory, const void *content)
+/* On the context's hidden queue, or at once where that can be. */
+cl_int memory_write(cl_mem memory, const struct region *content)
 {
     cl_int result = object_ensure(&memory->object);
-    struct region region;
-    region_linear(&region, memory, 0, memory->size, (char *)(uintptr_t)content);
     if (result == CL_SUCCESS && memory->range) {
-        direct_copy(&region, DIRECT_WRITE);
+        direct_copy(content, DIRECT_WRITE);
         return CL_SUCCESS;
     }
     cl_command_queue queue =
@@ -157,32 +159,60 @@ static cl_int write_content(cl_mem memory, const void *content)
     struct command command;
     result = command_open(&command, queue, CL_COMMAND_WRITE_BUFFER, &none);
     if (result == CL_SUCCESS)
-        result = transfer_write(&command, &region, TRANSFER_POSTED);
+        result = transfer_write(&command, content, TRANSFER_POSTED);
     if (result == CL_SUCCESS)
         memory->init_target = command.target;
     return result;
 }
 
-static cl_mem create_root(cl_context context, cl_mem_flags flags, size_t size, void *host_ptr,
-                          cl_int *ret_code)
+cl_mem_flags memory_flags(cl_mem_flags flags)
 {
-    *ret_code = claim(size);
+    return flags ? flags : CL_MEM_READ_WRITE;
+}
+
+cl_mem memory_create(cl_context context, size_t bytes, cl_int *ret_code)
+{
+    *ret_code = claim(bytes);
     if (*ret_code != CL_SUCCESS)
         return NULL;
     cl_mem memory = object_create(OBJECT_MEMORY, sizeof(*memory));
     if (!memory) {
-        ledger_unclaim(process.claims, process.client.slot, size);
+        ledger_unclaim(process.claims, process.client.slot, bytes);
         *ret_code = CL_OUT_OF_HOST_MEMORY;
         return NULL;
     }
     memory->context = context;
+    memory->charged = bytes;
+    object_retain(&context->object);
+    return memory;
+}
+
+cl_mem memory_create_part(cl_mem parent, cl_int *ret_code)
+{
+    cl_mem memory = object_create(OBJECT_MEMORY, sizeof(*memory));
+    *ret_code = memory ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+    if (!memory)
+        return NULL;
+    memory->context = parent->context;
+    memory->parent = parent;
+    object_retain(&parent->object);
+    return memory;
+}
+
+static cl_mem create_root(cl_context context, cl_mem_flags flags, size_t size, void *host_ptr,
+                          cl_int *ret_code)
+{
+    cl_mem memory = memory_create(context, size, ret_code);
+    if (!memory)
+        return NULL;
     memory->size = size;
     memory->type = CL_MEM_OBJECT_BUFFER;
-    memory->flags = flags & KERNEL_ACCESS ? flags : flags | CL_MEM_READ_WRITE;
+    memory->flags = memory_flags(flags);
     memory->host_ptr = flags & CL_MEM_USE_HOST_PTR ? host_ptr : NULL;
-    object_retain(&context->object);
+    struct region content;
+    region_linear(&content, memory, 0, size, host_ptr);
     if (host_ptr)
-        *ret_code = write_content(memory, host_ptr);
+        *ret_code = memory_write(memory, &content);
     if (*ret_code == CL_SUCCESS)
         return memory;
     object_release(&memory->object);
@@ -197,6 +227,12 @@ cl_mem api_clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size, v
                                       : NULL;
 }
 
+void memory_keep_no_properties(cl_mem memory)
+{
+    memory->properties = calloc(1, sizeof(*memory->properties));
+    memory->properties_bytes = memory->properties ? sizeof(*memory->properties) : 0;
+}
+
 cl_mem api_clCreateBufferWithProperties(cl_context context, const cl_mem_properties *properties,
                                         cl_mem_flags flags, size_t size, void *host_ptr,
                                         cl_int *errcode_ret)
@@ -206,17 +242,14 @@ cl_mem api_clCreateBufferWithProperties(cl_context context, const cl_mem_propert
         return NULL;
     }
     cl_mem memory = api_clCreateBuffer(context, flags, size, host_ptr, errcode_ret);
-    if (!memory || !properties)
-        return memory;
-    memory->properties = calloc(1, sizeof(*properties));
-    memory->properties_bytes = memory->properties ? sizeof(*properties) : 0;
+    if (memory && properties)
+        memory_keep_no_properties(memory);
     return memory;
 }
 
-/* What a sub-buffer takes over from its parent when its own flags leave it open. */
-static cl_int merge_flags(cl_mem_flags parent, cl_mem_flags *flags)
+cl_int memory_merge_flags(cl_mem_flags parent, cl_mem_flags *flags)
 {
-    cl_int result = check_flags(*flags);
+    cl_int result = memory_check_flags(*flags);
     if (result != CL_SUCCESS || (*flags & HOST_POINTER))
         return CL_INVALID_VALUE;
     cl_mem_flags reads = CL_MEM_READ_ONLY, writes = CL_MEM_WRITE_ONLY, both = CL_MEM_READ_WRITE;
@@ -252,38 +285,31 @@ cl_mem api_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,
                              const void *buffer_create_info, cl_int *errcode_ret)
 {
     cl_int result = CL_SUCCESS;
-    if (buffer->parent)
+    if (buffer->parent || buffer->image)
         result = CL_INVALID_MEM_OBJECT;
     else if (buffer_create_type != CL_BUFFER_CREATE_TYPE_REGION || !buffer_create_info)
         result = CL_INVALID_VALUE;
     if (result == CL_SUCCESS)
-        result = merge_flags(buffer->flags, &flags);
+        result = memory_merge_flags(buffer->flags, &flags);
     if (result == CL_SUCCESS)
         result = check_region(buffer, buffer_create_info);
-    cl_mem memory = NULL;
-    if (result == CL_SUCCESS) {
-        memory = object_create(OBJECT_MEMORY, sizeof(*memory));
-        result = memory ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
-    }
+    cl_mem memory = result == CL_SUCCESS ? memory_create_part(buffer, &result) : NULL;
     *errcode_ret = result;
     if (!memory)
         return NULL;
     const cl_buffer_region *region = buffer_create_info;
-    memory->context = buffer->context;
-    memory->parent = buffer;
     memory->origin = region->origin;
     memory->size = region->size;
     memory->type = CL_MEM_OBJECT_BUFFER;
     memory->flags = flags;
     memory->host_ptr = buffer->host_ptr ? (char *)buffer->host_ptr + region->origin : NULL;
-    object_retain(&buffer->object);
     return memory;
 }
 
 cl_int memory_ensure(cl_mem memory)
 {
     cl_int result = object_ensure(&memory->object);
-    cl_mem root = memory->parent ? memory->parent : memory;
+    cl_mem root = memory_root(memory);
     uint64_t target = __atomic_load_n(&root->init_target, __ATOMIC_RELAXED);
     if (result != CL_SUCCESS || target == 0)
         return result;

@@ -5,15 +5,19 @@
 #include "card/opencl/object.h"
 
 struct arena_range;
+struct image;
 struct memory_farewell;
 struct memory_map;
+struct region;
 
 struct _cl_mem {
     struct object object;
     cl_context context;
-    cl_mem parent; /* of a sub-buffer, else NULL */
-    size_t origin; /* in the parent */
-    size_t size;
+    cl_mem parent;       /* what a sub-buffer or an image is made of, else NULL */
+    size_t origin;       /* in the parent */
+    struct image *image; /* NULL: a buffer; owned */
+    size_t size;         /* as the program is told */
+    size_t charged;      /* bytes that count against the quota; 0: the parent's */
     cl_mem_object_type type;
     cl_mem_flags flags;
     cl_mem_properties *properties; /* as given, with the closing 0; NULL when none were */
@@ -30,8 +34,35 @@ struct _cl_mem {
     struct memory_farewell *farewells; /* last set first */
 };
 
+/* The memory object with bytes of its own that this one is a part or view of. */
+static inline cl_mem memory_root(cl_mem memory)
+{
+    while (memory->parent)
+        memory = memory->parent;
+    return memory;
+}
+
 /* Before a record that uses the buffer: the executor knows it and its initial content is there. */
 cl_int memory_ensure(cl_mem memory);
+
+/* Flags of a creation, whatever is created: CL_SUCCESS or CL_INVALID_VALUE. */
+cl_int memory_check_flags(cl_mem_flags flags);
+/* As they are remembered: no flags at all mean the default. */
+cl_mem_flags memory_flags(cl_mem_flags flags);
+/* What a part or view takes over from its parent when its own flags leave it open. CL_SUCCESS or
+ * CL_INVALID_VALUE. */
+cl_int memory_merge_flags(cl_mem_flags parent, cl_mem_flags *flags);
+/* An object for memory of its own, `bytes` of the quota; the caller fills in the rest. NULL with
+ * `*ret_code` set when there is no room. */
+cl_mem memory_create(cl_context context, size_t bytes, cl_int *ret_code);
+/* An object for a part or view of `parent`. */
+cl_mem memory_create_part(cl_mem parent, cl_int *ret_code);
+/* Send initial content; who uses the memory later waits for it. */
+cl_int memory_write(cl_mem memory, const struct region *content);
+/* Remember that an empty list of properties was given. */
+void memory_keep_no_properties(cl_mem memory);
+/* What the memory's flags say of a map's flags. */
+cl_int memory_check_map(const struct _cl_mem *memory, cl_map_flags flags);
 
 /* 1 when `bytes` at `offset` lie inside the buffer. */
 static inline int memory_holds(const struct _cl_mem *memory, size_t offset, size_t bytes)

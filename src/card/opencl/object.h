@@ -48,7 +48,7 @@ struct object_kind {
 };
 
 extern const struct object_kind context_kind, queue_kind, memory_kind, program_kind, kernel_kind,
-    event_kind;
+    event_kind, sampler_kind;
 
 /* Zeroed memory of `bytes` with a struct object in front, one reference; NULL: out of memory. */
 void *object_create(enum object_type type, size_t bytes);

@@ -4,6 +4,7 @@
 
 #include "card/opencl/direct.h"
 #include "card/opencl/event.h"
+#include "card/opencl/image.h"
 #include "card/opencl/memory.h"
 #include "card/opencl/output.h"
 #include "card/opencl/process.h"
@@ -234,6 +235,41 @@ static cl_int post_box(struct run *run, const struct transfer *transfer, cl_even
     return CL_SUCCESS;
 }
 
+/* IMAGE_READ and IMAGE_WRITE are laid out alike; their regions count pixels. */
+static cl_int post_pixels(struct run *run, const struct transfer *transfer, cl_event event)
+{
+    struct command *command = run->command;
+    const struct region *region = run->region;
+    const struct piece *piece = &transfer->piece;
+    const size_t pixel_bytes = region->memory->image->pixel_bytes;
+    struct wire_image_write *record = command_begin(command, sizeof(*record), 0);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->queue_id = command->queue->object.id;
+    record->image_id = region->memory->object.id;
+    record->event = event_slot(event);
+    record->wait_count = command_put_waits(command, wire_image_write_waits(record));
+    record->origin_0 = (region->origin[0] + piece->start[0]) / pixel_bytes;
+    record->origin_1 = region->origin[1] + piece->start[1];
+    record->origin_2 = region->origin[2] + piece->start[2];
+    record->region_0 = piece->size[0] / pixel_bytes;
+    record->region_1 = piece->size[1];
+    record->region_2 = piece->size[2];
+    record->size_bytes = piece_bytes(piece);
+    record->slab_offset = transfer->slab_offset;
+    command_post(command, event, record, run->is_read ? WIRE_IMAGE_READ : WIRE_IMAGE_WRITE,
+                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)));
+    return CL_SUCCESS;
+}
+
+static cl_int post(struct run *run, const struct transfer *transfer, cl_event event)
+{
+    if (run->region->memory->image)
+        return post_pixels(run, transfer, event);
+    return region_is_linear(run->region) ? post_linear(run, transfer, event)
+                                         : post_box(run, transfer, event);
+}
+
 enum piece_place { PIECE_FIRST = 1, PIECE_LAST = 2 };
 
 /* The event of one piece: the caller's for the last, one of our own where we need to know about the
@@ -265,8 +301,7 @@ static cl_int post_piece(struct run *run, struct transfer *transfer, unsigned pl
     cl_int result = piece_event(run, place, &event);
     if (result != CL_SUCCESS)
         return result;
-    result = region_is_linear(run->region) ? post_linear(run, transfer, event)
-                                           : post_box(run, transfer, event);
+    result = post(run, transfer, event);
     transfer->state = command->queue->state;
     transfer->target = command->target;
     if (run->previous)
@@ -329,12 +364,14 @@ static cl_int send_piece(struct run *run, const struct piece *piece, unsigned pl
 static cl_int transfer_run(struct run *run)
 {
     cl_int result = memory_ensure(run->region->memory);
+    const struct image *image = run->region->memory->image;
+    const size_t most = image ? PIECE_BYTES - PIECE_BYTES % image->pixel_bytes : PIECE_BYTES;
     struct piece piece = {0}, next = {0};
     unsigned place = PIECE_FIRST;
-    int more = region_next(run->region, PIECE_BYTES, &next);
+    int more = region_next(run->region, most, &next);
     while (result == CL_SUCCESS && more) {
         piece = next;
-        more = region_next(run->region, PIECE_BYTES, &next);
+        more = region_next(run->region, most, &next);
         result = send_piece(run, &piece, place | (more ? 0 : PIECE_LAST));
         place = 0;
     }

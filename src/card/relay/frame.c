@@ -59,7 +59,7 @@ int relay_spans(const struct wire_header *record, struct spans *ret_spans, struc
 {
     const struct wire_shape *shape = wire_record_shape(record->opcode);
     struct span none = {0}, slab = {0}, reply = {0};
-    int from_device = record->opcode == WIRE_READ;
+    int from_device = record->opcode == WIRE_READ || record->opcode == WIRE_IMAGE_READ;
     if (shape->slab)
         slab.offset = u64_at(record, shape->slab);
     if (shape->slab_bytes)

@@ -217,6 +217,9 @@ struct wire_arg {
     uint64_t size_bytes;
 };
 
+/* Which ends of an IMAGE_COPY are images. */
+enum wire_copy_shape { WIRE_COPY_IMAGES, WIRE_COPY_IMAGE_TO_BUFFER, WIRE_COPY_BUFFER_TO_IMAGE };
+
 /* LAUNCH shape_flags */
 #define WIRE_SHAPE_OFFSET 1u /* global_offset given */
 #define WIRE_SHAPE_LOCAL 2u  /* local size given */
