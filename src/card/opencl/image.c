@@ -110,22 +110,29 @@ static cl_int check_size(const struct image_type *type, const struct image *imag
     return CL_SUCCESS;
 }
 
+/* A given pitch must hold at least `least` bytes, in whole `units`; 0: none was given. */
+static int pitch_fits(size_t given, size_t least, size_t unit)
+{
+    return given == 0 || (given >= least && given % unit == 0);
+}
+
 /* Pitches are given for bytes that are there already: the program's, or a buffer's. */
 static cl_int describe_pitches(const struct image_type *type, struct image *image, int has_bytes)
 {
     const size_t given_row = image->desc.image_row_pitch;
     const size_t given_slice = image->desc.image_slice_pitch;
     const size_t row = image->pixel_bytes * image->width;
-    const int has_slices = type->has_depth || type->has_layers;
     if (!has_bytes && (given_row || given_slice))
         return CL_INVALID_IMAGE_DESCRIPTOR;
-    if (given_row && (given_row < row || given_row % image->pixel_bytes))
+    if (!pitch_fits(given_row, row, image->pixel_bytes))
         return CL_INVALID_IMAGE_DESCRIPTOR;
     image->row_pitch = given_row ? given_row : row;
+    if (!type->has_depth && !type->has_layers)
+        return CL_SUCCESS;
     const size_t slice = image->row_pitch * (type->has_height ? image->height : 1);
-    if (has_slices && given_slice && (given_slice < slice || given_slice % image->row_pitch))
+    if (!pitch_fits(given_slice, slice, image->row_pitch))
         return CL_INVALID_IMAGE_DESCRIPTOR;
-    image->slice_pitch = !has_slices ? 0 : given_slice ? given_slice : slice;
+    image->slice_pitch = given_slice ? given_slice : slice;
     return CL_SUCCESS;
 }
 

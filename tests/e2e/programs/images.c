@@ -497,85 +497,126 @@ static void wrong_images(struct world *w)
                 clCreateImage2D(w->context, 0, NULL, WIDTH, HEIGHT, 0, NULL, &code));
 }
 
-static void wrong_commands(struct world *w)
+/* Images of one size: two alike, one that the host may not see, one of another context, one of
+ * other pixels; and a buffer. */
+struct victims {
+    cl_mem a, b, hidden, other, unlike, buffer;
+};
+
+static const size_t *const whole = types[2].all;
+static const size_t far_off[3] = {1, 0, 0};
+static unsigned char scratch[WIDTH * HEIGHT * 8];
+
+static struct victims make_victims(struct world *w)
 {
-    static unsigned char out[WIDTH * HEIGHT * 8];
-    const size_t *all = types[2].all, far[3] = {1, 0, 0}, deep[3] = {0, 0, 1},
-                 none[3] = {WIDTH, 0, 1};
-    const cl_uint color[4] = {0};
-    cl_int code;
-    size_t row, slice, size;
-    cl_mem a = image(w, 0, &rgba, &types[2].desc, NULL),
-           b = image(w, 0, &rgba, &types[2].desc, NULL);
-    cl_mem hidden = image(w, CL_MEM_HOST_NO_ACCESS, &rgba, &types[2].desc, NULL);
-    cl_mem other = clCreateImage(w->other, 0, &rgba, &types[2].desc, NULL, &code);
-    cl_mem buffer = clCreateBuffer(w->context, 0, 4096, NULL, &code);
     static const cl_image_format wide = {CL_RGBA, CL_UNSIGNED_INT16};
-    cl_mem unlike = image(w, 0, &wide, &types[2].desc, NULL);
+    const cl_image_desc *desc = &types[2].desc;
+    cl_int code;
+    return (struct victims){
+        .a = image(w, 0, &rgba, desc, NULL),
+        .b = image(w, 0, &rgba, desc, NULL),
+        .hidden = image(w, CL_MEM_HOST_NO_ACCESS, &rgba, desc, NULL),
+        .other = clCreateImage(w->other, 0, &rgba, desc, NULL, &code),
+        .unlike = image(w, 0, &wide, desc, NULL),
+        .buffer = clCreateBuffer(w->context, 0, 4096, NULL, &code),
+    };
+}
+
+static void release_victims(const struct victims *v)
+{
+    const cl_mem all[] = {v->a, v->b, v->hidden, v->other, v->unlike, v->buffer};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        MUST(clReleaseMemObject(all[i]));
+}
+
+static void wrong_transfers(struct world *w, const struct victims *v)
+{
+    const size_t deep[3] = {0, 0, 1}, none[3] = {WIDTH, 0, 1};
 #define READ(image, origin, region, ptr) \
     clEnqueueReadImage(w->queue, image, CL_TRUE, origin, region, 0, 0, ptr, 0, NULL, NULL)
     REPORT("read image: null queue",
-           clEnqueueReadImage(NULL, a, CL_TRUE, nowhere, all, 0, 0, out, 0, NULL, NULL));
-    REPORT("read image: null image", READ(NULL, nowhere, all, out));
-    REPORT("read image: null pointer", READ(a, nowhere, all, NULL));
-    REPORT("read image: no origin", READ(a, NULL, all, out));
-    REPORT("read image: no region", READ(a, nowhere, NULL, out));
-    REPORT("read image: outside", READ(a, far, all, out));
-    REPORT("read image: too deep", READ(a, deep, all, out));
-    REPORT("read image: empty", READ(a, nowhere, none, out));
-    REPORT("read image: other context", READ(other, nowhere, all, out));
-    REPORT("read image: hidden", READ(hidden, nowhere, all, out));
-    REPORT("read image: a buffer", READ(buffer, nowhere, all, out));
-    REPORT("read image: small pitch",
-           clEnqueueReadImage(w->queue, a, CL_TRUE, nowhere, all, 4, 0, out, 0, NULL, NULL));
-    REPORT("read image: waits without list",
-           clEnqueueReadImage(w->queue, a, CL_TRUE, nowhere, all, 0, 0, out, 1, NULL, NULL));
+           clEnqueueReadImage(NULL, v->a, CL_TRUE, nowhere, whole, 0, 0, scratch, 0, NULL, NULL));
+    REPORT("read image: null image", READ(NULL, nowhere, whole, scratch));
+    REPORT("read image: null pointer", READ(v->a, nowhere, whole, NULL));
+    REPORT("read image: no origin", READ(v->a, NULL, whole, scratch));
+    REPORT("read image: no region", READ(v->a, nowhere, NULL, scratch));
+    REPORT("read image: outside", READ(v->a, far_off, whole, scratch));
+    REPORT("read image: too deep", READ(v->a, deep, whole, scratch));
+    REPORT("read image: empty", READ(v->a, nowhere, none, scratch));
+    REPORT("read image: other context", READ(v->other, nowhere, whole, scratch));
+    REPORT("read image: hidden", READ(v->hidden, nowhere, whole, scratch));
+    REPORT("read image: a buffer", READ(v->buffer, nowhere, whole, scratch));
+    REPORT("read image: small pitch", clEnqueueReadImage(w->queue, v->a, CL_TRUE, nowhere, whole, 4,
+                                                         0, scratch, 0, NULL, NULL));
+    REPORT(
+        "read image: waits without list",
+        clEnqueueReadImage(w->queue, v->a, CL_TRUE, nowhere, whole, 0, 0, scratch, 1, NULL, NULL));
     REPORT("write image: null pointer",
-           clEnqueueWriteImage(w->queue, a, CL_TRUE, nowhere, all, 0, 0, NULL, 0, NULL, NULL));
-    REPORT("write image: hidden",
-           clEnqueueWriteImage(w->queue, hidden, CL_TRUE, nowhere, all, 0, 0, out, 0, NULL, NULL));
+           clEnqueueWriteImage(w->queue, v->a, CL_TRUE, nowhere, whole, 0, 0, NULL, 0, NULL, NULL));
+    REPORT("write image: hidden", clEnqueueWriteImage(w->queue, v->hidden, CL_TRUE, nowhere, whole,
+                                                      0, 0, scratch, 0, NULL, NULL));
+}
+
+static void wrong_copies(struct world *w, const struct victims *v)
+{
+    const cl_uint color[4] = {0};
+    cl_int code;
     REPORT("fill image: no color",
-           clEnqueueFillImage(w->queue, a, NULL, nowhere, all, 0, NULL, NULL));
-    REPORT("fill image: outside", clEnqueueFillImage(w->queue, a, color, far, all, 0, NULL, NULL));
+           clEnqueueFillImage(w->queue, v->a, NULL, nowhere, whole, 0, NULL, NULL));
+    REPORT("fill image: outside",
+           clEnqueueFillImage(w->queue, v->a, color, far_off, whole, 0, NULL, NULL));
     REPORT("fill image: a buffer",
-           clEnqueueFillImage(w->queue, buffer, color, nowhere, all, 0, NULL, NULL));
+           clEnqueueFillImage(w->queue, v->buffer, color, nowhere, whole, 0, NULL, NULL));
 #define COPY(from, to, origin) \
-    clEnqueueCopyImage(w->queue, from, to, nowhere, origin, all, 0, NULL, NULL)
-    REPORT("copy image: outside", COPY(a, b, far));
-    REPORT("copy image: formats", COPY(a, unlike, nowhere));
-    REPORT("copy image: itself", COPY(a, a, nowhere));
-    REPORT("copy image: other context", COPY(a, other, nowhere));
-    REPORT("copy image: a buffer", COPY(a, buffer, nowhere));
-    REPORT("image to buffer: offset",
-           clEnqueueCopyImageToBuffer(w->queue, a, buffer, nowhere, all, 4000, 0, NULL, NULL));
+    clEnqueueCopyImage(w->queue, from, to, nowhere, origin, whole, 0, NULL, NULL)
+    REPORT("copy image: outside", COPY(v->a, v->b, far_off));
+    REPORT("copy image: formats", COPY(v->a, v->unlike, nowhere));
+    REPORT("copy image: itself", COPY(v->a, v->a, nowhere));
+    REPORT("copy image: other context", COPY(v->a, v->other, nowhere));
+    REPORT("copy image: a buffer", COPY(v->a, v->buffer, nowhere));
+    REPORT("image to buffer: offset", clEnqueueCopyImageToBuffer(w->queue, v->a, v->buffer, nowhere,
+                                                                 whole, 4000, 0, NULL, NULL));
     REPORT("image to buffer: an image",
-           clEnqueueCopyImageToBuffer(w->queue, a, b, nowhere, all, 0, 0, NULL, NULL));
-    REPORT("buffer to image: offset",
-           clEnqueueCopyBufferToImage(w->queue, buffer, a, 4000, nowhere, all, 0, NULL, NULL));
+           clEnqueueCopyImageToBuffer(w->queue, v->a, v->b, nowhere, whole, 0, 0, NULL, NULL));
+    REPORT("buffer to image: offset", clEnqueueCopyBufferToImage(w->queue, v->buffer, v->a, 4000,
+                                                                 nowhere, whole, 0, NULL, NULL));
     REPORT("read buffer: an image",
-           clEnqueueReadBuffer(w->queue, a, CL_TRUE, 0, 4, out, 0, NULL, NULL));
-    REPORT_CODE("map buffer: an image",
-                clEnqueueMapBuffer(w->queue, a, CL_TRUE, CL_MAP_READ, 0, 4, 0, NULL, NULL, &code));
+           clEnqueueReadBuffer(w->queue, v->a, CL_TRUE, 0, 4, scratch, 0, NULL, NULL));
+    REPORT_CODE("map buffer: an image", clEnqueueMapBuffer(w->queue, v->a, CL_TRUE, CL_MAP_READ, 0,
+                                                           4, 0, NULL, NULL, &code));
+}
+
+static void wrong_maps(struct world *w, const struct victims *v)
+{
+    cl_int code;
+    size_t row, slice, size;
 #define MAP(image, flags, origin, row) \
-    clEnqueueMapImage(w->queue, image, CL_TRUE, flags, origin, all, row, &slice, 0, NULL, NULL, \
+    clEnqueueMapImage(w->queue, image, CL_TRUE, flags, origin, whole, row, &slice, 0, NULL, NULL, \
                       &code)
-    REPORT_CODE("map image: no pitch", MAP(a, CL_MAP_READ, nowhere, NULL));
-    REPORT_CODE("map image: outside", MAP(a, CL_MAP_READ, far, &row));
-    REPORT_CODE("map image: hidden", MAP(hidden, CL_MAP_READ, nowhere, &row));
-    REPORT_CODE("map image: a buffer", MAP(buffer, CL_MAP_READ, nowhere, &row));
+    REPORT_CODE("map image: no pitch", MAP(v->a, CL_MAP_READ, nowhere, NULL));
+    REPORT_CODE("map image: outside", MAP(v->a, CL_MAP_READ, far_off, &row));
+    REPORT_CODE("map image: hidden", MAP(v->hidden, CL_MAP_READ, nowhere, &row));
+    REPORT_CODE("map image: a buffer", MAP(v->buffer, CL_MAP_READ, nowhere, &row));
     REPORT_CODE("map image: null", MAP(NULL, CL_MAP_READ, nowhere, &row));
-    REPORT("unmap image: elsewhere", clEnqueueUnmapMemObject(w->queue, a, out, 0, NULL, NULL));
-    REPORT("image info: bad name", clGetImageInfo(a, 0x1, 0, NULL, &size));
-    REPORT("image info: small", clGetImageInfo(a, CL_IMAGE_WIDTH, 1, &size, NULL));
-    REPORT("image info: a buffer", clGetImageInfo(buffer, CL_IMAGE_WIDTH, 8, &size, NULL));
+    REPORT("unmap image: elsewhere",
+           clEnqueueUnmapMemObject(w->queue, v->a, scratch, 0, NULL, NULL));
+    REPORT("image info: bad name", clGetImageInfo(v->a, 0x1, 0, NULL, &size));
+    REPORT("image info: small", clGetImageInfo(v->a, CL_IMAGE_WIDTH, 1, &size, NULL));
+    REPORT("image info: a buffer", clGetImageInfo(v->buffer, CL_IMAGE_WIDTH, 8, &size, NULL));
     REPORT("image info: null", clGetImageInfo(NULL, CL_IMAGE_WIDTH, 8, &size, NULL));
     cl_buffer_region region = {0, 64};
     REPORT_CODE("sub-buffer: of an image",
-                clCreateSubBuffer(a, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code));
+                clCreateSubBuffer(v->a, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code));
+}
+
+static void wrong_commands(struct world *w)
+{
+    const struct victims v = make_victims(w);
+    wrong_transfers(w, &v);
+    wrong_copies(w, &v);
+    wrong_maps(w, &v);
     MUST(clFinish(w->queue));
-    cl_mem everything[] = {a, b, hidden, other, buffer, unlike};
-    for (size_t i = 0; i < sizeof(everything) / sizeof(everything[0]); i++)
-        MUST(clReleaseMemObject(everything[i]));
+    release_victims(&v);
 }
 
 /* The same pixels turned again and again through two images, a sampler and a view of a buffer, all
