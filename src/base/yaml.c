@@ -253,6 +253,19 @@ static void yaml_put_key(struct buf *out, const char *key, unsigned depth)
     (void)buf_puts(out, ":");
 }
 
+#define DIGITS_MOST 15 /* that every double keeps */
+#define DIGITS_ALL 17  /* that tell all doubles apart */
+
+/* As short as reads back the same, and never like an integer. */
+static void yaml_put_real(struct buf *out, double value)
+{
+    char text[40];
+    (void)snprintf(text, sizeof(text), "%.*g", DIGITS_MOST, value);
+    if (strtod(text, NULL) != value)
+        (void)snprintf(text, sizeof(text), "%.*g", DIGITS_ALL, value);
+    (void)buf_printf(out, "%s%s\n", text, text[strcspn(text, ".e")] ? "" : ".0");
+}
+
 static void yaml_put(struct buf *out, const json_t *value, unsigned depth);
 
 static void yaml_put_child(struct buf *out, const json_t *value, unsigned depth)
@@ -283,6 +296,8 @@ static void yaml_put(struct buf *out, const json_t *value, unsigned depth)
     } else if (json_is_string(value)) {
         yaml_put_text(out, json_string_value(value));
         (void)buf_puts(out, "\n");
+    } else if (json_is_real(value)) {
+        yaml_put_real(out, json_real_value(value));
     } else {
         char *text = json_text(value);
         (void)buf_printf(out, "%s\n", text ? text : "null");

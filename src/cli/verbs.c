@@ -45,6 +45,8 @@ const struct verb *const verb_table[] = {
     &verb_kb_show,
     &verb_kb_add,
     &verb_kb_rm,
+    &verb_kb_import,
+    &verb_kb_export,
     &verb_simulate,
     &verb_tenant_list,
     &verb_tenant_show,

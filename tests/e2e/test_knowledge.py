@@ -46,6 +46,41 @@ def test_show_replace_and_remove(centre):
     assert centre.leat("kb", "show", "org/small", "-k", "data", check=False).returncode == 1
 
 
+CARD = """---
+license: mit
+pipeline_tag: image-classification
+model-index:
+- name: org/carded
+  results:
+  - task: {type: image-classification}
+    dataset: {type: digits}
+    metrics: [{type: accuracy, value: 0.97}]
+---
+Reads digits.
+"""
+
+
+def test_a_model_card_and_a_run_go_in_and_out(centre, tmp_path):
+    card, run = tmp_path / "README.md", tmp_path / "run.json"
+    card.write_text(CARD)
+    assert "model org/carded" in centre.leat("kb", "import", card).stdout
+    assert found(centre, "accuracy>0.9", "-m", "org/carded") == ["org/carded/digits/accuracy"]
+    out = centre.leat("kb", "export", "org/carded").stdout
+    card.write_text(out)
+    centre.leat("kb", "import", card)
+    assert centre.leat("kb", "export", "org/carded").stdout == out and "0.97" in out and out.endswith("Reads digits.\n")
+
+    run.write_text(json.dumps({"run": {"info": {"run_id": "1"}, "data": {
+        "metrics": [{"key": "loss", "value": 0.5}], "params": [{"key": "lr", "value": "0.1"}],
+        "tags": [{"key": "mlflow.user", "value": "me"}]}}}))
+    assert "left out: mlflow.user" in centre.leat("kb", "import", run, "--name", "calm-fox").stderr
+    data = json.loads(centre.leat("kb", "export", "calm-fox", "--format", "mlflow").stdout)["run"]["data"]
+    assert data["metrics"] == [{"key": "loss", "value": 0.5}] and data["params"][0]["key"] == "lr"
+    whole = tmp_path / "all.json"
+    whole.write_text(centre.leat("kb", "export", "org/carded", "--format", "leat").stdout)
+    assert len(centre.leat("kb", "import", whole).stdout.splitlines()) == 2
+
+
 def test_what_is_known_survives_a_restart(centre):
     centre.leat("kb", "add", "model", "kept", "--text", "unforgettable")
     centre.restart()
