@@ -5,7 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: all demo check deps build install bench bench-card bench-daemon bench-estimate bench-sched fuzz format clean
+.PHONY: all demo check deps build install bench bench-card bench-cuda bench-daemon bench-estimate bench-sched fuzz format clean
 
 all: build
 
@@ -32,6 +32,8 @@ bench: build
 	@/usr/bin/python3 tests/bench/run.py all
 bench-card: build
 	@/usr/bin/python3 tests/bench/run.py card
+bench-cuda: build
+	@/usr/bin/python3 tests/bench/run.py cuda
 bench-daemon: build
 	@/usr/bin/python3 tests/bench/run.py daemon
 bench-sched: build

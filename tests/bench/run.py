@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measure, and print one tab-separated line a figure: name, value, unit, target.
 
-usage: run.py [card|daemon|sched|all]      (BUILD names the build folder; BENCH_SECONDS the length of the share test, 30)
+usage: run.py [card|cuda|daemon|sched|all]      (BUILD names the build folder; BENCH_SECONDS the length of the share test, 30)
 
 Progress goes to standard error. Nothing is compared with the target here: a figure is printed as it is.
 """
@@ -13,6 +13,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+import bench_cuda  # noqa: E402
 import bench_sched  # noqa: E402
 import house as houses  # noqa: E402
 
@@ -197,8 +198,13 @@ def bench_daemon():
     bench_kill()
 
 
+def bench_cuda_cards():
+    bench_cuda.bench(figure, say)
+
+
 def main():
-    parts = {"card": [bench_card], "daemon": [bench_daemon], "sched": [bench_sched.main], "all": [bench_card, bench_daemon]}
+    parts = {"card": [bench_card], "daemon": [bench_daemon], "sched": [bench_sched.main],
+             "cuda": [bench_cuda_cards], "all": [bench_card, bench_cuda_cards, bench_daemon]}
     wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
     if wanted not in parts or len(sys.argv) > 2:
         raise SystemExit(__doc__)

@@ -46,8 +46,6 @@ static unsigned own;     /* of processes */
 static uint32_t leaving; /* the process ends: its threads are not counted any more */
 static long (*real_syscall)(long, ...);
 static int (*real_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-static int (*real_cond_wait)(pthread_cond_t *, pthread_mutex_t *);
-static int (*real_cond_broadcast)(pthread_cond_t *);
 
 static uint64_t machine_ns(void)
 {
@@ -169,11 +167,6 @@ static long sim_futex(const uint32_t *word, int operation, uint32_t value,
     return 0;
 }
 
-static uint64_t private_key(const void *address)
-{
-    return (uintptr_t)address ^ ((uint64_t)getpid() << 48) ^ (1ull << 47);
-}
-
 /* ---- what programs call ---- */
 
 API int clock_gettime(clockid_t clock, struct timespec *now)
@@ -213,28 +206,6 @@ API long syscall(long number, ...)
         return sim_futex((const uint32_t *)a[0], (int)a[1], (uint32_t)a[2],
                          (const struct timespec *)a[3]);
     return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-API int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
-{
-    if (!sim)
-        return real_cond_wait(condition, mutex);
-    sim_lock();
-    struct waiter *waiter = join(private_key(condition), NEVER);
-    sim_unlock();
-    (void)pthread_mutex_unlock(mutex);
-    sleep_on(waiter);
-    return pthread_mutex_lock(mutex);
-}
-
-API int pthread_cond_broadcast(pthread_cond_t *condition)
-{
-    if (!sim)
-        return real_cond_broadcast(condition);
-    sim_lock();
-    wake(private_key(condition));
-    sim_unlock();
-    return 0;
 }
 
 struct start {
@@ -299,8 +270,6 @@ __attribute__((constructor)) static void come(void)
     const char *path = getenv("LEAT_FAKE_CLOCK");
     *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
     *(void **)&real_create = dlsym(RTLD_NEXT, "pthread_create");
-    *(void **)&real_cond_wait = dlsym(RTLD_NEXT, "pthread_cond_wait");
-    *(void **)&real_cond_broadcast = dlsym(RTLD_NEXT, "pthread_cond_broadcast");
     if (!path)
         return;
     struct sim *opened = sim_open(path);

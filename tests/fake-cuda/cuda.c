@@ -15,6 +15,7 @@
 #define TWIN(name, suffix) \
     extern __typeof__(name) name##suffix __attribute__((alias(#name), visibility("default")))
 #define BUCKETS 4096u
+#define SMALL_BYTES (64u << 10)
 #define POOL_STEP (2ull << 20)
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -100,6 +101,20 @@ static void *map_host(size_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* Small blocks come from the heap, as a driver's do from what it holds. */
+static void *take_host(size_t bytes)
+{
+    return bytes > SMALL_BYTES ? map_host(bytes) : aligned_alloc(256, (bytes + 255) / 256 * 256);
+}
+
+static void give_host(uint64_t pointer, size_t bytes)
+{
+    if (bytes > SMALL_BYTES)
+        (void)munmap((void *)(uintptr_t)pointer, bytes);
+    else
+        free((void *)(uintptr_t)pointer);
+}
+
 static CUresult allocate(const char *name, CUdeviceptr *pointer, size_t bytes)
 {
     if (!pointer || !bytes)
@@ -108,7 +123,7 @@ static CUresult allocate(const char *name, CUdeviceptr *pointer, size_t bytes)
         return CUDA_ERROR_INVALID_CONTEXT;
     if (fake_fails(name) || fake_take(device_now(), bytes) < 0)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    void *host = map_host(bytes);
+    void *host = take_host(bytes);
     if (!host) {
         fake_give(device_now(), bytes);
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -240,7 +255,7 @@ API CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
     struct block *block = *at;
     CUresult result = block ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     if (block) {
-        (void)munmap((void *)(uintptr_t)pointer, block->bytes);
+        give_host(pointer, block->bytes);
         if (block->pool)
             block->pool->used -= block->bytes;
         else
@@ -331,7 +346,7 @@ API CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemPo
     if (grow && fake_take(pool->device, grow) < 0)
         result = CUDA_ERROR_OUT_OF_MEMORY;
     else
-        host = map_host(bytes);
+        host = take_host(bytes);
     if (host) {
         pool->reserved += grow;
         pool->used += bytes;

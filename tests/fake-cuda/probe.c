@@ -2,13 +2,16 @@
  * came of it. It runs unchanged on a driver and on a card.
  *
  * usage: cuda-probe numbers | codes | resolve | fork | bench
+ *        cuda-probe crowd PROCESSES TOKEN...
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
  *                        plain|graph|cooperative|extended|mixed|streams */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -339,28 +342,97 @@ static int forked(void)
     return status != 0;
 }
 
+/* ---- what calls cost ---- */
+
+enum { CHUNKS = 400, CHUNK = 256 };
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void bench_allocate(CUfunction unused)
+{
+    CUdeviceptr memory;
+    CHECK(cuMemAlloc_v2(&memory, 4096));
+    CHECK(cuMemFree_v2(memory));
+}
+
+static void bench_resolve(CUfunction unused)
+{
+    void *found;
+    CHECK(cuGetProcAddress_v2("cuLaunchKernel", &found, 12000, 2, NULL));
+}
+
+static void bench_launch(CUfunction function)
+{
+    uint32_t us = 0;
+    void *params[] = {&us};
+    CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
+}
+
+/* Nanoseconds of one call: the median of short chunks, so that a busy machine matters little, and
+ * the mean of all, in which the rare dear calls count. */
+static void time_calls(const char *name, void (*call)(CUfunction), CUfunction function)
+{
+    static double ns[CHUNKS];
+    double sum = 0;
+    for (int chunk = 0; chunk < CHUNKS; chunk++) {
+        uint64_t start = now_ns();
+        for (int i = 0; i < CHUNK; i++)
+            call(function);
+        ns[chunk] = (double)(now_ns() - start) / CHUNK;
+        sum += ns[chunk];
+    }
+    qsort(ns, CHUNKS, sizeof(ns[0]), compare);
+    (void)printf("%s_ns=%.1f %s_mean_ns=%.1f ", name, ns[CHUNKS / 2], name, sum / CHUNKS);
+}
+
 static int bench(void)
 {
-    enum { ROUNDS = 20000 };
-    CUdeviceptr memory;
-    uint32_t us = 0;
-    void *params[] = {&us}, *found;
     CUfunction function = kernel("spin_us");
-    uint64_t t0 = now_ns();
-    for (int i = 0; i < ROUNDS; i++) {
-        CHECK(cuMemAlloc_v2(&memory, 4096));
-        CHECK(cuMemFree_v2(memory));
-    }
-    uint64_t t1 = now_ns();
-    for (int i = 0; i < ROUNDS; i++)
-        CHECK(cuGetProcAddress_v2("cuLaunchKernel", &found, 12000, 2, NULL));
-    uint64_t t2 = now_ns();
-    for (int i = 0; i < ROUNDS; i++)
-        CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
-    uint64_t t3 = now_ns();
-    (void)printf("alloc_free_ns=%.0f resolve_ns=%.0f launch_ns=%.0f\n", (double)(t1 - t0) / ROUNDS,
-                 (double)(t2 - t1) / ROUNDS, (double)(t3 - t2) / ROUNDS);
+    time_calls("alloc_free", bench_allocate, function);
+    time_calls("resolve", bench_resolve, function);
+    time_calls("launch", bench_launch, function);
+    (void)printf("\n");
     return 0;
+}
+
+/* Processes that meet their cards at the same instant, in turn the given ones: the microseconds
+ * until each was told of its card's memory. */
+static int crowd(unsigned count, char **tokens, unsigned cards)
+{
+    size_t bytes = (count + 2) * sizeof(double);
+    double *took = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_barrierattr_t shared;
+    pthread_barrier_t *all =
+        mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    unsigned failed = 0;
+    int status;
+    if (took == MAP_FAILED || all == MAP_FAILED)
+        return 1;
+    (void)pthread_barrierattr_init(&shared);
+    (void)pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    (void)pthread_barrier_init(all, &shared, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (fork() != 0)
+            continue;
+        size_t left = 0, whole = 0;
+        (void)setenv("LEAT_CARD_TOKEN", tokens[i % cards], 1);
+        (void)pthread_barrier_wait(all);
+        uint64_t start = now_ns();
+        CHECK(cuMemGetInfo_v2(&left, &whole));
+        took[i] = (double)(now_ns() - start) / 1000;
+        (void)pthread_barrier_wait(all); /* nobody makes room for others by leaving */
+        _exit(left == whole ? 0 : 1);
+    }
+    while (wait(&status) > 0)
+        failed += status != 0;
+    qsort(took, count, sizeof(took[0]), compare);
+    (void)printf("p50_us=%.0f p99_us=%.0f max_us=%.0f failed=%u\n", took[count / 2],
+                 took[count * 99 / 100], took[count - 1], failed);
+    return failed != 0;
 }
 
 int main(int argc, char **argv)
@@ -385,6 +457,8 @@ int main(int argc, char **argv)
         r = forked();
     else if (strcmp(verb, "bench") == 0)
         r = bench();
+    else if (strcmp(verb, "crowd") == 0 && argc > 3)
+        r = crowd((unsigned)strtoul(argv[2], NULL, 10), argv + 3, (unsigned)argc - 3);
     CHECK(cuCtxDestroy_v2(context));
     return r;
 }

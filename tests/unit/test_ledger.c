@@ -49,6 +49,22 @@ static void test_reserve_and_release(void **state)
     (void)munmap(card, sizeof(*card));
 }
 
+/* Sums end at the last slot that was ever in use. */
+static void test_open_slots(void **state)
+{
+    struct ledger_card *card = make_card();
+    ledger_open_slot(card, 2);
+    assert_int_equal(ledger_reserve(card, 2, 600), 0);
+    ledger_open_slot(card, 0);
+    assert_int_equal(card->slots_end, 3);
+    assert_int_equal(ledger_reserve(card, 0, 401), -ENOSPC);
+    ledger_open_slot(card, LEDGER_SLOTS - 1);
+    assert_int_equal(ledger_reserve(card, LEDGER_SLOTS - 1, 400), 0);
+    assert_int_equal(ledger_reserve(card, 0, 1), -ENOSPC);
+    assert_int_equal(ledger_used(card), QUOTA_BYTES);
+    (void)munmap(card, sizeof(*card));
+}
+
 static void test_away_stays_reserved(void **state)
 {
     struct ledger_card card = {.quota_bytes = 100};
@@ -254,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reserve_and_release),
+        cmocka_unit_test(test_open_slots),
         cmocka_unit_test(test_away_stays_reserved),
         cmocka_unit_test(test_absurd_amounts),
         cmocka_unit_test(test_killed_in_between),

@@ -244,7 +244,7 @@ static struct session *session_create(struct cardd *cardd, struct card *card, in
     session->slot = (unsigned)slot;
     session->pidfd = session->control_fd = -1;
     session->client_pid = peer_pid(socket_fd);
-    __atomic_store_n(&card->ledger->slots[slot].state, 1, __ATOMIC_SEQ_CST);
+    ledger_open_slot(card->ledger, session->slot);
     return session;
 }
 

@@ -16,6 +16,7 @@ struct entry {
     enum block_kind kind;
     uint64_t key, length; /* length: of a mapping */
     struct block *block;
+    struct block own; /* of a key that shares its block with no other */
 };
 
 static struct {
@@ -41,19 +42,20 @@ static struct entry **find(enum block_kind kind, uint64_t key)
 static int put(enum block_kind kind, uint64_t key, uint64_t length, struct block *block,
                uint64_t bytes)
 {
-    struct entry *entry = calloc(1, sizeof(*entry));
+    struct entry *entry = malloc(sizeof(*entry));
     if (!entry)
         return -ENOMEM;
+    struct entry **head = bucket_of(kind, key);
+    *entry = (struct entry){.next = *head, .kind = kind, .key = key, .length = length};
     if (!block)
-        block = calloc(1, sizeof(*block));
+        block = kind == BLOCK_HANDLE ? calloc(1, sizeof(*block)) : &entry->own;
     if (!block) {
         free(entry);
         return -ENOMEM;
     }
     block->bytes += bytes;
     block->references++;
-    struct entry **head = bucket_of(kind, key);
-    *entry = (struct entry){*head, kind, key, length, block};
+    entry->block = block;
     *head = entry;
     return 0;
 }
@@ -65,11 +67,12 @@ static uint64_t drop(struct entry **at)
     struct block *block = entry->block;
     uint64_t bytes = 0;
     *at = entry->next;
-    free(entry);
     if (--block->references == 0) {
         bytes = block->bytes;
-        free(block);
+        if (block != &entry->own)
+            free(block);
     }
+    free(entry);
     return bytes;
 }
 

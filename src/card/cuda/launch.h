@@ -1,27 +1,20 @@
-/* Launches: let in by the card's meter, and measured by a pair of events around each. Any thread.
- */
+/* Launches: let in by the card's meter and measured, short ones many at a time. Any thread. */
 #ifndef LEAT_CARD_CUDA_LAUNCH_H
 #define LEAT_CARD_CUDA_LAUNCH_H
 
 #include "card/cuda/types.h"
 
-enum stream_flavour {
-    STREAM_INVALID,
-    STREAM_LEGACY,    /* the null stream is the device's */
-    STREAM_PER_THREAD /* the null stream is the thread's */
-};
-
 struct measurement;
 
 struct launch_pass {
-    struct measurement *measurement; /* NULL: not measured */
-    enum stream_flavour flavour;
+    struct measurement *measurement; /* NULL: not measured, or in the batch */
+    int in_batch;
 };
 
-/* Wait for share and turn, and put the first event into the stream. `subject` and `blocks` say what
- * is launched, for an estimate. Into a stream that is being captured nothing is put: the graph is
- * measured when it is launched. CUDA_SUCCESS, and launch_leave follows; or the launch must not be
- * made. */
+/* Wait for share and turn, unless the launch can join the open batch. `subject` and `blocks` say
+ * what is launched, for an estimate. Into a stream that is being captured nothing is put: the graph
+ * is measured when it is launched. CUDA_SUCCESS, and launch_leave follows; or the launch must not
+ * be made. */
 CUresult launch_enter(struct launch_pass *pass, CUstream stream, enum stream_flavour flavour,
                       const void *subject, uint64_t blocks);
 /* The driver has answered `result`, which is returned. */

@@ -34,13 +34,20 @@ typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUgraphExec_st *CUgraphExec;
 
-#define CUDA_EVENT_BLOCKING_SYNC 1u       /* CU_EVENT_BLOCKING_SYNC */
-#define CUDA_PER_THREAD_STREAM_FLAG 2u    /* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
-#define CUDA_POOL_RESERVED_NOW 5          /* CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT */
-#define CUDA_LOCATION_DEVICE 1            /* CU_MEM_LOCATION_TYPE_DEVICE */
-#define CUDA_NODE_MEM_ALLOC 10            /* CU_GRAPH_NODE_TYPE_MEM_ALLOC */
-#define CUDA_ARRAY_SPARSE 0x40u           /* CUDA_ARRAY3D_SPARSE */
-#define CUDA_ARRAY_DEFERRED_MAPPING 0x80u /* CUDA_ARRAY3D_DEFERRED_MAPPING */
+enum stream_flavour {
+    STREAM_INVALID,
+    STREAM_LEGACY,    /* the null stream is the device's */
+    STREAM_PER_THREAD /* the null stream is the thread's */
+};
+
+#define CUDA_STREAM_PER_THREAD ((CUstream)2) /* CU_STREAM_PER_THREAD: the thread's, by name */
+#define CUDA_EVENT_BLOCKING_SYNC 1u          /* CU_EVENT_BLOCKING_SYNC */
+#define CUDA_PER_THREAD_STREAM_FLAG 2u       /* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
+#define CUDA_POOL_RESERVED_NOW 5             /* CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT */
+#define CUDA_LOCATION_DEVICE 1               /* CU_MEM_LOCATION_TYPE_DEVICE */
+#define CUDA_NODE_MEM_ALLOC 10               /* CU_GRAPH_NODE_TYPE_MEM_ALLOC */
+#define CUDA_ARRAY_SPARSE 0x40u              /* CUDA_ARRAY3D_SPARSE */
+#define CUDA_ARRAY_DEFERRED_MAPPING 0x80u    /* CUDA_ARRAY3D_DEFERRED_MAPPING */
 
 /* CUDA_ARRAY_DESCRIPTOR */
 struct cuda_array_shape {

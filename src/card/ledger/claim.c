@@ -24,7 +24,8 @@ static uint64_t slot_bytes(const struct ledger_slot *slot, const uint64_t *claim
 static uint64_t all_bytes(const struct ledger_card *card, const struct ledger_claims *claims)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < LEDGER_SLOTS; i++)
+    unsigned end = ledger_end(card);
+    for (unsigned i = 0; i < end; i++)
         sum = ledger_add(sum, slot_bytes(&card->slots[i], &claims->slots[i].claimed_total_bytes));
     return sum;
 }

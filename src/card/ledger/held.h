@@ -23,6 +23,14 @@ static inline uint64_t ledger_add(uint64_t a, uint64_t b)
     return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
+/* The end of the slots that a sum must read. It is raised before a session can announce anything in
+ * a new slot: of two that announce at once, one reads it late enough to see the other. */
+static inline unsigned ledger_end(const struct ledger_card *card)
+{
+    uint32_t end = __atomic_load_n(&card->slots_end, __ATOMIC_SEQ_CST);
+    return end && end < LEDGER_SLOTS ? end : LEDGER_SLOTS;
+}
+
 /* A commit raises `used_bytes` before it clears `pending_bytes`, which is read first. Bytes go both
  * ways between used and away, each time entered before they are taken off: of two looks at
  * `used_bytes` around `away_bytes` the larger has them. */

@@ -21,7 +21,8 @@ static void store(uint64_t *word, uint64_t value)
 static struct ledger_held sum_slots(const struct ledger_card *card)
 {
     struct ledger_held sum = {0};
-    for (unsigned i = 0; i < LEDGER_SLOTS; i++) {
+    unsigned end = ledger_end(card);
+    for (unsigned i = 0; i < end; i++) {
         struct ledger_held slot = ledger_held(&card->slots[i]);
         sum.most_bytes = ledger_add(sum.most_bytes, slot.most_bytes);
         sum.least_bytes = ledger_add(sum.least_bytes, slot.least_bytes);
@@ -49,6 +50,13 @@ static void stand_back(unsigned slot, unsigned attempt)
 {
     for (unsigned i = 0; i <= (slot + attempt) % 8; i++)
         sched_yield();
+}
+
+void ledger_open_slot(struct ledger_card *card, unsigned slot)
+{
+    if (__atomic_load_n(&card->slots_end, __ATOMIC_RELAXED) <= slot)
+        __atomic_store_n(&card->slots_end, slot + 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&card->slots[slot].state, 1, __ATOMIC_SEQ_CST);
 }
 
 int ledger_reserve(struct ledger_card *card, unsigned slot, uint64_t bytes)
@@ -104,7 +112,8 @@ void ledger_drop_away(struct ledger_card *card, unsigned slot, uint64_t bytes)
 uint64_t ledger_away(const struct ledger_card *card)
 {
     uint64_t away = 0;
-    for (unsigned i = 0; i < LEDGER_SLOTS; i++)
+    unsigned end = ledger_end(card);
+    for (unsigned i = 0; i < end; i++)
         away += ledger_load(&card->slots[i].away_bytes);
     return away;
 }
@@ -121,7 +130,8 @@ struct tally {
 static struct tally take_tally(const struct ledger_card *card)
 {
     struct tally tally = {0};
-    for (unsigned i = 0; i < LEDGER_SLOTS; i++) {
+    unsigned end = ledger_end(card);
+    for (unsigned i = 0; i < end; i++) {
         tally.used += ledger_load(&card->slots[i].used_bytes);
         tally.freed += ledger_load(&card->slots[i].freed_total_bytes);
     }

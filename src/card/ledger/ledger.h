@@ -47,6 +47,7 @@ struct ledger_card {
      * sets it again. */
     _Alignas(64) uint32_t share_permille;
     uint32_t share_wanted;          /* set to 1 by an executor that waits while the share is 0 */
+    uint32_t slots_end;             /* slots from here on were never in use; 0: not known */
     _Alignas(64) int64_t credit_ns; /* compute credit of the card, see meter */
     uint64_t credit_time_ns;        /* when the credit was last brought up to date */
     _Alignas(64) struct ledger_slot slots[LEDGER_SLOTS];
@@ -59,6 +60,9 @@ struct ledger_claims {
         _Alignas(64) uint64_t claimed_total_bytes;
     } slots[LEDGER_SLOTS];
 };
+
+/* leat-cardd: the slot goes into use. */
+void ledger_open_slot(struct ledger_card *card, unsigned slot);
 
 /* Executor side. Reserve `bytes` for `slot`: 0, or -ENOSPC when it would pass the quota (nothing is
  * changed). One reservation at a time per slot (caller's lock). */

@@ -256,7 +256,8 @@ void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t e
     __atomic_add_fetch(&card->device_time_ns, took_ns, __ATOMIC_RELAXED);
     __atomic_add_fetch(&meter->device->busy_ns, took_ns, __ATOMIC_RELAXED);
     __atomic_add_fetch(&meter->slot->device_time_ns, took_ns, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&meter->slot->commands, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&meter->slot->commands, span->commands ? span->commands : 1,
+                       __ATOMIC_RELAXED);
     meter->in_flight_ns -= estimate_ns;
     meter->in_flight--;
     show_in_flight(meter);

@@ -1,0 +1,319 @@
+/* The measuring thread and the events it waits for: see measure.h. */
+#include "card/cuda/measure.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "card/cuda/batch.h"
+#include "card/ledger/futex.h"
+#include "card/meter/meter.h"
+#include "cuda_api.h"
+
+#define REBASE_NS 1000000000u /* event times are floats: 1 s is told to 60 ns */
+#define DELAY_NS 50000u       /* a longer delay: the program was not running */
+#define PACE_LEAST_NS 500u    /* no launch costs a device less */
+#define PACE_WEIGHT 4         /* of what was known before, against a new measurement: 3 to 1 */
+
+static struct {
+    pthread_mutex_t lock;             /* guards what follows */
+    struct measurement *first, *last; /* handed over */
+    struct measurement *spare;
+    uint64_t under_way; /* taken and not yet put back */
+    uint32_t changes;   /* futex */
+    uint32_t waiting;   /* threads that sleep on it */
+    int has_thread;
+    /* Device time against ours; of the measuring thread, and of measure_drain when it is idle. */
+    CUevent base;
+    CUcontext base_context;
+    uint64_t base_ns;
+} measuring = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+uint64_t measure_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void measure_clear(void)
+{
+    (void)pthread_mutex_init(&measuring.lock, NULL);
+    measuring.first = measuring.last = measuring.spare = NULL; /* the events are the parent's */
+    measuring.base = NULL;
+    measuring.under_way = 0;
+    measuring.waiting = 0;
+    measuring.has_thread = 0;
+}
+
+/* With the lock held. */
+static void wait_for_change(uint64_t timeout_ns)
+{
+    uint32_t seen = measuring.changes;
+    measuring.waiting++;
+    (void)pthread_mutex_unlock(&measuring.lock);
+    futex_sleep(&measuring.changes, seen, timeout_ns);
+    (void)pthread_mutex_lock(&measuring.lock);
+    measuring.waiting--;
+}
+
+/* With the lock held. */
+static void tell_change(void)
+{
+    __atomic_add_fetch(&measuring.changes, 1, __ATOMIC_SEQ_CST);
+    if (measuring.waiting)
+        futex_wake(&measuring.changes, INT_MAX);
+}
+
+/* ---- the thread ---- */
+
+static int elapsed_ns(CUevent start, CUevent end, uint64_t *ret_ns)
+{
+    float ms = 0;
+    if (driver_cuEventElapsedTime(&ms, start, end) != CUDA_SUCCESS || ms < 0)
+        return -1;
+    *ret_ns = (uint64_t)((double)ms * 1e6);
+    return 0;
+}
+
+/* Make the measurement's end the base of times to come; the old base becomes its end. */
+static void rebase(struct measurement *m, uint64_t end_ns)
+{
+    CUevent old = measuring.base;
+    measuring.base = m->end;
+    m->end = old;
+    measuring.base_ns = end_ns;
+    measuring.base_context = m->context;
+}
+
+/* When the measurement ended, in our clock as far as two clocks can agree. */
+static uint64_t end_of(struct measurement *m)
+{
+    uint64_t since;
+    if (measuring.base && measuring.base_context == m->context &&
+        elapsed_ns(measuring.base, m->end, &since) == 0) {
+        uint64_t end_ns = measuring.base_ns + since;
+        if (since > REBASE_NS)
+            rebase(m, end_ns);
+        return end_ns;
+    }
+    uint64_t end_ns = measure_now_ns();
+    rebase(m, end_ns);
+    return end_ns;
+}
+
+/* Of the time between the events, what the device worked. In a batch it may have waited for the
+ * program, but never works more than its launches need. A single launch that the program was late
+ * to hand over takes as long as it does otherwise, if that can be. */
+static uint64_t worked_ns(const struct measurement *m, uint64_t between_ns)
+{
+    if (m->known_ns)
+        return between_ns < m->known_ns ? between_ns : m->known_ns;
+    uint64_t usual_ns = __atomic_load_n(m->pace, __ATOMIC_RELAXED);
+    if (m->delay_ns < DELAY_NS || !usual_ns || between_ns <= usual_ns)
+        return between_ns;
+    uint64_t least_ns = between_ns > m->delay_ns ? between_ns - m->delay_ns : 0;
+    return least_ns > usual_ns ? least_ns : usual_ns;
+}
+
+static void note_pace(const struct measurement *m, uint64_t took_ns)
+{
+    uint64_t usual_ns = __atomic_load_n(m->pace, __ATOMIC_RELAXED);
+    if (took_ns < PACE_LEAST_NS)
+        took_ns = PACE_LEAST_NS;
+    if (usual_ns)
+        took_ns = (usual_ns * (PACE_WEIGHT - 1) + took_ns) / PACE_WEIGHT;
+    __atomic_store_n(m->pace, took_ns, __ATOMIC_RELAXED);
+}
+
+/* When the device worked for it. A batch that nobody could put an end to has taken what is known of
+ * its launches. All 0 when nothing is known. */
+static struct meter_span span_of(struct measurement *m)
+{
+    struct meter_span span = {.queued_ns = m->queued_ns, .commands = m->launches};
+    uint64_t took_ns;
+    if (!m->has_end) {
+        span.end_ns = measure_now_ns();
+        span.start_ns = span.end_ns - m->known_ns;
+        return span;
+    }
+    if (driver_cuCtxSetCurrent(m->context) != CUDA_SUCCESS ||
+        driver_cuEventSynchronize(m->end) != CUDA_SUCCESS ||
+        elapsed_ns(m->start, m->end, &took_ns) < 0)
+        return span;
+    took_ns = worked_ns(m, took_ns);
+    span.end_ns = end_of(m);
+    span.start_ns = span.end_ns - took_ns;
+    if (!m->known_ns)
+        note_pace(m, took_ns);
+    return span;
+}
+
+/* The next that was handed over, or a batch that has grown old. */
+static struct measurement *await_next(void)
+{
+    struct measurement *m = NULL;
+    (void)pthread_mutex_lock(&measuring.lock);
+    while (!measuring.first && !m) {
+        if (!batch_is_open()) {
+            wait_for_change(FUTEX_FOREVER);
+            continue;
+        }
+        wait_for_change(BATCH_AGE_NS);
+        if (!measuring.first)
+            m = batch_close(measure_now_ns() - BATCH_AGE_NS);
+    }
+    if (!m) {
+        m = measuring.first;
+        measuring.first = m->next;
+        if (!measuring.first)
+            measuring.last = NULL;
+    }
+    (void)pthread_mutex_unlock(&measuring.lock);
+    return m;
+}
+
+static void *measure(void *unused)
+{
+    for (;;) {
+        struct measurement *m = await_next();
+        struct meter_span span = span_of(m);
+        meter_charge(m->meter, &span, m->estimate_ns);
+        measure_put_back(m);
+    }
+    return unused;
+}
+
+/* With the lock held. The program's signals are not for this thread. */
+static int start_thread(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    if (measuring.has_thread)
+        return 0;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int r = pthread_create(&thread, NULL, measure, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0)
+        return -1;
+    (void)pthread_detach(thread); /* cannot fail for a running thread */
+    measuring.has_thread = 1;
+    return 0;
+}
+
+/* ---- the launching threads ---- */
+
+static void destroy_events(struct measurement *m)
+{
+    if (m->start)
+        (void)driver_cuEventDestroy_v2(m->start); /* their context may have gone before */
+    if (m->end)
+        (void)driver_cuEventDestroy_v2(m->end);
+    free(m);
+}
+
+static struct measurement *make(CUcontext context)
+{
+    struct measurement *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->context = context;
+    if (driver_cuEventCreate(&m->start, CUDA_EVENT_BLOCKING_SYNC) == CUDA_SUCCESS &&
+        driver_cuEventCreate(&m->end, CUDA_EVENT_BLOCKING_SYNC) == CUDA_SUCCESS)
+        return m;
+    destroy_events(m);
+    return NULL;
+}
+
+static void drop_under_way(void)
+{
+    if (--measuring.under_way == 0)
+        tell_change();
+}
+
+struct measurement *measure_take(CUcontext context)
+{
+    (void)pthread_mutex_lock(&measuring.lock);
+    struct measurement **at = &measuring.spare, *m = NULL;
+    int ready = start_thread() == 0;
+    while (*at && ((*at)->context != context || !(*at)->end))
+        at = &(*at)->next;
+    if (ready) {
+        m = *at;
+        if (m)
+            *at = m->next;
+        measuring.under_way++;
+    }
+    (void)pthread_mutex_unlock(&measuring.lock);
+    if (!ready)
+        return NULL;
+    if (!m)
+        m = make(context);
+    if (!m) {
+        (void)pthread_mutex_lock(&measuring.lock);
+        drop_under_way();
+        (void)pthread_mutex_unlock(&measuring.lock);
+        return NULL;
+    }
+    m->has_end = 0;
+    m->delay_ns = m->known_ns = 0;
+    m->launches = 1;
+    return m;
+}
+
+void measure_queue(struct measurement *m)
+{
+    m->next = NULL;
+    (void)pthread_mutex_lock(&measuring.lock);
+    if (measuring.last)
+        measuring.last->next = m;
+    else
+        measuring.first = m;
+    measuring.last = m;
+    tell_change();
+    (void)pthread_mutex_unlock(&measuring.lock);
+}
+
+void measure_put_back(struct measurement *m)
+{
+    (void)pthread_mutex_lock(&measuring.lock);
+    m->next = measuring.spare;
+    measuring.spare = m;
+    drop_under_way();
+    (void)pthread_mutex_unlock(&measuring.lock);
+}
+
+void measure_call_off(struct measurement *m)
+{
+    const struct meter_span none = {.commands = 0};
+    meter_charge(m->meter, &none, m->estimate_ns);
+    measure_put_back(m);
+}
+
+void measure_tell_batch(void)
+{
+    (void)pthread_mutex_lock(&measuring.lock);
+    tell_change();
+    (void)pthread_mutex_unlock(&measuring.lock);
+}
+
+void measure_drain(void)
+{
+    (void)pthread_mutex_lock(&measuring.lock);
+    while (measuring.under_way)
+        wait_for_change(FUTEX_FOREVER);
+    struct measurement *spare = measuring.spare;
+    CUevent base = measuring.base;
+    measuring.spare = NULL;
+    measuring.base = NULL;
+    (void)pthread_mutex_unlock(&measuring.lock);
+    while (spare) {
+        struct measurement *next = spare->next;
+        destroy_events(spare);
+        spare = next;
+    }
+    if (base)
+        (void)driver_cuEventDestroy_v2(base); /* its context may have gone before */
+}

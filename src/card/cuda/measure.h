@@ -1,0 +1,48 @@
+/* What the device took for launches: a pair of events around each measurement, and one thread of
+ * the process that waits for them in the order in which they were made and charges the card. Any
+ * thread, unless it says otherwise. */
+#ifndef LEAT_CARD_CUDA_MEASURE_H
+#define LEAT_CARD_CUDA_MEASURE_H
+
+#include <stdint.h>
+
+#include "card/cuda/types.h"
+
+struct meter;
+
+/* One launch, or a batch of them. Whoever has it owns it. */
+struct measurement {
+    struct measurement *next;
+    CUcontext context;
+    CUstream stream;
+    enum stream_flavour flavour;
+    CUevent start, end;
+    int has_end; /* `end` was put into the stream */
+    struct meter *meter;
+    uint64_t estimate_ns; /* as given to meter_enter */
+    uint64_t queued_ns;   /* when it was handed over */
+    uint64_t delay_ns;    /* how long the program took to hand over a single launch */
+    uint64_t launches;
+    uint64_t known_ns; /* of a batch: what its launches take by their paces. 0: a single launch */
+    uint64_t *pace;    /* of a single launch: what it takes is noted here */
+};
+
+/* A measurement with events of the current context, which is `context`. NULL: none to be had. */
+struct measurement *measure_take(CUcontext context);
+/* Hand it to the thread, which charges it and puts it back. */
+void measure_queue(struct measurement *m);
+/* The meter has not let it in: it is put back. */
+void measure_put_back(struct measurement *m);
+/* The launch did not happen, though the meter let it in: nothing is charged. */
+void measure_call_off(struct measurement *m);
+/* A batch was opened, which the thread has to close when nobody else does. */
+void measure_tell_batch(void);
+/* Wait until all that was taken is measured and give the events back to the driver. */
+void measure_drain(void);
+/* A child after fork has launched nothing. */
+void measure_clear(void);
+
+/* The library's clock, which is the meter's. */
+uint64_t measure_now_ns(void);
+
+#endif

@@ -1,0 +1,87 @@
+"""CUDA cards on the fake driver: what the library adds to a call, and how far the card is from the truth."""
+import os
+import random
+import subprocess
+import sys
+
+import house as houses
+from cuda_house import ALL_SHARES, DRIVER, MIB, PROBE, CudaHouse, share_errors
+
+ROUNDS = 7
+HEADERS = ("/usr/local/cuda/include/cuda.h", "/usr/include/cuda.h")
+CROWD = 1000
+PROCESSES, OPERATIONS = 16, 20000
+
+
+def read(line):
+    return {key: float(value) for key, value in (word.split("=") for word in line.split())}
+
+
+def bench_table(figure):
+    """Names of the toolkit's driver header that the table lacks; without a toolkit the table alone can be checked, which the
+    build has done."""
+    generator = os.path.join(houses.ROOT, "src/card/gen/cuda.py")
+    table = os.path.join(houses.ROOT, "src/card/gen/cuda.table")
+    header = next((path for path in HEADERS if os.path.exists(path)), None)
+    words = ["check", table, header] if header else ["coverage", table, os.devnull]
+    done = subprocess.run([sys.executable, generator, *words], capture_output=True, text=True, check=False)
+    figure("cuda.unclassified_entry_points", len(done.stdout.splitlines()), "names", "0")
+
+
+def bench_calls(figure):
+    """The same program on the driver and on a card, in turn: of each the quietest round's mean."""
+    direct, carded = [], []
+    with CudaHouse() as cuda:
+        lease = cuda.lease("calls")
+        driver = dict(cuda.environment, LD_PRELOAD=DRIVER)
+        for _ in range(ROUNDS):
+            done = subprocess.run([PROBE, "bench"], env=driver, capture_output=True, text=True, check=True)
+            direct.append(read(done.stdout))
+            carded.append(read(cuda.probe(lease, "bench")))
+    least = {name: [min(run[f"{name}_mean_ns"] for run in runs) for runs in (direct, carded)]
+             for name in ("alloc_free", "launch", "resolve")}
+    figure("cuda.alloc_free_over_direct_ns", least["alloc_free"][1] - least["alloc_free"][0], "ns", "<= 150")
+    figure("cuda.launch_over_direct_ns", least["launch"][1] - least["launch"][0], "ns", "<= 100")
+    figure("cuda.resolver_ns", least["resolve"][1], "ns", "<= 1000")
+
+
+def bench_quota(figure):
+    """Processes that allocate and free in all ways on one card, against the device's own count."""
+    quota = 256 * MIB
+    with CudaHouse() as cuda:
+        lease = cuda.lease("quota", quota)
+        running = [cuda.start_probe(lease, "churn", OPERATIONS, random.randrange(1 << 30)) for _ in range(PROCESSES)]
+        for program in running:
+            program.stdout.readline()
+        leaked = cuda.show("quota")["memory_used_bytes"] + cuda.truth()["used"]
+        overshoot = max(0, cuda.truth()["peak"] - quota)
+        for program in running:
+            program.communicate("\n")
+    figure("cuda.overshoot_bytes", overshoot, "bytes", "0")
+    figure("cuda.leaked_bytes", leaked, "bytes", "0")
+
+
+def bench_shares(figure):
+    errors = []
+    for setting in ALL_SHARES:
+        with CudaHouse() as cuda:
+            errors += map(abs, share_errors(cuda, setting))
+    figure("cuda.share_error_mean_points", sum(errors) / len(errors), "points", "<= 1")
+    figure("cuda.share_error_max_points", max(errors), "points", "<= 3")
+
+
+def bench_starts(figure):
+    """Processes that attach to their cards at the same instant: a card has 256 at most."""
+    with CudaHouse() as cuda:
+        tokens = [cuda.lease(f"start-{n}", 16 * MIB, 200)["token"] for n in range(5)]
+        got = [read(cuda.probe({"token": ""}, "crowd", CROWD, *tokens)) for _ in range(3)]
+    figure("cuda.start_1000_p99_ms", min(run["p99_us"] for run in got) / 1000, "ms", "<= 100")
+
+
+def bench(figure, say):
+    say("CUDA: calls, quota, starts and shares on the fake driver")
+    bench_table(figure)
+    bench_calls(figure)
+    bench_quota(figure)
+    bench_starts(figure)
+    bench_shares(figure)
