@@ -5,7 +5,8 @@ usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the drive
        cuda.py entries TABLE OUTPUT   the exported symbols, in assembler
        cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of class gate
        cuda.py coverage TABLE OUTPUT  docs/cuda-coverage.md
-       cuda.py check TABLE HEADER     names of a driver header (or of a list, one a line) that the table lacks: status 1
+       cuda.py check TABLE HEADER [STAMP]   names of a driver header (or of a list, one a line) that the table lacks: status 1;
+                                      else STAMP is written
 """
 import re
 import sys
@@ -14,6 +15,11 @@ CLASSES = {
     "pass": "the driver's own function", "account": "counted in the card's ledger", "gate": "waits for share, is measured",
     "report": "tells of the card", "resolve": "hands out Leat's functions", "context": "ends measurements first",
     "refused": "not supported: `CUDA_ERROR_NOT_SUPPORTED`"}
+TESTS = {  # in tests/e2e/test_cuda.py
+    "pass": "test_exports_are_the_interface, test_same_answer_on_driver_and_card",
+    "account": "test_quota_is_exact_over_many_processes_and_kills, test_a_failed_allocation_is_not_charged",
+    "gate": "test_shares", "report": "test_return_codes_and_figures", "resolve": "test_resolver",
+    "context": "test_same_answer_on_driver_and_card", "refused": "test_return_codes_and_figures"}
 HOOKED = ("account", "gate", "report", "resolve", "context")
 ROW = re.compile(r"(\w+) (cu[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?(?: \((.*)\))?$")
 FIRST_VERSION = 2000
@@ -124,8 +130,8 @@ def coverage(entries):
     out = ["# CUDA driver functions on a card", "",
            f"Made from `src/card/gen/cuda.table` by `src/card/gen/cuda.py`: {len(entries)} names, {summary}.",
            "A name that is not listed is looked up in the driver and handed out untouched.", "",
-           "| function | class | what happens |", "| --- | --- | --- |"]
-    return out + [f"| `{e.symbol}` | {e.kind} | {CLASSES[e.kind]} |" for e in entries]
+           "| function | class | what happens | test |", "| --- | --- | --- | --- |"]
+    return out + [f"| `{e.symbol}` | {e.kind} | {CLASSES[e.kind]} | {TESTS[e.kind]} |" for e in entries]
 
 
 def check(entries, path):
@@ -143,7 +149,11 @@ def main():
     mode, table, other = sys.argv[1:4]
     entries = parse(table)
     if mode == "check":
-        sys.exit(check(entries, other))
+        if check(entries, other):
+            sys.exit(1)
+        for stamp in sys.argv[4:]:
+            open(stamp, "w", encoding="utf-8").close()
+        return
     lines = {"api": api, "entries": entries_text, "names": names, "coverage": coverage}[mode](entries)
     with open(other, "w", encoding="utf-8") as target:
         target.write("\n".join(lines) + "\n")
