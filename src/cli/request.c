@@ -34,6 +34,7 @@ const struct option_spec request_options[] = {
     {"pids", 0, "COUNT", "processes of the container, at most"},
     {"network", 0, "KIND", "none, host or outbound"},
     {"idle-after", 0, "TIME", "lend its compute when unused this long: 10m"},
+    {"idle", 0, "WHAT", "share or memory: what an unused card leaves to others"},
     {"grace", 0, "TIME", "between asking it to stop and killing it: 10s"},
     {"workdir", 'w', "DIR", "host folder to work in, writable, at /work"},
     {"env", 'e', "NAME=VALUE", "environment variable; NAME alone copies it"},
@@ -58,6 +59,7 @@ static const struct {
     {"grace", "grace", MEMBER_TEXT},     {"idle-after", "idle_after", MEMBER_TEXT},
     {"tenant", "tenant", MEMBER_TEXT},   {"priority", "priority", MEMBER_NUMBER},
     {"pids", "pids", MEMBER_NUMBER},     {"workdir", "workdir", MEMBER_FOLDER},
+    {"idle", "idle", MEMBER_TEXT},
 };
 
 static int out_of_memory(struct error *err)

@@ -34,6 +34,7 @@ static const struct view_column show_fields[] = {
     {"  in all", "usage.idle_total_ms", VIEW_MS},
     {"  times", "usage.times_idle", VIEW_COUNT},
     {"Idle after", "idle_after_ms", VIEW_MS},
+    {"Idle gives", "idle", VIEW_TEXT},
     {"Commands", "usage.commands", VIEW_COUNT},
     {"Refusals", "usage.refusals", VIEW_COUNT},
     {"Calls in the client", "usage.calls_local", VIEW_COUNT},

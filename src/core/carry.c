@@ -1,4 +1,6 @@
-/* Cards that leave their device, come back, and change their size when somebody asks for it. */
+/* Cards that leave their device, come back, and change their size. */
+#include "core/carry.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "core/core_impl.h"
 #include "core/quota.h"
 
@@ -13,6 +16,14 @@ struct carry {
     core_reply_fn *reply;
     void *arg;
 };
+
+static void carry_done(struct core *core, struct live_job *live, const struct card_usage *card)
+{
+    live->away = card->state && strcmp(card->state, "suspended") == 0;
+    if (!card->device || !live->job.device || strcmp(live->job.device, card->device) == 0)
+        return;
+    (void)place_set(core, live, card->device); /* out of memory: the old name stays */
+}
 
 /* The job asks for what its card now is, so that it counts as that from here on. */
 static bool follow_size(struct core *core, struct live_job *live, const struct card_usage *card)
@@ -32,19 +43,14 @@ static bool follow_size(struct core *core, struct live_job *live, const struct c
 static void note(struct core *core, json_t *answer)
 {
     struct card_usage card;
-    const char *state = json_string_value(json_object_get(answer, "state"));
-    if (!state || card_usage_decode(answer, &card, NULL) < 0)
+    if (card_usage_decode(answer, &card, NULL) < 0)
         return;
     struct live_job *live = core_find_text(core, card.card);
     if (live && !live->ending && card.device) {
-        if (live->job.device && strcmp(live->job.device, card.device) != 0)
-            (void)place_set(core, live, card.device); /* out of memory: the old name stays */
+        carry_done(core, live, &card);
         bool resized = follow_size(core, live, &card);
-        struct store_event event = commit_event(core,
-                                                resized                           ? "job.resized"
-                                                : strcmp(state, "suspended") == 0 ? "job.suspended"
-                                                                                  : "job.resumed",
-                                                live->job.id);
+        const char *kind = resized ? "job.resized" : live->away ? "job.suspended" : "job.resumed";
+        struct store_event event = commit_event(core, kind, live->job.id);
         AUTO_JSON json_t *data = json_pack("{s:s, s:O*, s:O*, s:I, s:i}", "device", card.device,
                                            "suspend_ns", json_object_get(answer, "suspend_ns"),
                                            "resume_ns", json_object_get(answer, "resume_ns"),
@@ -143,4 +149,28 @@ void core_card_carry(struct core *core, const char *verb, const char *id,
     }
     (void)snprintf(op, sizeof(op), "card.%s", verb);
     carry_ask(core, op, json_pack("{s:s, s:O*}", "card", id, "device", device), reply, arg);
+}
+
+/* -- of idle jobs -- */
+
+static void on_away(struct core *core, uint64_t id, json_t *result, const struct error *err)
+{
+    struct live_job *live = core_find(core, id);
+    if (!live)
+        return;
+    live->sharing = false;
+    if (err) /* then others get its compute alone */
+        log_event(LOG_INFO, "job.not_suspended", "job=%llu code=%s text=\"%s\"",
+                  (unsigned long long)id, err->code, err->text);
+    else
+        note(core, result);
+    idle_wake_all(core);
+    place_soon(core);
+}
+
+void carry_away(struct core *core, struct live_job *live)
+{
+    char id[JOB_ID_TEXT_MAX];
+    json_t *params = json_pack("{s:s}", "card", job_id_text(live->job.id, id));
+    live->sharing = cards_ask(core, "card.suspend", params, on_away, live->job.id) == 0;
 }

@@ -44,7 +44,8 @@ struct live_job {
     bool has_container;      /* the engine may know it */
     bool has_card;           /* leat-cardd may know it */
     bool released;           /* its share is free for others */
-    bool sharing;            /* a card.set_share is under way */
+    bool away;               /* its card is suspended: its memory is free for others, too */
+    bool sharing;            /* a request about its share or its device is under way */
     bool ending;             /* its end was seen; nothing more to decide */
     bool card_seen;          /* by the reconciliation under way */
     bool unread;             /* it ended; its card's figures are read when leat-cardd answers */

@@ -1,4 +1,5 @@
 /* Compute that is granted and not used goes to others, and comes back when it is wanted. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "core/carry.h"
 #include "core/core_impl.h"
 #include "core/quota.h"
 
@@ -100,6 +102,8 @@ static void on_released(struct core *core, uint64_t id, json_t *result, const st
         share_given(core, live);
         if (reclaimed)
             idle_wants_share(core, live); /* it did not give it up by itself */
+        if (!live->sharing && (reclaimed || job_gives_memory(&live->job.request)))
+            carry_away(core, live);
         idle_wake_all(core);
         place_soon(core);
     }
@@ -125,7 +129,8 @@ static void consider(struct core *core, struct live_job *live, const struct card
     };
     if (live->ending || live->sharing)
         return;
-    if (live->job.state == JOB_RUNNING && sched_is_idle(&activity))
+    live->away = usage->state && strcmp(usage->state, "suspended") == 0;
+    if (live->job.state == JOB_RUNNING && !live->away && sched_is_idle(&activity))
         live->sharing = cards_ask(core, "card.set_share", share_params(live, 0), on_released,
                                   live->job.id) == 0;
     else if (live->job.state == JOB_IDLE && usage->share_wanted)
@@ -144,7 +149,7 @@ static void on_woken(struct core *core, uint64_t id, json_t *result, const struc
     if (live->ending || live->job.state != JOB_IDLE)
         return;
     if (err) {
-        live->released = true; /* the next poll sees that it still wants */
+        live->released = true; /* the next poll sees that it still wants, and whether it is away */
         quota_drop(core, live);
         return;
     }
@@ -162,31 +167,85 @@ static void on_woken(struct core *core, uint64_t id, json_t *result, const struc
               });
 }
 
-static uint32_t share_free(const struct core *core, const char *device)
-{
-    struct sched_state state;
-    uint32_t free_permille = 0;
-    if (place_state_make(core, NULL, 0, &state) < 0)
-        return 0;
-    for (size_t i = 0; i < state.device_count; i++) {
-        if (strcmp(state.devices[i].id, device) == 0)
-            free_permille = state.devices[i].share_free_permille;
-    }
-    place_state_finish(&state);
-    return free_permille;
-}
-
-/* How many woke earlier on the same device and still wait. */
-static size_t ahead_of(const struct core *core, const struct live_job *live)
+/* How many woke earlier on the device and still wait. */
+static size_t ahead_of(const struct core *core, const struct live_job *live, const char *device)
 {
     size_t ahead = 0;
     LIST_EACH (link, &core->waking) {
         const struct live_job *other = LIST_ENTRY(link, struct live_job, waking);
         if (other == live)
             break;
-        ahead += strcmp(other->job.device, live->job.device) == 0 && !quota_defers(core, other);
+        ahead += strcmp(other->job.device, device) == 0 && !quota_defers(core, other);
     }
     return ahead;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* Could the contents of a card of one device go to another? leat-cardd has the last word. */
+static bool alike(const struct device *a, const struct device *b)
+{
+    return same_text(a->name, b->name) && same_text(a->platform, b->platform) &&
+           same_text(a->driver, b->driver) && a->compute_units == b->compute_units &&
+           a->max_alloc_bytes == b->max_alloc_bytes;
+}
+
+static const struct device *device_named(const struct core *core, const char *id)
+{
+    for (size_t i = 0; i < core->device_count; i++) {
+        if (strcmp(core->devices[i].id, id) == 0)
+            return &core->devices[i];
+    }
+    return NULL;
+}
+
+/* A card that is away may come back elsewhere, unless its job asked for its device. */
+static bool may_wake_on(const struct core *core, const struct live_job *live,
+                        const struct device *device)
+{
+    const struct device *home = device_named(core, live->job.device);
+    if (!home || device == home)
+        return device == home;
+    return live->away && !live->job.request.device && alike(home, device);
+}
+
+/* Where the job can have its card back now, its own device first; NULL: nowhere. */
+static const char *wake_place(const struct core *core, const struct live_job *live)
+{
+    struct sched_state state;
+    const char *found = NULL;
+    uint32_t share = live->job.request.share_permille;
+    uint64_t memory = live->away ? live->job.request.memory_bytes : 0;
+    if (place_state_make(core, NULL, 0, &state) < 0)
+        return NULL;
+    for (size_t i = 0; i < state.device_count; i++) {
+        const char *id = core->devices[i].id;
+        if (!may_wake_on(core, live, &core->devices[i]) ||
+            state.devices[i].memory_free_bytes < memory ||
+            !sched_may_wake(share, state.devices[i].share_free_permille, ahead_of(core, live, id)))
+            continue;
+        if (!found || strcmp(id, live->job.device) == 0)
+            found = id;
+    }
+    place_state_finish(&state);
+    return found;
+}
+
+/* Ask for the job's share, and for its memory when that has gone, too. */
+static int wake_ask(struct core *core, const struct live_job *live, const char *device)
+{
+    uint32_t share = live->job.request.share_permille;
+    json_t *params = share_params(live, share);
+    if (!live->away)
+        return cards_ask(core, "card.set_share", params, on_woken, live->job.id);
+    if (params && json_object_set_new(params, "device", json_string(device)) < 0) {
+        json_decref(params);
+        return -ENOMEM;
+    }
+    return cards_ask(core, "card.resume", params, on_woken, live->job.id);
 }
 
 void idle_wake_all(struct core *core)
@@ -194,18 +253,31 @@ void idle_wake_all(struct core *core)
     LIST_EACH_SAFE (link, after, &core->waking) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         uint32_t share = live->job.request.share_permille;
-        if (quota_ask(core, live, share) != SCHED_PERMITTED)
+        const char *device;
+        if (live->sharing || quota_ask(core, live, share) != SCHED_PERMITTED)
             continue;
-        if (!sched_may_wake(share, share_free(core, live->job.device), ahead_of(core, live)))
+        device = wake_place(core, live);
+        if (!device || wake_ask(core, live, device) < 0)
             continue;
-        if (cards_ask(core, "card.set_share", share_params(live, share), on_woken, live->job.id) <
-            0)
-            continue;
+        if (strcmp(device, live->job.device) != 0)
+            (void)place_set(core, live, device); /* out of memory: the old name stays */
         live->sharing = true;
-        live->released = false; /* taken from here on */
+        live->released = live->away = false; /* taken from here on */
         quota_take(core, live);
         list_remove(&live->waking);
     }
+}
+
+/* It has to wait for its turn: the journal says so, and `explain` says for what. */
+static void note_waiting(struct core *core, const struct live_job *live)
+{
+    struct store_event event = commit_event(core, "job.waking", live->job.id);
+    AUTO_JSON json_t *data =
+        json_pack("{s:s, s:b, s:i, s:I}", "device", live->job.device, "away", live->away,
+                  "share_permille", (int)live->job.request.share_permille, "memory_bytes",
+                  (json_int_t)live->job.request.memory_bytes);
+    event.data = data;
+    commit_note(core, &event);
 }
 
 void idle_wants_share(struct core *core, struct live_job *live)
@@ -214,6 +286,8 @@ void idle_wants_share(struct core *core, struct live_job *live)
         return;
     list_append(&core->waking, &live->waking);
     idle_wake_all(core);
+    if (!list_empty(&live->waking))
+        note_waiting(core, live);
 }
 
 /* -- watching -- */
@@ -256,6 +330,7 @@ void idle_cards_seen(struct core *core, const json_t *cards)
         }
         card_usage_finish(&usage);
     }
+    idle_wake_all(core); /* others' cards may have gone */
 }
 
 static void on_cards(struct core *core, uint64_t job, json_t *result, const struct error *err)

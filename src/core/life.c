@@ -83,7 +83,7 @@ void life_requeue(struct core *core, struct live_job *live, const char *code, co
     if (live->has_card)
         (void)cards_ask(core, "card.remove", card_param(live->job.id), on_ignored,
                         live->job.id); /* when it is away, reconciling removes the card */
-    live->has_card = live->has_container = live->released = false;
+    live->has_card = live->has_container = live->released = live->away = false;
     (void)place_set(core, live, NULL); /* fails only with a device */
     life_move(core, live, JOB_QUEUED,
               &(struct life_reason){.kind = "job.requeued", .code = code, .text = text});

@@ -98,6 +98,8 @@ static void charge(struct sched_state *state, const struct live_job *live)
     TAKE_AWAY(state->nodes[0].ram_free_bytes, live->job.request.ram_bytes);
     if (!device)
         return;
+    if (live->away)
+        return;
     TAKE_AWAY(device->memory_free_bytes, live->job.request.memory_bytes);
     if (!live->released)
         TAKE_AWAY(device->share_free_permille, live->job.request.share_permille);

@@ -191,6 +191,17 @@ static void call(struct core *core, const struct tenant_call *call, const struct
                    owner->job.request.tenant, "milli", (json_int_t)call->milli, "due", due));
 }
 
+/* The memory of what is called in comes free with it: those cards leave their device. */
+static bool memory_suffices(const struct core *core, uint64_t wanted, uint64_t there,
+                            const struct tenant_call *calls, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct live_job *live = core_find(core, calls[i].job);
+        there += live ? live->job.request.memory_bytes : 0;
+    }
+    return there >= wanted;
+}
+
 /* Call in what lets the job onto one device; the first where that is possible. */
 static void call_for(struct core *core, const struct live_job *live)
 {
@@ -198,18 +209,21 @@ static void call_for(struct core *core, const struct live_job *live)
     struct sched_state state;
     const struct job_request *request = &live->job.request;
     const char *wanted = live->job.device ? live->job.device : request->device;
-    uint64_t memory = live->job.device ? 0 : request->memory_bytes; /* an idle one has its memory */
+    bool has_memory = live->job.device && !live->away;
+    uint64_t memory = has_memory ? 0 : request->memory_bytes;
     size_t count = 0;
     if (place_state_make(core, NULL, 0, &state) < 0)
         return;
     for (size_t i = 0; count == 0 && i < state.device_count; i++) {
         const struct sched_device *device = &state.devices[i];
         uint32_t there = device->share_free_permille, asked = request->share_permille;
-        if ((wanted && strcmp(wanted, device->id) != 0) || device->memory_free_bytes < memory)
+        if (wanted && strcmp(wanted, device->id) != 0)
             continue;
         count =
             tenants_plan(core->tenants, live->job.id, (uint32_t)i,
                          asked > there ? asked - there : 0, clock_realtime_us(), calls, CALLS_MAX);
+        if (!memory_suffices(core, memory, device->memory_free_bytes, calls, count))
+            count = 0;
     }
     place_state_finish(&state);
     for (size_t i = 0; i < count; i++)

@@ -246,7 +246,8 @@ static void card_seen(struct core *core, const struct card_usage *usage)
     if (live->ending)
         return;
     uint32_t share = live->released ? 0 : live->job.request.share_permille;
-    if (usage->share_permille != share && !live->sharing)
+    live->away = usage->state && strcmp(usage->state, "suspended") == 0;
+    if (!live->away && usage->share_permille != share && !live->sharing)
         share_fix(core, live, share);
 }
 
@@ -255,6 +256,7 @@ static void card_make_again(struct core *core, struct live_job *live)
 {
     log_event(LOG_INFO, "card.again", "job=%llu", (unsigned long long)live->job.id);
     (void)cards_ask(core, "card.create", life_card_params(live), on_card_fixed, live->job.id);
+    live->away = false;
     if (live->released)
         share_fix(core, live, 0);
 }

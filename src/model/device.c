@@ -39,6 +39,7 @@ static const struct json_field device_fields[] = {
 static const struct json_field card_fields[] = {
     CARD(card, JSON_KIND_TEXT, JSON_REQUIRED),
     CARD(device, JSON_KIND_TEXT, JSON_OPTIONAL),
+    CARD(state, JSON_KIND_TEXT, JSON_OPTIONAL),
     CARD(memory_quota_bytes, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(memory_used_bytes, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(memory_peak_bytes, JSON_KIND_U64, JSON_OPTIONAL),
@@ -112,6 +113,7 @@ void card_usage_finish(struct card_usage *usage)
 {
     free(usage->card);
     free(usage->device);
+    free(usage->state);
     *usage = (struct card_usage){0};
 }
 

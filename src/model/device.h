@@ -28,7 +28,7 @@ int device_decode(const struct json_t *object, struct device *ret_device, struct
 struct json_t *device_encode(const struct device *device);
 
 struct card_usage {
-    char *card, *device;
+    char *card, *device, *state;
     uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
     uint32_t share_permille; /* granted now; 0: released */
     uint32_t share_asked_permille;

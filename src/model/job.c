@@ -194,6 +194,7 @@ static const struct json_field shown_fields[] = {
     JOB("cpus_milli", JSON_KIND_U32, request.cpus_milli),
     JOB("ram_bytes", JSON_KIND_U64, request.ram_bytes),
     JOB("idle_after_ms", JSON_KIND_U64, request.idle_after_ms),
+    JOB("idle", JSON_KIND_TEXT, request.idle_name),
     JOB("priority", JSON_KIND_U32, request.priority),
     JOB("oom", JSON_KIND_BOOL, oom),
     JOB("directory", JSON_KIND_TEXT, directory),

@@ -63,6 +63,7 @@ struct job_request {
     uint64_t ram_bytes;            /* limit of the container; 0: not given */
     char *network_name;            /* see job_network_parse; NULL: not given */
     uint64_t idle_after_ms;        /* 0: never; JOB_UNSET_MS: not given */
+    char *idle_name;   /* what it gives away then, see job_gives_memory; NULL: not given */
     uint64_t grace_ms; /* between the polite and the final signal; JOB_UNSET_MS: not given */
     char *workdir;     /* host folder, writable at /work; NULL: a private one */
     uint32_t priority; /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
@@ -80,6 +81,9 @@ int job_request_decode(const struct json_t *body, struct job_request *request, s
 struct json_t *job_request_encode(const struct job_request *request);
 /* What earlier runs are known by: the program, else the first word of the command; never NULL. */
 const char *job_request_program(const struct job_request *request);
+/* Does the card leave its device when the job is idle ("memory"), or lend its compute only
+ * ("share")? */
+bool job_gives_memory(const struct job_request *request);
 /* Is the filled request complete and within limits? */
 int job_request_check(const struct job_request *request, struct error *err);
 

@@ -43,6 +43,7 @@ static const struct json_field request_fields[] = {
     MEMBER("ram", JSON_KIND_BYTES, ram_bytes),
     MEMBER("network", JSON_KIND_TEXT, network_name),
     MEMBER("idle_after", JSON_KIND_DURATION, idle_after_ms),
+    MEMBER("idle", JSON_KIND_TEXT, idle_name),
     MEMBER("grace", JSON_KIND_DURATION, grace_ms),
     MEMBER("workdir", JSON_KIND_TEXT, workdir),
     MEMBER("priority", JSON_KIND_U32, priority),
@@ -62,9 +63,9 @@ void job_request_init(struct job_request *request)
 
 void job_request_finish(struct job_request *request)
 {
-    char *texts[] = {request->name,    request->tenant,       request->library, request->type,
-                     request->image,   request->program,      request->src,     request->device,
-                     request->workdir, request->network_name, request->model};
+    char *texts[] = {request->name,    request->tenant,       request->library,   request->type,
+                     request->image,   request->program,      request->src,       request->device,
+                     request->workdir, request->network_name, request->idle_name, request->model};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     texts_free(request->args);
@@ -187,6 +188,20 @@ static int check_model(const struct job_request *request, struct error *err)
                      "'model_settings' must be an object, beside a 'model'");
 }
 
+/* Members that are one of a few words. */
+static int check_words(const struct job_request *request, struct error *err)
+{
+    const char *idle = request->idle_name;
+    if (request->network_name && !job_network_parse(request->network_name))
+        return error_set(err, -EINVAL, "bad-network",
+                         "'network' must be none, host or outbound; got '%.32s'",
+                         request->network_name);
+    if (idle && strcmp(idle, "share") != 0 && strcmp(idle, "memory") != 0)
+        return error_set(err, -EINVAL, "bad-idle", "'idle' must be share or memory; got '%.32s'",
+                         idle);
+    return 0;
+}
+
 static int check_given(const struct job_request *request, struct error *err)
 {
     int r = check_names(request, err);
@@ -202,12 +217,10 @@ static int check_given(const struct job_request *request, struct error *err)
         r = check_path("program", request->program, err);
     if (r == 0)
         r = check_path("workdir", request->workdir, err);
+    if (r == 0)
+        r = check_words(request, err);
     if (r < 0)
         return r;
-    if (request->network_name && !job_network_parse(request->network_name))
-        return error_set(err, -EINVAL, "bad-network",
-                         "'network' must be none, host or outbound; got '%.32s'",
-                         request->network_name);
     if (request->memory_bytes && request->memory_bytes < JOB_MEMORY_MIN_BYTES)
         return error_set(err, -EINVAL, "bad-memory",
                          "a card has at least 1 MiB of memory; asked: %llu bytes",
@@ -229,6 +242,11 @@ int job_request_decode(const json_t *body, struct job_request *request, struct e
     if (r == 0 && cpus)
         r = decode_cpus(cpus, &request->cpus_milli, err);
     return r < 0 ? r : check_given(request, err);
+}
+
+bool job_gives_memory(const struct job_request *request)
+{
+    return request->idle_name && strcmp(request->idle_name, "memory") == 0;
 }
 
 int job_request_check(const struct job_request *request, struct error *err)

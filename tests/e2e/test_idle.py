@@ -55,6 +55,36 @@ def test_idle_share_goes_to_another_job_and_comes_back(house, tmp_path):
     assert (tmp_path / "second" / "net").read_bytes() == direct
 
 
+def test_idle_memory_goes_to_another_job_and_comes_back_on_another_device(tmp_path, monkeypatch):
+    needs("digits")
+    monkeypatch.setenv("POCL_DEVICES", "pthread pthread")
+    subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    with houses.House() as house:
+        whole = house.get("/v1/devices/cpu-0")["memory_bytes"]
+        sleeper = train(house, tmp_path, "sleeper", "--sleep-at", "200:6", share="50%", idle_after="1s", idle="memory")
+        house.wait_state(sleeper, ("running",))
+        other = house.card("card.create", card="other", device="cpu-1", memory_bytes=whole, share_permille=1000)
+        house.wait_state(sleeper, ("idle",))
+        houses.eventually("its card leaves the device",
+                          lambda: house.get(f"/v1/cards/{sleeper}")["state"] == "suspended")
+        books = house.get("/v1/devices/cpu-0")
+        assert (books["granted_bytes"], books["granted_permille"]) == (0, 0)
+        # Now both devices are full: the sleeper wakes and has to wait, and explain says for what.
+        house.card("card.create", card="another", device="cpu-0", memory_bytes=whole, share_permille=1000)
+        waking = houses.eventually("it wants its card back", lambda: [
+            event for event in house.events() if event["kind"] == "job.waking" and str(event["job"]) == str(sleeper)])
+        assert waking[0]["data"]["away"] is True
+        why = house.get(f"/v1/jobs/{sleeper}/explain")
+        assert why["state"] == "idle" and why["code"] == "memory-busy" and why["unblocks"], why
+        house.card("card.remove", card=other["card"])
+        ended = house.wait(sleeper)
+        assert ended["state"] == "succeeded" and ended["device"] == "cpu-1", ended
+        kinds = [event["kind"] for event in house.events() if str(event.get("job")) == str(sleeper)]
+        assert kinds.index("job.idle") < kinds.index("job.suspended") < kinds.index("job.woken"), kinds
+    assert (tmp_path / "sleeper" / "net").read_bytes() == (tmp_path / "direct").read_bytes()
+
+
 def test_a_job_that_works_is_never_idle(house, tmp_path):
     needs("digits")
     job = train(house, tmp_path, "busy", "--steps", "1500", share="20%", idle_after="6s")

@@ -126,7 +126,8 @@ def test_a_jobs_card_is_resized_through_leatd(house, tmp_path):
     with pytest.raises(houses.Problem) as refused:
         house.request("POST", f"/v1/cards/{job}/resize", {"share": "61%"})
     assert (refused.value.status, refused.value.code) == (409, "quota-reached")
-    resized = [event for event in house.events() if event["kind"] == "job.resized"]
+    resized = eventually("the journal's event",
+                         lambda: [event for event in house.events() if event["kind"] == "job.resized"])
     assert [(str(event["job"]), event["data"]["share_permille"]) for event in resized] == [(str(job), 600)]
     assert "25 %" in house.leat("card", "resize", "--share", "25%", str(job)).stderr
     assert house.get("/v1/tenants/vision")["used_milli"] == 250

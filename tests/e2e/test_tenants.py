@@ -47,8 +47,10 @@ def test_a_borrowed_share_comes_back_and_the_borrower_goes_on(tenant_house, tmp_
     assert house.wait(owner)["state"] == "succeeded"
     ended = house.wait(borrower)
     assert ended["state"] == "succeeded", ended
-    story = [kind for kind in kinds(house, borrower) if kind.startswith("loan.") or kind == "job.woken"]
+    story = [kind for kind in kinds(house, borrower)
+             if kind.startswith("loan.") or kind in ("job.woken", "job.suspended")]
     assert story[:4] == ["loan.made", "loan.called", "loan.reclaimed", "loan.returned"], story
+    assert story.index("loan.reclaimed") < story.index("job.suspended") < story.index("job.woken"), story
     assert story.index("loan.reclaimed") < story.index("job.woken"), story
     assert (tmp_path / "borrower" / "net").read_bytes() == (tmp_path / "direct").read_bytes()
     assert house.get("/v1/loans") == {"loans": []}

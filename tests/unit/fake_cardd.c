@@ -150,10 +150,17 @@ static json_t *answer_card(struct fake_cardd *fake, const char *op, const json_t
     json_t *object = fake_cardd_card(fake, card);
     if (!object)
         return failure(-ENOENT, "unknown-card");
+    if (strcmp(op, "card.suspend") == 0) {
+        (void)json_object_set_new(object, "state", json_string("suspended"));
+        (void)json_object_set_new(object, "share_permille", json_integer(0));
+    } else if (strcmp(op, "card.resume") == 0) {
+        (void)json_object_set_new(object, "state", json_string("active"));
+        (void)json_object_set(object, "device", json_object_get(request, "device"));
+    }
     json_t *answer = json_pack("{s:o}", "result", json_deep_copy(object));
     if (strcmp(op, "card.remove") == 0) {
         (void)json_object_del(fake->cards, card);
-    } else if (strcmp(op, "card.set_share") == 0) {
+    } else if (strcmp(op, "card.set_share") == 0 || strcmp(op, "card.resume") == 0) {
         (void)json_object_set(object, "share_permille", json_object_get(request, "share_permille"));
         (void)json_object_set_new(object, "share_wanted", json_false());
     }

@@ -399,6 +399,52 @@ static void test_idle_share_is_lent_and_given_back(void **state)
         json_integer_value(json_object_get(json_object_get(job, "usage"), "times_idle")), 1);
 }
 
+static bool card_is(struct house *house, const char *card, const char *state)
+{
+    const char *is =
+        json_string_value(json_object_get(fake_cardd_card(house->cardd, card), "state"));
+    return is && strcmp(is, state) == 0;
+}
+
+static bool explained(struct house *house, const char *job, const char *code)
+{
+    AUTO_ANSWER struct answer answer = {0};
+    core_job_explain(house->core, job, take_answer, &answer);
+    TURN_UNTIL(house, answer.given);
+    return strcmp(text_of(answer.result, "code"), code) == 0;
+}
+
+static void test_idle_memory_is_lent_and_given_back(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house); /* 8 GiB */
+    uint64_t lender = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\",\"memory\":\"6GiB\","
+                                        "\"idle_after\":\"1s\",\"idle\":\"memory\"}");
+    job_becomes(&house, lender, "running");
+    uint64_t borrower = submitted(
+        &house, "{" ANY_COMMAND ",\"share\":\"20%\",\"memory\":\"4GiB\",\"idle_after\":0}");
+    job_says(&house, borrower, "queued", "memory-busy");
+    fake_cardd_set(house.cardd, "1", "commands", 3);
+    fake_cardd_set(house.cardd, "1", "idle_ms", 1000);
+    job_becomes(&house, borrower, "running");
+    assert_true(job_is(&house, lender, "idle"));
+    assert_true(card_is(&house, "1", "suspended"));
+    fake_cardd_want(house.cardd, "1");
+    fake_cardd_set(house.cardd, "1", "idle_ms", 0);
+    TURN_UNTIL(&house, explained(&house, "1", "memory-busy"));
+    core_shut(&house); /* a restart finds it away, and that it wants to come back */
+    core_open(&house);
+    TURN_UNTIL(&house, explained(&house, "1", "memory-busy"));
+    job_exits(&house, borrower, 0);
+    job_becomes(&house, lender, "running");
+    assert_true(card_is(&house, "1", "active"));
+    assert_int_equal(fake_cardd_figure(house.cardd, "1", "share_permille"), 200);
+    job_exits(&house, lender, 0);
+    job_becomes(&house, lender, "succeeded");
+    nothing_left(&house);
+}
+
 static void test_restart_adopts_what_runs(void **state)
 {
     (void)state;
@@ -729,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_what_is_lent_comes_back),
         cmocka_unit_test(test_limits_hold_and_are_explained),
         cmocka_unit_test(test_idle_share_is_lent_and_given_back),
+        cmocka_unit_test(test_idle_memory_is_lent_and_given_back),
         cmocka_unit_test(test_restart_adopts_what_runs),
         cmocka_unit_test(test_restart_clears_what_is_orphaned),
         cmocka_unit_test(test_card_daemon_restarts),

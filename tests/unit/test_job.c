@@ -104,6 +104,7 @@ static void test_request_refusals(void **state)
         {"{\"idle_after\":\"soon\"}", "bad-duration"},
         {"{\"grace\":\"2h\"}", "bad-grace"},
         {"{\"network\":\"some\"}", "bad-network"},
+        {"{\"idle\":\"all\"}", "bad-idle"},
         {"{\"program\":\"relative\"}", "bad-path"},
         {"{\"workdir\":\"relative\"}", "bad-path"},
         {"{\"priority\":1001}", "bad-priority"},

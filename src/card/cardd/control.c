@@ -232,7 +232,7 @@ static json_t *op_card_resume(struct connection *connection, const struct contro
     struct card *card = cardd_card_find(connection->cardd, request->card, err);
     const struct phase_caller caller = {connection->number, request->id};
     if (card)
-        (void)phase_resume(card, request->device, &caller, err); /* a refusal is in err */
+        (void)phase_resume(card, request->device, request->share_permille, &caller, err); /* so */
     return NULL;
 }
 

@@ -59,16 +59,16 @@ static void conclude(struct cardd *cardd, struct card *card)
 
 /* Grant the card its part of `device` and order its executors there. */
 static int resume_on(struct cardd *cardd, struct card *card, struct device *device,
-                     struct error *err)
+                     uint32_t share_permille, struct error *err)
 {
     int r = device_stands_in(device, card->device, err);
     if (r == 0)
-        r = device_grant(device, card->quota_bytes, card->share_kept_permille, err);
+        r = device_grant(device, card->quota_bytes, share_permille, err);
     if (r < 0)
         return r;
     card->device = device;
     card->granted = true;
-    card_set_share(card, card->share_kept_permille);
+    card_set_share(card, share_permille);
     begin(card, CARD_RESUMING, EXECUTOR_RESUME);
     phase_advance(cardd, card);
     return 0;
@@ -92,10 +92,10 @@ static void suspended(struct cardd *cardd, struct card *card)
         conclude(cardd, card);
         return;
     }
-    if (resume_on(cardd, card, target, &card->phase_error) == 0)
+    if (resume_on(cardd, card, target, card->share_kept_permille, &card->phase_error) == 0)
         return;
     card->failing = true; /* back to where it was */
-    if (resume_on(cardd, card, card->device, NULL) < 0)
+    if (resume_on(cardd, card, card->device, card->share_kept_permille, NULL) < 0)
         conclude(cardd, card);
 }
 
@@ -184,13 +184,13 @@ int phase_move(struct card *card, const char *device, const struct phase_caller 
     if (!target)
         return -ENODEV;
     if (card->phase == CARD_SUSPENDED)
-        return phase_resume(card, device, caller, err);
+        return phase_resume(card, device, 0, caller, err);
     int r = device_stands_in(target, card->device, err);
     return r < 0 ? r : suspend_to(card, target, caller, err);
 }
 
-int phase_resume(struct card *card, const char *device, const struct phase_caller *caller,
-                 struct error *err)
+int phase_resume(struct card *card, const char *device, uint32_t share_permille,
+                 const struct phase_caller *caller, struct error *err)
 {
     struct cardd *cardd = card->cardd;
     int r = expect(card, CARD_SUSPENDED, err);
@@ -199,7 +199,8 @@ int phase_resume(struct card *card, const char *device, const struct phase_calle
     if (r < 0 || !target)
         return r < 0 ? r : -ENODEV;
     set_caller(card, caller);
-    r = resume_on(cardd, card, target, err);
+    r = resume_on(cardd, card, target, share_permille ? share_permille : card->share_kept_permille,
+                  err);
     if (r < 0)
         card->phase_connection = 0;
     return r;

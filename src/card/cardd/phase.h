@@ -18,9 +18,9 @@ struct phase_caller {
 
 /* 0: it has begun. A negative errno with err set: nothing has changed and nobody gets an answer. */
 int phase_suspend(struct card *card, const struct phase_caller *caller, struct error *err);
-/* `device` NULL: the one it was on. */
-int phase_resume(struct card *card, const char *device, const struct phase_caller *caller,
-                 struct error *err);
+/* `device` NULL: the one it was on; `share_permille` 0: the share that it had. */
+int phase_resume(struct card *card, const char *device, uint32_t share_permille,
+                 const struct phase_caller *caller, struct error *err);
 /* Suspend and resume in one; a target that has no room leaves the card where it was. */
 int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
                struct error *err);

@@ -38,7 +38,13 @@ static const struct json_field card_fields[] = {FIELD_ID, FIELD_OP, FIELD_CARD, 
 static const struct json_field share_fields[] = {FIELD_ID, FIELD_OP, FIELD_CARD, FIELD_SHARE,
                                                  FIELDS_END};
 static const struct json_field resume_fields[] = {
-    FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_OPTIONAL), FIELDS_END};
+    FIELD_ID,
+    FIELD_OP,
+    FIELD_CARD,
+    FIELD(device, JSON_KIND_TEXT, JSON_OPTIONAL),
+    FIELD(share_permille, JSON_KIND_U32, JSON_OPTIONAL),
+    FIELDS_END,
+};
 static const struct json_field move_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
 static const struct json_field resize_fields[] = {
