@@ -177,6 +177,31 @@ static void test_vector_add(void **state)
     close_clean(&rig);
 }
 
+/* Launches without events are ended many at a time; one with an event among them ends in its turn,
+ * and all are accounted for. */
+static void test_quiet_launches(void **state)
+{
+    const unsigned launches = 300, with_event = 150;
+    struct rig rig;
+    open_rig(&rig, QUOTA_BYTES);
+    create_basics(&rig, 0);
+    (void)build(&rig);
+    create_kernel(&rig, "add");
+    for (uint32_t id = BUFFER_A; id <= BUFFER_C; id++)
+        create_buffer(&rig, id, ITEMS * sizeof(int));
+    rig_event(&rig, 7)->status = CL_QUEUED;
+    for (unsigned i = 0; i < launches; i++)
+        launch_add(&rig, i == with_event ? 7 : 0);
+    rig_wait_event(&rig, 7);
+    assert_true(rig_queue(&rig, 0)->completed > with_event);
+    rig_wait_completed(&rig, 0, launches);
+    assert_int_equal(rig_queue(&rig, 0)->completed, launches);
+    assert_int_equal(rig_queue(&rig, 0)->error, 0);
+    assert_int_equal(rig.ledger->slots[3].commands, launches);
+    assert_int_equal(rig.ledger->slots[3].commands_in_flight, 0);
+    close_clean(&rig);
+}
+
 /* Step over the texts of a kernel to its arguments. */
 static const struct wire_arg_info *first_arg(const struct wire_kernel_info *kernel)
 {
@@ -596,12 +621,12 @@ static void test_ring_wraps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vector_add),   cmocka_unit_test(test_build_reply),
-        cmocka_unit_test(test_failed_build), cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_user_events),  cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_arena),        cmocka_unit_test(test_arena_quota),
-        cmocka_unit_test(test_ring_wraps),   cmocka_unit_test(test_sandbox),
-        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_vector_add),  cmocka_unit_test(test_quiet_launches),
+        cmocka_unit_test(test_build_reply), cmocka_unit_test(test_failed_build),
+        cmocka_unit_test(test_quota),       cmocka_unit_test(test_user_events),
+        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_quota), cmocka_unit_test(test_ring_wraps),
+        cmocka_unit_test(test_sandbox),     cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

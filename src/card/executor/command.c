@@ -87,6 +87,7 @@ static void park_before(struct session *session, struct order *order)
 static void flush_for_meter(void *arg)
 {
     session_flush(arg);
+    completion_rest(arg);
 }
 
 int order_enter(struct session *session, struct order *order)

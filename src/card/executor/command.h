@@ -27,6 +27,7 @@ struct order {
     uint64_t copied_ns;    /* what the client copies itself here, charged on top */
     uint64_t *pace;        /* learns what it took; may be NULL */
     int metered;           /* the meter has let it through */
+    int holds_slab;        /* its end gives back memory that the client may wait for */
     const uint32_t *slots; /* the wait list as the record has it */
     uint32_t slot_count;
     cl_uint wait_count; /* the wait list as the driver gets it */

@@ -20,19 +20,25 @@ struct times {
     uint64_t queued_ns, submit_ns, start_ns, end_ns;
 };
 
+#define LOOK_EVERY 32 /* quiet commands between two looks for their ends, while records come */
+
 struct command {
     struct list
         link; /* in session->commands until it is published, then in a list of what is ready */
+    struct list quiet_link; /* in session->quiet until somebody has claimed its end */
     struct session *session;
     cl_event event; /* one reference, released when the command has ended */
     uint32_t event_slot, queue_slot;
     uint64_t estimate_ns, copied_ns;
     uint64_t *pace;
-    int metered;  /* the meter knows it */
+    int metered; /* the meter knows it */
+    int timed;   /* the client may ask for its times */
+    int quiet;
     cl_int error; /* it ends with this whatever the driver says; 0: with the driver's status */
 
     /* Under commands_lock. */
     int done;       /* somebody has claimed its end */
+    int reported;   /* a quiet one that the driver reports after all */
     int kept;       /* swept: the driver may still call back, so the struct stays */
     unsigned holds; /* commands to be published before, and 1 until it has ended itself */
     struct edge *followers;
@@ -92,10 +98,7 @@ static void forget(struct command *command)
         session->queue_last[command->queue_slot] = NULL;
     if (slot->command == command)
         slot->command = NULL;
-    if (command->kept)
-        list_append(&session->swept, &command->link);
-    else
-        free(command);
+    list_append(command->kept ? &session->swept : &session->spare, &command->link);
 }
 
 /* The command has ended: publish it, unless something must come first, and what waited for it. */
@@ -125,15 +128,17 @@ static void publish(struct command *command)
         tell_client(session);
 }
 
-static struct times read_times(cl_event event)
+/* The meter needs three of the times. */
+static struct times read_times(cl_event event, int all)
 {
     struct times times = {0};
     const size_t bytes = sizeof(uint64_t);
     /* A driver without times leaves a command that took none. */
     (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_QUEUED, bytes, &times.queued_ns,
                                   NULL);
-    (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_SUBMIT, bytes, &times.submit_ns,
-                                  NULL);
+    if (all)
+        (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_SUBMIT, bytes, &times.submit_ns,
+                                      NULL);
     (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, bytes, &times.start_ns, NULL);
     (void)clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, bytes, &times.end_ns, NULL);
     return times;
@@ -152,7 +157,7 @@ static void end_command(struct command *command, cl_int status)
 {
     command->status = command->error ? command->error : status;
     if (command->status == CL_COMPLETE) {
-        command->times = read_times(command->event);
+        command->times = read_times(command->event, command->timed);
         if (command->pace && command->times.end_ns >= command->times.start_ns)
             learn_pace(command->pace, command->times.end_ns - command->times.start_ns);
     }
@@ -175,10 +180,96 @@ static int claim_end(struct command *command)
     return first;
 }
 
+static cl_int status_of(cl_event event)
+{
+    cl_int status = CL_QUEUED;
+    (void)clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL);
+    return status;
+}
+
+/* With the lock, as all that follows up to reap, which give it away for calls into the driver. Only
+ * the thread that reaps takes commands off. */
+static struct command *quiet_at(struct session *session, uint32_t slot, int last)
+{
+    struct list *quiet = &session->quiet[slot];
+    return list_empty(quiet)
+               ? NULL
+               : LIST_ENTRY(last ? quiet->prev : quiet->next, struct command, quiet_link);
+}
+
+static void quiet_remove(struct session *session, struct command *command)
+{
+    list_remove(&command->quiet_link);
+    __atomic_sub_fetch(&session->quiet_count, 1, __ATOMIC_RELAXED);
+    command->done = 1;
+}
+
+static void end_quiet(struct session *session, uint32_t slot)
+{
+    struct command *command;
+    while ((command = quiet_at(session, slot, 0)) != NULL) {
+        pthread_mutex_unlock(&session->commands_lock);
+        cl_int status = status_of(command->event);
+        pthread_mutex_lock(&session->commands_lock);
+        if (status > CL_COMPLETE)
+            return;
+        quiet_remove(session, command);
+        pthread_mutex_unlock(&session->commands_lock);
+        end_command(command, status);
+        pthread_mutex_lock(&session->commands_lock);
+    }
+}
+
+static void CL_CALLBACK on_quiet(cl_event event, cl_int status, void *arg);
+
+static void report_last(struct session *session, uint32_t slot)
+{
+    struct command *last = quiet_at(session, slot, 1);
+    if (!last || last->reported)
+        return;
+    last->reported = 1;
+    pthread_mutex_unlock(&session->commands_lock);
+    /* May call back at once. If the driver cannot, the next look finds the end. */
+    (void)clSetEventCallback(last->event, CL_COMPLETE, on_quiet, session);
+    pthread_mutex_lock(&session->commands_lock);
+}
+
+enum reap { REAP_LOOK, REAP_REST };
+
+/* End the quiet commands that have ended. A thread that finds another at it leaves it to that. */
+static void reap(struct session *session, enum reap what)
+{
+    if (__atomic_load_n(&session->quiet_count, __ATOMIC_RELAXED) == 0)
+        return;
+    pthread_mutex_lock(&session->commands_lock);
+    session->reap_again = 1;
+    session->reap_rest |= what == REAP_REST;
+    while (session->reap_again && !session->reaping) {
+        int rest = session->reap_rest;
+        session->reaping = 1;
+        session->reap_again = session->reap_rest = 0;
+        for (uint32_t slot = 0; slot < session->quiet_end; slot++) {
+            end_quiet(session, slot);
+            if (rest)
+                report_last(session, slot);
+        }
+        session->reaping = 0;
+    }
+    pthread_mutex_unlock(&session->commands_lock);
+}
+
+static void CL_CALLBACK on_quiet(cl_event event, cl_int status, void *arg)
+{
+    reap(arg, REAP_LOOK);
+}
+
 static void CL_CALLBACK on_complete(cl_event event, cl_int status, void *arg)
 {
-    if (claim_end(arg))
-        end_command(arg, status);
+    struct command *command = arg;
+    struct session *session = command->session;
+    if (claim_end(command))
+        end_command(command, status);
+    reap(session, REAP_LOOK); /* quiet commands before this one hold back its end */
 }
 
 /* `command` is published after `earlier`, if that is not published yet. */
@@ -223,13 +314,34 @@ static void take_place(struct session *session, struct command *command, const s
     }
 }
 
-/* NULL: out of memory. */
-static struct command *command_create(struct session *session, const struct order *order,
-                                      cl_event event)
+/* With the lock. NULL: out of memory. */
+static struct command *command_take(struct session *session)
 {
-    struct command *command = calloc(1, sizeof(*command));
-    if (!command)
+    if (list_empty(&session->spare))
+        return malloc(sizeof(struct command));
+    struct command *command = LIST_ENTRY(session->spare.prev, struct command, link);
+    list_remove(&command->link);
+    return command;
+}
+
+static void quiet_append(struct session *session, struct command *command)
+{
+    list_append(&session->quiet[command->queue_slot], &command->quiet_link);
+    __atomic_add_fetch(&session->quiet_count, 1, __ATOMIC_RELAXED);
+    if (command->queue_slot >= session->quiet_end)
+        session->quiet_end = command->queue_slot + 1;
+}
+
+/* NULL: out of memory. A quiet one belongs to who reaps when this returns. */
+static struct command *command_create(struct session *session, const struct order *order,
+                                      cl_event event, int quiet)
+{
+    pthread_mutex_lock(&session->commands_lock);
+    struct command *command = command_take(session);
+    if (!command) {
+        pthread_mutex_unlock(&session->commands_lock);
         return NULL;
+    }
     *command = (struct command){.session = session,
                                 .event = event,
                                 .event_slot = order->event,
@@ -238,10 +350,13 @@ static struct command *command_create(struct session *session, const struct orde
                                 .copied_ns = order->copied_ns,
                                 .pace = order->pace,
                                 .metered = order->metered,
+                                .timed = order->queue->timed,
+                                .quiet = quiet,
                                 .error = order->error,
                                 .holds = 1};
-    pthread_mutex_lock(&session->commands_lock);
     take_place(session, command, order);
+    if (quiet)
+        quiet_append(session, command);
     pthread_mutex_unlock(&session->commands_lock);
     return command;
 }
@@ -261,14 +376,20 @@ static void fill_slot(struct session *session, uint32_t slot, cl_event event)
 
 void completion_watch(struct session *session, const struct order *order, cl_event event)
 {
+    int quiet = order->queue->in_order && !order->event && !order->holds_slab;
     fill_slot(session, order->event, event);
-    struct command *command = command_create(session, order, event);
+    struct command *command = command_create(session, order, event, quiet);
     if (!command) {
         struct order lost = *order;
         lost.error = CL_OUT_OF_HOST_MEMORY;
         (void)clWaitForEvents(1, &event); /* no way to be told: stand still for this one */
         (void)clReleaseEvent(event);
         completion_fail(session, &lost);
+        return;
+    }
+    if (quiet) {
+        if (++session->unlooked % LOOK_EVERY == 0)
+            reap(session, REAP_LOOK);
         return;
     }
     /* May call back at once, here or on another thread, which lets go of the command's reference:
@@ -283,7 +404,7 @@ void completion_watch(struct session *session, const struct order *order, cl_eve
 void completion_fail(struct session *session, const struct order *order)
 {
     fill_slot(session, order->event, NULL);
-    struct command *command = command_create(session, order, NULL);
+    struct command *command = command_create(session, order, NULL, 0);
     if (!command)
         abort(); /* a command without an end would leave the client waiting for ever */
     command->done = 1;
@@ -296,20 +417,24 @@ void completion_set_event(struct session *session, uint32_t slot, cl_int status)
     tell_client(session);
 }
 
+void completion_rest(struct session *session)
+{
+    reap(session, REAP_REST);
+}
+
 void completion_sweep(struct session *session)
 {
     struct command *failed;
     cl_int status;
+    reap(session, REAP_LOOK);
     do {
         failed = NULL;
         pthread_mutex_lock(&session->commands_lock);
         LIST_EACH (link, &session->commands) {
             struct command *command = LIST_ENTRY(link, struct command, link);
-            status = CL_QUEUED;
-            if (command->done || !command->event)
+            if (command->done || command->quiet || !command->event)
                 continue;
-            (void)clGetEventInfo(command->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status),
-                                 &status, NULL);
+            status = status_of(command->event);
             if (status >= 0)
                 continue;
             command->done = command->kept = 1;
@@ -324,10 +449,13 @@ void completion_sweep(struct session *session)
 
 void completion_finish(struct session *session)
 {
-    LIST_EACH_SAFE (link, after, &session->swept) {
-        free(LIST_ENTRY(link, struct command, link));
+    struct list *const lists[] = {&session->swept, &session->spare};
+    for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        LIST_EACH_SAFE (link, after, lists[i]) {
+            free(LIST_ENTRY(link, struct command, link));
+        }
+        list_init(lists[i]);
     }
-    list_init(&session->swept);
 }
 
 int completion_pending(struct session *session)

@@ -1,6 +1,10 @@
-/* The end of commands: the driver's callback notes times and status, and ends are published to the
- * client in an order it can rely on: a command never before an earlier one of its in-order queue
- * and never before what it waited for, however the driver's threads race. */
+/* The end of commands: times and status are noted, and ends are published to the client in an order
+ * it can rely on: a command never before an earlier one of its in-order queue and never before what
+ * it waited for, however the driver's threads race.
+ *
+ * The driver reports the end of a command that somebody may wait for. Others are quiet: commands of
+ * an in-order queue without an event and without bytes in the slab. Their ends are looked for, many
+ * at a time, and the driver reports the last of them once the consumer has nothing else to do. */
 #ifndef LEAT_CARD_EXECUTOR_COMPLETION_H
 #define LEAT_CARD_EXECUTOR_COMPLETION_H
 
@@ -19,6 +23,9 @@ void completion_fail(struct session *session, const struct order *order);
 /* A user event got its status. */
 void completion_set_event(struct session *session, uint32_t slot, cl_int status);
 
+/* Let the driver report the last of the quiet commands in flight, before a wait or long work.
+ * Consumer's thread. */
+void completion_rest(struct session *session);
 /* End what the driver failed without calling back: PoCL does not report a command whose wait list
  * failed. Called when the rings are quiet. */
 void completion_sweep(struct session *session);

@@ -164,6 +164,7 @@ static int move_pixels(struct session *session, const struct wire_image_write *r
         open_order(session, &image, record->image_id, region, err) < 0 ||
         slab_region(image.object, record, err) < 0)
         return -EPROTO;
+    order->holds_slab = 1;
     if (!order_enter(session, order))
         return 0;
     uint8_t *host = session->slab + record->slab_offset;

@@ -28,6 +28,9 @@
 #define SWEEP_NS \
     (50 * NS_PER_MS) /* while commands are in flight: a driver may fail one silently \
                       */
+#define LOOK_NS \
+    (2 * NS_PER_MS) /* while several commands are in flight whose end nobody reports \
+                     */
 #define IDLE_NS (3600 * NS_PER_S)
 #define WELCOME_FDS 3
 
@@ -225,7 +228,10 @@ static int next_record(struct session *session, const struct wire_header **ret_r
     if (taken)
         return taken;
     session_flush(session);
+    completion_rest(session);
     int pending = completion_pending(session);
+    if (pending && __atomic_load_n(&session->quiet_count, __ATOMIC_RELAXED) > 1)
+        return consumer_wait(&session->consumer, LOOK_NS, ret_record, err);
     taken = consumer_wait(&session->consumer, pending ? SWEEP_NS : IDLE_NS, ret_record, err);
     if (taken == 0 && pending)
         completion_sweep(session);

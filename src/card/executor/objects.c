@@ -242,6 +242,7 @@ int handle_queue_create(struct session *session, const struct wire_header *heade
         return BAD_RECORD(err, "no memory for a queue");
     queue->slot = record->queue_slot;
     queue->in_order = !(record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+    queue->timed = (record->properties & CL_QUEUE_PROFILING_ENABLE) != 0;
     *object = (struct object){.kind = OBJECT_QUEUE,
                               .parent = record->context_id,
                               .flags = record->properties,

@@ -52,6 +52,7 @@ static void settle(struct session *session)
     session_flush(session);
     while (completion_pending(session)) {
         uint32_t seen = __atomic_load_n(&session->shared->completion, __ATOMIC_SEQ_CST);
+        completion_rest(session);
         completion_sweep(session);
         if (completion_pending(session))
             futex_sleep(&session->shared->completion, seen, LOOK_NS);

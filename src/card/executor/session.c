@@ -58,6 +58,9 @@ int session_init(struct session *session, const struct wire_session *layout)
     session->memory_list = calloc(LIST_MAX, sizeof(*session->memory_list));
     list_init(&session->commands);
     list_init(&session->swept);
+    list_init(&session->spare);
+    for (unsigned slot = 0; slot < WIRE_QUEUES; slot++)
+        list_init(&session->quiet[slot]);
     pthread_mutex_init(&session->commands_lock, NULL);
     consumer_init(&session->consumer, session->shared, layout);
     return session->objects && session->events && session->wait_list && session->memory_list
@@ -98,6 +101,8 @@ void session_finish(struct session *session)
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err)
 {
     struct reply reply = {0};
+    if (wire_opcode_waits(record->opcode))
+        completion_rest(session); /* it may take long */
     /* consumer_take checked the opcode; every opcode has a handler. */
     int result = handlers[record->opcode](session, record, &reply, err);
     if (result < 0)

@@ -76,6 +76,7 @@ struct queue {
     uint32_t slot; /* of its wire_queue_state */
     int dirty;     /* has commands that were not flushed */
     int in_order;
+    int timed; /* the client may ask for the times of its commands */
     cl_command_queue driver;
 };
 
@@ -149,6 +150,12 @@ struct session {
     struct list commands;          /* handed to the driver and not ended */
     struct list swept; /* ended by the sweep; kept, for the driver may still call back */
     struct command *queue_last[WIRE_QUEUES]; /* what later commands of the queue must follow */
+    struct list quiet[WIRE_QUEUES]; /* commands whose end is looked for, in order, by queue slot */
+    uint32_t quiet_end;             /* above the highest slot used for that */
+    uint32_t quiet_count;           /* atomic */
+    int reaping, reap_again, reap_rest; /* a thread looks for ends, is to again, and to rest */
+    struct list spare;                  /* commands to be used again */
+    unsigned unlooked;                  /* consumer's: quiet commands since it looked last */
 
     uint64_t paces[PACES];  /* ns, atomic; 0: not known */
     int output_caught;      /* standard output is a file of this session (output.h) */

@@ -39,6 +39,7 @@ int handle_write(struct session *session, const struct wire_header *header, stru
         slab_check(record->slab_offset, record->size_bytes, err) < 0)
         return -EPROTO;
     order_use(&order, buffer);
+    order.holds_slab = 1;
     order.estimate_ns = transfer_ns(record->size_bytes);
     if (!order_enter(session, &order))
         return 0;
@@ -62,6 +63,7 @@ int handle_read(struct session *session, const struct wire_header *header, struc
         slab_check(record->slab_offset, record->size_bytes, err) < 0)
         return -EPROTO;
     order_use(&order, buffer);
+    order.holds_slab = 1;
     order.estimate_ns = transfer_ns(record->size_bytes);
     if (!order_enter(session, &order))
         return 0;
@@ -151,6 +153,7 @@ int handle_rect_slab(struct session *session, const struct wire_header *header, 
         region_check(region, record->slab_offset, &bytes, err) < 0)
         return -EPROTO;
     order_use(&order, buffer);
+    order.holds_slab = 1;
     order.estimate_ns = transfer_ns(bytes);
     if (!order_enter(session, &order))
         return 0;
