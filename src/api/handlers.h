@@ -42,6 +42,7 @@ void handle_knowledge_put(struct request *request);
 void handle_knowledge_search(struct request *request);
 void handle_knowledge_get(struct request *request);
 void handle_knowledge_remove(struct request *request);
+void handle_device_set(struct request *request);
 void handle_tenant_list(struct request *request);
 void handle_tenant_get(struct request *request);
 void handle_tenant_set(struct request *request);

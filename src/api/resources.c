@@ -43,6 +43,12 @@ void handle_device_get(struct request *request)
     lookup(request, core_devices, request_param(request, 0));
 }
 
+void handle_device_set(struct request *request)
+{
+    core_device_set(request_core(request), request_param(request, 0), request_body(request),
+                    request_reply, request_await(request));
+}
+
 void handle_card_list(struct request *request)
 {
     lookup(request, core_cards, NULL);

@@ -23,6 +23,7 @@ static const struct route routes[] = {
     {"GET",    "/v1/events",                     "since limit",        ROUTE_BODY_NONE,     200, handle_events},
     {"GET",    "/v1/devices",                    "",                   ROUTE_BODY_NONE,     200, handle_device_list},
     {"GET",    "/v1/devices/{device}",           "",                   ROUTE_BODY_NONE,     200, handle_device_get},
+    {"PUT",    "/v1/devices/{device}",           "",                   ROUTE_BODY_REQUIRED, 200, handle_device_set},
     {"GET",    "/v1/cards",                      "",                   ROUTE_BODY_NONE,     200, handle_card_list},
     {"GET",    "/v1/cards/{card}",               "",                   ROUTE_BODY_NONE,     200, handle_card_get},
     {"POST",   "/v1/cards/{card}/suspend",       "",                   ROUTE_BODY_NONE,     200, handle_card_suspend},

@@ -1,8 +1,15 @@
 /* leat device: the accelerators of this centre and how much of each is granted. */
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "cli/ask.h"
 #include "cli/resource.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
+#include "leat/client.h"
 
 static const struct view_column device_columns[] = {
     {"DEVICE", "id", VIEW_TEXT},
@@ -13,6 +20,8 @@ static const struct view_column device_columns[] = {
     {"GRANTED", "granted_bytes", VIEW_BYTES},
     {"SHARE", "granted_permille", VIEW_SHARE},
     {"CARDS", "cards", VIEW_COUNT},
+    {"POOL", "pool", VIEW_TEXT},
+    {"HEALTHY", "healthy", VIEW_TEXT},
     {0},
 };
 
@@ -29,6 +38,8 @@ static const struct view_column device_fields[] = {
     {"Memory granted", "granted_bytes", VIEW_BYTES},
     {"Share granted", "granted_permille", VIEW_SHARE},
     {"Cards", "cards", VIEW_COUNT},
+    {"Takes jobs for", "pool", VIEW_TEXT},
+    {"Healthy", "healthy", VIEW_TEXT},
     {0},
 };
 
@@ -50,6 +61,32 @@ static int device_show(struct cli *cli, const struct args *args, struct error *e
     return resource_show(cli, &device_resource, args->operands[0], err);
 }
 
+static const struct option_spec device_options[] = {
+    {"pool", 'p', "POOL", "the jobs it takes: any, training or inference (default any)"},
+    {"unhealthy", 'u', NULL, "set it aside: it takes no new jobs"},
+    {0},
+};
+
+static int device_set(struct cli *cli, const struct args *args, struct error *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON json_t *answer = NULL;
+    const char *pool = args_text(args, "pool");
+    AUTO_JSON json_t *rule = json_pack("{s:s, s:b}", "pool", pool ? pool : "any", "healthy",
+                                       !args_has(args, "unhealthy"));
+    AUTO_FREE char *body = rule ? json_text(rule) : NULL;
+    if (!body)
+        return error_set(err, -ENOMEM, "out-of-memory", "making a request");
+    int r = ask_path("devices", args->operands[0], NULL, &path, err);
+    if (r < 0)
+        return r;
+    struct leat_request request = {.method = "PUT", .path = path, .body = body};
+    r = ask(cli, &request, &answer, err);
+    if (r == 0 && cli->json)
+        ask_print(answer);
+    return r;
+}
+
 const struct verb verb_device_list = {
     .group = "device",
     .name = "list",
@@ -67,4 +104,18 @@ const struct verb verb_device_show = {
     .summary = "Show all about one device",
     .example = "leat device show cpu-0",
     .run = device_show,
+};
+
+const struct verb verb_device_set = {
+    .group = "device",
+    .name = "set",
+    .operands = "DEVICE",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Say which jobs a device takes",
+    .details = "What is not named gets its default, so that without options the device takes all "
+               "jobs. Jobs that it has go on.",
+    .example = "leat device set gpu-1 --pool inference",
+    .options = device_options,
+    .run = device_set,
 };

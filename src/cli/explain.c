@@ -50,6 +50,41 @@ static void put_sentence(struct buf *out, const char *title, const json_t *text)
     (void)buf_puts(out, ispunct((unsigned char)last) ? "\n" : ".\n");
 }
 
+/* "Held by: job 3 of a: share 50 %, memory 2 GiB." for each holder. */
+static void put_holders(struct buf *out, const json_t *holders)
+{
+    size_t i;
+    json_t *holder;
+    json_array_foreach (holders, i, holder) {
+        (void)buf_printf(out, "Held by: job %s of %s (%s): share ", view_text(holder, "job", "?"),
+                         view_text(holder, "tenant", "?"), view_text(holder, "state", "?"));
+        view_value(out, json_object_get(holder, "share_permille"), VIEW_SHARE);
+        (void)buf_puts(out, ", memory ");
+        view_value(out, json_object_get(holder, "memory_bytes"), VIEW_BYTES);
+        const char *ends = view_text(holder, "ends_estimate", NULL);
+        (void)buf_printf(out, "%s%s.\n", ends ? ", expected to end at " : "", ends ? ends : "");
+    }
+}
+
+static void put_candidates(struct buf *out, const json_t *candidates)
+{
+    static const struct view_column columns[] = {{"DEVICE", "device", VIEW_TEXT},
+                                                 {"SCORE", "score", VIEW_COUNT},
+                                                 {"CODE", "code", VIEW_TEXT},
+                                                 {0}};
+    if (json_array_size(candidates))
+        view_list(out, candidates, columns);
+}
+
+static void put_placement(struct buf *out, const json_t *placement)
+{
+    if (!json_is_object(placement))
+        return;
+    (void)buf_printf(out, "Placed by the rule %s (%s), from these:\n",
+                     view_text(placement, "rule", "?"), view_text(placement, "step", "?"));
+    put_candidates(out, json_object_get(placement, "candidates"));
+}
+
 static int explain_main(struct cli *cli, const struct args *args, struct error *err)
 {
     AUTO_FREE char *path = NULL;
@@ -71,6 +106,13 @@ static int explain_main(struct cli *cli, const struct args *args, struct error *
     put_amounts(&out, "Asked", json_object_get(answer, "asked"));
     put_amounts(&out, "Available", json_object_get(answer, "available"));
     put_sentence(&out, "What would change it: ", json_object_get(answer, "unblocks"));
+    put_holders(&out, json_object_get(answer, "holders"));
+    const char *behind = view_text(answer, "behind", NULL);
+    if (behind)
+        (void)buf_printf(&out, "It stands behind job %s.\n", behind);
+    put_sentence(&out, "Expected to start by: ", json_object_get(answer, "start_estimate"));
+    put_candidates(&out, json_object_get(answer, "candidates"));
+    put_placement(&out, json_object_get(answer, "placement"));
     view_flush(&out);
     return 0;
 }

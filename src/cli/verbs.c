@@ -21,6 +21,7 @@ const struct verb *const verb_table[] = {
     &verb_events,
     &verb_device_list,
     &verb_device_show,
+    &verb_device_set,
     &verb_card_list,
     &verb_card_show,
     &verb_card_stats,

@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "core/core_impl.h"
+#include "core/devices.h"
 #include "core/wait.h"
 #include "core/images.h"
 #include "core/estimate_impl.h"
@@ -51,6 +52,7 @@ struct live_job *core_adopt(struct core *core, struct job *job)
     list_init(&live->queued);
     list_init(&live->placed);
     list_init(&live->waking);
+    list_init(&live->mates);
     if (live->job.device)
         list_append(&core->placed, &live->placed);
     core->placed_count += live->job.device != NULL;
@@ -220,7 +222,8 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
     core->started_us = clock_realtime_us();
     lists_init(core);
     core->jobs_by_id = map_create();
-    if (!core->jobs_by_id || commit_open(core) < 0 || models_create(core) < 0 ||
+    core->gangs = map_create();
+    if (!core->jobs_by_id || !core->gangs || commit_open(core) < 0 || models_create(core) < 0 ||
         quota_create(core, options) < 0)
         return error_set(err, -ENOMEM, "out-of-memory", "starting");
     int r = folders_set(core, options, err);
@@ -249,7 +252,9 @@ int core_start(struct core *core, struct error *err)
         log_event(LOG_WARN, "templates", "code=%s text=\"%s\"", reason.code, reason.text);
     if (core->data_dir[0] && estimate_load(core, &reason) < 0)
         log_event(LOG_WARN, "profiles", "code=%s text=\"%s\"", reason.code, reason.text);
-    int r = quota_load(core, err);
+    int r = devices_load(core, err);
+    if (r == 0)
+        r = quota_load(core, err);
     if (r == 0)
         r = models_load(core, err);
     if (r == 0)
@@ -326,11 +331,13 @@ void core_destroy(struct core *core)
     commit_close(core);
     cards_destroy(core);
     devices_free(core);
+    devices_rules_free(core);
     tenants_destroy(core->tenants);
     models_destroy(core);
     store_close(core->store);
     template_set_destroy(core->templates);
     estimate_unload(core);
     map_destroy(core->jobs_by_id);
+    map_destroy(core->gangs);
     free(core);
 }

@@ -106,6 +106,9 @@ void core_events_unsubscribe(struct core_subscription *subscription); /* accepts
 /* A NULL id gives the whole list: {"devices":[...]}, {"cards":[...]}, {"templates":[...]},
  * {"images":[...]}; an id gives the one object. */
 void core_devices(struct core *core, const char *id, core_reply_fn *reply, void *arg);
+/* Say which jobs a device takes; `request` is the REST body. Replies when it is durable. */
+void core_device_set(struct core *core, const char *id, const struct json_t *request,
+                     core_reply_fn *reply, void *arg);
 void core_cards(struct core *core, const char *id, core_reply_fn *reply, void *arg);
 /* Take the card's contents off its device ("suspend"), bring them back ("resume"), or both
  * ("move"). `options` is the REST body: NULL or {"device":ID}. The card, when it is done. */

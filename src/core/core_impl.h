@@ -39,6 +39,7 @@ struct live_job {
     struct list queued; /* core.queue while queued and durable, by rank */
     struct list placed; /* core.placed while it has a device */
     struct list waking; /* core.waking while it is idle and a command of it waits */
+    struct list mates;  /* ring of the members of its gang that are queued */
     struct job job;
     bool durable;            /* its first commit has come through */
     bool has_container;      /* the engine may know it */
@@ -57,6 +58,7 @@ struct live_job {
     uint64_t idle_before_ms; /* in earlier times of being idle */
     struct sched_finding finding; /* of the last decision about it */
     size_t nearest;               /* the device that the finding names, or SIZE_MAX */
+    uint64_t pass;                /* the last placement that looked at it */
     bool told;                    /* its reason says what was found */
 };
 
@@ -94,6 +96,8 @@ struct core {
     struct map *jobs_by_id; /* struct live_job, by decimal id */
     struct list jobs;
     struct list queue, placed, waking;
+    struct map *gangs; /* by tenant and gang: a queued member */
+    uint64_t pass;     /* number of the placement under way */
     size_t queue_count, placed_count;
     uint64_t next_job, next_event;
 
@@ -101,6 +105,8 @@ struct core {
     struct cards *cards;     /* connection to leat-cardd */
     struct device *devices;
     size_t device_count;
+    struct device_rule *rules; /* devices.c */
+    size_t rule_count;
     struct grant *foreign; /* per device: cards that are not of this centre's jobs */
     struct sched_node node;
     struct sched_decision decisions[CORE_PLACE_WINDOW];

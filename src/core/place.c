@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "core/core_impl.h"
+#include "core/devices.h"
 #include "core/images.h"
 #include "core/quota.h"
 #include "sched/choose.h"
@@ -22,6 +24,50 @@ static bool ranks_before(const struct job *a, const struct job *b)
     return a->id < b->id;
 }
 
+#define GANG_KEY_MAX (2 * JOB_NAME_MAX + 2)
+
+static const char *gang_key(const struct job *job, char key[GANG_KEY_MAX])
+{
+    (void)snprintf(key, GANG_KEY_MAX, "%s/%s", job->request.tenant, job->request.gang);
+    return key;
+}
+
+/* Is it still to start together with others? */
+static bool in_gang(const struct live_job *live)
+{
+    return live->job.request.gang && !live->job.mustered;
+}
+
+static size_t gang_count(const struct live_job *live)
+{
+    size_t count = 1;
+    LIST_EACH (link, &live->mates)
+        count++;
+    return count;
+}
+
+static void gang_join(struct core *core, struct live_job *live)
+{
+    char key[GANG_KEY_MAX];
+    struct live_job *mate = map_get(core->gangs, gang_key(&live->job, key));
+    if (mate && gang_count(mate) < JOB_GANG_MAX)
+        list_append(&mate->mates, &live->mates);
+    else if (mate || map_put(core->gangs, key, live, NULL) < 0)
+        live->job.mustered = true; /* too many of one name, or out of memory: it starts alone */
+}
+
+static void gang_leave(struct core *core, struct live_job *live)
+{
+    char key[GANG_KEY_MAX];
+    if (map_get(core->gangs, gang_key(&live->job, key)) == live) {
+        (void)map_remove(core->gangs, key); /* it is there */
+        if (!list_empty(&live->mates))
+            (void)map_put(core->gangs, key, LIST_ENTRY(live->mates.next, struct live_job, mates),
+                          NULL); /* room for the key has just come free */
+    }
+    list_remove(&live->mates);
+}
+
 void queue_insert(struct core *core, struct live_job *live)
 {
     if (!list_empty(&live->queued))
@@ -32,6 +78,8 @@ void queue_insert(struct core *core, struct live_job *live)
         after = after->prev;
     list_append(after->next, &live->queued);
     core->queue_count++;
+    if (in_gang(live))
+        gang_join(core, live);
 }
 
 void queue_remove(struct core *core, struct live_job *live)
@@ -40,6 +88,8 @@ void queue_remove(struct core *core, struct live_job *live)
         return;
     list_remove(&live->queued);
     core->queue_count--;
+    if (live->job.request.gang)
+        gang_leave(core, live);
 }
 
 /* -- what there is -- */
@@ -72,12 +122,6 @@ int place_node_read(struct core *core)
         .ram_bytes = line ? strtoull(line + sizeof(label) - 1, NULL, 10) * 1024 : 0,
     };
     return core->node.ram_bytes ? 0 : -EIO;
-}
-
-static enum sched_scenario device_scenario(const struct device *device)
-{
-    (void)device; /* every device of one machine takes both until a site divides them */
-    return SCHED_ANY;
 }
 
 static struct sched_device *device_find(struct sched_state *state, const char *id)
@@ -160,11 +204,13 @@ int place_state_make(const struct core *core, const struct live_job *except, siz
     state.nodes[0].ram_free_bytes = core->node.ram_bytes;
     for (size_t i = 0; i < core->device_count; i++) {
         const struct device *device = &core->devices[i];
+        const struct device_rule *rule = devices_rule(core, device->id);
         state.devices[i] = (struct sched_device){
             .id = device->id,
             .vendor = device->vendor ? device->vendor : "",
             .kind = device->kind ? device->kind : "",
-            .scenario = device_scenario(device),
+            .scenario = sched_scenario_parse(rule->pool),
+            .unhealthy = !rule->healthy,
             .memory_bytes = device->memory_bytes,
             .memory_free_bytes = device->memory_bytes,
             .share_permille = SHARE_WHOLE_PERMILLE,
@@ -193,7 +239,9 @@ void place_state_finish(struct sched_state *state)
 
 uint64_t place_length_us(const struct job *job)
 {
-    return job->prediction.duration_ms ? job->prediction.duration_ms * 1000 : SCHED_FAR;
+    uint64_t length_ms =
+        job->request.expect_ms ? job->request.expect_ms : job->prediction.duration_ms;
+    return length_ms && length_ms < SCHED_FAR / 1000 ? length_ms * 1000 : SCHED_FAR;
 }
 
 struct sched_job place_job(const struct job *job)
@@ -203,6 +251,7 @@ struct sched_job place_job(const struct job *job)
         .priority = job->request.priority,
         .scenario = sched_scenario_parse(job->request.type),
         .device = job->request.device,
+        .vendor = job->request.vendor,
         .memory_bytes = job->request.memory_bytes,
         .share_permille = job->request.share_permille,
         .cpus_milli = job->request.cpus_milli,
@@ -238,18 +287,49 @@ static void find(struct live_job *live, const struct sched_finding *finding, siz
     live->told = false;
 }
 
-/* The first of the queue whose image can be started. */
-static void collect(struct core *core, struct sched_state *state)
+/* What keeps this job out of the plan whatever is free. */
+static enum sched_why unready(struct core *core, const struct live_job *live)
 {
-    static const struct sched_finding no_image = {.why = SCHED_WHY_IMAGE, .start_us = SCHED_FAR};
+    if (!images_ready(core, live->job.request.image))
+        return SCHED_WHY_IMAGE;
+    if (!in_gang(live))
+        return SCHED_WHY_NONE;
+    bool all = gang_count(live) >= live->job.request.gang_size;
+    LIST_EACH (link, &live->mates) {
+        const struct live_job *mate = LIST_ENTRY(link, struct live_job, mates);
+        all = all && images_ready(core, mate->job.request.image);
+    }
+    return all ? SCHED_WHY_NONE : SCHED_WHY_MEMBERS;
+}
+
+static void add(struct core *core, struct sched_state *state, struct live_job *live, uint32_t gang)
+{
+    struct sched_job *job = &state->jobs[state->job_count++];
+    *job = place_job(&live->job);
+    job->gang = gang;
+    live->pass = core->pass;
+}
+
+void place_collect(struct core *core, struct sched_state *state)
+{
+    core->pass++;
     LIST_EACH (link, &core->queue) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, queued);
-        if (state->job_count == CORE_PLACE_WINDOW)
+        size_t count = in_gang(live) ? gang_count(live) : 1;
+        if (live->pass == core->pass)
+            continue; /* it came with its gang */
+        if (state->job_count + count > CORE_PLACE_WINDOW)
             break;
-        if (images_ready(core, live->job.request.image))
-            state->jobs[state->job_count++] = place_job(&live->job);
-        else
-            find(live, &no_image, SIZE_MAX);
+        const struct sched_finding finding = {.why = unready(core, live), .start_us = SCHED_FAR};
+        if (finding.why != SCHED_WHY_NONE) {
+            find(live, &finding, SIZE_MAX);
+            continue;
+        }
+        uint32_t gang = count > 1 ? (uint32_t)state->job_count + 1 : 0;
+        add(core, state, live, gang);
+        for (struct list *mate = live->mates.next; in_gang(live) && mate != &live->mates;
+             mate = mate->next)
+            add(core, state, LIST_ENTRY(mate, struct live_job, mates), gang);
     }
 }
 
@@ -299,6 +379,11 @@ static void decide(struct core *core, struct sched_state *state)
         log_event(LOG_ERROR, "placement", "errno=%d", -placed);
         return;
     }
+    /* The rest of a gang is known by this when its first leaves the queue. */
+    for (size_t i = 0; i < state->job_count; i++) {
+        if (core->decisions[i].placed)
+            core_find(core, core->decisions[i].job)->job.mustered = true;
+    }
     for (size_t i = 0; i < state->job_count; i++) {
         const struct sched_decision *decision = &core->decisions[i];
         struct live_job *live = core_find(core, decision->job);
@@ -306,6 +391,7 @@ static void decide(struct core *core, struct sched_state *state)
         if (decision->placed) {
             core->counters.placements++;
             recent_add(core, &live->job);
+            explain_placed(core, live, state, decision);
             life_place(core, live, state->devices[decision->device].id);
         }
     }
@@ -322,7 +408,7 @@ void place_on_timer(uv_timer_t *timer)
         return;
     }
     keep_for_waking(core, &state);
-    collect(core, &state);
+    place_collect(core, &state);
     decide(core, &state);
     place_state_finish(&state);
 }

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "core/core_impl.h"
+#include "core/devices.h"
 #include "core/wait.h"
 #include "model/template.h"
 
@@ -448,6 +449,7 @@ void core_events_read(struct core *core, uint64_t since, uint32_t limit, core_re
 struct lookup {
     core_reply_fn *reply;
     void *arg;
+    struct core *core;
     const char *list, *member; /* name of the list and of the id in its objects */
     char id[JOB_NAME_MAX];     /* empty: all */
 };
@@ -467,7 +469,12 @@ static json_t *lookup_find(const struct lookup *lookup, json_t *list)
 static void lookup_answer(const struct lookup *lookup, json_t *result)
 {
     json_t *list = json_object_get(result, lookup->list);
-    json_t *found = lookup->id[0] ? lookup_find(lookup, list) : NULL;
+    json_t *found = lookup->id[0] ? lookup_find(lookup, list) : NULL, *device;
+    size_t index;
+    json_array_foreach (list, index, device) {
+        if (lookup->core)
+            devices_show_rule(lookup->core, device);
+    }
     struct error err;
     if (!lookup->id[0]) {
         core_reply_value(lookup->reply, lookup->arg, json_pack("{s:O}", lookup->list, list));
@@ -508,7 +515,8 @@ static void lookup_run(struct core *core, const char *op, const struct lookup *q
 
 void core_devices(struct core *core, const char *id, core_reply_fn *reply, void *arg)
 {
-    struct lookup lookup = {.reply = reply, .arg = arg, .list = "devices", .member = "id"};
+    struct lookup lookup = {
+        .core = core, .reply = reply, .arg = arg, .list = "devices", .member = "id"};
     (void)snprintf(lookup.id, sizeof(lookup.id), "%s", id ? id : "");
     lookup_run(core, "device.list", &lookup);
 }

@@ -143,8 +143,10 @@ static bool holds_share(const struct live_job *live)
 void quota_take(struct core *core, struct live_job *live)
 {
     struct tenant_job job = tenant_job(core, live);
-    if (live->paid)
+    if (live->paid) {
+        tenants_note(core->tenants, &job); /* it may have been paid before it had its device */
         return;
+    }
     int r = tenants_charge(core->tenants, &job, clock_realtime_us());
     live->paid = r == 0;
     live->claims = live->claims && r < 0;

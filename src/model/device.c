@@ -2,7 +2,10 @@
 #include "model/device.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "model/fields.h"
@@ -131,4 +134,45 @@ int card_usage_decode(const json_t *object, struct card_usage *ret_usage, struct
 json_t *card_usage_encode(const struct card_usage *usage)
 {
     return fields_encode(card_fields, usage);
+}
+
+struct rule_body {
+    char *pool;
+    json_t *healthy;
+};
+
+static const struct json_field rule_fields[] = {
+    {"pool", JSON_KIND_TEXT, offsetof(struct rule_body, pool), JSON_OPTIONAL},
+    {"healthy", JSON_KIND_VALUE, offsetof(struct rule_body, healthy), JSON_OPTIONAL},
+    FIELDS_END,
+};
+
+int device_rule_decode(const char *id, const json_t *body, struct device_rule *ret_rule,
+                       struct error *err)
+{
+    static const char *const pools[] = {"any", "training", "inference"};
+    struct rule_body given = {NULL, NULL};
+    struct device_rule rule = {.pool = ""};
+    int r = json_decode(body, rule_fields, &given, err);
+    AUTO_FREE char *pool = given.pool;
+    AUTO_JSON json_t *healthy = given.healthy;
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
+        if (strcmp(pool ? pool : "any", pools[i]) == 0)
+            (void)snprintf(rule.pool, sizeof(rule.pool), "%s", pools[i]);
+    }
+    if (!rule.pool[0] || (healthy && !json_is_boolean(healthy)) ||
+        snprintf(rule.id, sizeof(rule.id), "%s", id) >= (int)sizeof(rule.id))
+        return error_set(err, -EINVAL, "bad-device-rule",
+                         "'pool' is any, training or inference; 'healthy' is true or false");
+    rule.healthy = !healthy || json_is_true(healthy);
+    *ret_rule = rule;
+    return 0;
+}
+
+json_t *device_rule_encode(const struct device_rule *rule)
+{
+    return json_pack("{s:s, s:s, s:b}", "id", rule->id, "pool", rule->pool, "healthy",
+                     rule->healthy);
 }

@@ -27,6 +27,21 @@ void device_finish(struct device *device);
 int device_decode(const struct json_t *object, struct device *ret_device, struct error *err);
 struct json_t *device_encode(const struct device *device);
 
+/* Which jobs a device takes, as its site says. */
+#define DEVICE_ID_MAX 63 /* bytes */
+
+struct device_rule {
+    char id[DEVICE_ID_MAX + 1];
+    char pool[16]; /* "any", "training" or "inference" */
+    bool healthy;  /* false: set aside, it takes no new jobs */
+};
+
+/* From a REST body, any of whose members may be left out. -EINVAL "bad-device-rule", or what the
+ * body's decoding says. */
+int device_rule_decode(const char *id, const struct json_t *body, struct device_rule *ret_rule,
+                       struct error *err);
+struct json_t *device_rule_encode(const struct device_rule *rule); /* NULL: out of memory */
+
 struct card_usage {
     char *card, *device, *state;
     uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;

@@ -87,6 +87,7 @@ void job_finish(struct job *job)
     free(job->device);
     free(job->token);
     free(job->directory);
+    json_decref(job->placement);
     free(job->prediction.basis);
     job_init(job);
 }
@@ -196,6 +197,9 @@ static const struct json_field shown_fields[] = {
     JOB("idle_after_ms", JSON_KIND_U64, request.idle_after_ms),
     JOB("idle", JSON_KIND_TEXT, request.idle_name),
     JOB("priority", JSON_KIND_U32, request.priority),
+    JOB("vendor", JSON_KIND_TEXT, request.vendor),
+    JOB("gang", JSON_KIND_TEXT, request.gang),
+    JOB("expect_ms", JSON_KIND_U64, request.expect_ms),
     JOB("oom", JSON_KIND_BOOL, oom),
     JOB("directory", JSON_KIND_TEXT, directory),
     FIELDS_END,
@@ -219,6 +223,8 @@ static const struct json_field record_fields[] = {
     JOB("oom", JSON_KIND_BOOL, oom),
     JOB("stop_asked", JSON_KIND_BOOL, stop_asked),
     JOB("has_used", JSON_KIND_BOOL, has_used),
+    JOB("mustered", JSON_KIND_BOOL, mustered),
+    JOB("placement", JSON_KIND_VALUE, placement),
     JOB("starts", JSON_KIND_U32, starts),
     JOB("directory", JSON_KIND_TEXT, directory),
     JOB("program_bytes", JSON_KIND_U64, program_bytes),

@@ -19,6 +19,7 @@ struct json_t;
 #define JOB_MEMORY_MIN_BYTES (1ull << 20)
 #define JOB_PRIORITY_MAX 1000
 #define JOB_PRIORITY_DEFAULT 500
+#define JOB_GANG_MAX 64 /* members of a gang */
 #define JOB_GRACE_MAX_MS (3600ull * 1000)
 #define JOB_UNSET_MS UINT64_MAX /* a duration that was not given: 0 is a value */
 
@@ -59,15 +60,19 @@ struct job_request {
     char *model;             /* a registered one, by whose size the card is made; NULL: none */
     struct json_t *model_settings; /* over those it was registered with; NULL: none */
     char *device;                  /* the device it must be on; NULL: any */
-    uint32_t cpus_milli;           /* limit of the container; 0: not given */
-    uint64_t ram_bytes;            /* limit of the container; 0: not given */
-    char *network_name;            /* see job_network_parse; NULL: not given */
-    uint64_t idle_after_ms;        /* 0: never; JOB_UNSET_MS: not given */
-    char *idle_name;   /* what it gives away then, see job_gives_memory; NULL: not given */
-    uint64_t grace_ms; /* between the polite and the final signal; JOB_UNSET_MS: not given */
-    char *workdir;     /* host folder, writable at /work; NULL: a private one */
-    uint32_t priority; /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
-    uint32_t pids;     /* limit of the container; 0: not given */
+    char *vendor;           /* or one of this vendor, or of several: "nvidia|amd"; NULL: any */
+    char *gang;             /* jobs of its tenant with this name start together; NULL: alone */
+    uint32_t gang_size;     /* how many those are; with `gang` */
+    uint64_t expect_ms;     /* how long it is expected to run; 0: not given */
+    uint32_t cpus_milli;    /* limit of the container; 0: not given */
+    uint64_t ram_bytes;     /* limit of the container; 0: not given */
+    char *network_name;     /* see job_network_parse; NULL: not given */
+    uint64_t idle_after_ms; /* 0: never; JOB_UNSET_MS: not given */
+    char *idle_name;        /* what it gives away then, see job_gives_memory; NULL: not given */
+    uint64_t grace_ms;      /* between the polite and the final signal; JOB_UNSET_MS: not given */
+    char *workdir;          /* host folder, writable at /work; NULL: a private one */
+    uint32_t priority;      /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
+    uint32_t pids;          /* limit of the container; 0: not given */
 };
 
 void job_request_init(struct job_request *request);
@@ -129,6 +134,8 @@ struct job {
     bool oom;
     bool stop_asked;
     bool has_used;                      /* its card did at least one command */
+    bool mustered;                      /* its gang has been placed together */
+    struct json_t *placement;           /* why it sits where it sits; NULL: not known */
     uint32_t starts;                    /* how many times it was given to the engine */
     char *directory;                    /* host path of the job's own folder */
     uint64_t program_bytes, data_bytes; /* what the prediction went by */

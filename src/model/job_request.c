@@ -40,6 +40,10 @@ static const struct json_field request_fields[] = {
     MEMBER("model_settings", JSON_KIND_VALUE, model_settings),
     MEMBER("share", JSON_KIND_SHARE, share_permille),
     MEMBER("device", JSON_KIND_TEXT, device),
+    MEMBER("vendor", JSON_KIND_TEXT, vendor),
+    MEMBER("gang", JSON_KIND_TEXT, gang),
+    MEMBER("gang_size", JSON_KIND_U32, gang_size),
+    MEMBER("expect", JSON_KIND_DURATION, expect_ms),
     MEMBER("ram", JSON_KIND_BYTES, ram_bytes),
     MEMBER("network", JSON_KIND_TEXT, network_name),
     MEMBER("idle_after", JSON_KIND_DURATION, idle_after_ms),
@@ -65,7 +69,8 @@ void job_request_finish(struct job_request *request)
 {
     char *texts[] = {request->name,    request->tenant,       request->library,   request->type,
                      request->image,   request->program,      request->src,       request->device,
-                     request->workdir, request->network_name, request->idle_name, request->model};
+                     request->workdir, request->network_name, request->idle_name, request->model,
+                     request->vendor,  request->gang};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     texts_free(request->args);
@@ -145,9 +150,9 @@ static int check_names(const struct job_request *request, struct error *err)
     const struct {
         const char *member, *name;
     } names[] = {
-        {"name", request->name},   {"tenant", request->tenant}, {"library", request->library},
-        {"type", request->type},   {"image", request->image},   {"device", request->device},
-        {"model", request->model},
+        {"name", request->name},     {"tenant", request->tenant}, {"library", request->library},
+        {"type", request->type},     {"image", request->image},   {"device", request->device},
+        {"vendor", request->vendor}, {"gang", request->gang},     {"model", request->model},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         int r = check_name(names[i].member, names[i].name, err);
@@ -180,10 +185,20 @@ static int check_path(const char *member, const char *path, struct error *err)
     return 0;
 }
 
-static int check_model(const struct job_request *request, struct error *err)
+static int check_gang(const struct job_request *request, struct error *err)
+{
+    bool given = request->gang || request->gang_size;
+    if (!given || (request->gang && request->gang_size >= 2 && request->gang_size <= JOB_GANG_MAX))
+        return 0;
+    return error_set(err, -EINVAL, "bad-gang",
+                     "a gang has a name ('gang') and 2 to %d members ('gang_size')", JOB_GANG_MAX);
+}
+
+/* Members that belong together. */
+static int check_groups(const struct job_request *request, struct error *err)
 {
     if (!request->model_settings || (request->model && json_is_object(request->model_settings)))
-        return 0;
+        return check_gang(request, err);
     return error_set(err, -EINVAL, "bad-model-settings",
                      "'model_settings' must be an object, beside a 'model'");
 }
@@ -208,7 +223,7 @@ static int check_given(const struct job_request *request, struct error *err)
     if (r == 0)
         r = check_env(request->env, err);
     if (r == 0)
-        r = check_model(request, err);
+        r = check_groups(request, err);
     if (r == 0)
         r = check_arguments("args", request->args, err);
     if (r == 0)
@@ -288,6 +303,8 @@ static int encode_amounts(const struct job_request *request, json_t *object)
         {"memory", request->memory_bytes},
         {"ram", request->ram_bytes},
         {"pids", request->pids},
+        {"gang_size", request->gang_size},
+        {"expect", request->expect_ms},
         {"share", request->share_permille},
         {"idle_after", request->idle_after_ms != JOB_UNSET_MS},
         {"grace", request->grace_ms != JOB_UNSET_MS},

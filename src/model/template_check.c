@@ -49,9 +49,9 @@ int template_check_request(const json_t *request, struct error *err)
 }
 
 /* A template says how jobs of a pair run, not what one job is. */
-static const char *const of_one_job[] = {"name",    "tenant",  "library",       "type",
-                                         "image",   "program", "src",           "args",
-                                         "workdir", "model",   "model_settings"};
+static const char *const of_one_job[] = {"name",           "tenant", "library",  "type",    "image",
+                                         "program",        "src",    "args",     "workdir", "model",
+                                         "model_settings", "gang",   "gang_size"};
 
 int template_check_defaults(const json_t *values, struct error *err)
 {

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/units.h"
 #include "sched/sched_impl.h"
@@ -15,7 +16,7 @@ static bool is_listed(const char *list, const char *name)
 {
     size_t length = strlen(name);
     for (const char *at = list; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL) {
-        if (strcspn(at, "|") == length && strncmp(at, name, length) == 0)
+        if (strcspn(at, "|") == length && strncasecmp(at, name, length) == 0)
             return true;
     }
     return false;
@@ -30,14 +31,14 @@ enum sched_why sched_obstacle(const struct sched_state *state, const struct sche
         enum sched_why why;
     } conditions[] = {
         {!job->device || strcmp(job->device, device->id) == 0, SCHED_WHY_OTHER_DEVICE},
-        {!job->vendor || is_listed(job->vendor, device->vendor), SCHED_WHY_OTHER_VENDOR},
-        {job->scenario == SCHED_ANY || device->scenario == SCHED_ANY ||
-             job->scenario == device->scenario,
-         SCHED_WHY_OTHER_SCENARIO},
         {job->memory_bytes <= device->memory_bytes, SCHED_WHY_MEMORY_NEVER},
         {job->share_permille <= device->share_permille, SCHED_WHY_SHARE_NEVER},
         {job->cpus_milli <= node->cpus_milli, SCHED_WHY_CPUS_NEVER},
         {job->ram_bytes <= node->ram_bytes, SCHED_WHY_RAM_NEVER},
+        {!job->vendor || is_listed(job->vendor, device->vendor), SCHED_WHY_OTHER_VENDOR},
+        {job->scenario == SCHED_ANY || device->scenario == SCHED_ANY ||
+             job->scenario == device->scenario,
+         SCHED_WHY_OTHER_SCENARIO},
         {!device->unhealthy, SCHED_WHY_UNHEALTHY},
         {job->ram_bytes <= node->ram_free_bytes, SCHED_WHY_RAM},
         {job->cpus_milli <= node->cpus_free_milli, SCHED_WHY_CPUS},

@@ -171,8 +171,8 @@ static bool start_together(struct planner *planner, size_t task, size_t count)
         struct plan_outcome *outcome = &planner->outcomes[task + i];
         if (i < started)
             planner_give(planner, task + i);
-        if (i == started)
-            continue; /* it says itself why */
+        if (count == 1 || (i == started && outcome->verdict == PLAN_BEHIND))
+            continue;
         outcome->verdict = PLAN_GANG;
         outcome->other = (uint32_t)(task + started);
     }

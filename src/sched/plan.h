@@ -65,7 +65,7 @@ enum plan_verdict {
     PLAN_STARTS,
     PLAN_FULL,     /* no node has room */
     PLAN_BEHIND,   /* there is room, kept for the task `other` */
-    PLAN_GANG,     /* there is room for it, not for the member `other` of its gang */
+    PLAN_GANG,     /* there is no room for the member `other` of its gang beside the rest */
     PLAN_FORBIDDEN /* by the gate */
 };
 

@@ -163,8 +163,7 @@ static void running_draw(struct picture *picture, const struct sched_state *stat
 static bool is_allowed(const struct sched_state *state, const struct sched_device *device,
                        const struct sched_job *job)
 {
-    enum sched_why why = sched_obstacle(state, device, job);
-    return why > SCHED_WHY_NEVER_LAST && why != SCHED_WHY_UNHEALTHY;
+    return sched_obstacle(state, device, job) > SCHED_WHY_BARRED_LAST;
 }
 
 static struct fleet_shape shape_of(const struct sched_state *state, const struct sched_job *job)
@@ -305,7 +304,7 @@ static void waiter_find(const struct sched_state *state, size_t index,
     /* Of two obstacles, that of the machine is told when no more than others' patience would help
      * the tenant's. */
     bool kept_only = permit == SCHED_WHY_KEPT && nearest != SCHED_WHY_NONE;
-    if (nearest <= SCHED_WHY_NEVER_LAST || kept_only)
+    if (nearest <= SCHED_WHY_BARRED_LAST || kept_only)
         finding->why = nearest;
     else if (outcome->verdict == PLAN_FORBIDDEN)
         finding->why = permit;
@@ -352,14 +351,26 @@ int sched_decide(const struct choose_rule *rule, struct sched_state *state, uint
     return r;
 }
 
-int sched_forecast(const struct choose_rule *rule, struct sched_state *state, size_t index,
+const char *sched_step_name(enum sched_step step)
+{
+    static const char *const names[] = {"none", "score", "search", "backfill"};
+    return names[step];
+}
+
+int sched_forecast(const struct choose_rule *rule, struct sched_state *state, uint64_t job,
                    uint64_t now_us, uint64_t *ret_start_us)
 {
     struct picture picture;
+    size_t index = 0;
+    queue_sort(state);
     int r = picture_draw(&picture, rule, state, now_us);
     if (r < 0)
         return r;
-    r = plan_forecast(&picture.plan, index, ret_start_us);
+    while (index < state->job_count && state->jobs[index].id != job)
+        index++;
+    *ret_start_us = SCHED_FAR;
+    if (index < state->job_count)
+        r = plan_forecast(&picture.plan, index, ret_start_us);
     picture_finish(&picture);
     return r;
 }

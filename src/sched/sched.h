@@ -108,18 +108,20 @@ struct sched_amounts {
 };
 
 /* What keeps a job off a device, the gravest first. Those up to SCHED_WHY_NEVER_LAST stay whatever
- * is released. */
+ * is released; those up to SCHED_WHY_BARRED_LAST until the site's devices or their rules change.
+ */
 enum sched_why {
     SCHED_WHY_NO_DEVICE,    /* there is none at all */
     SCHED_WHY_OTHER_DEVICE, /* it asked for another one */
-    SCHED_WHY_OTHER_VENDOR,
-    SCHED_WHY_OTHER_SCENARIO,
     SCHED_WHY_MEMORY_NEVER,
     SCHED_WHY_SHARE_NEVER,
     SCHED_WHY_CPUS_NEVER,
     SCHED_WHY_RAM_NEVER,
     SCHED_WHY_NEVER_LAST = SCHED_WHY_RAM_NEVER,
+    SCHED_WHY_OTHER_VENDOR,
+    SCHED_WHY_OTHER_SCENARIO,
     SCHED_WHY_UNHEALTHY,
+    SCHED_WHY_BARRED_LAST = SCHED_WHY_UNHEALTHY,
     SCHED_WHY_LIMIT,    /* of its tenant */
     SCHED_WHY_CALLED,   /* its tenant's share is lent, and called in */
     SCHED_WHY_KEPT,     /* what is free is kept for other tenants */
@@ -159,10 +161,11 @@ struct sched_decision {
  * (now sorted) jobs. Returns how many are placed, -ENOMEM, or -E2BIG for too many devices. */
 int sched_decide(const struct choose_rule *rule, struct sched_state *state, uint64_t now_us,
                  struct sched_decision *decisions);
-/* When the job at `index` would start if all before it started in order: an upper estimate;
+/* When this job of the queue would start if all before it started in order: an upper estimate;
  * SCHED_FAR: not known. The gate is not asked. Returns 0 or as sched_decide. */
-int sched_forecast(const struct choose_rule *rule, struct sched_state *state, size_t index,
+int sched_forecast(const struct choose_rule *rule, struct sched_state *state, uint64_t job,
                    uint64_t now_us, uint64_t *ret_start_us);
+const char *sched_step_name(enum sched_step step); /* "score", "search", "backfill" */
 
 /* Every device as it looks to a job. */
 struct sched_candidate {

@@ -263,6 +263,20 @@ int store_measurements(struct store *store, const char *library, const char *typ
     return (int)count;
 }
 
+int store_devices(struct store *store, int (*visit)(void *arg, const struct device_rule *rule),
+                  void *arg, struct error *err)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = prepare(store, "SELECT id, pool, healthy FROM device", &statement, err);
+    while (r >= 0 && (r = step(store, statement, err)) > 0) {
+        struct device_rule rule = {.healthy = column_u64(statement, 2)};
+        (void)snprintf(rule.id, sizeof(rule.id), "%s", column_text(statement, 0));
+        (void)snprintf(rule.pool, sizeof(rule.pool), "%s", column_text(statement, 1));
+        r = visit(arg, &rule);
+    }
+    return r;
+}
+
 int store_tenants(struct store *store, int (*visit)(void *arg, const struct tenant *tenant),
                   void *arg, struct error *err)
 {

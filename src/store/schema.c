@@ -106,6 +106,11 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "CREATE TRIGGER knowledge_changed AFTER UPDATE ON knowledge BEGIN " KNOWLEDGE_FORGET
         KNOWLEDGE_INDEX " END;"
     "CREATE TRIGGER knowledge_gone AFTER DELETE ON knowledge BEGIN " KNOWLEDGE_FORGET " END;",
+    /* 6: what a site says of its devices. */
+    "CREATE TABLE device ("
+    "  id TEXT PRIMARY KEY,"
+    "  pool TEXT NOT NULL,"
+    "  healthy INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/device.h"
 #include "model/job.h"
 #include "model/knowledge.h"
 #include "model/model.h"
@@ -22,7 +23,7 @@ struct knowledge_query;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 5
+#define STORE_SCHEMA_VERSION 6
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
@@ -62,6 +63,7 @@ int store_batch_idempotency(struct store_batch *batch, const char *key, const ch
 /* What an ended job measured, for later predictions. */
 int store_batch_measurement(struct store_batch *batch, const struct job *job);
 int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant);
+int store_batch_device(struct store_batch *batch, const struct device_rule *rule);
 int store_batch_tenant_remove(struct store_batch *batch, const char *name);
 int store_batch_model(struct store_batch *batch, const struct model *model);
 int store_batch_model_remove(struct store_batch *batch, const char *name);
@@ -91,6 +93,9 @@ int store_jobs_list(struct store *store, const struct store_query *query,
 /* All jobs that have not ended, oldest first; no limit. */
 int store_jobs_live(struct store *store, int (*visit)(void *arg, const struct job *job), void *arg,
                     struct error *err);
+/* All rules of devices; `visit` as above. */
+int store_devices(struct store *store, int (*visit)(void *arg, const struct device_rule *rule),
+                  void *arg, struct error *err);
 /* All tenants; `visit` as above. */
 int store_tenants(struct store *store, int (*visit)(void *arg, const struct tenant *tenant),
                   void *arg, struct error *err);

@@ -111,6 +111,7 @@ def test_every_route_answers_as_described(fake):
         ("PUT", "/v1/models/llama", {"licence": "mit", "run": {"params": 1000000, "weights": "bf16"}}, 200),
         ("GET", "/v1/models", None, 200), ("GET", "/v1/models/llama", None, 200), ("DELETE", "/v1/models/llama", None, 204),
         ("PUT", "/v1/tenants/vision", {"reserved_milli": 500, "weight": 50}, 200), ("GET", "/v1/tenants", None, 200),
+        ("PUT", "/v1/devices/cpu-9", {"pool": "training"}, 200),
         ("GET", "/v1/tenants/vision", None, 200), ("GET", "/v1/loans", None, 200), ("GET", "/v1/queue", None, 200),
         ("DELETE", "/v1/tenants/vision", None, 204),
         ("POST", "/v1/knowledge", {"kind": "model", "name": "org/net", "task": "vision", "attributes": {"params": 1e6}}, 200),

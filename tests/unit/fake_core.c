@@ -306,6 +306,12 @@ void core_knowledge_search(struct core *core, const struct json_t *request, core
     reply_list("entries", NULL, reply, arg);
 }
 
+void core_device_set(struct core *core, const char *id, const struct json_t *request,
+                     core_reply_fn *reply, void *arg)
+{
+    reply_list("devices", id, reply, arg);
+}
+
 void core_tenants(struct core *core, const char *name, core_reply_fn *reply, void *arg)
 {
     reply_list("tenants", name, reply, arg);

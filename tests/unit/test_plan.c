@@ -140,9 +140,7 @@ static void test_gang(void **state)
         bool fits = members == 2;
         assert_int_equal(decide(&scene), fits ? 2 : 1);
         for (uint32_t i = 0; i < members; i++)
-            assert_int_equal(scene.outcomes[i].verdict, fits     ? PLAN_STARTS
-                                                        : i == 2 ? PLAN_FULL
-                                                                 : PLAN_GANG);
+            assert_int_equal(scene.outcomes[i].verdict, fits ? PLAN_STARTS : PLAN_GANG);
         if (!fits)
             assert_int_equal(scene.outcomes[0].other, 2);
     }

@@ -349,6 +349,7 @@ static void test_older_schema_is_brought_up(void **state)
     execute(shelf.path,
             "DROP TABLE idempotency; DROP TABLE measurement; DROP TABLE tenant; DROP TABLE model; "
             "DROP TABLE knowledge; DROP TABLE knowledge_attribute; DROP TABLE knowledge_words; "
+            "DROP TABLE device; "
             "PRAGMA user_version=1;");
     shelf_open(&shelf);
     struct job job;
