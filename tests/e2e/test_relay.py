@@ -27,7 +27,7 @@ def words_on(lender, *program, memory="512MiB", **options):
 
 def assert_nothing_left(house):
     houses.eventually("the last card's end", lambda: house.card("card.list")["cards"] == [])
-    assert [name for name in os.listdir(house.run_dir) if name.startswith("on-")] == []
+    houses.eventually("the last socket's end", lambda: not any(name.startswith("on-") for name in os.listdir(house.run_dir)))
 
 
 @pytest.mark.parametrize("program", [["hello"], ["wrong_calls"], ["images"], ["sgemm"], ["digits", "--steps", "60"]],
