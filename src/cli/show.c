@@ -46,6 +46,7 @@ static const struct view_column show_fields[] = {
     {"Directory", "directory", VIEW_TEXT},
     {"Expected", "prediction.duration_ms", VIEW_MS_KNOWN},
     {"  because", "prediction.basis", VIEW_TEXT},
+    {"Still needs", "prediction.remaining_ms", VIEW_MS_KNOWN},
     {0},
 };
 

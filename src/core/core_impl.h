@@ -51,6 +51,7 @@ struct live_job {
     bool card_seen;          /* by the reconciliation under way */
     bool unread;             /* it ended; its card's figures are read when leat-cardd answers */
     bool clearing;           /* its end is durable; container and card are being removed */
+    bool restarting;         /* it is being cleared to be started again on a larger card */
     bool paid;               /* its tenant's account is charged with its share */
     bool claims;             /* what comes free is kept for it */
     bool reclaiming;         /* the card.set_share under way takes borrowed compute back */
@@ -200,8 +201,7 @@ void life_fail(struct core *core, struct live_job *live, const char *code, const
 /* Not its fault: back to the queue. */
 void life_requeue(struct core *core, struct live_job *live, const char *code, const char *text);
 void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms);
-void life_on_exit(void *context, const char *id,
-                  const struct engine_exit *exit); /* of the engine */
+void life_on_exit(void *context, const char *id, const struct engine_exit *exit);
 /* {"card","device","memory_bytes","share_permille","token"} for card.create; NULL: out of memory.
  */
 struct json_t *life_card_params(const struct live_job *live);

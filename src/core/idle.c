@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "core/carry.h"
 #include "core/core_impl.h"
+#include "estimate/estimate.h"
 #include "core/quota.h"
 
 void idle_count(struct live_job *live, uint64_t now_us)
@@ -24,6 +25,7 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     struct job_usage *to = &job->usage;
     to->memory_used_bytes = usage->memory_used_bytes;
     to->memory_peak_bytes = usage->memory_peak_bytes;
+    to->memory_wanted_bytes = usage->memory_wanted_bytes;
     to->device_time_ns = usage->device_time_ns;
     to->throttled_ns = usage->throttled_ns;
     to->calls_local = usage->calls_local;
@@ -42,6 +44,11 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     to->share_granted_permille = usage->share_permille;
     to->released_permille = live->released ? job->request.share_permille : 0;
     job->has_used = usage->commands > 0;
+    uint64_t since_us = job->started_us ? clock_realtime_us() - job->started_us : 0;
+    job->prediction.remaining_ms =
+        job->ended_us
+            ? 0
+            : estimate_remaining_ms(&job->prediction, since_us / 1000, to->device_time_ns);
     uint64_t now_us = job->ended_us ? job->ended_us : clock_realtime_us();
     idle_count(live, now_us);
     uint64_t wall_us = now_us > job->started_us ? now_us - job->started_us : 0;

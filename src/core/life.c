@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/learn.h"
 #include "core/wait.h"
 #include "core/quota.h"
 
@@ -119,18 +120,19 @@ static char **environment_make(const struct job *job)
     char id[JOB_ID_TEXT_MAX];
     const char *name;
     json_t *value;
-    size_t count = 0, room = json_object_size(job->request.env) + 5;
+    char restarts[16];
+    (void)snprintf(restarts, sizeof(restarts), "%u", job->memory_restarts);
+    size_t count = 0, room = json_object_size(job->request.env) + 6;
     char **env = calloc(room, sizeof(*env));
     bool failed = !env;
     const struct {
         const char *name, *value;
     } own[] = {
-        {"LEAT_JOB_ID", job_id_text(job->id, id)},
-        {"LEAT_CARD_SOCKET", "/run/leat/card.sock"},
-        {"LEAT_CARD_TOKEN", job->token},
+        {"LEAT_JOB_ID", job_id_text(job->id, id)},   {"LEAT_RESTARTS", restarts},
+        {"LEAT_CARD_SOCKET", "/run/leat/card.sock"}, {"LEAT_CARD_TOKEN", job->token},
         {"OCL_ICD_VENDORS", "/etc/OpenCL/vendors"},
     };
-    for (size_t i = 0; !failed && i < 4; i++)
+    for (size_t i = 0; !failed && i < sizeof(own) / sizeof(*own); i++)
         failed = asprintf(&env[count++], "%s=%s", own[i].name, own[i].value) < 0;
     json_object_foreach (job->request.env, name, value) {
         if (!failed)
@@ -282,8 +284,54 @@ static void life_end(struct core *core, struct live_job *live, enum job_state st
     life_move(core, live, state,
               &(struct life_reason){.kind = kind, .code = code, .text = text, .data = data});
     if (job->started_us && job->has_exit && state == JOB_SUCCEEDED &&
-        store_batch_measurement(commit_batch(core), job) < 0)
+        store_batch_measurement(commit_batch(core), job, learn_device(core, job->device)) < 0)
         log_event(LOG_ERROR, "memory", "job=%llu", (unsigned long long)job->id);
+}
+
+/* -- again, on a larger card -- */
+
+static bool fits_somewhere(const struct core *core, uint64_t bytes)
+{
+    for (size_t i = 0; i < core->device_count; i++) {
+        if (core->devices[i].memory_bytes >= bytes)
+            return true;
+    }
+    return false;
+}
+
+/* It failed after it was refused memory that Leat, not its user, had thought to be enough: what it
+ * wanted is now known. The program goes on from its checkpoint, if it makes any. */
+static bool restart_larger(struct core *core, struct live_job *live)
+{
+    struct job *job = &live->job;
+    uint64_t wanted = job->usage.memory_wanted_bytes, bytes = wanted + wanted / 10;
+    bool failed = job->has_exit && (job->exit_status || job->signal);
+    if (!failed || job->stop_asked || job->oom || job->memory_asked ||
+        job->memory_restarts >= job->request.restarts || wanted <= job->request.memory_bytes ||
+        !fits_somewhere(core, bytes))
+        return false;
+    char *basis = strdup("what it wanted when it was refused memory, and a tenth more");
+    if (!basis)
+        return false;
+    free(job->memory_basis);
+    job->memory_basis = basis;
+    job->request.memory_bytes = bytes;
+    job->memory_restarts++;
+    live->restarting = true;
+    clear_begin(core, live);
+    return true;
+}
+
+static void restart(struct core *core, struct live_job *live)
+{
+    struct job *job = &live->job;
+    live->restarting = live->clearing = live->ending = false;
+    job->has_exit = false;
+    job->exit_status = job->signal = 0;
+    job->started_us = job->ended_us = 0;
+    job->usage = (struct job_usage){.idle_total_ms = job->usage.idle_total_ms};
+    life_requeue(core, live, "memory-refused",
+                 "it was refused memory; it waits for a larger card, on which it goes on");
 }
 
 /* What the exit says, in words. */
@@ -291,6 +339,8 @@ static void end_by_exit(struct core *core, struct live_job *live)
 {
     const struct job *job = &live->job;
     char text[160];
+    if (restart_larger(core, live))
+        return;
     if (job->stop_asked)
         life_end(core, live, JOB_STOPPED, "stopped", "stopped on request");
     else if (job->oom) {
@@ -401,6 +451,10 @@ static void clear_check(struct core *core, struct live_job *live)
 {
     if (live->has_card || live->has_container)
         return;
+    if (live->restarting) {
+        restart(core, live);
+        return;
+    }
     uint64_t id = live->job.id;
     core_forget(core, live);
     wait_job_forgotten(core, id);

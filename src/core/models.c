@@ -81,9 +81,10 @@ static int run_estimate(const struct core *core, const json_t *run,
     return r < 0 ? r : memory_estimate(request, core->profiles, ret_estimate, err);
 }
 
-int models_estimate(const struct core *core, const char *name, const json_t *settings,
-                    struct memory_estimate *ret_estimate, struct error *err)
+int models_need(const struct core *core, const char *name, const json_t *settings,
+                struct models_need *ret_need, struct error *err)
 {
+    struct memory_estimate estimate;
     const struct model *model = map_get(core->models, name);
     struct memory_request request;
     if (!model)
@@ -93,7 +94,13 @@ int models_estimate(const struct core *core, const char *name, const json_t *set
     if (!run || (settings && json_object_update(run, (json_t *)(uintptr_t)settings) < 0))
         return error_set(err, -ENOMEM, "out-of-memory", "sizing a card");
     memory_request_init(&request);
-    int r = run_estimate(core, run, ret_estimate, &request, err);
+    int r = run_estimate(core, run, &estimate, &request, err);
+    if (r == 0)
+        *ret_need = (struct models_need){
+            .point_bytes = estimate.point_bytes,
+            .safe_bytes = estimate.safe_bytes,
+            .work = estimate_work_of(&request),
+        };
     memory_request_finish(&request);
     return r < 0 ? error_context(err, "model %.64s", name) : 0;
 }

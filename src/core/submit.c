@@ -7,18 +7,16 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
 #include "base/yaml.h"
 #include "core/core_impl.h"
 #include "core/images.h"
+#include "core/learn.h"
 #include "core/models.h"
-#include "estimate/estimate.h"
-#include "estimate/memory.h"
 #include "model/template.h"
-
-#define DIGEST_TEXT_MAX 40
 
 /* A request on its way: its key and history are read on the pool, then it is written. */
 struct submit {
@@ -35,8 +33,7 @@ struct submit {
     uint64_t known_job;
     char *known_digest;
     struct error read_err;
-    struct store_measurement history[ESTIMATE_RUNS_MAX];
-    int history_count;
+    struct learn learn;
 };
 
 static void submit_destroy(struct submit *submit)
@@ -101,16 +98,15 @@ static int cut_defaults(const struct core *core, const json_t *request, json_t *
 static int size_by_model(const struct core *core, const json_t *request, json_t *description,
                          struct error *err)
 {
-    struct memory_estimate estimate;
+    struct models_need need;
     const char *model = json_string_value(json_object_get(request, "model"));
     if (!model)
         return 0;
-    int r =
-        models_estimate(core, model, json_object_get(request, "model_settings"), &estimate, err);
+    int r = models_need(core, model, json_object_get(request, "model_settings"), &need, err);
     if (r < 0 || json_object_get(request, "memory"))
         return r;
     uint64_t bytes =
-        estimate.safe_bytes < JOB_MEMORY_MIN_BYTES ? JOB_MEMORY_MIN_BYTES : estimate.safe_bytes;
+        need.safe_bytes < JOB_MEMORY_MIN_BYTES ? JOB_MEMORY_MIN_BYTES : need.safe_bytes;
     if (json_object_set_new(description, "memory", json_integer((json_int_t)bytes)) < 0)
         return error_set(err, -ENOMEM, "out-of-memory", "sizing the card");
     return 0;
@@ -210,15 +206,22 @@ static int admit(struct core *core, const json_t *description, struct job *job, 
     return 0;
 }
 
-/* Why the card has the memory it has. */
-static int basis_set(const json_t *request, struct job *job)
+/* Why the card has the memory it has, and what the formulas say about its model. */
+static int basis_set(const struct core *core, const json_t *request, struct job *job)
 {
     char text[JOB_NAME_MAX + 64] = "the template's";
-    if (json_object_get(request, "memory"))
+    const char *model = job->request.model;
+    struct models_need need;
+    job->memory_asked = json_object_get(request, "memory");
+    if (job->memory_asked)
         (void)snprintf(text, sizeof(text), "as asked");
-    else if (job->request.model)
-        (void)snprintf(text, sizeof(text), "the safe reservation for a run of model %s",
-                       job->request.model);
+    else if (model)
+        (void)snprintf(text, sizeof(text), "the safe reservation for a run of model %s", model);
+    if (model && models_need(core, model, job->request.model_settings, &need, NULL) == 0) {
+        job->memory_point_bytes = need.point_bytes;
+        job->steps = need.work.steps;
+        job->step_kflop = need.work.step_kflop;
+    }
     return default_text(&job->memory_basis, text);
 }
 
@@ -242,14 +245,6 @@ void core_job_describe(struct core *core, const json_t *request, core_reply_fn *
 
 /* -- on the pool -- */
 
-static uint64_t file_bytes(const char *path)
-{
-    struct stat stat_buf;
-    if (!path || path[0] != '/' || stat(path, &stat_buf) < 0 || !S_ISREG(stat_buf.st_mode))
-        return 0;
-    return (uint64_t)stat_buf.st_size;
-}
-
 static int check_paths(const struct job_request *request, struct error *err)
 {
     struct stat stat_buf;
@@ -263,13 +258,6 @@ static int check_paths(const struct job_request *request, struct error *err)
     return 0;
 }
 
-static void measure_input(struct job *job)
-{
-    job->program_bytes = file_bytes(job->request.program);
-    for (char **word = job->request.command; word && *word; word++)
-        job->data_bytes += file_bytes(*word);
-}
-
 static void submit_read(struct store *store, struct read_request *read)
 {
     struct submit *submit = LIST_ENTRY(read, struct submit, read);
@@ -281,37 +269,11 @@ static void submit_read(struct store *store, struct read_request *read)
         return;
     if (check_paths(request, &submit->err) < 0)
         return;
-    measure_input(&submit->job);
-    submit->history_count = store_measurements(
-        store, request->library ? request->library : "", request->type ? request->type : "",
-        job_request_program(request), submit->history, ESTIMATE_RUNS_MAX, &submit->read_err);
+    (void)learn_read(store, &submit->job, &submit->learn,
+                     &submit->read_err); /* it is in read_err */
 }
 
 /* -- back on the loop -- */
-
-static void predict(struct submit *submit)
-{
-    struct estimate_run runs[ESTIMATE_RUNS_MAX];
-    struct job *job = &submit->job;
-    const struct estimate_input input = {
-        .program_bytes = job->program_bytes,
-        .data_bytes = job->data_bytes,
-        .share_permille = job->request.share_permille,
-    };
-    for (int i = 0; i < submit->history_count; i++) {
-        const struct store_measurement *from = &submit->history[i];
-        runs[i] = (struct estimate_run){
-            .program_bytes = from->program_bytes,
-            .data_bytes = from->data_bytes,
-            .wall_ms = from->wall_ms,
-            .device_time_ns = from->device_time_ns,
-            .share_permille = from->share_permille,
-            .memory_peak_bytes = from->memory_peak_bytes,
-            .same_program = from->same_program,
-        };
-    }
-    estimate_predict(&input, runs, (size_t)submit->history_count, &job->prediction);
-}
 
 static void submit_refuse(struct core *core, struct submit *submit, const struct error *err)
 {
@@ -378,9 +340,13 @@ static void submit_write(struct core *core, struct submit *submit)
     (void)snprintf(directory, sizeof(directory), "%s/jobs/%llu", core->state_dir,
                    (unsigned long long)id);
     job->directory = strdup(directory);
-    predict(submit);
+    int learnt = learn_apply(&submit->learn, job);
+    if (learnt == 0 && check_fits(core, job, &err) < 0) {
+        submit_refuse(core, submit, &err);
+        return;
+    }
     struct live_job *live = NULL;
-    if (job->directory && job->prediction.basis &&
+    if (job->directory && learnt == 0 &&
         job_reason_set(job, "queued", "it waits to be placed") == 0)
         live = core_adopt(core, job);
     submit->job.id = id; /* the content has moved on */
@@ -434,19 +400,16 @@ static void submit_read_done(struct core *core, struct read_request *read)
     }
 }
 
-/* FNV-1a over 128 bits of the request with sorted members: tells requests apart, protects nothing.
- */
+/* Of the request with sorted members. */
 static int digest_make(const json_t *request, char ret_text[DIGEST_TEXT_MAX])
 {
     AUTO_FREE char *text = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
-    const unsigned __int128 prime = ((unsigned __int128)1 << 88) + 0x13b;
-    unsigned __int128 h = ((unsigned __int128)0x6c62272e07bb0142 << 64) | 0x62b821756295c58d;
+    struct digest digest;
     if (!text)
         return -ENOMEM;
-    for (const char *c = text; *c; c++)
-        h = (h ^ (unsigned char)*c) * prime;
-    (void)snprintf(ret_text, DIGEST_TEXT_MAX, "%016llx%016llx", (unsigned long long)(h >> 64),
-                   (unsigned long long)h);
+    digest_init(&digest);
+    digest_add(&digest, text, strlen(text));
+    (void)digest_text(&digest, ret_text);
     return 0;
 }
 
@@ -489,8 +452,9 @@ void core_job_submit(struct core *core, const json_t *request, const char *key,
     }
     AUTO_JSON json_t *description = describe(core, request, &submit->err);
     if (description && admit(core, description, &submit->job, &submit->err) == 0 &&
-        basis_set(request, &submit->job) < 0)
+        basis_set(core, request, &submit->job) < 0)
         (void)error_set(&submit->err, -ENOMEM, "out-of-memory", "taking the request");
+    learn_begin(core, &submit->job.request, &submit->learn);
     submit->read.work = submit_read;
     submit->read.done = submit_read_done;
     list_append(&core->submits, &submit->link);

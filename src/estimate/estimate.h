@@ -1,34 +1,78 @@
-/* How long a job will run and how much of a device it will use: a prediction from what is known
- * before it starts and from earlier runs. Pure: history comes in, a prediction goes out. */
+/* How long a job will run, how much of a device it will use and how much memory it will need: from
+ * what is known before it starts and from earlier runs. Pure: history comes in, a prediction goes
+ * out. */
 #ifndef LEAT_ESTIMATE_ESTIMATE_H
 #define LEAT_ESTIMATE_ESTIMATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct job_prediction;
+struct memory_request;
+
+/* How near an earlier run is: of the same library and job type, of the same program besides, or of
+ * the same family: program, arguments, environment and model's settings are all the same. */
+enum estimate_kin {
+    ESTIMATE_KIN_INVALID,
+    ESTIMATE_KIN_LIBRARY,
+    ESTIMATE_KIN_PROGRAM,
+    ESTIMATE_KIN_FAMILY
+};
+
+/* What a run computes; 0: not known. */
+struct estimate_work {
+    uint64_t steps;
+    uint64_t step_kflop; /* thousands of floating-point operations of one step */
+};
 
 /* One earlier run, as it was measured. */
 struct estimate_run {
+    enum estimate_kin kin;
+    bool same_model;  /* registered model, under any settings */
+    bool same_device; /* model of device */
     uint64_t program_bytes, data_bytes;
     uint64_t wall_ms;
     uint64_t device_time_ns;
-    uint32_t share_permille; /* what it was granted */
-    uint64_t memory_peak_bytes;
-    int same_program; /* non-zero: the same program of the same library and type */
+    uint32_t share_permille;     /* what it was granted */
+    uint64_t memory_peak_bytes;  /* of its card */
+    uint64_t memory_point_bytes; /* what the formulas said of it; 0: nothing */
+    struct estimate_work work;
 };
 
 struct estimate_input {
     uint64_t program_bytes, data_bytes;
-    uint32_t share_permille; /* what it will be granted */
+    uint32_t share_permille;     /* what it will be granted */
+    uint64_t memory_point_bytes; /* what the formulas say; 0: nothing */
+    struct estimate_work work;
 };
 
 #define ESTIMATE_RUNS_MAX 64 /* more history than this changes nothing */
 
-/* Predict from the runs of the same program if there are any, else from the runs nearest in size,
- * scaled by size. Without history all amounts are 0 and the basis says so. `ret_prediction` is
- * overwritten; its `basis` is newly allocated (NULL: out of memory). */
+/* The duration: from runs of the same family if there are any; else by the work, from the time that
+ * steps of about that size took; else from the runs nearest in size. Runs come newest first.
+ * Without any all amounts are 0 and the basis says so. `ret_prediction` is overwritten; its `basis`
+ * is newly allocated (NULL: out of memory). */
 void estimate_predict(const struct estimate_input *input, const struct estimate_run *runs,
                       size_t run_count, struct job_prediction *ret_prediction);
+
+/* What the runs teach about the memory of a card. */
+struct estimate_peak {
+    uint64_t expected_bytes; /* 0: nothing is known */
+    uint64_t reserve_bytes;  /* what its card should have */
+    enum estimate_kin kin;   /* FAMILY: its own peak; LIBRARY: the formulas, put right by a run */
+    uint32_t runs;
+};
+
+void estimate_peak(const struct estimate_input *input, const struct estimate_run *runs,
+                   size_t run_count, struct estimate_peak *ret_peak);
+
+/* How long a running job still needs, by how much of the expected device time it has had; 0: not
+ * known, or it should have ended. */
+uint64_t estimate_remaining_ms(const struct job_prediction *prediction, uint64_t elapsed_ms,
+                               uint64_t device_time_ns);
+
+/* Steps and work of a run that the formulas can judge. */
+struct estimate_work estimate_work_of(const struct memory_request *request);
 
 #endif

@@ -21,6 +21,7 @@ struct memory_request {
     uint64_t saved_elements;  /* per sample, for backward: models without blocks (MLP, CNN) */
     uint64_t widest_elements; /* per sample, of the largest tensor */
     uint64_t largest_params;  /* of the largest layer; 0: from the shapes */
+    uint64_t sample_kflop;    /* thousands of operations forward, per sample; 0: by the shapes */
     uint64_t resident_bytes;  /* of data that stays on the device, such as a whole data set */
     bool convolutions;        /* a convolution library keeps a workspace */
     /* the run */
@@ -35,6 +36,9 @@ struct memory_request {
     char *framework; /* a profile's name or one of its versions; NULL: the default profile */
     uint32_t rank, gpus;
     uint64_t batch, sequence, new_tokens;
+    /* how long it goes on; memory does not depend on it */
+    uint64_t steps;           /* 0: by the samples, the epochs and the batch */
+    uint64_t samples, epochs; /* of the data set; how often it is gone through */
     bool checkpointing, no_flash,
         allocated_only; /* the last: without context, as frameworks count */
 };

@@ -46,6 +46,7 @@ static const struct json_field card_fields[] = {
     CARD(memory_quota_bytes, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(memory_used_bytes, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(memory_peak_bytes, JSON_KIND_U64, JSON_OPTIONAL),
+    CARD(memory_wanted_bytes, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(share_permille, JSON_KIND_U32, JSON_OPTIONAL),
     CARD(share_asked_permille, JSON_KIND_U32, JSON_OPTIONAL),
     CARD(device_time_ns, JSON_KIND_U64, JSON_OPTIONAL),

@@ -45,7 +45,8 @@ struct json_t *device_rule_encode(const struct device_rule *rule); /* NULL: out 
 struct card_usage {
     char *card, *device, *state;
     uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
-    uint32_t share_permille; /* granted now; 0: released */
+    uint64_t memory_wanted_bytes; /* most that programs wanted at once and were refused */
+    uint32_t share_permille;      /* granted now; 0: released */
     uint32_t share_asked_permille;
     uint64_t device_time_ns, throttled_ns;
     uint64_t idle_ms; /* since the last use; 0 while a command is in flight */

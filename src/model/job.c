@@ -22,10 +22,10 @@ static const struct {
                     BIT(JOB_STARTING) | BIT(JOB_RUNNING) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
     [JOB_STARTING] = {"starting", BIT(JOB_QUEUED) | BIT(JOB_RUNNING) | BIT(JOB_STOPPING) |
                                       BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
-    [JOB_RUNNING] = {"running", BIT(JOB_IDLE) | BIT(JOB_STOPPING) | BIT(JOB_SUCCEEDED) |
-                                    BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
-    [JOB_IDLE] = {"idle", BIT(JOB_RUNNING) | BIT(JOB_STOPPING) | BIT(JOB_SUCCEEDED) |
-                              BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
+    [JOB_RUNNING] = {"running", BIT(JOB_QUEUED) | BIT(JOB_IDLE) | BIT(JOB_STOPPING) |
+                                    BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
+    [JOB_IDLE] = {"idle", BIT(JOB_QUEUED) | BIT(JOB_RUNNING) | BIT(JOB_STOPPING) |
+                              BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
     [JOB_STOPPING] = {"stopping", BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
     [JOB_SUCCEEDED] = {"succeeded", 0},
     [JOB_FAILED] = {"failed", 0},
@@ -84,6 +84,7 @@ void job_finish(struct job *job)
     free(job->code);
     free(job->text);
     free(job->memory_basis);
+    free(job->family);
     free(job->device);
     free(job->token);
     free(job->directory);
@@ -142,6 +143,7 @@ int job_reason_set(struct job *job, const char *code, const char *text)
 static const struct json_field usage_fields[] = {
     USAGE(memory_used_bytes, JSON_KIND_U64),
     USAGE(memory_peak_bytes, JSON_KIND_U64),
+    USAGE(memory_wanted_bytes, JSON_KIND_U64),
     USAGE(device_time_ns, JSON_KIND_U64),
     USAGE(throttled_ns, JSON_KIND_U64),
     USAGE(calls_local, JSON_KIND_U64),
@@ -166,13 +168,11 @@ static const struct json_field usage_fields[] = {
 };
 
 static const struct json_field prediction_fields[] = {
-    PREDICTION(duration_ms, JSON_KIND_U64),
-    PREDICTION(duration_low_ms, JSON_KIND_U64),
-    PREDICTION(duration_high_ms, JSON_KIND_U64),
-    PREDICTION(share_permille, JSON_KIND_U32),
-    PREDICTION(runs, JSON_KIND_U32),
-    PREDICTION(basis, JSON_KIND_TEXT),
-    FIELDS_END,
+    PREDICTION(duration_ms, JSON_KIND_U64),      PREDICTION(duration_low_ms, JSON_KIND_U64),
+    PREDICTION(duration_high_ms, JSON_KIND_U64), PREDICTION(device_time_ns, JSON_KIND_U64),
+    PREDICTION(remaining_ms, JSON_KIND_U64),     PREDICTION(memory_bytes, JSON_KIND_U64),
+    PREDICTION(share_permille, JSON_KIND_U32),   PREDICTION(runs, JSON_KIND_U32),
+    PREDICTION(basis, JSON_KIND_TEXT),           FIELDS_END,
 };
 
 /* What REST and the record have in common. */
@@ -189,6 +189,7 @@ static const struct json_field shown_fields[] = {
     JOB("memory_bytes", JSON_KIND_U64, request.memory_bytes),
     JOB("memory_basis", JSON_KIND_TEXT, memory_basis),
     JOB("model", JSON_KIND_TEXT, request.model),
+    JOB("memory_restarts", JSON_KIND_U32, memory_restarts),
     JOB("share_permille", JSON_KIND_U32, request.share_permille),
     JOB("device", JSON_KIND_TEXT, device),
     JOB("network", JSON_KIND_TEXT, request.network_name),
@@ -229,6 +230,12 @@ static const struct json_field record_fields[] = {
     JOB("directory", JSON_KIND_TEXT, directory),
     JOB("program_bytes", JSON_KIND_U64, program_bytes),
     JOB("data_bytes", JSON_KIND_U64, data_bytes),
+    JOB("family", JSON_KIND_TEXT, family),
+    JOB("memory_point_bytes", JSON_KIND_U64, memory_point_bytes),
+    JOB("steps", JSON_KIND_U64, steps),
+    JOB("step_kflop", JSON_KIND_U64, step_kflop),
+    JOB("memory_asked", JSON_KIND_BOOL, memory_asked),
+    JOB("memory_restarts", JSON_KIND_U32, memory_restarts),
     FIELDS_END,
 };
 

@@ -73,6 +73,7 @@ struct job_request {
     char *workdir;          /* host folder, writable at /work; NULL: a private one */
     uint32_t priority;      /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
     uint32_t pids;          /* limit of the container; 0: not given */
+    uint32_t restarts;      /* on a larger card when memory was refused, at most */
 };
 
 void job_request_init(struct job_request *request);
@@ -95,6 +96,7 @@ int job_request_check(const struct job_request *request, struct error *err);
 /* What a job used: the last figures of its card, kept after the card is gone. */
 struct job_usage {
     uint64_t memory_used_bytes, memory_peak_bytes;
+    uint64_t memory_wanted_bytes; /* most that it wanted at once and was refused; 0: nothing */
     uint64_t device_time_ns, throttled_ns;
     uint64_t calls_local, calls_posted, calls_waited, records, commands, refusals;
     uint64_t bytes_to_device, bytes_from_device;
@@ -113,6 +115,9 @@ struct job_usage {
 struct job_prediction {
     uint64_t duration_ms; /* expected; 0: unknown */
     uint64_t duration_low_ms, duration_high_ms;
+    uint64_t device_time_ns; /* that it will have used; 0: unknown */
+    uint64_t remaining_ms;   /* of a running job, put right as it goes on; 0: unknown */
+    uint64_t memory_bytes;   /* peak that its card will see; 0: unknown */
     uint32_t share_permille; /* expected use of the device; 0: unknown */
     uint32_t runs;           /* how many earlier runs it rests on */
     char *basis;             /* one sentence */
@@ -139,6 +144,11 @@ struct job {
     uint32_t starts;                    /* how many times it was given to the engine */
     char *directory;                    /* host path of the job's own folder */
     uint64_t program_bytes, data_bytes; /* what the prediction went by */
+    char *family;                /* jobs of one family differ in nothing that matters to a run */
+    uint64_t memory_point_bytes; /* what the formulas say its model needs; 0: nothing */
+    uint64_t steps, step_kflop;  /* work of the run; 0: not known */
+    bool memory_asked;           /* by the user: Leat gives neither less nor more */
+    uint32_t memory_restarts;    /* on larger cards, after memory was refused */
     struct job_usage usage;
     struct job_prediction prediction;
 };

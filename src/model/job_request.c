@@ -52,6 +52,7 @@ static const struct json_field request_fields[] = {
     MEMBER("workdir", JSON_KIND_TEXT, workdir),
     MEMBER("priority", JSON_KIND_U32, priority),
     MEMBER("pids", JSON_KIND_U32, pids),
+    MEMBER("restarts", JSON_KIND_U32, restarts),
     {"cpus", JSON_KIND_VALUE, offsetof(struct request_form, cpus), JSON_OPTIONAL},
     {NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL},
 };
@@ -305,6 +306,7 @@ static int encode_amounts(const struct job_request *request, json_t *object)
         {"pids", request->pids},
         {"gang_size", request->gang_size},
         {"expect", request->expect_ms},
+        {"restarts", request->restarts},
         {"share", request->share_permille},
         {"idle_after", request->idle_after_ms != JOB_UNSET_MS},
         {"grace", request->grace_ms != JOB_UNSET_MS},

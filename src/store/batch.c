@@ -16,7 +16,8 @@ const char *const store_write_sql[STORE_WRITE_COUNT] = {
     [STORE_WRITE_MEASUREMENT] =
         "INSERT OR REPLACE INTO measurement (job, library, type, program, program_bytes, "
         "data_bytes, "
-        "wall_ms, device_time_ns, share_permille, memory_peak_bytes) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        "wall_ms, device_time_ns, share_permille, memory_peak_bytes, family, model, device, "
+        "memory_point_bytes, steps, step_kflop) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STORE_WRITE_TENANT] = "INSERT OR REPLACE INTO tenant (name, parent, reserved_milli, "
                            "limit_milli, weight) VALUES (?,?,?,?,?)",
     [STORE_WRITE_TENANT_REMOVE] = "DELETE FROM tenant WHERE name = ?",
@@ -158,16 +159,18 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
-int store_batch_measurement(struct store_batch *batch, const struct job *job)
+int store_batch_measurement(struct store_batch *batch, const struct job *job, const char *device)
 {
     uint64_t wall_us = job->ended_us > job->started_us ? job->ended_us - job->started_us : 0;
-    return BATCH_ADD(batch, STORE_WRITE_MEASUREMENT, job->id, {.number = job->id},
-                     {.text = or_empty(job->request.library)},
-                     {.text = or_empty(job->request.type)},
-                     {.text = job_request_program(&job->request)}, {.number = job->program_bytes},
-                     {.number = job->data_bytes}, {.number = wall_us / 1000},
-                     {.number = job->usage.device_time_ns}, {.number = job->request.share_permille},
-                     {.number = job->usage.memory_peak_bytes});
+    return BATCH_ADD(
+        batch, STORE_WRITE_MEASUREMENT, job->id, {.number = job->id},
+        {.text = or_empty(job->request.library)}, {.text = or_empty(job->request.type)},
+        {.text = job_request_program(&job->request)}, {.number = job->program_bytes},
+        {.number = job->data_bytes}, {.number = wall_us / 1000},
+        {.number = job->usage.device_time_ns}, {.number = job->request.share_permille},
+        {.number = job->usage.memory_peak_bytes}, {.text = or_empty(job->family)},
+        {.text = or_empty(job->request.model)}, {.text = or_empty(device)},
+        {.number = job->memory_point_bytes}, {.number = job->steps}, {.number = job->step_kflop});
 }
 
 int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant)

@@ -221,42 +221,60 @@ int store_idempotency_find(struct store *store, const char *key, uint64_t *ret_j
     return 0;
 }
 
-/* The two walks of store_measurements: the same program, then the others. */
+#define MEASUREMENT_COLUMNS \
+    "SELECT job, program_bytes, data_bytes, wall_ms, device_time_ns, memory_peak_bytes," \
+    " share_permille, memory_point_bytes, steps, step_kflop, family = ?4 AND family <> ''," \
+    " program = ?3, model = ?5 AND model <> '', device = ?6 FROM measurement" \
+    " WHERE library = ?1 AND type = ?2 AND "
+#define MEASUREMENT_ORDER " ORDER BY job DESC LIMIT ?7"
+#define OF_FAMILY "(family = ?4 AND family <> '')"
+#define OF_MODEL "(model = ?5 AND model <> '')"
+
+/* The walks of store_measurements, the nearest kin first; none gives what an earlier one gave. */
 static const char *const measurement_sql[] = {
-    "SELECT job, program_bytes, data_bytes, wall_ms, device_time_ns, memory_peak_bytes,"
-    " share_permille, 1 FROM measurement WHERE library = ?1 AND type = ?2 AND program = ?3"
-    " ORDER BY job DESC LIMIT ?4",
-    "SELECT job, program_bytes, data_bytes, wall_ms, device_time_ns, memory_peak_bytes,"
-    " share_permille, 0 FROM measurement WHERE library = ?1 AND type = ?2 AND program <> ?3"
-    " ORDER BY job DESC LIMIT ?4",
+    MEASUREMENT_COLUMNS OF_FAMILY MEASUREMENT_ORDER,
+    MEASUREMENT_COLUMNS "NOT " OF_FAMILY " AND (program = ?3 OR " OF_MODEL ")" MEASUREMENT_ORDER,
+    MEASUREMENT_COLUMNS "NOT " OF_FAMILY " AND program <> ?3 AND NOT " OF_MODEL MEASUREMENT_ORDER,
 };
 
-int store_measurements(struct store *store, const char *library, const char *type,
-                       const char *program, struct store_measurement *measurements, size_t room,
-                       struct error *err)
+static struct store_measurement measurement_row(sqlite3_stmt *statement)
 {
+    return (struct store_measurement){
+        .job = column_u64(statement, 0),
+        .program_bytes = column_u64(statement, 1),
+        .data_bytes = column_u64(statement, 2),
+        .wall_ms = column_u64(statement, 3),
+        .device_time_ns = column_u64(statement, 4),
+        .memory_peak_bytes = column_u64(statement, 5),
+        .share_permille = (uint32_t)column_u64(statement, 6),
+        .memory_point_bytes = column_u64(statement, 7),
+        .steps = column_u64(statement, 8),
+        .step_kflop = column_u64(statement, 9),
+        .same_family = sqlite3_column_int(statement, 10),
+        .same_program = sqlite3_column_int(statement, 11),
+        .same_model = sqlite3_column_int(statement, 12),
+        .same_device = sqlite3_column_int(statement, 13),
+    };
+}
+
+int store_measurements(struct store *store, const struct store_likeness *like,
+                       struct store_measurement *measurements, size_t room, struct error *err)
+{
+    const char *texts[] = {like->library, like->type,  like->program,
+                           like->family,  like->model, like->device};
+    const size_t walks = sizeof(measurement_sql) / sizeof(*measurement_sql);
     size_t count = 0;
-    for (size_t walk = 0; walk < 2 && count < room; walk++) {
+    for (size_t walk = 0; walk < walks && count < room; walk++) {
         AUTO_STATEMENT sqlite3_stmt *statement = NULL;
         int r = prepare(store, measurement_sql[walk], &statement, err);
         if (r < 0)
             return r;
         /* Indexes that exist. */
-        (void)sqlite3_bind_text(statement, 1, library, -1, SQLITE_STATIC);
-        (void)sqlite3_bind_text(statement, 2, type, -1, SQLITE_STATIC);
-        (void)sqlite3_bind_text(statement, 3, program, -1, SQLITE_STATIC);
-        (void)sqlite3_bind_int64(statement, 4, (sqlite3_int64)(room - count));
+        for (int i = 0; i < 6; i++)
+            (void)sqlite3_bind_text(statement, i + 1, texts[i], -1, SQLITE_STATIC);
+        (void)sqlite3_bind_int64(statement, 7, (sqlite3_int64)(room - count));
         while ((r = step(store, statement, err)) > 0 && count < room)
-            measurements[count++] = (struct store_measurement){
-                .job = column_u64(statement, 0),
-                .program_bytes = column_u64(statement, 1),
-                .data_bytes = column_u64(statement, 2),
-                .wall_ms = column_u64(statement, 3),
-                .device_time_ns = column_u64(statement, 4),
-                .memory_peak_bytes = column_u64(statement, 5),
-                .share_permille = (uint32_t)column_u64(statement, 6),
-                .same_program = sqlite3_column_int(statement, 7),
-            };
+            measurements[count++] = measurement_row(statement);
         if (r < 0)
             return r;
     }

@@ -111,6 +111,14 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "  id TEXT PRIMARY KEY,"
     "  pool TEXT NOT NULL,"
     "  healthy INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    /* 7: what runs have in common, and what they compute. */
+    "ALTER TABLE measurement ADD COLUMN family TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE measurement ADD COLUMN model TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE measurement ADD COLUMN device TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE measurement ADD COLUMN memory_point_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE measurement ADD COLUMN steps INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE measurement ADD COLUMN step_kflop INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX measurement_family ON measurement (family, job);",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

@@ -23,7 +23,7 @@ struct knowledge_query;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 6
+#define STORE_SCHEMA_VERSION 7
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
@@ -60,8 +60,8 @@ int store_batch_event(struct store_batch *batch, const struct store_event *event
 /* Remember which job a key made and for which request (a digest text). */
 int store_batch_idempotency(struct store_batch *batch, const char *key, const char *digest,
                             uint64_t job, uint64_t time_us);
-/* What an ended job measured, for later predictions. */
-int store_batch_measurement(struct store_batch *batch, const struct job *job);
+/* What an ended job measured on a device of that model (may be NULL), for later predictions. */
+int store_batch_measurement(struct store_batch *batch, const struct job *job, const char *device);
 int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant);
 int store_batch_device(struct store_batch *batch, const struct device_rule *rule);
 int store_batch_tenant_remove(struct store_batch *batch, const char *name);
@@ -116,14 +116,19 @@ struct json_t *store_event_encode(const struct store_event *event);
 struct store_measurement {
     uint64_t job;
     uint64_t program_bytes, data_bytes, wall_ms, device_time_ns, memory_peak_bytes;
+    uint64_t memory_point_bytes, steps, step_kflop;
     uint32_t share_permille;
-    int same_program;
+    bool same_family, same_program, same_model, same_device;
 };
-/* The newest `room` measurements of the library and type, those of `program` first. Returns how
- * many, or a negative errno. */
-int store_measurements(struct store *store, const char *library, const char *type,
-                       const char *program, struct store_measurement *measurements, size_t room,
-                       struct error *err);
+/* What is alike in runs; texts may be empty, not NULL. */
+struct store_likeness {
+    const char *library, *type, *program, *family, *model;
+    const char *device; /* the model of device */
+};
+/* The newest `room` measurements of the library and type: those of the family first, then those of
+ * the model and of the program. Returns how many, or a negative errno. */
+int store_measurements(struct store *store, const struct store_likeness *like,
+                       struct store_measurement *measurements, size_t room, struct error *err);
 
 #define STORE_KNOWLEDGE_MAX 200000     /* entries; core refuses more */
 #define STORE_KNOWLEDGE_CANDIDATES 256 /* entries that a search looks at, of those that match */

@@ -7,7 +7,7 @@
 #include "base/list.h"
 #include "store/store.h"
 
-#define STORE_VALUES_MAX 11 /* bound to one statement */
+#define STORE_VALUES_MAX 16 /* bound to one statement */
 
 /* Kinds of writes; each is one prepared statement with its values in order. */
 enum store_write {

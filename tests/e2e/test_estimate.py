@@ -114,6 +114,44 @@ def test_the_demo_gets_what_it_needs(house):
     assert job["memory_bytes"] <= 1.2 * job["usage"]["memory_peak_bytes"]
 
 
+HOLDER = os.path.join(os.path.dirname(__file__), "programs", "holder.py")
+
+
+def error_of_second(house, *words):
+    """Run twice; how far the peak of the second was from what the first one taught, in percent."""
+    for name in ("first", "second"):
+        house.leat("run", "--type", "training", "--name", name, *words)
+    jobs = {job["name"]: job for job in house.jobs()}
+    first, second = jobs["first"], jobs["second"]
+    peak = second["usage"]["memory_peak_bytes"]
+    assert second["usage"]["refusals"] == 0 and second["state"] == "succeeded"
+    assert "earlier runs" in second["memory_basis"], second["memory_basis"]
+    assert peak <= second["memory_bytes"] <= 1.2 * peak < first["memory_bytes"]
+    assert second["prediction"]["runs"] == 1 and second["prediction"]["duration_ms"] > 0
+    for job in (first, second):
+        house.request("DELETE", "/v1/jobs/" + job["id"])
+    return 100 * abs(second["prediction"]["memory_bytes"] - peak) / peak
+
+
+def test_one_run_teaches_the_next(house):
+    assert error_of_second(house, "--library", "opencl-c", houses.built("digits"), "--steps", "20") <= 3
+    assert error_of_second(house, "--library", "pyopencl", HOLDER, "4") <= 3
+    assert error_of_second(house, "--library", "pyopencl", HOLDER, "8") <= 3
+
+
+def test_refused_memory_is_learned_and_given(house):
+    """Sized too small by its model, the job goes on from its checkpoint on a card of what it wanted."""
+    house.request("PUT", "/v1/models/tiny", {"run": {"params": 1000, "weights": "fp32", "framework": "opencl"}})
+    words = ("--model", "tiny", "--library", "pyopencl", HOLDER, "4")
+    log = house.leat("run", "--name", "grows", "--restarts", "4", *words).stdout
+    assert "from 1 restarts 1" in log, log
+    job, = house.jobs()
+    assert job["state"] == "succeeded" and job["memory_restarts"] >= 1 and "refused" in job["memory_basis"]
+    assert "job.requeued" in [event["kind"] for event in house.events() if event["job"] == job["id"]]
+    refused = house.leat("run", "--memory", "2MiB", "--restarts", "4", *words, check=False)
+    assert refused.returncode == 1  # who says an amount gets that
+
+
 def post(house, body):
     try:
         return 200, house.request("POST", "/v1/estimates", body)

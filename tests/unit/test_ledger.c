@@ -106,6 +106,10 @@ static void test_resize(void **state)
     assert_int_equal(card->quota_bytes, QUOTA_BYTES);
     assert_int_equal(ledger_resize(card, claims, 700, &held), 0);
     assert_int_equal(ledger_claim(card, claims, 1, 1), -ENOSPC);
+    ledger_note_refusal(card, claims, 5000);
+    ledger_note_refusal(card, claims, 1);
+    assert_int_equal(claims->refusals, 2);
+    assert_int_equal(claims->wanted_bytes, 5700); /* 700 are held */
     assert_int_equal(ledger_reserve(card, 1, 301), -ENOSPC);
     assert_int_equal(ledger_reserve(card, 1, 300), 0);
     assert_int_equal(ledger_resize(card, claims, 2000, &held), 0);

@@ -224,19 +224,29 @@ static void test_measurements(void **state)
         job.started_us = 1000000;
         job.ended_us = 3000000;
         job.usage.device_time_ns = id;
-        assert_int_equal(store_batch_measurement(batch, &job), 0);
+        job.family = strdup(id == 4 ? "kin" : "other");
+        job.steps = 10 * id;
+        assert_int_equal(store_batch_measurement(batch, &job, id < 3 ? "old" : "new"), 0);
         job_finish(&job);
     }
     assert_int_equal(store_commit(shelf.store, batch, NULL), 0);
     struct store_measurement found[4];
-    assert_int_equal(
-        store_measurements(shelf.store, "opencl-c", "training", "/odd", found, 3, NULL), 3);
+    struct store_likeness like = {"opencl-c", "training", "/odd", "none", "", "new"};
+    assert_int_equal(store_measurements(shelf.store, &like, found, 3, NULL), 3);
     assert_int_equal(found[0].job, 3);
     assert_int_equal(found[1].job, 1);
     assert_int_equal(found[2].job, 4);
     assert_true(found[1].same_program && !found[2].same_program);
+    assert_true(found[0].same_device && !found[1].same_device);
     assert_int_equal(found[0].wall_ms, 2000);
-    assert_int_equal(store_measurements(shelf.store, "pytorch", "training", "", found, 4, NULL), 0);
+    assert_int_equal(found[0].steps, 30);
+    like.family = "kin"; /* goes before the program, and comes once */
+    assert_int_equal(store_measurements(shelf.store, &like, found, 4, NULL), 4);
+    assert_int_equal(found[0].job, 4);
+    assert_true(found[0].same_family && !found[1].same_family);
+    assert_int_equal(found[3].job, 2);
+    like.library = "pytorch";
+    assert_int_equal(store_measurements(shelf.store, &like, found, 4, NULL), 0);
 }
 
 static void test_batches_join_and_drop(void **state)

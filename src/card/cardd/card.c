@@ -286,7 +286,9 @@ struct json_t *card_json(const struct card *card)
         {"sessions", card->session_count},
         {"sessions_total", card->sessions_total},
         {"commands", live.commands},
-        {"refusals", __atomic_load_n(&ledger->refusals, __ATOMIC_RELAXED)},
+        {"refusals", __atomic_load_n(&ledger->refusals, __ATOMIC_RELAXED) +
+                         __atomic_load_n(&card->claims->refusals, __ATOMIC_RELAXED)},
+        {"memory_wanted_bytes", __atomic_load_n(&card->claims->wanted_bytes, __ATOMIC_RELAXED)},
         {"calls_local", live.stats.calls_local},
         {"calls_posted", live.stats.calls_posted},
         {"calls_waited", live.stats.calls_waited},

@@ -48,6 +48,17 @@ void ledger_unclaim(struct ledger_claims *claims, unsigned slot, uint64_t bytes)
     (void)__atomic_sub_fetch(&claims->slots[slot].claimed_total_bytes, bytes, __ATOMIC_SEQ_CST);
 }
 
+void ledger_note_refusal(const struct ledger_card *card, struct ledger_claims *claims,
+                         uint64_t bytes)
+{
+    uint64_t wanted = ledger_add(all_bytes(card, claims), bytes);
+    uint64_t highest = ledger_load(&claims->wanted_bytes);
+    (void)__atomic_add_fetch(&claims->refusals, 1, __ATOMIC_RELAXED);
+    while (wanted > highest && !__atomic_compare_exchange_n(&claims->wanted_bytes, &highest, wanted,
+                                                            0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ; /* somebody else raised it: `highest` is what it is now */
+}
+
 int ledger_resize(struct ledger_card *card, const struct ledger_claims *claims,
                   uint64_t quota_bytes, uint64_t *ret_held_bytes)
 {

@@ -54,8 +54,11 @@ struct ledger_card {
 };
 
 /* The claims page: monotonic count of bytes each client ever created (less what it destroyed
- * unsent). */
+ * unsent). What programs were refused is kept for as long as the card: it tells how much would have
+ * been enough, as far as clients can be believed. */
 struct ledger_claims {
+    uint64_t refusals;     /* told to programs by clients alone */
+    uint64_t wanted_bytes; /* the most that there was ever to be, what was refused and all */
     struct {
         _Alignas(64) uint64_t claimed_total_bytes;
     } slots[LEDGER_SLOTS];
@@ -86,6 +89,9 @@ uint64_t ledger_away(const struct ledger_card *card);
 int ledger_claim(const struct ledger_card *card, struct ledger_claims *claims, unsigned slot,
                  uint64_t bytes);
 void ledger_unclaim(struct ledger_claims *claims, unsigned slot, uint64_t bytes);
+/* A program is told that there is no room for `bytes`. */
+void ledger_note_refusal(const struct ledger_card *card, struct ledger_claims *claims,
+                         uint64_t bytes);
 
 /* leat-cardd's side. Change the quota while sessions reserve and claim: 0, or -EBUSY when more than
  * that is held or promised to clients (`ret_held_bytes`), and nothing has changed. */

@@ -113,6 +113,8 @@ static cl_int check_buffer(cl_mem_flags flags, size_t size, const void *host_ptr
         return result;
     uint64_t most =
         snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    if (size > most)
+        ledger_note_refusal(process.ledger, process.claims, size);
     if (size == 0 || size > most)
         return CL_INVALID_BUFFER_SIZE;
     if (!host_ptr != !(flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)))
@@ -135,12 +137,15 @@ static cl_int claim(size_t bytes)
     unsigned slot = process.client.slot;
     if (ledger_claim(process.ledger, process.claims, slot, bytes) == 0)
         return CL_SUCCESS;
-    if (__atomic_load_n(&process.frees_sent, __ATOMIC_RELAXED) == 0)
-        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    cl_int result = drain();
-    if (result == CL_SUCCESS && ledger_claim(process.ledger, process.claims, slot, bytes) < 0)
-        result = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    return result;
+    if (__atomic_load_n(&process.frees_sent, __ATOMIC_RELAXED) > 0) {
+        cl_int result = drain();
+        if (result != CL_SUCCESS)
+            return result;
+        if (ledger_claim(process.ledger, process.claims, slot, bytes) == 0)
+            return CL_SUCCESS;
+    }
+    ledger_note_refusal(process.ledger, process.claims, bytes);
+    return CL_MEM_OBJECT_ALLOCATION_FAILURE;
 }
 
 /* On the context's hidden queue, or at once where that can be. */
