@@ -135,6 +135,13 @@ enum leat_card_resize_flags {
 int leat_card_resize(struct leat_card_control *control, const char *card, uint64_t memory_bytes,
                      uint32_t share_permille, unsigned flags, struct leat_card_status *ret_status,
                      struct leat_error *error);
+/* Note the card's commands from now on; what was noted before is dropped. */
+int leat_card_trace_start(struct leat_card_control *control, const char *card,
+                          struct leat_error *error);
+/* End that and get what was noted, at most the last 8192 commands, as JSON in Chrome's trace
+ * format. `ret_trace` is freed with free(3). -EALREADY when no trace was begun. */
+int leat_card_trace_stop(struct leat_card_control *control, const char *card, char **ret_trace,
+                         struct leat_error *error);
 int leat_card_show(struct leat_card_control *control, const char *card,
                    struct leat_card_status *ret_status, struct leat_error *error);
 /* An array, freed with free(3). */

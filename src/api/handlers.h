@@ -31,6 +31,7 @@ void handle_card_suspend(struct request *request);
 void handle_card_resume(struct request *request);
 void handle_card_move(struct request *request);
 void handle_card_resize(struct request *request);
+void handle_card_trace(struct request *request);
 void handle_template_list(struct request *request);
 void handle_template_get(struct request *request);
 void handle_estimate(struct request *request);

@@ -86,6 +86,12 @@ void handle_card_resize(struct request *request)
                      request_reply, request_await(request));
 }
 
+void handle_card_trace(struct request *request)
+{
+    core_card_trace(request_core(request), request_param(request, 0), request_body(request),
+                    request_reply, request_await(request));
+}
+
 void handle_template_list(struct request *request)
 {
     core_templates(request_core(request), NULL, NULL, request_reply, request_await(request));

@@ -30,6 +30,7 @@ static const struct route routes[] = {
     {"POST",   "/v1/cards/{card}/resume",        "",                   ROUTE_BODY_OPTIONAL, 200, handle_card_resume},
     {"POST",   "/v1/cards/{card}/move",          "",                   ROUTE_BODY_REQUIRED, 200, handle_card_move},
     {"POST",   "/v1/cards/{card}/resize",        "",                   ROUTE_BODY_REQUIRED, 200, handle_card_resize},
+    {"POST",   "/v1/cards/{card}/trace",         "",                   ROUTE_BODY_REQUIRED, 200, handle_card_trace},
     {"GET",    "/v1/templates",                  "",                   ROUTE_BODY_NONE,     200, handle_template_list},
     {"GET",    "/v1/templates/{library}/{type}", "",                   ROUTE_BODY_NONE,     200, handle_template_get},
     {"POST",   "/v1/estimates",                  "",                   ROUTE_BODY_REQUIRED, 200, handle_estimate},

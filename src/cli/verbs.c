@@ -30,6 +30,7 @@ const struct verb *const verb_table[] = {
     &verb_card_resume,
     &verb_card_move,
     &verb_card_resize,
+    &verb_card_trace,
     &verb_template_list,
     &verb_template_show,
     &verb_image_list,

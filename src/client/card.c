@@ -371,6 +371,31 @@ int leat_card_resize(struct leat_card_control *control, const char *card, uint64
     return call_record(control, "card.resize", object, status_members, ret_status, error);
 }
 
+static json_t *traced(const char *card, int on)
+{
+    return json_pack("{ss sb}", "card", card, "on", on);
+}
+
+int leat_card_trace_start(struct leat_card_control *control, const char *card,
+                          struct leat_error *error)
+{
+    return call_record(control, "card.trace", traced(card, 1), NULL, NULL, error);
+}
+
+int leat_card_trace_stop(struct leat_card_control *control, const char *card, char **ret_trace,
+                         struct leat_error *error)
+{
+    struct error why = {0};
+    AUTO_JSON json_t *result = call(control, "card.trace", traced(card, 0), &why);
+    if (!result)
+        return problem_from_error(error, &why);
+    *ret_trace = json_text(result);
+    if (*ret_trace)
+        return 0;
+    error_set(&why, -ENOMEM, "out-of-memory", "writing the trace");
+    return problem_from_error(error, &why);
+}
+
 int leat_card_show(struct leat_card_control *control, const char *card,
                    struct leat_card_status *ret_status, struct leat_error *error)
 {

@@ -136,6 +136,21 @@ void core_card_resize(struct core *core, const char *id, const struct json_t *re
     carry_ask(core, "card.resize", params, reply, arg);
 }
 
+void core_card_trace(struct core *core, const char *id, const struct json_t *request,
+                     core_reply_fn *reply, void *arg)
+{
+    struct error err;
+    const json_t *on = json_object_get(request, "on");
+    if (!json_is_boolean(on) || json_object_size(request) != 1) {
+        (void)error_set(&err, -EINVAL, "bad-request",
+                        "the body is {\"on\":true} or {\"on\":false}");
+        reply(arg, NULL, &err);
+        return;
+    }
+    carry_ask(core, "card.trace", json_pack("{s:s, s:b}", "card", id, "on", json_is_true(on)),
+              reply, arg);
+}
+
 void core_card_carry(struct core *core, const char *verb, const char *id,
                      const struct json_t *options, core_reply_fn *reply, void *arg)
 {

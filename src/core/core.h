@@ -117,6 +117,9 @@ void core_card_carry(struct core *core, const char *verb, const char *id,
 /* Change its size: `request` is the REST body (borrowed), {"memory","share","suspend"}. */
 void core_card_resize(struct core *core, const char *id, const struct json_t *request,
                       core_reply_fn *reply, void *arg);
+/* Begin or end a trace of its commands: `request` is the REST body (borrowed), {"on":bool}. */
+void core_card_trace(struct core *core, const char *id, const struct json_t *request,
+                     core_reply_fn *reply, void *arg);
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg);
 /* How much memory a model needs, how that could be less and which devices hold it; `request` is the

@@ -62,10 +62,17 @@ static void give_states(const struct core *core, const struct visitor *visitor)
 /* What a card shows, out of the usage of its job. */
 static const struct card_figure {
     const char *name, *help, *type, *more; /* `more`: a label of its own, or "" */
-    size_t offset;                         /* of a uint64_t in struct job_usage */
+    size_t offset, bytes;                  /* of a uint64_t or uint32_t in struct job */
     double per_unit;
 } card_figures[] = {
-#define USED(member) offsetof(struct job_usage, member)
+#define OF_JOB(member) offsetof(struct job, member), sizeof(((struct job *)0)->member)
+#define USED(member) OF_JOB(usage.member)
+    {"leat_card_memory_quota_bytes", "Device memory granted.", "gauge", "",
+     OF_JOB(request.memory_bytes), 1},
+    {"leat_card_share_granted_ratio", "Share of the device's compute granted now.", "gauge", "",
+     USED(share_granted_permille), 1e3},
+    {"leat_card_share_used_ratio", "Share used while the job ran and was not idle.", "gauge", "",
+     USED(share_measured_permille), 1e3},
     {"leat_card_memory_used_bytes", "Device memory in use.", "gauge", "", USED(memory_used_bytes),
      1},
     {"leat_card_memory_peak_bytes", "Most device memory ever in use.", "gauge", "",
@@ -100,14 +107,22 @@ static const struct card_figure {
     {"leat_card_builds_total", "Programs built, by who did.", "counter", ",by=\"cache\"",
      USED(build_hits), 1},
 #undef USED
+#undef OF_JOB
 };
 
 static void give_card(const struct job *job, const struct card_figure *figure,
                       const struct visitor *visitor)
 {
     uint64_t value;
+    uint32_t narrow;
     char label[256];
-    memcpy(&value, (const char *)&job->usage + figure->offset, sizeof(value));
+    const char *at = (const char *)job + figure->offset;
+    if (figure->bytes == sizeof(narrow)) {
+        memcpy(&narrow, at, sizeof(narrow));
+        value = narrow;
+    } else {
+        memcpy(&value, at, sizeof(value));
+    }
     (void)snprintf(label, sizeof(label), "job=\"%llu\",device=\"%s\"%s",
                    (unsigned long long)job->id, job->device, figure->more);
     visitor->visit(visitor->arg, &(struct core_metric){figure->name, figure->help, figure->type,

@@ -273,6 +273,12 @@ void core_card_resize(struct core *core, const char *id, const struct json_t *re
     reply_list("cards", id, reply, arg);
 }
 
+void core_card_trace(struct core *core, const char *id, const struct json_t *request,
+                     core_reply_fn *reply, void *arg)
+{
+    reply(arg, json_pack("{s:b}", "tracing", 1), NULL);
+}
+
 void core_templates(struct core *core, const char *library, const char *type, core_reply_fn *reply,
                     void *arg)
 {

@@ -51,6 +51,7 @@ static void every_operation_is_understood(void **state)
         {"{\"id\":1,\"op\":\"card.list\"}", CONTROL_CARD_LIST},
         {"{\"id\":1,\"op\":\"card.show\",\"card\":\"a\"}", CONTROL_CARD_SHOW},
         {"{\"id\":1,\"op\":\"subscribe\"}", CONTROL_SUBSCRIBE},
+        {"{\"id\":1,\"op\":\"card.trace\",\"card\":\"a\",\"on\":true}", CONTROL_CARD_TRACE},
         {"{\"id\":1,\"op\":\"card.resize\",\"card\":\"a\",\"memory_bytes\":\"2GiB\"}",
          CONTROL_CARD_RESIZE},
         {"{\"id\":1,\"op\":\"card.resize\",\"card\":\"a\",\"share_permille\":5,\"suspend\":true}",

@@ -20,6 +20,7 @@
 #include "base/random.h"
 #include "card/cardd/device.h"
 #include "card/cardd/session.h"
+#include "card/ledger/trace.h"
 
 #define LEDGER_VERSION 1
 
@@ -58,6 +59,11 @@ static int pages_create(struct card *card)
     if (r < 0)
         return r;
     card->claims = page;
+    page =
+        mmap(NULL, sizeof(*card->trace), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    card->trace = page;
     card->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return card->notify_fd < 0 ? -errno : 0;
 }
@@ -120,6 +126,9 @@ static void pages_drop(struct card *card)
         (void)munmap(card->ledger, sizeof(*card->ledger)); /* only fails on a wrong address */
     if (card->claims)
         (void)munmap(card->claims, sizeof(*card->claims));
+    if (card->trace)
+        (void)munmap(card->trace, sizeof(*card->trace));
+    card->trace = NULL;
     card->ledger = NULL;
     card->claims = NULL;
 }

@@ -16,6 +16,7 @@ struct cardd;
 struct device;
 struct json_t;
 struct session;
+struct trace;
 struct watch;
 
 /* Where the contents of a card are. In a phase that ends with -ing its executors have orders. */
@@ -35,6 +36,7 @@ struct card {
     int ledger_fd, claims_fd, notify_fd;
     struct ledger_card *ledger; /* shared, written by executors */
     struct ledger_claims *claims;
+    struct trace *trace;    /* shared likewise, by the fork alone */
     struct watch *notified; /* an executor wants share */
     bool want_announced;    /* since the share was last set */
     bool confined;          /* has control groups */

@@ -17,6 +17,7 @@
 #include "card/cardd/device.h"
 #include "card/cardd/phase.h"
 #include "card/cardd/protocol.h"
+#include "card/cardd/tracing.h"
 
 struct control {
     uv_pipe_t listener;
@@ -265,6 +266,15 @@ static json_t *op_card_resize(struct connection *connection, const struct contro
     return result;
 }
 
+static json_t *op_card_trace(struct connection *connection, const struct control_request *request,
+                             struct error *err)
+{
+    struct card *card = cardd_card_find(connection->cardd, request->card, err);
+    if (!card || (request->on && tracing_start(card, err) < 0))
+        return NULL;
+    return request->on ? json_pack("{sb}", "tracing", 1) : tracing_stop(card, err);
+}
+
 static json_t *op_subscribe(struct connection *connection, const struct control_request *request,
                             struct error *err)
 {
@@ -284,6 +294,7 @@ static operate *const operations[CONTROL_OPS] = {
     [CONTROL_CARD_RESUME] = op_card_resume,
     [CONTROL_CARD_MOVE] = op_card_move,
     [CONTROL_CARD_RESIZE] = op_card_resize,
+    [CONTROL_CARD_TRACE] = op_card_trace,
     [CONTROL_SUBSCRIBE] = op_subscribe,
 };
 

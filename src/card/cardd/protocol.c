@@ -47,6 +47,8 @@ static const struct json_field resume_fields[] = {
 };
 static const struct json_field move_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
+static const struct json_field trace_fields[] = {
+    FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(on, JSON_KIND_BOOL, JSON_REQUIRED), FIELDS_END};
 static const struct json_field resize_fields[] = {
     FIELD_ID,
     FIELD_OP,
@@ -84,6 +86,7 @@ static const struct {
     [CONTROL_CARD_RESUME] = {"card.resume", resume_fields},
     [CONTROL_CARD_MOVE] = {"card.move", move_fields},
     [CONTROL_CARD_RESIZE] = {"card.resize", resize_fields},
+    [CONTROL_CARD_TRACE] = {"card.trace", trace_fields},
     [CONTROL_SUBSCRIBE] = {"subscribe", plain_fields},
 };
 

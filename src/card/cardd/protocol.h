@@ -28,6 +28,7 @@ enum control_op {
     CONTROL_CARD_RESUME,
     CONTROL_CARD_MOVE,
     CONTROL_CARD_RESIZE,
+    CONTROL_CARD_TRACE,
     CONTROL_SUBSCRIBE,
     CONTROL_OPS
 };
@@ -40,6 +41,7 @@ struct control_request {
     uint32_t share_permille;
     bool bound;   /* the card goes when the connection does */
     bool suspend; /* a card that holds more than it is to have */
+    bool on;      /* a trace begins, or ends */
 };
 
 /* Decode and check one line. On a refusal only `id` is set, as far as it could be read, so that the

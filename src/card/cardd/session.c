@@ -196,6 +196,7 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
         .claims_fd = card->claims_fd,
         .notify_fd = card->notify_fd,
         .ledger = card->ledger,
+        .trace = card->trace,
         .device = card->device->turn,
         .slot = session->slot,
         .platform_index = card->device->platform_index,

@@ -26,6 +26,7 @@ struct order {
     uint64_t estimate_ns;  /* for the meter */
     uint64_t copied_ns;    /* what the client copies itself here, charged on top */
     uint64_t *pace;        /* learns what it took; may be NULL */
+    const char *kernel;    /* its name; NULL: it is no launch */
     int metered;           /* the meter has let it through */
     int holds_slab;        /* its end gives back memory that the client may wait for */
     const uint32_t *slots; /* the wait list as the record has it */

@@ -6,6 +6,8 @@
 #include "card/executor/command.h"
 #include "card/executor/session.h"
 #include "card/ledger/futex.h"
+#include "card/ledger/ledger.h"
+#include "card/ledger/trace.h"
 #include "card/meter/meter.h"
 #include "card/wire/wake.h"
 
@@ -35,6 +37,7 @@ struct command {
     int timed;   /* the client may ask for its times */
     int quiet;
     cl_int error; /* it ends with this whatever the driver says; 0: with the driver's status */
+    struct trace_entry *traced; /* to be completed and written; NULL: nobody looks; owned */
 
     /* Under commands_lock. */
     int done;       /* somebody has claimed its end */
@@ -152,12 +155,41 @@ static void learn_pace(uint64_t *pace, uint64_t took_ns)
     __atomic_store_n(pace, learned ? learned : 1, __ATOMIC_RELAXED);
 }
 
+static struct trace_entry *trace_begin(const struct session *session, const struct order *order)
+{
+    if (!session->params.trace || !__atomic_load_n(&session->ledger->tracing, __ATOMIC_RELAXED))
+        return NULL;
+    struct trace_entry *entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        return NULL; /* one that is not seen */
+    const char *name = order->kernel ? order->kernel : wire_opcode_name(session->opcode);
+    (void)snprintf(entry->name, sizeof(entry->name), "%s", name);
+    entry->slot = session->params.slot;
+    entry->queue = order->queue->slot;
+    return entry;
+}
+
+/* Only what ran has times. */
+static void trace_end(struct command *command)
+{
+    struct trace_entry *entry = command->traced;
+    if (entry && command->status == CL_COMPLETE) {
+        entry->queued_ns = command->times.queued_ns;
+        entry->submit_ns = command->times.submit_ns;
+        entry->start_ns = command->times.start_ns;
+        entry->end_ns = command->times.end_ns;
+        trace_write(command->session->params.trace, entry);
+    }
+    free(entry);
+    command->traced = NULL;
+}
+
 /* The caller has claimed the end of this command. */
 static void end_command(struct command *command, cl_int status)
 {
     command->status = command->error ? command->error : status;
     if (command->status == CL_COMPLETE) {
-        command->times = read_times(command->event, command->timed);
+        command->times = read_times(command->event, command->timed || command->traced);
         if (command->pace && command->times.end_ns >= command->times.start_ns)
             learn_pace(command->pace, command->times.end_ns - command->times.start_ns);
     }
@@ -168,6 +200,7 @@ static void end_command(struct command *command, cl_int status)
     }
     if (command->event)
         (void)clReleaseEvent(command->event); /* ours */
+    trace_end(command);
     publish(command);
 }
 
@@ -353,6 +386,7 @@ static struct command *command_create(struct session *session, const struct orde
                                 .timed = order->queue->timed,
                                 .quiet = quiet,
                                 .error = order->error,
+                                .traced = trace_begin(session, order),
                                 .holds = 1};
     take_place(session, command, order);
     if (quiet)

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 struct ledger_card;
+struct trace;
 struct meter_device;
 struct wire_session;
 
@@ -29,13 +30,14 @@ struct executor_notice {
 };
 
 struct executor_params {
-    int control_fd; /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
-    int suspended;  /* start as after EXECUTOR_SUSPEND */
-    int socket_fd;  /* the client's connection; the executor sends the welcome on it */
-    int session_fd; /* memfd of the session memory, sized, layout not yet written */
-    int ledger_fd;  /* to hand to the client (sealed against new writable maps) */
-    int claims_fd;  /* to hand to the client */
-    int notify_fd;  /* eventfd of the card, for meter_create; never sent to the client */
+    int control_fd;      /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
+    int suspended;       /* start as after EXECUTOR_SUSPEND */
+    int socket_fd;       /* the client's connection; the executor sends the welcome on it */
+    int session_fd;      /* memfd of the session memory, sized, layout not yet written */
+    int ledger_fd;       /* to hand to the client (sealed against new writable maps) */
+    int claims_fd;       /* to hand to the client */
+    int notify_fd;       /* eventfd of the card, for meter_create; never sent to the client */
+    struct trace *trace; /* mapped likewise; NULL: none */
     struct ledger_card *ledger;  /* mapped read-write by leat-cardd before the fork */
     struct meter_device *device; /* turn of the device, mapped read-write before the fork */
     unsigned slot;

@@ -203,6 +203,7 @@ int handle_launch(struct session *session, const struct wire_header *header, str
     if (!order.error) {
         order.pace = find_pace(session, kernel->extra, global, record->dims);
         order.estimate_ns = estimate_ns(order.pace);
+        order.kernel = ((const struct kernel *)kernel->extra)->name;
     }
     if (!order_enter(session, &order))
         return 0;

@@ -101,6 +101,7 @@ void session_finish(struct session *session)
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err)
 {
     struct reply reply = {0};
+    session->opcode = record->opcode;
     if (wire_opcode_waits(record->opcode))
         completion_rest(session); /* it may take long */
     /* consumer_take checked the opcode; every opcode has a handler. */

@@ -142,7 +142,7 @@ struct session {
     uint32_t events_end;       /* lies below needs to be looked at when the session ends */
     cl_event *wait_list;       /* scratch: handles of the wait list under way, WIRE_LIST_MAX */
     cl_mem *memory_list;       /* scratch: handles of memory objects, WIRE_LIST_MAX */
-    unsigned user_events_open;
+    unsigned opcode, user_events_open; /* of the record under way; user events not set yet */
     struct queue *dirty[WIRE_QUEUES];
     unsigned dirty_count;
 

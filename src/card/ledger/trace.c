@@ -1,0 +1,36 @@
+/* The buffer of a trace: see trace.h. */
+#include "card/ledger/trace.h"
+
+#include <errno.h>
+
+void trace_write(struct trace *trace, const struct trace_entry *entry)
+{
+    uint64_t number = __atomic_add_fetch(&trace->written, 1, __ATOMIC_SEQ_CST);
+    struct trace_entry *place = &trace->entries[(number - 1) % TRACE_ENTRIES];
+    struct trace_entry copy = *entry;
+    copy.number = 0;
+    __atomic_store_n(&place->number, 0, __ATOMIC_SEQ_CST);
+    *place = copy;
+    __atomic_store_n(&place->number, number, __ATOMIC_SEQ_CST);
+}
+
+int trace_read(const struct trace *trace, uint64_t number, struct trace_entry *ret_entry)
+{
+    const struct trace_entry *place = &trace->entries[(number - 1) % TRACE_ENTRIES];
+    if (__atomic_load_n(&place->number, __ATOMIC_SEQ_CST) != number)
+        return -ENOENT;
+    struct trace_entry copy = *place;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&place->number, __ATOMIC_SEQ_CST) != number)
+        return -ENOENT; /* overwritten while it was copied */
+    copy.name[TRACE_NAME_MAX - 1] = '\0';
+    *ret_entry = copy;
+    return 0;
+}
+
+void trace_span(const struct trace *trace, uint64_t *ret_first, uint64_t *ret_last)
+{
+    uint64_t written = __atomic_load_n(&trace->written, __ATOMIC_SEQ_CST);
+    *ret_last = written;
+    *ret_first = written > TRACE_ENTRIES ? written - TRACE_ENTRIES + 1 : 1;
+}
