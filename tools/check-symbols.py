@@ -50,14 +50,15 @@ def main():
     for name in sorted(exported ^ ICD_EXPORTS):
         print(f"{icd}: {name} is {'exported but not required' if name in exported else 'not exported'}")
         bad += 1
-    driver = os.path.join(build, "src/card/cuda/libcuda.so.1")
-    for name in sorted(n for n in exports(driver) if not re.match(r"cu[A-Z]", n)):
-        print(f"{driver}: {name} is exported")
-        bad += 1
+    for library, names in (("libcuda.so.1", r"cu[A-Z]"), ("libnvidia-ml.so.1", r"nvml[A-Z]")):
+        driver = os.path.join(build, "src/card/cuda", library)
+        for name in sorted(n for n in exports(driver) if not re.match(names, n)):
+            print(f"{driver}: {name} is exported")
+            bad += 1
     allowed = allowed_globals()
     # The CUDA library is linked from its objects: hiding what comes out of archives must leave its names alone.
     archives = glob.glob(os.path.join(build, "src/**/lib*.a"), recursive=True)
-    for archive in sorted(archives + glob.glob(os.path.join(build, "src/card/cuda/libcuda.so.1.p/*.o"))):
+    for archive in sorted(archives + glob.glob(os.path.join(build, "src/card/cuda/lib*.so.1.p/*.o"))):
         for member, name in mutable(archive):
             if name not in allowed:
                 print(f"{os.path.relpath(archive, build)}({member}): mutable global {name}")

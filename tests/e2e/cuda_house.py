@@ -24,6 +24,7 @@ class CudaHouse(houses.House):
         self.environment["LD_LIBRARY_PATH"] = os.path.join(houses.BUILD, "tests/fake-cuda")
         self.environment["LEAT_FAKE_CUDA"] = self.truth_file
         self.environment["LEAT_CUDA_DRIVER"] = DRIVER
+        self.environment["LEAT_NVML_DRIVER"] = os.path.join(houses.BUILD, "tests/fake-cuda/libnvidia-ml.so.1")
 
     def truth(self):
         with open(self.truth_file, "rb") as file:

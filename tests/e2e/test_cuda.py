@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import house as houses
-from cuda_house import ALL_SHARES, DRIVER, MIB, PROBE, SHARES, CudaHouse, share_errors
+from cuda_house import ALL_SHARES, CLOCK, DRIVER, MIB, PROBE, SHARES, CudaHouse, share_errors
 from house import eventually
 
 @pytest.fixture
@@ -102,6 +102,48 @@ def test_a_local_card_stays_on_its_device(cuda):
         with pytest.raises(houses.CardError) as caught:
             cuda.card(op, card="a", **members)
         assert caught.value.code == "card-local"
+
+
+OURS = {"LD_LIBRARY_PATH": os.path.join(houses.BUILD, "src/card/cuda")}
+
+
+def test_nvml_tells_of_the_card(cuda):
+    """One device with the card's memory and processes; the other device is not there, and nothing can be set."""
+    got = figures(cuda.probe(cuda.lease("a", 64 * MIB), "nvml", **OURS))
+    assert got == {"count": 1, "index": 0, "total": 64 * MIB, "used": MIB, "free": 63 * MIB, "total_v2": 64 * MIB,
+                   "used_v2": MIB, "busy": 0, "processes": 1, "full": 7, "own": 1, "held": MIB, "second": 2, "uuid": 0,
+                   "other_uuid": 6, "bus": 0, "set": 3}
+
+
+def test_nvml_without_a_card_is_the_librarys_own(cuda):
+    there = dict(cuda.environment, **OURS)
+    got = figures(subprocess.run([PROBE, "nvml"], env=there, capture_output=True, text=True, check=True).stdout)
+    assert got["count"] == 2 and got["total"] == 8 << 30 and got["other_uuid"] == 0 and got["busy"] == 77
+
+
+def test_limits_of_the_environment(cuda):
+    """HAMi's names make a card without leat-cardd: shared by the processes of a container, exact, and free again after a
+    kill."""
+    limits = {"CUDA_DEVICE_MEMORY_LIMIT_0": "64m", "CUDA_DEVICE_SM_LIMIT": "30",
+              "CUDA_DEVICE_MEMORY_SHARED_CACHE": os.path.join(cuda.folder, "cache")}
+    there = dict(cuda.environment, **limits)
+
+    def run(*words, **more):
+        return subprocess.run([PROBE, *words], env=dict(there, **more), capture_output=True, text=True, check=True).stdout
+
+    assert figures(run("codes"))["whole"] == 64 * MIB
+    holder = subprocess.Popen([PROBE, "hold", str(48 * MIB)], env=there, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    assert figures(run("nvml", **OURS))["used"] == 49 * MIB
+    second = subprocess.run([PROBE, "hold", str(17 * MIB)], env=there, capture_output=True, text=True, check=False)
+    assert second.returncode == 1 and ": 2\n" in second.stderr
+    holder.kill()
+    holder.communicate()
+    assert figures(run("codes"))["full"] == 2  # and all of it could be had before
+    clock = {"LD_PRELOAD": CLOCK, "LEAT_FAKE_CLOCK": cuda.truth_file + ".clock"}
+    before = cuda.truth()["busy_ns"]
+    run("spin", "2000", "1000", "plain", **clock)
+    assert abs((cuda.truth()["busy_ns"] - before) / 2e7 - 30) <= 3
 
 
 def test_resolver(cuda):

@@ -1,22 +1,15 @@
 /* The fake devices as NVML tells of them. */
 #include <stdio.h>
+#include <string.h>
 
+#include "card/cuda/types.h"
 #include "fake-cuda/device.h"
 
 #define API __attribute__((visibility("default")))
+#define NOT_FOUND 6
+#define INSUFFICIENT_SIZE 7
 
-struct memory {
-    unsigned long long total, free, used;
-};
-
-API int nvmlInit_v2(void);
-API int nvmlShutdown(void);
-API int nvmlDeviceGetCount_v2(unsigned *count);
-API int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device);
-API int nvmlDeviceGetName(void *device, char *name, unsigned length);
-API int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length);
-API int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory);
-API int nvmlSystemGetDriverVersion(char *version, unsigned length);
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 /* Devices are counted from 1, so that none is null. */
 static unsigned index_of(const void *device)
@@ -24,23 +17,23 @@ static unsigned index_of(const void *device)
     return (unsigned)(uintptr_t)device - 1;
 }
 
-int nvmlInit_v2(void)
+API int nvmlInit_v2(void)
 {
     return fake_truth() ? 0 : 9; /* NVML_ERROR_DRIVER_NOT_LOADED */
 }
 
-int nvmlShutdown(void)
+API int nvmlShutdown(void)
 {
     return 0;
 }
 
-int nvmlDeviceGetCount_v2(unsigned *count)
+API int nvmlDeviceGetCount_v2(unsigned *count)
 {
     *count = FAKE_DEVICES;
     return 0;
 }
 
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device)
+API int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device)
 {
     if (index >= FAKE_DEVICES)
         return 2; /* NVML_ERROR_INVALID_ARGUMENT */
@@ -48,19 +41,19 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device)
     return 0;
 }
 
-int nvmlDeviceGetName(void *device, char *name, unsigned length)
+API int nvmlDeviceGetName(void *device, char *name, unsigned length)
 {
     (void)snprintf(name, length, "Leat fake CUDA device");
     return 0;
 }
 
-int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length)
+API int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length)
 {
     (void)snprintf(uuid, length, "GPU-00000000-0000-0000-0000-00000000000%u", index_of(device));
     return 0;
 }
 
-int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory)
+API int nvmlDeviceGetMemoryInfo(void *device, struct nvml_memory *memory)
 {
     const struct fake_truth *t = fake_truth();
     memory->total = t->memory_bytes;
@@ -69,8 +62,70 @@ int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory)
     return 0;
 }
 
-int nvmlSystemGetDriverVersion(char *version, unsigned length)
+API int nvmlSystemGetDriverVersion(char *version, unsigned length)
 {
     (void)snprintf(version, length, "0.0 (fake)");
     return 0;
+}
+
+API int nvmlDeviceGetMemoryInfo_v2(void *device, struct nvml_memory_v2 *memory)
+{
+    struct nvml_memory plain;
+    (void)nvmlDeviceGetMemoryInfo(device, &plain);
+    memory->total = plain.total;
+    memory->used = plain.used;
+    memory->free = plain.free;
+    memory->reserved = 0;
+    return 0;
+}
+
+API int nvmlDeviceGetIndex(void *device, unsigned *index)
+{
+    *index = index_of(device);
+    return 0;
+}
+
+API int nvmlDeviceGetHandleByUUID(const char *uuid, void **device)
+{
+    char own[64];
+    for (unsigned i = 0; i < FAKE_DEVICES; i++) {
+        (void)nvmlDeviceGetHandleByIndex_v2(i, device);
+        (void)nvmlDeviceGetUUID(*device, own, sizeof(own));
+        if (strcmp(own, uuid) == 0)
+            return 0;
+    }
+    return NOT_FOUND;
+}
+
+API int nvmlDeviceGetHandleByPciBusId_v2(const char *bus, void **device)
+{
+    unsigned number;
+    if (sscanf(bus, "00000000:%x:00.0", &number) != 1)
+        return NOT_FOUND;
+    return nvmlDeviceGetHandleByIndex_v2(number - 1, device);
+}
+
+API int nvmlDeviceGetUtilizationRates(void *device, struct nvml_utilization *utilization)
+{
+    *utilization = (struct nvml_utilization){77, 33};
+    return 0;
+}
+
+API int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count,
+                                                struct nvml_process *processes)
+{
+    const struct fake_truth *t = fake_truth();
+    unsigned found = 0, room = *count;
+    for (unsigned i = 0; i < FAKE_PROCESSES; i++) {
+        const struct fake_process *p = &t->processes[i];
+        if (!p->pid || !p->used_bytes[index_of(device)])
+            continue;
+        if (found < room)
+            processes[found] =
+                (struct nvml_process){(unsigned)p->pid, p->used_bytes[index_of(device)],
+                                      NVML_NO_INSTANCE, NVML_NO_INSTANCE};
+        found++;
+    }
+    *count = found;
+    return found > room ? INSUFFICIENT_SIZE : 0;
 }

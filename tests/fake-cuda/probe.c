@@ -1,8 +1,9 @@
 /* A program on the CUDA driver interface, for tests: what it is told to do, and one line of what
  * came of it. It runs unchanged on a driver and on a card.
  *
- * usage: cuda-probe numbers | codes | resolve | fork | bench
+ * usage: cuda-probe numbers | codes | resolve | fork | nvml | bench
  *        cuda-probe crowd PROCESSES TOKEN...
+ *        cuda-probe hold BYTES
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
  *                        plain|graph|cooperative|extended|mixed|streams */
@@ -200,6 +201,17 @@ static int churn(unsigned long operations, unsigned seed)
     return 0;
 }
 
+/* Hold some memory until the input ends. */
+static int hold(size_t bytes)
+{
+    CUdeviceptr memory;
+    CHECK(cuMemAlloc_v2(&memory, bytes));
+    (void)puts("held");
+    (void)fflush(stdout);
+    (void)getchar();
+    return 0;
+}
+
 /* ---- launches ---- */
 
 /* What spin launches with: the graph holds one launch of the kernel. */
@@ -342,6 +354,86 @@ static int forked(void)
     return status != 0;
 }
 
+/* ---- what the management library says ---- */
+
+struct nvml {
+    int (*init)(void), (*count)(unsigned *), (*handle)(unsigned, nvmlDevice_t *);
+    int (*by_uuid)(const char *, nvmlDevice_t *), (*by_bus)(const char *, nvmlDevice_t *);
+    int (*index)(nvmlDevice_t, unsigned *), (*name)(nvmlDevice_t, char *, unsigned);
+    int (*memory)(nvmlDevice_t, struct nvml_memory *);
+    int (*memory_v2)(nvmlDevice_t, struct nvml_memory_v2 *);
+    int (*use)(nvmlDevice_t, struct nvml_utilization *);
+    int (*processes)(nvmlDevice_t, unsigned *, struct nvml_process *), (*set)(nvmlDevice_t, int);
+};
+
+static void nvml_open(struct nvml *nvml)
+{
+    const struct {
+        const char *name;
+        void *function;
+    } names[] = {
+        {"nvmlInit_v2", &nvml->init},
+        {"nvmlDeviceGetCount_v2", &nvml->count},
+        {"nvmlDeviceGetHandleByIndex_v2", &nvml->handle},
+        {"nvmlDeviceGetHandleByUUID", &nvml->by_uuid},
+        {"nvmlDeviceGetHandleByPciBusId_v2", &nvml->by_bus},
+        {"nvmlDeviceGetIndex", &nvml->index},
+        {"nvmlDeviceGetName", &nvml->name},
+        {"nvmlDeviceGetMemoryInfo", &nvml->memory},
+        {"nvmlDeviceGetMemoryInfo_v2", &nvml->memory_v2},
+        {"nvmlDeviceGetUtilizationRates", &nvml->use},
+        {"nvmlDeviceGetComputeRunningProcesses_v3", &nvml->processes},
+        {"nvmlDeviceSetPersistenceMode", &nvml->set},
+    };
+    void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        *(void **)names[i].function = library ? dlsym(library, names[i].name) : NULL;
+        if (!*(void **)names[i].function) {
+            (void)fprintf(stderr, "cuda-probe: no %s: %s\n", names[i].name, dlerror());
+            exit(1);
+        }
+    }
+}
+
+static int nvml(void)
+{
+    struct nvml n;
+    struct nvml_memory memory;
+    struct nvml_memory_v2 memory_v2;
+    struct nvml_utilization use;
+    struct nvml_process list[8] = {{0}}, *own = list;
+    unsigned count = 0, index = 9, processes = 0, full;
+    nvmlDevice_t device, other;
+    CUdeviceptr held;
+    char name[64];
+    CHECK(cuMemAlloc_v2(&held, 1 << 20));
+    nvml_open(&n);
+    CHECK((CUresult)n.init());
+    CHECK((CUresult)n.count(&count));
+    CHECK((CUresult)n.handle(0, &device));
+    CHECK((CUresult)n.name(device, name, sizeof(name)));
+    CHECK((CUresult)n.index(device, &index));
+    CHECK((CUresult)n.memory(device, &memory));
+    CHECK((CUresult)n.memory_v2(device, &memory_v2));
+    CHECK((CUresult)n.use(device, &use));
+    full = (unsigned)n.processes(device, &processes, NULL);
+    processes = sizeof(list) / sizeof(list[0]);
+    CHECK((CUresult)n.processes(device, &processes, list));
+    for (unsigned i = 0; i < processes; i++)
+        if (list[i].pid == (unsigned)getpid())
+            own = &list[i];
+    (void)printf("count=%u index=%u total=%llu used=%llu free=%llu total_v2=%llu used_v2=%llu "
+                 "busy=%u processes=%u full=%u own=%d held=%llu second=%d uuid=%d other_uuid=%d "
+                 "bus=%d set=%d\n",
+                 count, index, memory.total, memory.used, memory.free, memory_v2.total,
+                 memory_v2.used, use.gpu, processes, full, own->pid == (unsigned)getpid(),
+                 own->used, n.handle(1, &other),
+                 n.by_uuid("GPU-00000000-0000-0000-0000-000000000000", &other),
+                 n.by_uuid("GPU-00000000-0000-0000-0000-000000000001", &other),
+                 n.by_bus("00000000:01:00.0", &other), n.set(device, 1));
+    return 0;
+}
+
 /* ---- what calls cost ---- */
 
 enum { CHUNKS = 400, CHUNK = 256 };
@@ -435,30 +527,55 @@ static int crowd(unsigned count, char **tokens, unsigned cards)
     return failed != 0;
 }
 
+static unsigned number(const char *text)
+{
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
+static int run_churn(char **words)
+{
+    return churn(strtoul(words[0], NULL, 10), number(words[1]));
+}
+
+static int run_spin(char **words)
+{
+    return spin(number(words[0]), number(words[1]), words[2]);
+}
+
+static int run_hold(char **words)
+{
+    return hold(strtoul(words[0], NULL, 10));
+}
+
+static int run_crowd(char **words)
+{
+    unsigned cards = 0;
+    while (words[1 + cards])
+        cards++;
+    return crowd(number(words[0]), words + 1, cards);
+}
+
+static const struct {
+    const char *name;
+    int words; /* at least */
+    int (*plain)(void);
+    int (*run)(char **words);
+} verbs[] = {
+    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},   {"resolve", 0, resolve, NULL},
+    {"fork", 0, forked, NULL},     {"nvml", 0, nvml, NULL},     {"bench", 0, bench, NULL},
+    {"churn", 2, NULL, run_churn}, {"spin", 3, NULL, run_spin}, {"hold", 1, NULL, run_hold},
+    {"crowd", 2, NULL, run_crowd},
+};
+
 int main(int argc, char **argv)
 {
     CUcontext context;
-    const char *verb = argc > 1 ? argv[1] : "";
     int r = 2;
     CHECK(cuInit(0));
     CHECK(cuCtxCreate_v2(&context, 0, 0));
-    if (strcmp(verb, "churn") == 0 && argc == 4)
-        r = churn(strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
-    else if (strcmp(verb, "spin") == 0 && argc == 5)
-        r = spin((unsigned)strtoul(argv[2], NULL, 10), (uint32_t)strtoul(argv[3], NULL, 10),
-                 argv[4]);
-    else if (strcmp(verb, "numbers") == 0)
-        r = numbers();
-    else if (strcmp(verb, "codes") == 0)
-        r = codes();
-    else if (strcmp(verb, "resolve") == 0)
-        r = resolve();
-    else if (strcmp(verb, "fork") == 0)
-        r = forked();
-    else if (strcmp(verb, "bench") == 0)
-        r = bench();
-    else if (strcmp(verb, "crowd") == 0 && argc > 3)
-        r = crowd((unsigned)strtoul(argv[2], NULL, 10), argv + 3, (unsigned)argc - 3);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        if (argc - 2 >= verbs[i].words && strcmp(argv[1], verbs[i].name) == 0)
+            r = verbs[i].plain ? verbs[i].plain() : verbs[i].run(argv + 2);
     CHECK(cuCtxDestroy_v2(context));
     return r;
 }

@@ -15,12 +15,12 @@
 #define OWN(name, own) \
     ENTRY(#name, ".globl entry_" #name "\n.hidden entry_" #name "\nentry_" #name ":\n" \
                  "jmp " #own "\n.hidden " #own)
-#define PASS(name, number) ENTRY(#name, "movl $" #number ", %r11d\njmp cuda_pass")
+#define PASS(name, number) ENTRY(#name, "movl $" #number ", %r11d\njmp driver_pass")
 
-__asm__(".hidden cuda_driver_table, cuda_driver_entry, cuda_not_supported\n"
+__asm__(".hidden driver_table, driver_entry, driver_refuses\n"
         ".text\n"
-        "cuda_pass:\n"
-        "leaq cuda_driver_table(%rip), %r10\n"
+        "driver_pass:\n"
+        "leaq driver_table(%rip), %r10\n"
         "movq (%r10, %r11, 8), %r10\n"
         "testq %r10, %r10\n"
         "je 1f\n"
@@ -37,7 +37,7 @@ __asm__(".hidden cuda_driver_table, cuda_driver_entry, cuda_not_supported\n"
         "movups %xmm2, 32(%rsp)\n"
         "movups %xmm3, 48(%rsp)\n"
         "movl %r11d, %edi\n"
-        "call cuda_driver_entry\n"
+        "call driver_entry\n"
         "movups (%rsp), %xmm0\n"
         "movups 16(%rsp), %xmm1\n"
         "movups 32(%rsp), %xmm2\n"
@@ -56,13 +56,13 @@ __asm__(".hidden cuda_driver_table, cuda_driver_entry, cuda_not_supported\n"
 #define OWN(name, own) \
     ENTRY(#name, ".globl entry_" #name "\n.hidden entry_" #name "\nentry_" #name ":\n" \
                  "b " #own "\n.hidden " #own)
-#define PASS(name, number) ENTRY(#name, "mov w16, #" #number "\nb cuda_pass")
+#define PASS(name, number) ENTRY(#name, "mov w16, #" #number "\nb driver_pass")
 
-__asm__(".hidden cuda_driver_table, cuda_driver_entry, cuda_not_supported\n"
+__asm__(".hidden driver_table, driver_entry, driver_refuses\n"
         ".text\n"
-        "cuda_pass:\n"
-        "adrp x17, cuda_driver_table\n"
-        "add x17, x17, :lo12:cuda_driver_table\n"
+        "driver_pass:\n"
+        "adrp x17, driver_table\n"
+        "add x17, x17, :lo12:driver_table\n"
         "ldr x17, [x17, x16, lsl #3]\n"
         "cbz x17, 1f\n"
         "br x17\n"
@@ -74,7 +74,7 @@ __asm__(".hidden cuda_driver_table, cuda_driver_entry, cuda_not_supported\n"
         "stp q0, q1, [sp, #80]\n"
         "stp q2, q3, [sp, #112]\n"
         "mov w0, w16\n"
-        "bl cuda_driver_entry\n"
+        "bl driver_entry\n"
         "mov x17, x0\n"
         "ldp x0, x1, [sp, #16]\n"
         "ldp x2, x3, [sp, #32]\n"

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "card/cuda/attach.h"
+
 struct ledger_card;
 struct meter;
 
@@ -13,13 +15,6 @@ struct card_view {
     struct ledger_card *ledger;
     struct meter *meter;
     unsigned slot;
-};
-
-enum card_state {
-    CARD_UNKNOWN, /* not asked yet */
-    CARD_NONE,    /* the environment names no card: everything passes */
-    CARD_READY,
-    CARD_FAILED /* named, but not to be had: nothing may be allocated or launched */
 };
 
 /* `ret_view` is filled when CARD_READY is returned; what it points to lives as long as the process.

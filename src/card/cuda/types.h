@@ -86,4 +86,48 @@ struct cuda_node {
     int type;
 };
 
+/* ---- NVML ---- */
+
+typedef enum {
+    NVML_SUCCESS = 0,
+    NVML_ERROR_INVALID_ARGUMENT = 2,
+    NVML_ERROR_NOT_SUPPORTED = 3,
+    NVML_ERROR_NOT_FOUND = 6,
+    NVML_ERROR_INSUFFICIENT_SIZE = 7,
+    NVML_ERROR_FUNCTION_NOT_FOUND = 13
+} nvmlReturn_t;
+
+typedef struct nvmlDevice_st *nvmlDevice_t;
+
+/* nvmlMemory_t */
+struct nvml_memory {
+    unsigned long long total, free, used;
+};
+
+/* nvmlMemory_v2_t */
+struct nvml_memory_v2 {
+    unsigned version;
+    unsigned long long total, reserved, free, used;
+};
+
+/* nvmlUtilization_t, in percent */
+struct nvml_utilization {
+    unsigned gpu, memory;
+};
+
+/* nvmlProcessInfo_v1_t */
+struct nvml_process_v1 {
+    unsigned pid;
+    unsigned long long used;
+};
+
+/* nvmlProcessInfo_v2_t */
+struct nvml_process {
+    unsigned pid;
+    unsigned long long used;
+    unsigned gpu_instance, compute_instance;
+};
+
+#define NVML_NO_INSTANCE 0xffffffffu
+
 #endif

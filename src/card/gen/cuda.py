@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn cuda.table into the entry points of Leat's libcuda.so.1.
+"""Turn cuda.table and nvml.table into the entry points of Leat's libcuda.so.1 and libnvidia-ml.so.1.
 
 usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the driver, prototypes of Leat's own functions
        cuda.py entries TABLE OUTPUT   the exported symbols, in assembler
@@ -21,7 +21,8 @@ TESTS = {  # in tests/e2e/test_cuda.py
     "gate": "test_shares", "report": "test_return_codes_and_figures", "resolve": "test_resolver",
     "context": "test_same_answer_on_driver_and_card", "refused": "test_return_codes_and_figures"}
 HOOKED = ("account", "gate", "report", "resolve", "context")
-ROW = re.compile(r"(\w+) (cu[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?(?: \((.*)\))?$")
+ROW = re.compile(r"(\w+) ((?:cu|nvml)[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?(?: \((.*)\))?$")
+RESULTS = {"CUDA": "CUresult", "NVML": "nvmlReturn_t"}  # what the functions of a table return
 FIRST_VERSION = 2000
 
 
@@ -39,7 +40,7 @@ class Entry:
 
 
 def fail(text):
-    sys.exit(f"cuda.table: {text}")
+    sys.exit(f"{sys.argv[2]}: {text}")
 
 
 def parse(path):
@@ -63,30 +64,35 @@ def parse(path):
     return sorted(entries, key=lambda e: (e.base, e.version, e.symbol))  # the resolver searches by base
 
 
+def interface(entries):
+    return "NVML" if entries[0].symbol.startswith("nvml") else "CUDA"
+
+
 def api(entries):
-    out = ["/* Generated from cuda.table; do not edit. */", "#ifndef LEAT_CUDA_API_H", "#define LEAT_CUDA_API_H", "",
-           '#include "card/cuda/types.h"', "", "enum cuda_name {"]
-    out += [f"    CUDA_{e.symbol}," for e in entries] + ["    CUDA_NAMES", "};", ""]
-    out += ["/* The driver's function of that number, or one that returns CUDA_ERROR_NOT_FOUND. */",
-            "void *cuda_driver_entry(unsigned name);", ""]
+    prefix = interface(entries)
+    result, lower = RESULTS[prefix], prefix.lower()
+    out = [f"/* Generated from {lower}.table; do not edit. */", f"#ifndef LEAT_{prefix}_API_H",
+           f"#define LEAT_{prefix}_API_H", "", '#include "card/cuda/driver.h"', '#include "card/cuda/types.h"', "",
+           f"enum {lower}_name {{"]
+    out += [f"    {prefix}_{e.symbol}," for e in entries] + [f"    {prefix}_NAMES", "};", ""]
     for e in entries:
         if e.parameters:
-            out += [f"static inline CUresult driver_{e.symbol}({e.parameters})", "{",
-                    f"    CUresult (*call)({e.parameters});",
-                    f"    *(void **)&call = cuda_driver_entry(CUDA_{e.symbol});",
+            out += [f"static inline {result} driver_{e.symbol}({e.parameters})", "{",
+                    f"    {result} (*call)({e.parameters});",
+                    f"    *(void **)&call = driver_entry({prefix}_{e.symbol});",
                     f"    return call({e.names()});", "}"]
         if e.hooked:
-            out.append(f"CUresult api_{e.symbol}({e.parameters});")
+            out.append(f"{result} api_{e.symbol}({e.parameters});")
     return out + ["", "#endif"]
 
 
 def entries_text(entries):
-    out = ["/* Generated from cuda.table; do not edit. */", '#include "card/cuda/entry.h"', ""]
+    out = ["/* Generated; do not edit. */", '#include "card/cuda/entry.h"', ""]
     for number, e in enumerate(entries):
         if e.hooked:
             out.append(f"OWN({e.symbol}, api_{e.symbol});")
         elif e.kind == "refused":
-            out.append(f"OWN({e.symbol}, cuda_not_supported);")
+            out.append(f"OWN({e.symbol}, driver_refuses);")
         else:
             out.append(f"PASS({e.symbol}, {number});")
     return out
@@ -110,14 +116,15 @@ def gate(e):
 
 
 def names(entries):
-    out = ["/* Generated from cuda.table; do not edit. */", '#include "card/cuda/launch.h"',
-           '#include "card/cuda/resolve.h"', "", '#include "cuda_api.h"', ""]
+    prefix = interface(entries)
+    out = ["/* Generated; do not edit. */", '#include "card/cuda/driver.h"', '#include "card/cuda/launch.h"', "",
+           f'#include "{prefix.lower()}_api.h"', ""]
     for e in entries:
         if e.kind == "gate":
             out += gate(e)
     own = [e for e in entries if e.hooked or e.kind == "refused"]
     out += [f"extern char entry_{e.symbol}[];" for e in own] + [""]
-    out.append("const struct cuda_entry cuda_entries[CUDA_NAMES] = {")
+    out += [f"void *driver_table[{prefix}_NAMES];", f"const struct driver_name driver_names[{prefix}_NAMES] = {{"]
     for e in entries:
         address = f"entry_{e.symbol}" if e in own else "0"
         out.append(f'    {{"{e.symbol}", "{e.base}", {address}, {e.version}, {1 if e.twin else 0}}},')

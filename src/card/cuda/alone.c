@@ -1,0 +1,161 @@
+/* The shared file and its slots: see alone.h. A file lock guards the taking of slots; everything
+ * else is as with a daemon. */
+#include "card/cuda/alone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "card/ledger/ledger.h"
+#include "card/meter/meter.h"
+
+struct page {
+    struct ledger_card ledger;
+    struct meter_device device;
+};
+
+static const char *limit(const char *name)
+{
+    char first[64];
+    (void)snprintf(first, sizeof(first), "%s_0", name);
+    const char *value = getenv(first);
+    return value ? value : getenv(name);
+}
+
+/* 0: no limit. */
+static uint64_t bytes_of(const char *text)
+{
+    char *end = NULL;
+    uint64_t value = text ? strtoull(text, &end, 10) : 0;
+    static const char units[] = "kmg";
+    const char *unit = end && *end ? strchr(units, *end | 0x20) : NULL;
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    return value > UINT64_MAX >> shift ? UINT64_MAX : value << shift;
+}
+
+static uint32_t permille_of(const char *text)
+{
+    unsigned long percent = text ? strtoul(text, NULL, 10) : 0;
+    return percent == 0 || percent > 100 ? 1000 : (uint32_t)percent * 10;
+}
+
+/* Field 22 of /proc/PID/stat; 0: no such process. */
+static uint64_t start_time(uint32_t pid)
+{
+    char path[32], text[1024];
+    (void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    if (got <= 0)
+        return 0;
+    text[got] = '\0';
+    char *at = strrchr(text, ')');
+    if (!at || at[2] == 'Z' || at[2] == 'X')
+        return 0;
+    for (int field = 2; field < 22 && at; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static void free_slot(struct ledger_slot *slot)
+{
+    struct ledger_slot empty = {.state = 1};
+    memcpy((char *)slot + sizeof(slot->state), (char *)&empty + sizeof(slot->state),
+           sizeof(*slot) - sizeof(slot->state));
+    __atomic_store_n(&slot->state, 0, __ATOMIC_SEQ_CST);
+}
+
+void alone_reap(struct ledger_card *ledger, struct meter_device *device)
+{
+    for (unsigned i = 0; i < LEDGER_SLOTS; i++) {
+        struct ledger_slot *slot = &ledger->slots[i];
+        uint32_t pid = __atomic_load_n(&slot->pid, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) || !pid ||
+            start_time(pid) == slot->start_time)
+            continue;
+        meter_reap(device, pid);
+        free_slot(slot);
+    }
+}
+
+static void begin(struct ledger_card *ledger)
+{
+    struct timespec now;
+    uint64_t quota = bytes_of(limit("CUDA_DEVICE_MEMORY_LIMIT"));
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    ledger->quota_bytes = quota ? quota : UINT64_MAX;
+    ledger->share_permille = permille_of(limit("CUDA_DEVICE_SM_LIMIT"));
+    ledger->credit_time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    ledger->magic = LEDGER_MAGIC;
+}
+
+/* With the file locked. */
+static int take_slot(struct page *page, unsigned *ret_slot)
+{
+    alone_reap(&page->ledger, &page->device);
+    for (unsigned i = 0; i < LEDGER_SLOTS; i++) {
+        struct ledger_slot *slot = &page->ledger.slots[i];
+        if (slot->state)
+            continue;
+        slot->pid = (uint32_t)getpid();
+        slot->start_time = start_time(slot->pid);
+        ledger_open_slot(&page->ledger, i);
+        *ret_slot = i;
+        return 0;
+    }
+    return -EUSERS;
+}
+
+static int open_file(void)
+{
+    char path[PATH_MAX];
+    const char *cache = getenv("CUDA_DEVICE_MEMORY_SHARED_CACHE");
+    int length = cache ? snprintf(path, sizeof(path), "%s.leat", cache)
+                       : snprintf(path, sizeof(path), "/tmp/leat-card-%u", (unsigned)getuid());
+    struct stat status;
+    if (length >= (int)sizeof(path))
+        return -1;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX) == 0 && fstat(fd, &status) == 0 &&
+        (status.st_size == sizeof(struct page) ||
+         (status.st_size == 0 && ftruncate(fd, sizeof(struct page)) == 0)))
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+enum card_state alone_attach(struct attachment *ret)
+{
+    if (!limit("CUDA_DEVICE_MEMORY_LIMIT") && !limit("CUDA_DEVICE_SM_LIMIT"))
+        return CARD_NONE;
+    int fd = open_file();
+    if (fd < 0)
+        return CARD_FAILED;
+    unsigned slot = 0;
+    struct page *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int taken = 0;
+    if (page != MAP_FAILED) {
+        if (page->ledger.magic != LEDGER_MAGIC)
+            begin(&page->ledger);
+        taken = take_slot(page, &slot) == 0;
+    }
+    (void)flock(fd, LOCK_UN); /* the mapping keeps the file open, and would keep the lock */
+    (void)close(fd);
+    if (!taken)
+        return CARD_FAILED;
+    *ret = (struct attachment){&page->ledger, &page->device, -1, slot, 1};
+    return CARD_READY;
+}

@@ -1,0 +1,61 @@
+/* Finding the real library: see driver.h. */
+#include "card/cuda/driver.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const folders[] = {
+    "/usr/lib/leat/driver", /* where a container keeps it under Leat's */
+    "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib/wsl/lib",
+};
+
+/* 1 when `handle` is this very library, which may be mounted at the real one's place. */
+static int is_own(void *handle)
+{
+    void *function = dlsym(handle, driver_library.known);
+    Dl_info theirs, ours;
+    return function && dladdr(function, &theirs) && dladdr((void *)&driver_entry, &ours) &&
+           theirs.dli_fbase == ours.dli_fbase;
+}
+
+static void *open_one(const char *path)
+{
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (handle && is_own(handle)) {
+        (void)dlclose(handle); /* only counts down */
+        return NULL;
+    }
+    return handle;
+}
+
+/* The loader keeps one handle a library, however often it is opened. */
+static void *open_any(void)
+{
+    char path[PATH_MAX];
+    const char *named = getenv(driver_library.variable);
+    if (named && *named)
+        return open_one(named);
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folders[i], driver_library.file);
+        void *handle = open_one(path);
+        if (handle)
+            return handle;
+    }
+    return NULL;
+}
+
+/* Two threads that fill an entry store the same value. */
+void *driver_entry(unsigned name)
+{
+    void *entry = __atomic_load_n(&driver_table[name], __ATOMIC_RELAXED);
+    if (entry)
+        return entry;
+    void *library = open_any();
+    entry = library ? dlsym(library, driver_names[name].symbol) : NULL;
+    if (!entry)
+        entry = driver_library.missing;
+    __atomic_store_n(&driver_table[name], entry, __ATOMIC_RELAXED);
+    return entry;
+}
