@@ -16,8 +16,8 @@ import house as houses  # noqa: E402
 
 GIB = 1 << 30
 ROUNDS = 3
-CYCLES = 20
-STEPS = 6000
+CYCLES = 100
+STEPS = 12000
 
 # Fills 1 GiB of buffers, waits for a signal and says how many of them are not as they were.
 HOLDER = f"""
@@ -75,21 +75,33 @@ def bench_gib(house):
     figure("card.suspended_buffers_changed", wrong, "buffers", "0")
 
 
+def disturb_once(house, chance):
+    """Away and back, or over to either of the two equal devices, the one it is on included."""
+    device = chance.choice(("cpu-0", "cpu-1"))
+    if chance.random() < 0.5:
+        house.card("card.suspend", card="train")
+        house.card("card.resume", card="train", device=device)
+    else:
+        house.card("card.move", card="train", device=device)
+
+
 def train(house, lease, checkpoint, disturb):
-    program = house.on_card(lease, houses.built("digits"), "--steps", str(STEPS), "--checkpoint", checkpoint)
+    """The weights with what was said of the loss, and how often the training was disturbed."""
+    program = house.on_card(lease, houses.built("digits"), "--steps", str(STEPS), "--checkpoint", checkpoint,
+                            "--metrics", checkpoint + ".metrics")
     chance, cycles = random.Random(1), 0
     while disturb and cycles < CYCLES and program.poll() is None:
         before = house.card("card.show", card="train")["commands"]
         wanted = before + chance.randrange(1, 200)
         houses.eventually("commands", lambda: program.poll() is not None
                           or house.card("card.show", card="train")["commands"] >= wanted)  # noqa: B023
-        house.card("card.suspend", card="train")
-        house.card("card.resume", card="train")
+        disturb_once(house, chance)
         cycles += 1
-    if program.wait() != 0:
-        raise SystemExit(program.communicate()[1] + house.log())
-    with open(checkpoint, "rb") as net:
-        return net.read(), cycles
+    errors = program.communicate()[1]
+    if program.returncode != 0:
+        raise SystemExit(errors + house.log())
+    with open(checkpoint, "rb") as net, open(checkpoint + ".metrics", "rb") as metrics:
+        return net.read() + b"".join(line.rsplit(b",", 1)[0] for line in metrics), cycles  # all but its clock
 
 
 def bench_training(house):
@@ -105,6 +117,7 @@ def bench_training(house):
 def main():
     with houses.House(cards_only=True) as house:
         bench_gib(house)
+    with houses.House(cards_only=True, environment={"POCL_DEVICES": "pthread pthread"}) as house:
         bench_training(house)
 
 

@@ -37,13 +37,20 @@ def refusal(call, *args, **members):
 
 
 def trainer(house, lease, checkpoint, steps):
-    return house.on_card(lease, houses.built("digits"), "--steps", str(steps), "--checkpoint", str(checkpoint))
+    return house.on_card(lease, houses.built("digits"), "--steps", str(steps), "--checkpoint", str(checkpoint),
+                         "--metrics", f"{checkpoint}.metrics")
 
 
 def finish(program):
     output, errors = program.communicate(timeout=300)
     assert program.returncode == 0, output + errors
     return output
+
+
+def losses(checkpoint):
+    """What the trainer noted of loss and accuracy, to the last digit: all but its clock."""
+    with open(f"{checkpoint}.metrics", encoding="utf-8") as metrics:
+        return [line.rsplit(",", 1)[0] for line in metrics]
 
 
 def commands(house, card="one"):
@@ -72,6 +79,7 @@ def test_training_disturbed_at_random_ends_with_the_same_bytes(two_devices, tmp_
         cycles += 1
     assert cycles == CYCLES, "the training ended too early to be disturbed"
     finish(program)
+    assert losses(tmp_path / "calm") == losses(tmp_path / "disturbed") != []
     assert (tmp_path / "calm").read_bytes() == (tmp_path / "disturbed").read_bytes()
 
 
