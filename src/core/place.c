@@ -157,6 +157,8 @@ static uint64_t end_of(const struct job *job, uint64_t now_us)
     uint64_t begin_us = job->started_us ? job->started_us : now_us;
     if (length_us == SCHED_FAR)
         return SCHED_FAR;
+    if (!job->request.expect_ms && job->prediction.remaining_ms) /* by what it has computed */
+        return now_us + job->prediction.remaining_ms * 1000;
     return begin_us + length_us > now_us ? begin_us + length_us : now_us + length_us / 4;
 }
 

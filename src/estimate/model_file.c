@@ -17,8 +17,17 @@
 
 #define INDEX_LIMIT_BYTES (32u << 20)
 #define CONFIG_NAME "config.json"
-#define INDEX_NAME "model.safetensors.index.json"
-#define SINGLE_NAME "model.safetensors"
+
+/* Where a folder's weights are, the first that is there: all their shards, or one file. */
+static const struct place {
+    const char *name;
+    bool is_index;
+} places[] = {
+    {"model.safetensors.index.json", true},
+    {"model.safetensors", false},
+    {"pytorch_model.bin.index.json", true},
+    {"pytorch_model.bin", false},
+};
 
 DEFINE_CLEANUP(map, struct map, map_destroy)
 
@@ -45,6 +54,12 @@ static bool ends_with(const char *name, const char *end)
     return length >= tail && strcmp(name + length - tail, end) == 0;
 }
 
+static bool is_pytorch(const char *name)
+{
+    return ends_with(name, ".pt") || ends_with(name, ".pth") || ends_with(name, ".bin") ||
+           ends_with(name, ".ckpt");
+}
+
 /* One file of weights, by the end of its name. */
 static int weights_read(int folder, const char *name, struct tally *tally,
                         struct memory_request *request, struct error *err)
@@ -62,6 +77,8 @@ static int weights_read(int folder, const char *name, struct tally *tally,
         r = gguf_read(&source, tally, request, err);
     else if (ends_with(name, ".onnx"))
         r = onnx_read(&source, tally, request, err);
+    else if (is_pytorch(name))
+        r = pytorch_read(&source, tally, err);
     else
         r = safetensors_read(&source, tally, err);
     return r < 0 ? error_context(err, "%s", name) : 0;
@@ -146,17 +163,19 @@ static int folder_read(int folder, struct tally *tally, struct memory_request *r
     int r = config ? config_read(folder, CONFIG_NAME, request, err) : 0;
     if (r < 0)
         return r;
-    if (faccessat(folder, INDEX_NAME, F_OK, 0) == 0)
-        return index_read(folder, INDEX_NAME, tally, request, err);
-    if (faccessat(folder, SINGLE_NAME, F_OK, 0) == 0)
-        return weights_read(folder, SINGLE_NAME, tally, request, err);
+    for (const struct place *place = places; place < places + sizeof(places) / sizeof(*places);
+         place++) {
+        if (faccessat(folder, place->name, F_OK, 0) == 0)
+            return (place->is_index ? index_read : weights_read)(folder, place->name, tally,
+                                                                 request, err);
+    }
     if (first_gguf(folder, name) == 0)
         return weights_read(folder, name, tally, request, err);
     if (config)
         return 0;
     return error_set(err, -ENOENT, "bad-model",
-                     "the folder holds none of " CONFIG_NAME ", " SINGLE_NAME ", " INDEX_NAME
-                     " and *.gguf");
+                     "the folder holds none of " CONFIG_NAME
+                     ", model.safetensors, pytorch_model.bin, an index of either and *.gguf");
 }
 
 int model_read(const char *path, struct tally *ret_tally, struct memory_request *request,
@@ -176,13 +195,14 @@ int model_read(const char *path, struct tally *ret_tally, struct memory_request 
     else if (ends_with(path, ".yaml"))
         r = description_read(path, request, err);
     else if (ends_with(path, ".safetensors") || ends_with(path, ".gguf") ||
-             ends_with(path, ".onnx"))
+             ends_with(path, ".onnx") || is_pytorch(path))
         r = weights_read(AT_FDCWD, path, &tally, request, err);
     else
-        return error_set(err, -EINVAL, "bad-model",
-                         "'%s' is none of *.safetensors, *.gguf, *.onnx, *.yaml, config.json or a "
-                         "folder of them",
-                         path);
+        return error_set(
+            err, -EINVAL, "bad-model",
+            "'%s' is none of *.safetensors, *.gguf, *.onnx, *.pt, *.pth, *.bin, *.yaml, "
+            "config.json or a folder of them",
+            path);
     if (r == 0 && tally.tensors)
         r = tally_apply(&tally, request, err);
     if (r == 0)

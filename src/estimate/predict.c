@@ -11,7 +11,8 @@
 #define NEAREST_RUNS 5
 #define SCALE_MIN 0.1 /* sizes further apart than this say little about each other */
 #define SCALE_MAX 10.0
-#define SLOPE_MAX 1.2   /* of time over work, both as logarithms: little better than in proportion \
+#define SLOPE_MAX \
+    1.2                 /* of time over work, both as logarithms: little better than in proportion \
                          */
 #define SPREAD_WORK 1.5 /* of a prediction by work: programs differ in how well they compute */
 #define PEAK_MARGIN 1.05

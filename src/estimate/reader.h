@@ -48,13 +48,16 @@ int gguf_read(const struct source *source, struct tally *tally, struct memory_re
  * An operator whose shapes are not known is refused by name (-ENOTSUP). */
 int onnx_read(const struct source *source, struct tally *tally, struct memory_request *request,
               struct error *err);
+/* An archive of PyTorch: its pickle is walked and nothing in it is executed. One that builds what
+ * is not known counts as its storages, four bytes a number. */
+int pytorch_read(const struct source *source, struct tally *tally, struct error *err);
 /* The text of a Hugging Face config.json: shapes under the names that the architectures use. */
 int config_json_read(const char *text, size_t length, struct memory_request *request,
                      struct error *err);
 
-/* A file (.safetensors, .gguf, .onnx, config.json; a description by hand, .yaml, with the members
- * of a body of POST /v1/estimates) or a folder with config.json and the weights beside it. Opens
- * only what it needs and reads headers only. */
+/* A file (.safetensors, .gguf, .onnx, .pt, .pth, .bin, .ckpt, config.json; a description by hand,
+ * .yaml, with the members of a body of POST /v1/estimates) or a folder with config.json and the
+ * weights beside it. Opens only what it needs and reads headers only. */
 int model_read(const char *path, struct tally *ret_tally, struct memory_request *request,
                struct error *err);
 

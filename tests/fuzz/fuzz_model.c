@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "estimate/memory.h"
+#include "estimate/pickle.h"
 #include "estimate/reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
@@ -41,6 +42,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         r = gguf_read(&source, &tally, &request, &err);
     else if (data[0] == 'o')
         r = onnx_read(&source, &tally, &request, &err);
+    else if (data[0] == 'p')
+        r = pytorch_read(&source, &tally, &err);
+    else if (data[0] == 'k')
+        return pickle_walk(bytes.data, bytes.length, &tally) > 0; /* never */
     else
         r = config_json_read((const char *)bytes.data, bytes.length, &request, &err);
     assert(r == 0 ? !err.text[0] : err.text[0]);
