@@ -367,20 +367,26 @@ static bool search_is_due(struct core *core)
     return true;
 }
 
-static void decide(struct core *core, struct sched_state *state)
+/* How many are placed, or a negative errno. */
+static int decide(struct core *core, struct sched_state *state)
 {
     uint64_t begin_ns = clock_monotonic_ns();
     const struct sched_gate gate = {gate_ask, gate_take, core};
-    bool tenants = quota_turns(core, state);
-    state->gate = tenants ? &gate : NULL;
+    int r = place_state_make(core, NULL, CORE_PLACE_WINDOW, state);
+    if (r < 0)
+        return r;
+    keep_for_waking(core, state);
+    place_collect(core, state);
+    state->gate = quota_turns(core, state) ? &gate : NULL;
     state->search = search_is_due(core);
-    int placed = sched_decide(choose_rules, state, clock_realtime_us(), core->decisions);
+    r = sched_decide(choose_rules, state, clock_realtime_us(), core->decisions);
     core->counters.decision_ns += clock_monotonic_ns() - begin_ns;
     core->counters.decisions += state->job_count;
-    if (placed < 0) {
-        log_event(LOG_ERROR, "placement", "errno=%d", -placed);
-        return;
-    }
+    return r;
+}
+
+static void carry_out(struct core *core, struct sched_state *state)
+{
     /* The rest of a gang is known by this when its first leaves the queue. */
     for (size_t i = 0; i < state->job_count; i++) {
         if (core->decisions[i].placed)
@@ -402,17 +408,17 @@ static void decide(struct core *core, struct sched_state *state)
 void place_on_timer(uv_timer_t *timer)
 {
     struct core *core = timer->data;
-    struct sched_state state;
+    struct sched_state state = {.job_count = 0};
     if (core->stopping || !core->engine_known || !core->cards_known || list_empty(&core->queue))
         return;
-    if (place_state_make(core, NULL, CORE_PLACE_WINDOW, &state) < 0) {
-        log_event(LOG_ERROR, "memory", "what=placement");
-        return;
-    }
-    keep_for_waking(core, &state);
-    place_collect(core, &state);
-    decide(core, &state);
+    int placed = decide(core, &state);
+    if (placed >= 0)
+        carry_out(core, &state);
+    else
+        log_event(LOG_ERROR, "placement", "errno=%d", -placed);
     place_state_finish(&state);
+    if (placed > 0 && !list_empty(&core->queue))
+        place_soon(core); /* there may be room for those beyond the window */
 }
 
 void place_soon(struct core *core)

@@ -322,6 +322,10 @@ static void on_devices(struct core *core, uint64_t job, json_t *result, const st
     if (err)
         return;
     devices_free(core);
+    if (room > FLEET_NODE_DEVICES_MAX) {
+        log_event(LOG_WARN, "devices", "there=%zu used=%d", room, FLEET_NODE_DEVICES_MAX);
+        room = FLEET_NODE_DEVICES_MAX;
+    }
     core->devices = calloc(room + 1, sizeof(*core->devices));
     core->foreign = calloc(room + 1, sizeof(*core->foreign));
     for (size_t i = 0; core->devices && core->foreign && i < room; i++) {

@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """Measure placement and tenants; one tab-separated line a figure: name, value, unit, target.
 
-usage: bench_sched.py      (LEAT_OPENB names the folder of the openb trace; BENCH_SEEDS how many sequences, 10)
+usage: bench_sched.py      (LEAT_OPENB names the folder of the openb trace; BENCH_SEEDS how many sequences, 10;
+                           BENCH_QUEUED how long the daemon's queue gets, 100000)
 
-Without LEAT_OPENB only the figures of the running daemon are measured.
+Without LEAT_OPENB no figures of the trace are given.
 """
+import concurrent.futures
 import glob
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -15,13 +18,17 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+import bench_daemon  # noqa: E402
 import house as houses  # noqa: E402
 
 SEEDS = int(os.environ.get("BENCH_SEEDS", "10"))
 PUBLISHED_FGD = "06-FGD"
 MINIMUM_S, NOTICE_S = 0.2, 0.2
-RECLAIMS = 5
+RECLAIMS = 20
 EXPLAINS = 200
+QUEUED = int(os.environ.get("BENCH_QUEUED", "100000"))
+FLEETS = (100, 1213, 10000, 100000)
+BURST = 900  # as many cards of a thousandth of the device at once
 
 
 def figure(name, value, unit, target=""):
@@ -116,21 +123,100 @@ def bench_reclaims():
             end(house, borrower)
         figure("reclaim_bound_s", house.get("/v1/tenants/b")["bound_ms"] / 1000, "s")
         figure("reclaim_p99_s", max(took), "s", "<= the bound")
-        bench_explain(house)
 
 
-def bench_explain(house):
-    holder = submit(house, "a", "100%")
-    house.wait_state(holder, ("running",))
-    waiting = submit(house, "a", "100%")
+def bench_fleets():
+    """One decision by the size of the fleet, in a nearly full one."""
+    say("decisions in fleets of 100 to 100000 nodes")
+    done = subprocess.run([houses.built("bench_sched"), *map(str, FLEETS)], capture_output=True, text=True, check=True)
+    p50 = {int(nodes): int(ns) / 1000 for nodes, ns, _ in (line.split("\t") for line in done.stdout.splitlines())}
+    figure("decision_100k_p50_us", p50[FLEETS[-1]], "us")
+    for nodes in FLEETS[:-1]:
+        figure(f"decision_{nodes}_nodes_p50_us", p50[nodes], "us")
+    figure("decision_growth_ratio", p50[FLEETS[-1]] / p50[FLEETS[0]], "", f"<= {FLEETS[-1] // FLEETS[0]}")
+
+
+def metric(house, name):
+    return float(re.search(rf"^{re.escape(name)} (\S+)", house.get("/metrics"), re.M)[1])
+
+
+def pass_us(house):
+    """What one pass over the head of the queue costs leatd."""
+    costs = []
+    for _ in range(30):
+        before = metric(house, "leat_decision_seconds_total")
+        house.request("PUT", "/v1/devices/none", {})  # a change of the devices' rules is a reason to decide anew
+        houses.eventually("a decision", lambda: metric(house, "leat_decision_seconds_total") > before)
+        costs.append((metric(house, "leat_decision_seconds_total") - before) * 1e6)
+    return statistics.median(costs)
+
+
+def explain_p99_ms(house, job):
     times = []
     for _ in range(EXPLAINS):
         begin = time.monotonic()
-        house.get(f"/v1/jobs/{waiting}/explain")
+        house.get(f"/v1/jobs/{job}/explain")
         times.append((time.monotonic() - begin) * 1000)
-    figure("explain_p99_ms", sorted(times)[int(EXPLAINS * 0.99)], "ms", "<= 10")
-    end(house, waiting)
-    end(house, holder)
+    return sorted(times)[int(EXPLAINS * 0.99)]
+
+
+def started_in_journal(house, since, count):
+    """The durable events since then until so many jobs were placed."""
+    placed = 0
+    while placed < count:
+        page = house.get(f"/v1/events?since={since}&limit=500")
+        placed += sum(event["kind"] == "job.starting" for event in page["events"])
+        since = page["last"]
+
+
+def bench_burst(house, waiting):
+    """A full device comes free: how fast those who wait are placed, until that is durable."""
+    say(f"{BURST} placements at once")
+    holder = submit(house, "default", "100%")
+    house.wait_state(holder, ("running",))
+    waiting["share"] = "1m"
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: house.request("POST", "/v1/jobs", waiting), range(BURST)))
+    since = house.events()[-1]["seq"]
+    house.request("POST", f"/v1/jobs/{holder}/stop", {"grace": 0})
+    houses.eventually("the first is placed", lambda: metric(house, "leat_placements_total") > 1)
+    begin = time.monotonic()
+    started_in_journal(house, since, BURST)
+    figure("placements_per_s", BURST / (time.monotonic() - begin), "1/s", ">= 5000")
+
+
+def bench_queue():
+    waiting = {"command": ["/bin/true"], "image": "host", "ram": "1MiB", "cpus": "0.001", "memory": "1MiB", "share": "100%",
+               "idle_after": 0}
+    with houses.House(arguments=("--engine", "fake")) as house:
+        bench_burst(house, dict(waiting))
+        house.kill()
+    with houses.House(arguments=("--engine", "fake")) as house:
+        holder = submit(house, "default", "100%")
+        house.wait_state(holder, ("running",))
+        first = house.submit(**waiting)["id"]
+        say(f"a queue of {QUEUED} jobs")
+        begin = time.monotonic()
+        short = queue_grow(house, waiting, min(1000, QUEUED))
+        few = pass_us(house)
+        begin = time.monotonic()
+        submitted = queue_grow(house, waiting, QUEUED)
+        if submitted > short:
+            figure("submits_per_s", (submitted - short) / (time.monotonic() - begin), "1/s", ">= 2000")
+        figure("queue_pass_us", few, "us")
+        figure("queue_slowdown_pct", (pass_us(house) / few - 1) * 100, "%", "<= 20")
+        last = house.get("/v1/jobs?state=queued&limit=1")["jobs"][0]["id"]
+        figure("explain_p99_ms", max(explain_p99_ms(house, first), explain_p99_ms(house, last)), "ms", "<= 10")
+        house.kill()  # a hundred thousand jobs that nobody waits for
+
+
+def queue_grow(house, waiting, wanted):
+    """Submit until so many wait; returns how many do."""
+    queued = metric(house, 'leat_jobs{state="queued"}')
+    while queued < wanted:
+        bench_daemon.load(house, 32, "POST", "/v1/jobs", waiting, seconds=min(5.0, 0.3 + (wanted - queued) / 4000))
+        queued = metric(house, 'leat_jobs{state="queued"}')
+    return queued
 
 
 def bench_properties():
@@ -145,8 +231,10 @@ def main():
         bench_trace(trace)
     else:
         say("LEAT_OPENB is not set: no figures of the trace")
+    bench_fleets()
     bench_properties()
     bench_reclaims()
+    bench_queue()
 
 
 if __name__ == "__main__":
