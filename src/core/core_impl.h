@@ -57,7 +57,7 @@ struct live_job {
     bool reclaiming;         /* the card.set_share under way takes borrowed compute back */
     uint64_t due_us;         /* when its borrowed compute goes back; 0: not called */
     uint64_t idle_before_ms; /* in earlier times of being idle */
-    struct sched_finding finding; /* of the last decision about it */
+    struct sched_finding finding; /* of the last decision about it; start_us 0: there was none */
     size_t nearest;               /* the device that the finding names, or SIZE_MAX */
     uint64_t pass;                /* the last placement that looked at it */
     bool told;                    /* its reason says what was found */

@@ -41,7 +41,7 @@ const char *explain_unblocks(const struct core *core, const struct live_job *liv
         return "";
     if (!core->cards_known)
         return "leat-cardd answers";
-    if (live->finding.why == SCHED_WHY_NONE)
+    if (live->finding.start_us == 0 || live->finding.why == SCHED_WHY_NONE)
         return "";
     reason_of(core, live, &reason);
     return reason.unblocks;
@@ -231,7 +231,7 @@ static json_t *waiting_encode(struct core *core, struct live_job *live)
     if (place_state_make(core, NULL, CORE_PLACE_WINDOW, &state) < 0)
         return NULL;
     reason_of(core, live, &reason);
-    bool known = live->finding.why != SCHED_WHY_NONE && core->cards_known;
+    bool known = live->finding.start_us && live->finding.why != SCHED_WHY_NONE && core->cards_known;
     json_t *found =
         json_pack("{s:o, s:o, s:s, s:s?, s:s?, s:o, s:o, s:o}", "asked",
                   amounts_encode(&reason.asked), "available", amounts_encode(&reason.available),
@@ -261,10 +261,32 @@ static json_t *placed_encode(const struct core *core, const struct live_job *liv
                      live->job.device, "placement", live->job.placement);
 }
 
+/* One so far down the queue that no decision has looked at it: what it would find now, alone. */
+static void look(const struct core *core, struct live_job *live)
+{
+    struct sched_state state;
+    struct sched_decision decision;
+    if (live->pass || live->job.state != JOB_QUEUED || list_empty(&live->queued) ||
+        place_state_make(core, NULL, 1, &state) < 0)
+        return;
+    state.jobs[state.job_count++] = place_job(&live->job);
+    if (sched_decide(choose_rules, &state, clock_realtime_us(), &decision) >= 0) {
+        live->finding = decision.finding;
+        live->nearest = decision.device;
+        live->told = false;
+        if (decision.placed) {
+            live->finding.why = SCHED_WHY_HELD;
+            live->finding.other = LIST_ENTRY(core->queue.next, struct live_job, queued)->job.id;
+        }
+    }
+    place_state_finish(&state);
+}
+
 json_t *explain_encode(struct core *core, struct live_job *live)
 {
     char id[JOB_ID_TEXT_MAX];
     const struct job *job = &live->job;
+    look(core, live);
     explain_tell(core, live);
     AUTO_JSON json_t *more =
         job->state == JOB_QUEUED ? waiting_encode(core, live) : placed_encode(core, live);

@@ -282,11 +282,13 @@ static void recent_add(struct core *core, const struct job *job)
 
 /* -- deciding -- */
 
-static void find(struct live_job *live, const struct sched_finding *finding, size_t device)
+static void find(const struct core *core, struct live_job *live,
+                 const struct sched_finding *finding, size_t device)
 {
     live->finding = *finding;
     live->nearest = device;
     live->told = false;
+    live->pass = core->pass;
 }
 
 /* What keeps this job out of the plan whatever is free. */
@@ -318,13 +320,13 @@ void place_collect(struct core *core, struct sched_state *state)
     LIST_EACH (link, &core->queue) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, queued);
         size_t count = in_gang(live) ? gang_count(live) : 1;
-        if (live->pass == core->pass)
-            continue; /* it came with its gang */
+        if (live->pass == core->pass && in_gang(live))
+            continue; /* it came with the first of its gang */
         if (state->job_count + count > CORE_PLACE_WINDOW)
             break;
         const struct sched_finding finding = {.why = unready(core, live), .start_us = SCHED_FAR};
         if (finding.why != SCHED_WHY_NONE) {
-            find(live, &finding, SIZE_MAX);
+            find(core, live, &finding, SIZE_MAX);
             continue;
         }
         uint32_t gang = count > 1 ? (uint32_t)state->job_count + 1 : 0;
@@ -395,7 +397,7 @@ static void carry_out(struct core *core, struct sched_state *state)
     for (size_t i = 0; i < state->job_count; i++) {
         const struct sched_decision *decision = &core->decisions[i];
         struct live_job *live = core_find(core, decision->job);
-        find(live, &decision->finding, decision->device);
+        find(core, live, &decision->finding, decision->device);
         if (decision->placed) {
             core->counters.placements++;
             recent_add(core, &live->job);

@@ -1,4 +1,5 @@
 """Why jobs wait: every kind of waiting on the real daemon with real cards, told by its code, its holders and its end."""
+import concurrent.futures
 import os
 
 import pytest
@@ -168,6 +169,15 @@ def test_centre_full(house):
     assert holders(answer)[0] in holders_there
     queue = house.get("/v1/queue")["queue"]
     assert queue[0]["code"] == "centre-full" and queue[0]["unblocks"] == answer["unblocks"]
+
+
+def test_one_far_down_the_queue(house):
+    """Decisions look at the head of the queue only; the others are explained when somebody asks."""
+    for device in devices(house):
+        runs(house, share="100%", device=device)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        last = list(pool.map(lambda _: submit(house, share="100%"), range(260)))[-1]
+    explained(house, last, "centre-full")
 
 
 def test_a_running_job_says_why_it_sits_where_it_sits(house):
