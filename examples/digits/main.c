@@ -272,6 +272,10 @@ int main(int argc, char **argv)
     train(&run);
     if (stop_asked)
         printf("stopped at step %llu\n", (unsigned long long)run.step);
+    printf("LEAT_METRICS "
+           "{\"model\":\"digits\",\"task\":\"image-classification\",\"dataset\":\"digits\","
+           "\"batch\":%u,\"steps\":%llu,\"accuracy\":%.4f}\n",
+           options.batch, (unsigned long long)run.step, run.validation_accuracy);
     printf("done: validation accuracy %.4f in %.1f s\n", run.validation_accuracy,
            seconds_now() - run.started);
     net_destroy(run.net);

@@ -187,8 +187,7 @@ int kb_put_fits(json_t *body, const struct args *args, struct error *err)
             json_object_set_new(fits, numbers[i][1], json_integer((json_int_t)number)) < 0)
             r = no_memory(err);
     }
-    if (r == 0 && memory &&
-        (!kb_put_text(fits, "memory", memory) || json_object_set(body, "fits", fits) < 0))
+    if (r == 0 && (!kb_put_text(fits, "memory", memory) || json_object_set(body, "fits", fits) < 0))
         r = no_memory(err);
     return r;
 }

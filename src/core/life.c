@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "core/core_impl.h"
 #include "core/learn.h"
+#include "core/lesson.h"
 #include "core/wait.h"
 #include "core/quota.h"
 
@@ -283,9 +284,11 @@ static void life_end(struct core *core, struct live_job *live, enum job_state st
                   "signal", job->signal ? json_integer(job->signal) : json_null(), "oom", job->oom);
     life_move(core, live, state,
               &(struct life_reason){.kind = kind, .code = code, .text = text, .data = data});
-    if (job->started_us && job->has_exit && state == JOB_SUCCEEDED &&
-        store_batch_measurement(commit_batch(core), job, learn_device(core, job->device)) < 0)
+    if (!job->started_us || !job->has_exit || state != JOB_SUCCEEDED)
+        return;
+    if (store_batch_measurement(commit_batch(core), job, learn_device(core, job->device)) < 0)
         log_event(LOG_ERROR, "memory", "job=%llu", (unsigned long long)job->id);
+    lesson_of_job(core, job);
 }
 
 /* -- again, on a larger card -- */

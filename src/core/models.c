@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "core/core_impl.h"
+#include "core/lesson.h"
 #include "estimate/memory.h"
 #include "model/model.h"
 
@@ -177,6 +178,7 @@ void core_model_set(struct core *core, const char *name, const json_t *request,
     }
     const struct model *put = TAKE(model);
     note(core, "model.registered", put->name);
+    lesson_of_registration(core, put->name, put);
     commit_reply(core, model_encode(put), reply, arg);
 }
 
@@ -194,5 +196,6 @@ void core_model_remove(struct core *core, const char *name, core_reply_fn *reply
     }
     model_destroy(map_remove(core->models, name));
     note(core, "model.removed", name);
+    lesson_of_registration(core, name, NULL);
     commit_reply(core, NULL, reply, arg);
 }

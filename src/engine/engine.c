@@ -154,6 +154,12 @@ void engine_log_close(struct engine_log *log)
         log->verbs->log_close(log);
 }
 
+int engine_log_tail(struct engine *engine, const char *id, struct buf *ret_text, struct error *err)
+{
+    int result = check_name("task id", id, ENGINE_ID_MAX, err);
+    return result ? result : engine->verbs->log_tail(engine, id, ret_text, err);
+}
+
 int engine_image_at(struct engine *engine, size_t index, struct engine_image *ret_image)
 {
     return engine->verbs->image_at(engine, index, ret_image);

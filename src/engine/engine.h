@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct engine;
 struct engine_fake_world;
 struct engine_log;
@@ -171,6 +172,9 @@ int engine_log_open(struct engine *engine, const char *id, uint64_t offset_bytes
 int engine_log_read(struct engine_log *log, void *data, size_t room, size_t *ret_length,
                     uint64_t *ret_offset, struct error *err);
 void engine_log_close(struct engine_log *log);
+#define ENGINE_TAIL_BYTES (64u << 10)
+/* The last lines of a task's output, from at most the last ENGINE_TAIL_BYTES of its file. */
+int engine_log_tail(struct engine *engine, const char *id, struct buf *ret_text, struct error *err);
 
 /* -- images -- */
 

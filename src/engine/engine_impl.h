@@ -23,6 +23,7 @@ struct engine_verbs {
     int (*log_read)(struct engine_log *log, void *data, size_t room, size_t *ret_length,
                     uint64_t *ret_offset, struct error *err);
     void (*log_close)(struct engine_log *log);
+    int (*log_tail)(struct engine *engine, const char *id, struct buf *ret_text, struct error *err);
     int (*image_at)(struct engine *engine, size_t index, struct engine_image *ret_image);
     int (*image_build)(struct engine *engine, const char *name, struct error *err); /* optional */
     int (*image_import)(struct engine *engine, const char *name, const char *source,

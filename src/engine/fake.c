@@ -477,6 +477,17 @@ static int fake_log_read(struct engine_log *base, void *data, size_t room, size_
     return 0;
 }
 
+static int fake_log_tail(struct engine *engine, const char *id, struct buf *ret_text,
+                         struct error *err)
+{
+    const struct fake_task *task = world_task(fake_of(engine)->world, id);
+    if (!task)
+        return error_set(err, -ENOENT, "no-log", "there is no log of task '%s'", id);
+    size_t length = task->output.length;
+    size_t skipped = length > ENGINE_TAIL_BYTES ? length - ENGINE_TAIL_BYTES : 0;
+    return buf_append(ret_text, task->output.data + skipped, length - skipped);
+}
+
 static void fake_log_close(struct engine_log *base)
 {
     struct fake_log *log = (struct fake_log *)(void *)base;
@@ -542,6 +553,7 @@ static const struct engine_verbs fake_verbs = {
     .log_open = fake_log_open,
     .log_read = fake_log_read,
     .log_close = fake_log_close,
+    .log_tail = fake_log_tail,
     .image_at = fake_image_at,
     .image_build = fake_image_build,
     .image_import = fake_image_import,

@@ -203,6 +203,7 @@ static const struct engine_verbs local_verbs = {
     .log_open = local_log_open,
     .log_read = local_log_read,
     .log_close = local_log_close,
+    .log_tail = local_log_tail,
     .image_at = local_image_at,
     .image_build = local_image_build,
     .image_import = local_image_import,

@@ -143,5 +143,6 @@ int local_log_open(struct engine *engine, const char *id, uint64_t offset_bytes,
 int local_log_read(struct engine_log *log, void *data, size_t room, size_t *ret_length,
                    uint64_t *ret_offset, struct error *err);
 void local_log_close(struct engine_log *log);
+int local_log_tail(struct engine *engine, const char *id, struct buf *ret_text, struct error *err);
 
 #endif

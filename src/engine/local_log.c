@@ -267,6 +267,30 @@ void local_log_close(struct engine_log *base)
     free(log);
 }
 
+int local_log_tail(struct engine *engine, const char *id, struct buf *ret_text, struct error *err)
+{
+    char path[PATH_MAX];
+    struct stat info;
+    struct k8slog decoder = {0};
+    int result = local_path(path, err, "%s/jobs/%s/log", local_of(engine)->state_dir, id);
+    if (result)
+        return result;
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_FREE char *bytes = malloc(ENGINE_TAIL_BYTES);
+    if (fd < 0 || fstat(fd, &info) < 0)
+        return error_errno(err, -errno, "no-log", "there is no log of task '%s'", id);
+    if (!bytes)
+        return error_set(err, -ENOMEM, "no-memory", "no memory for a log");
+    off_t from = info.st_size > ENGINE_TAIL_BYTES ? info.st_size - ENGINE_TAIL_BYTES : 0;
+    ssize_t length = pread(fd, bytes, ENGINE_TAIL_BYTES, from);
+    if (length < 0)
+        return error_errno(err, -errno, "cannot-read", "cannot read a log");
+    const char *line = from ? memchr(bytes, '\n', (size_t)length) : NULL;
+    size_t skipped = line ? (size_t)(line + 1 - bytes) : 0; /* the rest of a line */
+    k8slog_decode(&decoder, bytes + skipped, (size_t)length - skipped, ret_text);
+    return ret_text->failed ? error_set(err, -ENOMEM, "no-memory", "no memory for a log") : 0;
+}
+
 /* -- the watch -- */
 
 static void on_event(struct log_watch *watch, const struct inotify_event *event)

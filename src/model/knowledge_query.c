@@ -236,24 +236,24 @@ static int kinds_take(struct knowledge_query *query, char *const *kinds, struct 
     return 0;
 }
 
-/* {"memory":"8GiB", and the settings of a run}. */
+/* {"memory":"8GiB", and the settings of a run}; the memory may stand in the text instead. */
 static int fits_read(struct knowledge_query *query, json_t *fits, struct error *err)
 {
     struct {
         uint64_t memory;
-    } wanted = {0};
-    static const struct json_field fields[] = {{"memory", JSON_KIND_BYTES, 0, JSON_REQUIRED}, {0}};
+    } wanted = {query->fits_bytes};
+    static const struct json_field fields[] = {{"memory", JSON_KIND_BYTES, 0, JSON_OPTIONAL}, {0}};
     AUTO_JSON json_t *memory = json_pack("{s:O*}", "memory", json_object_get(fits, "memory"));
     if (!json_is_object(fits) || !memory)
         return error_set(err, -EINVAL, "bad-field", "'fits' must be an object");
     int r = json_decode(memory, fields, &wanted, err);
     if (r < 0)
         return r;
+    query->fits_bytes = wanted.memory;
     query->settings = json_copy(fits);
     if (!query->settings)
         return error_set(err, -ENOMEM, "out-of-memory", "reading a question");
-    (void)json_object_del(query->settings, "memory"); /* it is there */
-    query->fits_bytes = wanted.memory;
+    (void)json_object_del(query->settings, "memory"); /* it may not be there */
     return 0;
 }
 

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+import house as houses
+from conftest import needs
 from test_api import FakeHouse
 
 
@@ -85,3 +87,29 @@ def test_what_is_known_survives_a_restart(centre):
     centre.leat("kb", "add", "model", "kept", "--text", "unforgettable")
     centre.restart()
     assert found(centre, "unforgettable") == ["kept"]
+
+
+def test_jobs_and_registrations_fill_it(house, tmp_path):
+    needs("digits")
+    for runs in (1, 2):
+        house.leat("run", "--memory", "256MiB", houses.built("digits"), "--steps", "40")
+        model = houses.eventually("the lesson", lambda: next((
+            entry for entry in json.loads(house.leat("kb", "search", "-k", "model", "--json").stdout)["entries"]
+            if entry["name"] == "digits" and entry["attributes"]["runs"] == runs), None))
+    about = model["attributes"]
+    assert (model["task"], model["source"], about["dataset"], about["batch"]) == (
+        "image-classification", "job", "digits", 128)
+    assert 0 < about["memory_peak_bytes"] <= 256 << 20 and about["wall_ms"] > 0 and 0 < about["accuracy"] <= 1
+    assert found(house, "image classification < 256 MiB", "--train", "--batch", "128") == ["digits"]
+    assert [name for name in found(house, "-k", "metric", "-m", "digits") if name.startswith("digits on ")]
+
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+                                  "intermediate_size": 256, "vocab_size": 1000}))
+    house.leat("model", "register", "tiny", config)
+    known = houses.eventually("the registration", lambda: found(house, "registered=true"))
+    assert known == ["tiny"]
+    about = json.loads(house.leat("kb", "show", "tiny", "--json").stdout)["attributes"]
+    assert about["params"] > 0 and about["layers"] == 2
+    house.leat("model", "rm", "tiny")
+    houses.eventually("its end", lambda: found(house, "registered=false") == ["tiny"])

@@ -1,6 +1,6 @@
 /* What people hand to the knowledge base: a first letter says whether the rest is a model card (c),
- * an MLflow run (m) or a question (q). Entries that were read are taken by the model, and reading
- * what is written of them gives them again. */
+ * an MLflow run (m), a log (l) or a question (q). Entries that were read are taken by the model,
+ * and reading what is written of them gives them again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "knowledge/exchange.h"
+#include "knowledge/learn.h"
 #include "model/knowledge_query.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
@@ -82,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         exchange_try(text, strlen(text), card_read, card_write);
     else if (*data == 'm')
         exchange_try(text, strlen(text), mlflow_read, mlflow_write);
+    else if (*data == 'l')
+        json_decref(learn_metrics(text, strlen(text)));
     else
         question_try(text);
     free(text);

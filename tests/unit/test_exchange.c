@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "knowledge/exchange.h"
+#include "knowledge/learn.h"
 #include "model/knowledge.h"
 
 typedef int read_fn(const char *text, size_t length, const char *name, struct exchange *exchange,
@@ -116,6 +117,42 @@ static void test_a_run_and_back(void **state)
     same(entries, again);
 }
 
+static void learns(struct knowledge *entry, const char *facts)
+{
+    AUTO_JSON json_t *object = json_parse(facts, strlen(facts), 4096, NULL);
+    assert_int_equal(learn_facts(entry, object), 0);
+}
+
+static json_int_t known(const struct knowledge *entry, const char *name)
+{
+    return json_integer_value(json_object_get(entry->attributes, name));
+}
+
+static void test_what_runs_teach(void **state)
+{
+    (void)state;
+    const char *log = "LEAT_METRICS {\"accuracy\":0.5}\nepoch 2\n LEAT_METRICS {\"accuracy\":1}\n"
+                      "LEAT_METRICS {\"accuracy\":0.75}\nLEAT_METRICS [1]\nLEAT_METRICS {\n"
+                      "LEAT_METRICS ";
+    AUTO_JSON json_t *metrics = learn_metrics(log, strlen(log));
+    assert_true(json_real_value(json_object_get(metrics, "accuracy")) == 0.75);
+    assert_null(learn_metrics("", 0));
+
+    struct knowledge entry = {.attributes = json_object()};
+    learns(&entry, "{\"run\":\"train\",\"memory_peak_bytes\":900,\"batch\":8,\"runs\":1,\"x\":1}");
+    learns(&entry, "{\"run\":\"train\",\"memory_peak_bytes\":500,\"batch\":4,\"runs\":1,\"x\":2,"
+                   "\"nested\":{}}");
+    assert_int_equal(known(&entry, "memory_peak_bytes"), 900);
+    assert_int_equal(known(&entry, "batch"), 8);
+    assert_int_equal(known(&entry, "runs"), 2);
+    assert_int_equal(known(&entry, "x"), 2);
+    assert_null(json_object_get(entry.attributes, "nested"));
+    learns(&entry, "{\"run\":\"infer\",\"memory_peak_bytes\":300,\"batch\":2,\"runs\":1}");
+    assert_int_equal(known(&entry, "memory_peak_bytes"), 300);
+    assert_int_equal(known(&entry, "batch"), 2);
+    knowledge_finish(&entry);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -150,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_card_and_back),
         cmocka_unit_test(test_a_run_and_back),
+        cmocka_unit_test(test_what_runs_teach),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
