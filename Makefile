@@ -42,10 +42,10 @@ bench-estimate: build
 	@/usr/bin/python3 tests/bench/bench_estimate.py
 	@/usr/bin/python3 tests/bench/bench_predict.py
 
-# The long form of what `make check` does briefly: every fuzz target for FUZZ_SECONDS, 200 kills and more.
+# The long form of what `make check` does briefly: every fuzz target for FUZZ_SECONDS, 200 kills, a million allocations, all shares.
 fuzz: deps
 	@/usr/bin/python3 tools/fuzz.py --seconds $${FUZZ_SECONDS:-300}
-	@LEAT_LONG=1 /usr/bin/python3 -m pytest -q tests/e2e/test_kill.py
+	@LEAT_LONG=1 /usr/bin/python3 -m pytest -q tests/e2e/test_kill.py tests/e2e/test_cuda.py
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

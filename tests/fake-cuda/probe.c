@@ -1,18 +1,21 @@
 /* A program on the CUDA driver interface, for tests: what it is told to do, and one line of what
  * came of it. It runs unchanged on a driver and on a card.
  *
- * usage: cuda-probe numbers | codes | resolve | fork | nvml | bench
+ * usage: cuda-probe numbers | codes | resolve | fork | manners | nvml | bench
  *        cuda-probe crowd PROCESSES TOKEN...
  *        cuda-probe hold BYTES
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
  *                        plain|graph|cooperative|extended|mixed|streams */
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +37,9 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *p, size_t *pitch, size_t width, size_t 
 CUresult cuMemFree_v2(CUdeviceptr pointer);
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream);
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream);
+CUresult cuMemPoolCreate(CUmemPool *pool, const void *properties);
+CUresult cuMemPoolDestroy(CUmemPool pool);
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *p, size_t bytes, CUmemPool pool, CUstream stream);
 CUresult cuDeviceGetDefaultMemPool(CUmemPool *pool, CUdevice device);
 CUresult cuMemPoolTrimTo(CUmemPool pool, size_t keep);
 CUresult cuMemCreate(CUmemHandle *h, size_t bytes, const struct cuda_memory_kind *k,
@@ -98,7 +104,7 @@ static CUfunction kernel(const char *name)
 
 /* ---- churn ---- */
 
-enum family { LINEAR, MANAGED, PITCHED, ASYNC, VIRTUAL, RELEASED, ARRAY, LEVELS, FAMILIES };
+enum family { LINEAR, MANAGED, PITCHED, ASYNC, POOLED, VIRTUAL, RELEASED, ARRAY, LEVELS, FAMILIES };
 
 struct held {
     enum family family;
@@ -123,7 +129,7 @@ static CUresult take_virtual(struct held *h)
     return CUDA_SUCCESS;
 }
 
-static CUresult take(struct held *h)
+static CUresult take(struct held *h, CUmemPool pool)
 {
     size_t pitch, rows = 1 + h->bytes / 65536;
     struct cuda_array_shape flat = {h->bytes / 4096 + 1, 64, 0x20, 2};
@@ -137,6 +143,8 @@ static CUresult take(struct held *h)
         return cuMemAllocPitch_v2((CUdeviceptr *)&h->key, &pitch, 65500, rows, 4);
     case ASYNC:
         return cuMemAllocAsync((CUdeviceptr *)&h->key, h->bytes, NULL);
+    case POOLED:
+        return cuMemAllocFromPoolAsync((CUdeviceptr *)&h->key, h->bytes, pool, NULL);
     case VIRTUAL:
     case RELEASED:
         return take_virtual(h);
@@ -173,7 +181,8 @@ static int churn(unsigned long operations, unsigned seed)
 {
     struct held held[HELD] = {0};
     unsigned long granted = 0, refused = 0;
-    CUmemPool pool;
+    CUmemPool pool, own;
+    CHECK(cuMemPoolCreate(&own, NULL));
     while (operations--) {
         struct held *h = &held[rand_r(&seed) % HELD];
         if (h->key) {
@@ -182,7 +191,7 @@ static int churn(unsigned long operations, unsigned seed)
         }
         *h = (struct held){.family = (enum family)(rand_r(&seed) % FAMILIES),
                            .bytes = 1 + (unsigned)rand_r(&seed) % (8u << 20)};
-        CUresult result = take(h);
+        CUresult result = take(h, own);
         if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY)
             check(result, "take");
         granted += result == CUDA_SUCCESS;
@@ -195,6 +204,7 @@ static int churn(unsigned long operations, unsigned seed)
             give(&held[i]);
     CHECK(cuDeviceGetDefaultMemPool(&pool, 0));
     CHECK(cuMemPoolTrimTo(pool, 0));
+    CHECK(cuMemPoolDestroy(own));
     (void)printf("granted=%lu refused=%lu\n", granted, refused);
     (void)fflush(stdout);
     (void)getchar(); /* until the test has looked */
@@ -210,6 +220,40 @@ static int hold(size_t bytes)
     (void)fflush(stdout);
     (void)getchar();
     return 0;
+}
+
+/* ---- a guest's manners ---- */
+
+static void on_signal(int unused)
+{
+}
+
+/* After work of all kinds the process is as it was: its mask for new files, its signals, errno. */
+static int manners(void)
+{
+    uint32_t us = 1;
+    void *params[] = {&us};
+    CUdeviceptr memory;
+    const struct sigaction handler = {.sa_handler = on_signal};
+    struct sigaction now;
+    int changed = 0;
+    (void)umask(027);
+    (void)sigaction(SIGUSR1, &handler, NULL);
+    (void)sigaction(SIGUSR2, &handler, NULL);
+    errno = ENOTTY;
+    CHECK(cuMemAlloc_v2(&memory, 4096));
+    CHECK(cuLaunchKernel(kernel("spin_us"), 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
+    CHECK(cuMemFree_v2(memory));
+    changed += errno != ENOTTY;
+    changed += umask(0) != 027;
+    for (int number = 1; number < 32; number++) {
+        if (sigaction(number, NULL, &now) < 0)
+            continue;
+        int ours = number == SIGUSR1 || number == SIGUSR2;
+        changed += now.sa_handler != (ours ? on_signal : SIG_DFL);
+    }
+    (void)printf("changed=%d\n", changed);
+    return changed != 0;
 }
 
 /* ---- launches ---- */
@@ -561,10 +605,10 @@ static const struct {
     int (*plain)(void);
     int (*run)(char **words);
 } verbs[] = {
-    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},   {"resolve", 0, resolve, NULL},
-    {"fork", 0, forked, NULL},     {"nvml", 0, nvml, NULL},     {"bench", 0, bench, NULL},
-    {"churn", 2, NULL, run_churn}, {"spin", 3, NULL, run_spin}, {"hold", 1, NULL, run_hold},
-    {"crowd", 2, NULL, run_crowd},
+    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},     {"resolve", 0, resolve, NULL},
+    {"fork", 0, forked, NULL},     {"manners", 0, manners, NULL}, {"nvml", 0, nvml, NULL},
+    {"bench", 0, bench, NULL},     {"churn", 2, NULL, run_churn}, {"spin", 3, NULL, run_spin},
+    {"hold", 1, NULL, run_hold},   {"crowd", 2, NULL, run_crowd},
 };
 
 int main(int argc, char **argv)

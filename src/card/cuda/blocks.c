@@ -106,7 +106,11 @@ uint64_t blocks_unmap(uint64_t address, uint64_t bytes)
 {
     uint64_t freed = 0;
     (void)pthread_mutex_lock(&blocks.lock);
-    for (unsigned i = 0; i < BUCKETS; i++) {
+    struct entry **one = find(BLOCK_MAPPING, address);
+    int whole = *one && (*one)->length == bytes; /* the usual case; else several go at once */
+    if (whole)
+        freed = drop(one);
+    for (unsigned i = 0; i < BUCKETS && !whole; i++) {
         struct entry **at = &blocks.buckets[i];
         while (*at) {
             if ((*at)->kind == BLOCK_MAPPING && (*at)->key - address < bytes)
