@@ -82,7 +82,8 @@ static void append_u64(struct buf *snapshot, cl_uint name, uint64_t value)
     append(snapshot, WIRE_INFO_DEVICE, name, &value, sizeof(value));
 }
 
-/* Device answers that are the same for every card, whatever the device says. */
+/* Device answers that are the same for every card, whatever the device says; no longer than the
+ * device's, for drivers differ in the types of some. */
 struct fixed {
     cl_uint name;
     uint32_t length;
@@ -210,7 +211,7 @@ static void append_device(struct buf *snapshot, cl_uint name, const void *answer
     if (is_left_out(name))
         return;
     if (fixed)
-        append(snapshot, WIRE_INFO_DEVICE, name, &fixed->value, fixed->length);
+        append(snapshot, WIRE_INFO_DEVICE, name, &fixed->value, at_most(fixed->length, length));
     else if (name == CL_DEVICE_GLOBAL_MEM_SIZE)
         append_u64(snapshot, name, quota_bytes);
     else if (name == CL_DEVICE_MAX_MEM_ALLOC_SIZE)

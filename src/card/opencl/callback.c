@@ -4,7 +4,9 @@
 #include "card/opencl/event.h"
 
 #include <errno.h>
+#include <stdio.h>
 
+#include "card/opencl/context.h"
 #include "card/opencl/process.h"
 #include "card/wire/wait.h"
 
@@ -12,7 +14,9 @@
 
 struct callback {
     struct callback *next;
-    cl_event event; /* one reference */
+    cl_event event;     /* one reference; NULL: of the context, due at once */
+    cl_context context; /* whose notification it is, one reference, or NULL */
+    cl_int error;       /* what the context is told */
     cl_int type;
     void(CL_CALLBACK *notify)(cl_event, cl_int, void *);
     void *user_data;
@@ -21,7 +25,7 @@ struct callback {
 /* The status to report, when it is time. */
 static int is_due(const struct callback *callback, cl_int *ret_status)
 {
-    cl_int status = event_status(callback->event);
+    cl_int status = callback->event ? event_status(callback->event) : callback->error;
     if (status > callback->type)
         return 0;
     *ret_status = status < CL_COMPLETE ? status : callback->type;
@@ -52,6 +56,21 @@ static void wait_for_work(void)
     (void)pthread_mutex_unlock(&process.callback_lock);
 }
 
+static void call(struct callback *callback, cl_int status)
+{
+    cl_context context = callback->context;
+    if (!context) {
+        event_observe(callback->event);
+        callback->notify(callback->event, status, callback->user_data);
+        object_release(&callback->event->object);
+        return;
+    }
+    char text[64];
+    (void)snprintf(text, sizeof(text), "a command failed: OpenCL error %d", (int)status);
+    context->notify(text, &status, sizeof(status), context->user_data);
+    object_release(&context->object);
+}
+
 static void *callback_main(void *arg)
 {
     for (;;) {
@@ -60,9 +79,7 @@ static void *callback_main(void *arg)
         cl_int status;
         struct callback *callback;
         while ((callback = take_due(&status)) != NULL) {
-            event_observe(callback->event);
-            callback->notify(callback->event, status, callback->user_data);
-            object_release(&callback->event->object);
+            call(callback, status);
             free(callback);
         }
         wire_sleep_completion(&process.client, seen, LOOK_MS);
@@ -85,14 +102,9 @@ static int start_thread(void)
     return -result;
 }
 
-cl_int callback_add(cl_event event, cl_int type,
-                    void(CL_CALLBACK *notify)(cl_event, cl_int, void *), void *user_data)
+/* Take over a callback; CL_OUT_OF_RESOURCES when no thread can be had to make it. */
+static cl_int enqueue(struct callback *callback)
 {
-    struct callback *callback = malloc(sizeof(*callback));
-    if (!callback)
-        return CL_OUT_OF_HOST_MEMORY;
-    *callback = (struct callback){NULL, event, type, notify, user_data};
-    object_retain(&event->object);
     (void)pthread_mutex_lock(&process.callback_lock);
     struct callback **end = &process.callbacks;
     while (*end)
@@ -105,11 +117,38 @@ cl_int callback_add(cl_event event, cl_int type,
     else
         *end = NULL;
     (void)pthread_mutex_unlock(&process.callback_lock);
-    if (result < 0) {
-        object_release(&event->object);
-        free(callback);
+    if (result < 0)
         return CL_OUT_OF_RESOURCES;
-    }
     wire_wake_completion(&process.client);
     return CL_SUCCESS;
+}
+
+cl_int callback_add(cl_event event, cl_int type,
+                    void(CL_CALLBACK *notify)(cl_event, cl_int, void *), void *user_data)
+{
+    struct callback *callback = malloc(sizeof(*callback));
+    if (!callback)
+        return CL_OUT_OF_HOST_MEMORY;
+    *callback =
+        (struct callback){.event = event, .type = type, .notify = notify, .user_data = user_data};
+    object_retain(&event->object);
+    cl_int result = enqueue(callback);
+    if (result == CL_SUCCESS)
+        return CL_SUCCESS;
+    object_release(&event->object);
+    free(callback);
+    return result;
+}
+
+void callback_tell(cl_context context, cl_int error)
+{
+    struct callback *callback = context->notify ? malloc(sizeof(*callback)) : NULL;
+    if (!callback)
+        return;
+    *callback = (struct callback){.context = context, .error = error};
+    object_retain(&context->object);
+    if (enqueue(callback) == CL_SUCCESS)
+        return;
+    object_release(&context->object);
+    free(callback);
 }

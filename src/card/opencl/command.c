@@ -86,6 +86,8 @@ static cl_int settle(cl_command_queue queue, uint64_t target)
 
 cl_int command_close(struct command *command, cl_int result, const struct command_waits *waits)
 {
+    if (result == CL_DEVICE_NOT_AVAILABLE)
+        queue_tell(command->queue, result);
     if (process.strict && result == CL_SUCCESS && command->target > 0)
         result = settle(command->queue, command->target);
     if (!command->event)

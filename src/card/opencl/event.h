@@ -46,5 +46,7 @@ int event_slot_ended(uint32_t slot, uint64_t posted);
 /* Start to watch for calls that the user asked for (callback.c). */
 cl_int callback_add(cl_event event, cl_int type,
                     void(CL_CALLBACK *notify)(cl_event, cl_int, void *), void *user_data);
+/* Have the context's notification called, if it was made with one. */
+void callback_tell(cl_context context, cl_int error);
 
 #endif

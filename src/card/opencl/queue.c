@@ -176,16 +176,29 @@ cl_int queue_wait_for(struct wire_queue_state *state, uint64_t target,
     return waited < 0 ? CL_DEVICE_NOT_AVAILABLE : CL_SUCCESS;
 }
 
-cl_int queue_wait(cl_command_queue queue)
+void queue_tell(cl_command_queue queue, cl_int error)
 {
-    return queue_wait_for(queue->state, __atomic_load_n(&queue->posted, __ATOMIC_ACQUIRE), NULL);
+    if (__atomic_exchange_n(&queue->told, 1, __ATOMIC_RELAXED) == 0)
+        callback_tell(queue->context, error);
 }
 
-cl_int queue_error(const struct _cl_command_queue *queue)
+cl_int queue_wait(cl_command_queue queue)
+{
+    uint64_t posted = __atomic_load_n(&queue->posted, __ATOMIC_ACQUIRE);
+    cl_int result = queue_wait_for(queue->state, posted, NULL);
+    if (result != CL_SUCCESS)
+        queue_tell(queue, result);
+    return result;
+}
+
+cl_int queue_error(cl_command_queue queue)
 {
     cl_int error = __atomic_load_n(&queue->state->error, __ATOMIC_ACQUIRE);
     /* A command that followed a failed one is no news of its own. */
-    return error == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST ? CL_SUCCESS : error;
+    if (error == CL_SUCCESS || error == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST)
+        return CL_SUCCESS;
+    queue_tell(queue, error);
+    return error;
 }
 
 cl_int api_clFlush(cl_command_queue command_queue)

@@ -15,6 +15,7 @@ struct _cl_command_queue {
     size_t property_list_bytes;
     struct wire_queue_state *state;
     uint32_t slot;   /* of `state` */
+    uint32_t told;   /* the context's notification was called for an error; atomic */
     uint32_t hidden; /* holds no reference to its context, which owns it */
     uint32_t lock; /* held while a command is filled and posted, so that `posted` counts in order */
     uint64_t posted; /* value that state->completed has when everything posted has ended */
@@ -36,8 +37,11 @@ cl_int queue_wait(cl_command_queue queue);
  * queue. Same results; nothing is observed. */
 cl_int queue_wait_for(struct wire_queue_state *state, uint64_t target,
                       const struct _cl_event *event);
-/* What is known to have gone wrong with commands of this queue: the first error, or CL_SUCCESS. */
-cl_int queue_error(const struct _cl_command_queue *queue);
+/* Have the queue's context told of an error, once in the queue's life. */
+void queue_tell(cl_command_queue queue, cl_int error);
+/* What is known to have gone wrong with commands of this queue: the first error, or CL_SUCCESS. Who
+ * finds it first has the context told. */
+cl_int queue_error(cl_command_queue queue);
 
 /* Whether everything that the queue which had `slot` posted has ended. */
 int queue_slot_ended(uint32_t slot, uint64_t posted);

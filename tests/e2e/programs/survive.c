@@ -1,6 +1,8 @@
 /* Life around a session: `survive fork` uses OpenCL on both sides of a fork; `survive orphan` works
- * until its executor is gone, which the test arranges when the program has printed "working". */
+ * until its executor is gone, which the test arranges when the program has printed "working";
+ * `survive told` does the same and waits until its context's notification was called. */
 #include <CL/cl.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,8 @@
 #include <unistd.h>
 
 struct world {
+    sem_t told;
+    cl_int error; /* that the context was told of */
     cl_platform_id platform;
     cl_device_id device;
     cl_context context;
@@ -23,12 +27,22 @@ static void must(cl_int code, const char *what)
     exit(2);
 }
 
+static void CL_CALLBACK on_error(const char *text, const void *data, size_t bytes, void *arg)
+{
+    struct world *w = arg;
+    if (bytes == sizeof(w->error))
+        memcpy(&w->error, data, bytes);
+    (void)sem_post(&w->told);
+}
+
 static void open_world(struct world *w)
 {
+    (void)sem_init(&w->told, 0, 0);
+    w->error = 0;
     cl_int code, zero = 0;
     must(clGetPlatformIDs(1, &w->platform, NULL), "platform");
     must(clGetDeviceIDs(w->platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL), "device");
-    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
+    w->context = clCreateContext(NULL, 1, &w->device, on_error, w, &code);
     must(code, "context");
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);
     must(code, "queue");
@@ -91,12 +105,29 @@ static int survive_orphan(void)
     return 0;
 }
 
+static int survive_told(void)
+{
+    struct world w;
+    cl_int value;
+    open_world(&w);
+    (void)printf("working\n");
+    (void)fflush(stdout);
+    while (count_up(&w, &value) == CL_SUCCESS)
+        continue;
+    while (sem_wait(&w.told) != 0)
+        continue;
+    (void)printf("told %d\n", (int)w.error);
+    return 0;
+}
+
 int main(int count, char **words)
 {
     if (count == 2 && strcmp(words[1], "fork") == 0)
         return survive_fork();
     if (count == 2 && strcmp(words[1], "orphan") == 0)
         return survive_orphan();
-    (void)fprintf(stderr, "usage: survive fork | survive orphan\n");
+    if (count == 2 && strcmp(words[1], "told") == 0)
+        return survive_told();
+    (void)fprintf(stderr, "usage: survive fork | orphan | told\n");
     return 2;
 }
