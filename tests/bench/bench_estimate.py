@@ -5,56 +5,24 @@ usage: LEAT_MEMORY_TABLE=measured.csv bench_estimate.py [--rows]        (BUILD n
 
 Rows of grades A and B count. The profiles' constants were fitted on public rows, possibly the same: how well they
 do on rows that a fit did not see is in docs/measurements/estimate.md. Vision models count when their layer list is
-known here. --rows prints every row to standard error.
+known (networks.py). --rows prints every row to standard error.
 """
 import csv
 import json
 import os
 import re
 import statistics
+import struct
 import subprocess
 import sys
+import tempfile
+import time
+
+import networks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 WHOLE = "total_all_gpus"
-
-
-def resnet(counts, bottleneck):
-    """(elements saved per image, largest tensor): the output of every convolution and what its rectifier leaves."""
-    saved, widest = 3 * 224 * 224 + 2 * 64 * 112 * 112 + 3 * 64 * 56 * 56, 64 * 112 * 112
-    for stage, count in enumerate(counts):
-        width, side = 64 << stage, 56 >> stage
-        for block in range(count):
-            entry = side * 2 if block == 0 and stage else side
-            if bottleneck:
-                saved += 2 * width * entry ** 2 + 2 * width * side ** 2 + 2 * 4 * width * side ** 2
-                saved += 4 * width * side ** 2 if block == 0 else 0
-                widest = max(widest, 4 * width * side ** 2)
-            else:
-                saved += 4 * width * side ** 2 + (width * side ** 2 if block == 0 and stage else 0)
-    return saved, widest
-
-
-def vgg16(normalised):
-    saved = 3 * 224 * 224
-    for count, width, side in ((2, 64, 224), (2, 128, 112), (3, 256, 56), (3, 512, 28), (3, 512, 14)):
-        saved += count * width * side ** 2 * (2 if normalised else 1)
-        saved += 3 * width * (side // 2) ** 2  # pooled, and where each maximum was, in 8 bytes
-    return saved, 64 * 224 * 224
-
-
-def vit(hidden, blocks):
-    tokens = 14 * 14 + 1
-    return 3 * 224 * 224 + blocks * tokens * hidden * 16, tokens * hidden * 4
-
-
-VISION = {"resnet18": resnet((2, 2, 2, 2), False), "resnet34": resnet((3, 4, 6, 3), False),
-          "resnet50": resnet((3, 4, 6, 3), True), "resnet101": resnet((3, 4, 23, 3), True),
-          "vgg16": vgg16(False), "vgg16_bn": vgg16(True),
-          "vit_small_patch16_224": vit(384, 12), "deit_small_patch16_224": vit(384, 12),
-          "vit_base_patch16_224": vit(768, 12), "vit_large_patch16_224": vit(1024, 24)}
-CONVOLUTIONAL = ("resnet", "vgg")
 NUMBERS = {"params": "params", "trainable_params": "trainable_params", "hidden": "hidden", "layers": "layers",
            "heads": "heads", "kv_heads": "kv_heads", "head_dim": "head_dim", "ffn": "ffn",
            "mlp_mats": "mlp_matrices", "vocab": "vocab", "lora_rank": "rank", "batch": "batch",
@@ -82,9 +50,10 @@ def request_of(row):
         widths = [int(width) for width in layers.group(2).split("-")]
         request["saved_elements"] = int(layers.group(3)) + int(layers.group(1))
         request["widest_elements"] = max(widths)
-    elif row["model"] in VISION:
-        request["saved_elements"], request["widest_elements"] = VISION[row["model"]]
-        request["convolutions"] = row["model"].startswith(CONVOLUTIONAL)
+    elif row["model"] in networks.NETWORKS:
+        saved, widest = networks.NETWORKS[row["model"]]
+        request.update(saved_elements=round(saved), widest_elements=widest)
+        request["convolutions"] = not row["model"].startswith(networks.WITHOUT_CONVOLUTIONS)
         request.setdefault("optimizer", "sgd-momentum")
     else:
         return None
@@ -103,11 +72,12 @@ class Run:
         gpus = int(row["gpus"] or 1)
         devices = gpus if row["metric"] == WHOLE or row["sharding"] == "layers" else 1
         self.point, self.safe = answer["point_bytes"] * devices, answer["safe_bytes"] * devices
-        self.params = answer["params"]
+        self.params, self.weight_bytes = answer["params"], 4 if row["weights"] == "fp32" else 2
+        self.context = answer["terms"].get("context", 0)
         self.error = 100 * abs(self.point - self.measured) / self.measured
 
-    def error_of(self, rule):
-        return 100 * abs(rule(self.params) - self.measured) / self.measured
+    def error_of(self, bytes_said):
+        return 100 * abs(bytes_said - self.measured) / self.measured
 
 
 def figure(name, value, unit, target=""):
@@ -130,6 +100,32 @@ def load(table):
                        for (row, request), line in zip(known, answers.stdout.splitlines())]
 
 
+def leat(*words):
+    """How long the command took, in milliseconds."""
+    begun = time.monotonic()
+    subprocess.run([os.path.join(BUILD, "src/cli/leat"), *words], stdout=subprocess.DEVNULL, check=True)
+    return 1000 * (time.monotonic() - begun)
+
+
+def read_large():
+    """Milliseconds that leat estimate takes for a model of 20 GB in four sparse shards of a thousand tensors."""
+    rows, tensors, shards, index = 2500, 1000, 4, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for shard in range(shards):
+            names = [f"blocks.{shard * tensors + i}.weight" for i in range(tensors)]
+            header = json.dumps({name: {"dtype": "BF16", "shape": [rows, 1000],
+                                        "data_offsets": [i * rows * 2000, (i + 1) * rows * 2000]}
+                                 for i, name in enumerate(names)}).encode()
+            index.update({name: f"{shard}.safetensors" for name in names})
+            with open(os.path.join(folder, f"{shard}.safetensors"), "wb") as file:
+                file.write(struct.pack("<Q", len(header)) + header)
+                file.truncate(8 + len(header) + tensors * rows * 2000)
+        with open(os.path.join(folder, "model.safetensors.index.json"), "w", encoding="utf-8") as file:
+            json.dump({"weight_map": index}, file)
+        runs = [leat("--run-dir", folder, "estimate", folder, "--json") for _ in range(5)]
+    return statistics.median(runs)
+
+
 def main():
     table = os.environ.get("LEAT_MEMORY_TABLE")
     if not table:
@@ -149,15 +145,21 @@ def main():
         figure(f"estimate.{kind}_mape_pct", mean_error(some), "%", f"<= {target}")
         if kind == "llm_train":
             figure("estimate.llm_train_median_pct", statistics.median(run.error for run in some), "%", "<= 5")
-        if kind in ("llm_train", "infer"):
-            four = statistics.mean(run.error_of(lambda params: 4 * 2 * params) for run in some)
-            figure(f"estimate.{kind}_four_times_model_pct", four, "%")
-            billions = statistics.mean(run.error_of(lambda params: 20 * params) for run in some)
-            figure(f"estimate.{kind}_20_gb_per_billion_pct", billions, "%")
+        if kind == "mlp":
+            # Of runs that have a part of their own worth the name, in percent of that part.
+            own = [run for run in some if run.measured > 1.1 * run.context]
+            above = statistics.mean(100 * abs(run.point - run.measured) / (run.measured - run.context) for run in own)
+            figure("estimate.mlp_above_context_rows", len(own), "rows")
+            figure("estimate.mlp_above_context_pct", above, "%", "<= 8")
+        four = statistics.mean(run.error_of(4 * run.weight_bytes * run.params) for run in some)
+        figure(f"estimate.{kind}_four_times_model_pct", four, "%")
+        billions = statistics.mean(run.error_of(20 * run.params) for run in some)
+        figure(f"estimate.{kind}_20_gb_per_billion_pct", billions, "%")
     figure("estimate.safe_coverage_pct", 100 * sum(run.safe >= run.measured for run in runs) / len(runs), "%", ">= 95")
     over = statistics.mean(100 * (run.safe / run.measured - 1) for run in runs)
     figure("estimate.safe_over_pct", over, "%", "<= 20")
     figure("estimate.rows_without_layers", total - len(runs), "rows")
+    figure("estimate.read_20gb_ms", read_large(), "ms", "<= 1000")
 
 
 if __name__ == "__main__":
