@@ -48,10 +48,26 @@ class Session:
         self.fds = array.array("i")
 
 
-def executors(pid):
+def children_of(pid):
     """Live child processes."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:
         return [int(child) for child in children.read().split() if process_alive(int(child))]
+
+
+def executors(pid, count):
+    """The executors, when there are `count`: clients are welcomed before theirs run."""
+    def serving():
+        found = [child for child in children_of(pid) if name_of(child).startswith("leat-exec")]
+        return found if len(found) == count else None
+    return eventually("the executors", serving)
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as name:
+            return name.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def groups(instance):
@@ -182,7 +198,7 @@ def test_killed_executor_ends_its_session_only(card_house):
     control("subscribe")
     with Session(card_house, lease["token"]) as first, Session(card_house, lease["token"]) as second:
         assert {first.slot, second.slot} == {0, 1}
-        victim = min(executors(card_house.daemon.pid))
+        victim = min(executors(card_house.daemon.pid, 2))
         os.kill(victim, signal.SIGKILL)
         assert ended_session(control)["status"] == 128 + signal.SIGKILL
         shown = control("card.show", card="one")
@@ -192,12 +208,29 @@ def test_killed_executor_ends_its_session_only(card_house):
     control.close()
 
 
+def test_the_driver_is_started_for_the_first_record(card_house):
+    lease = create(card_house, "one")
+    with Session(card_house, lease["token"]):
+        executor, = executors(card_house.daemon.pid, 1)
+        with open(f"/proc/{executor}/maps", encoding="utf-8") as maps:
+            assert "libpocl-devices" not in maps.read()  # PoCL maps its devices' part when it is asked for them
+
+
+def test_a_card_can_be_removed_before_its_executor_runs(card_house):
+    for _ in range(20):
+        lease = create(card_house, "one")
+        with Session(card_house, lease["token"]) as session:
+            assert card_house.card("card.remove", card="one")["sessions_total"] == 1
+            assert session.socket.recv(1) == b""
+    eventually("the executors' end", lambda: not children_of(card_house.daemon.pid))
+
+
 def test_removing_a_card_ends_its_sessions(card_house):
     lease = create(card_house, "one")
     with Session(card_house, lease["token"]) as session:
         assert card_house.card("card.remove", card="one")["sessions_total"] == 1
         assert session.socket.recv(1) == b""
-        assert executors(card_house.daemon.pid) == []
+        assert children_of(card_house.daemon.pid) == []
     with Session(card_house, lease["token"]) as late:
         assert late.status < 0
 
@@ -227,9 +260,9 @@ def test_sessions_leak_nothing(card_house):
 def test_executor_holds_nothing_of_others(card_house):
     one, other = create(card_house, "one"), create(card_house, "other")
     with Session(card_house, other["token"]), Session(card_house, one["token"]):
-        for pid in executors(card_house.daemon.pid):
+        for pid in executors(card_house.daemon.pid, 2):
             names = [os.readlink(fd) for fd in glob.glob(f"/proc/{pid}/fd/*")]
-            assert sum("leat-ledger" in name for name in names) == 1
+            assert not any("leat-ledger" in name for name in names)
             with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
                 assert sum("leat-ledger" in line for line in maps) == 1
             assert not any("cardd.lock" in name for name in names)
@@ -239,7 +272,7 @@ def test_order_to_leave_leaves_nothing(card_house):
     lease = create(card_house, "one")
     instance = card_house.card("hello")["instance"]
     with Session(card_house, lease["token"]):
-        children = executors(card_house.daemon.pid)
+        children = executors(card_house.daemon.pid, 1)
         assert len(children) == 1
         card_house.daemon.terminate()
         assert card_house.daemon.wait(20) == 0
@@ -254,7 +287,7 @@ def test_killed_daemon_leaves_nothing_after_the_next_start(card_house):
     lease = create(card_house, "one")
     instance = card_house.card("hello")["instance"]
     with Session(card_house, lease["token"]):
-        children = executors(card_house.daemon.pid)
+        children = executors(card_house.daemon.pid, 1)
         card_house.kill()
         eventually("the executors' end", lambda: not any(map(process_alive, children)))
     card_house.start()
@@ -287,9 +320,10 @@ def test_executors_are_confined(card_house):
 
     assert limit_mib() == 64 + 1024
     with Session(card_house, lease["token"]), Session(card_house, lease["token"]):
+        children = executors(card_house.daemon.pid, 2)
         with open(os.path.join(os.path.dirname(limit), "cgroup.procs"), encoding="utf-8") as procs:
-            assert sorted(map(int, procs)) == sorted(executors(card_house.daemon.pid))
-        assert limit_mib() == 64 + 1024 + 256
+            assert sorted(map(int, procs)) == sorted(children)
+        eventually("the larger limit", lambda: limit_mib() == 64 + 1024 + 256)
     card_house.card("card.remove", card="one")
     eventually("the groups' end", lambda: not os.path.exists(limit))
 

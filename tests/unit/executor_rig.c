@@ -35,42 +35,16 @@ static _Noreturn void run_executor(struct rig_card card, unsigned slot, int sock
         .control_fd = -1,
         .socket_fd = socket_fd,
         .session_fd = session_fd,
-        .ledger_fd = dup(session_fd), /* stands for the pages, which this rig shares by the fork */
-        .claims_fd = dup(session_fd),
         .notify_fd = -1,
+        .arena_bytes = RIG_ARENA_BYTES,
         .ledger = card.ledger,
         .device = card.device,
         .slot = slot,
-        .quota_bytes = card.ledger->quota_bytes,
         .card_name = "test",
         .cache_dir = "/tmp/leat-test-cache",
         .parent_pid = parent,
     };
     executor_main(&params);
-}
-
-/* Receive the welcome; the descriptors that come along are closed, the rig has its own. */
-static int receive_welcome(struct rig *rig)
-{
-    struct wire_welcome welcome;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))];
-    struct iovec part = {&welcome, sizeof(welcome)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof(control)};
-    if (recvmsg(rig->socket_fd, &message, MSG_WAITALL) != (ssize_t)sizeof(welcome))
-        return -EPIPE;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_len == CMSG_LEN(3 * sizeof(int))) {
-        int fds[3];
-        memcpy(fds, CMSG_DATA(header), sizeof(fds));
-        for (int i = 0; i < 3; i++)
-            (void)close(fds[i]);
-    }
-    if (welcome.magic != WIRE_MAGIC || welcome.version != WIRE_VERSION)
-        return -EPROTO;
-    return welcome.status;
 }
 
 int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
@@ -84,6 +58,8 @@ int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
         return -errno;
     rig->session =
         mmap(NULL, rig->session_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session_fd, 0);
+    *rig->session = rig->layout;
+    rig->session->arena_bytes = RIG_ARENA_BYTES;
     pid_t parent = getpid();
     rig->pid = fork();
     if (rig->pid == 0) {
@@ -93,7 +69,7 @@ int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
     (void)close(sockets[1]);
     (void)close(session_fd);
     rig->socket_fd = sockets[0];
-    return receive_welcome(rig);
+    return 0;
 }
 
 int rig_wait_end(struct rig *rig)

@@ -31,7 +31,7 @@ struct rig_card {
 
 /* Shared pages of a card; freed with the process. */
 struct rig_card rig_card(uint64_t quota_bytes, uint32_t share_permille);
-/* Fork an executor for `slot` of the card and wait for its welcome. 0 or a negative errno. */
+/* Fork an executor for `slot` of the card. 0 or a negative errno. */
 int rig_open(struct rig *rig, struct rig_card card, unsigned slot);
 /* Hang up and wait for the executor; its wait status. */
 int rig_close(struct rig *rig);

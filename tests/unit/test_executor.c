@@ -371,6 +371,7 @@ static void test_arena(void **state)
     const uint64_t bytes = 64 * 1024;
     struct rig rig;
     open_rig(&rig, QUOTA_BYTES);
+    drain(&rig); /* the driver has been started */
     if (rig.session->arena_bytes == 0) {
         close_clean(&rig);
         skip(); /* a device with memory of its own */
@@ -399,6 +400,7 @@ static void test_arena_quota(void **state)
 {
     struct rig rig;
     open_rig(&rig, 4096);
+    drain(&rig);
     if (rig.session->arena_bytes > 0) {
         create_basics(&rig, 0);
         create_in_arena(&rig, 0, 8192, 6);

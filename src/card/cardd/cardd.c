@@ -23,6 +23,7 @@
 #include "card/cardd/phase.h"
 #include "card/cardd/probe.h"
 #include "card/cardd/session.h"
+#include "card/cardd/start.h"
 #include "card/cardd/watch.h"
 #include "card/meter/meter.h"
 #include "card/wire/wire.h"
@@ -363,6 +364,7 @@ static void confine_closed(void *arg)
 {
     struct cardd *cardd = arg;
     cardd->confine = NULL;
+    starter_close(cardd->starter);
     uv_close((uv_handle_t *)&cardd->linger, NULL);
     for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++)
         uv_close((uv_handle_t *)&cardd->signals[i], NULL);
@@ -449,6 +451,9 @@ static int handles_open(struct cardd *cardd, struct error *err)
         return error_copy(err, &reason);
     if (!confine_active(cardd->confine))
         log_event(LOG_WARN, "cardd.unconfined", "text=\"%s\"", reason.text);
+    cardd->starter = starter_open(&cardd->loop);
+    if (!cardd->starter)
+        return error_set(err, -ENOMEM, "start-failed", "cannot prepare to start executors");
     int r = uv_timer_init(&cardd->loop, &cardd->linger);
     cardd->linger.data = cardd;
     for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++) {

@@ -21,6 +21,7 @@ struct error;
 struct executor_notice;
 struct gate;
 struct session;
+struct starter;
 
 #define CARDD_CARDS_MAX 1024
 
@@ -37,6 +38,7 @@ struct cardd {
     struct confine *confine;
     struct control *control; /* cardd.sock */
     struct gate *gate;       /* card.sock */
+    struct starter *starter; /* of executors */
     uint64_t linger_ms;      /* leave after that long without cards and connections; 0: stay */
     uv_timer_t linger;
     uv_signal_t signals[3];

@@ -35,6 +35,9 @@ static const struct json_field probed_fields[] = {
     FIELD(memory_bytes, JSON_KIND_U64),
     FIELD(max_alloc_bytes, JSON_KIND_U64),
     FIELD(compute_units, JSON_KIND_U64),
+    {"shares_memory", JSON_KIND_BOOL, offsetof(struct probed, device.shares_memory), JSON_OPTIONAL},
+    {"snapshot_bytes", JSON_KIND_U64, offsetof(struct probed, device.snapshot_bytes),
+     JSON_OPTIONAL},
     {"version", JSON_KIND_TEXT, offsetof(struct probed, version), JSON_OPTIONAL},
     {"uuid", JSON_KIND_TEXT, offsetof(struct probed, uuid), JSON_OPTIONAL},
     {NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL},
@@ -47,6 +50,7 @@ static void device_finish(struct device *device)
     free(device->platform);
     free(device->driver);
     free(device->kind);
+    free(device->snapshot);
     if (device->turn)
         (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
     if (device->turn_fd > 0)

@@ -18,7 +18,10 @@ struct device {
     char id[DEVICE_ID_MAX];                  /* "cpu-0": kind and number, in the drivers' order */
     char *name, *vendor, *platform, *driver; /* owned */
     char *kind;                              /* "cpu", "gpu", "accelerator", "cuda"; owned */
-    bool local; /* CUDA: programs call the driver themselves, and there are no executors */
+    bool shares_memory;                      /* buffers can lie in the arena */
+    uint64_t snapshot_bytes;
+    uint8_t *snapshot; /* what the device answers (struct wire_info), owned; NULL: nothing */
+    bool local;        /* CUDA: programs call the driver themselves, and there are no executors */
     uint32_t platform_index, device_index;
     uint64_t memory_bytes, max_alloc_bytes, compute_units;
     struct meter_device *turn; /* shared with all executors of the device */

@@ -14,6 +14,7 @@
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/session.h"
+#include "card/cardd/start.h"
 #include "card/cardd/watch.h"
 #include "card/wire/wire.h"
 
@@ -95,15 +96,13 @@ static int guest_serve(struct guest *guest, struct error *err)
                          card->name, local ? "OpenCL" : "CUDA");
     if (local)
         return session_attach(cardd, card, guest->fd, err);
-    int flags = fcntl(guest->fd, F_GETFL);
-    if (flags < 0 || fcntl(guest->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
-        return error_errno(err, -errno, "session-failed", "cannot prepare the socket");
     return session_start(cardd, card, guest->fd, err);
 }
 
 static void guest_readable(void *arg)
 {
     struct guest *guest = arg;
+    starter_hold(guest->gate->cardd->starter);
     char *next = (char *)&guest->hello + guest->got_bytes;
     ssize_t n = recv(guest->fd, next, sizeof(guest->hello) - guest->got_bytes, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -162,6 +161,7 @@ static void gate_readable(void *arg)
 {
     struct gate *gate = arg;
     int fd = accept_one(gate);
+    starter_hold(gate->cardd->starter);
     if (fd >= 0)
         guest_admit(gate, fd);
     else if (errno == EMFILE || errno == ENFILE)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include "card/cardd/device.h"
 #include "card/executor/executor.h"
 #include "card/meter/meter.h"
+#include "card/wire/wire.h"
 
 #define MEMINFO_MAX_BYTES 65536
 
@@ -47,7 +49,7 @@ static int probe_read(int fd, struct buf *text)
     }
 }
 
-static int probe_run(struct buf *text, int *ret_may_preload, struct error *err)
+static int probe_run(struct buf *text, uint8_t *snapshots, int *ret_may_preload, struct error *err)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -55,7 +57,7 @@ static int probe_run(struct buf *text, int *ret_may_preload, struct error *err)
     pid_t child = fork();
     if (child == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* at worst the probe ends a little later */
-        _exit(executor_probe(ends[1]));
+        _exit(executor_probe(ends[1], snapshots));
     }
     (void)close(ends[1]);
     AUTO_FD int out = ends[0];
@@ -107,10 +109,35 @@ static int turn_create(struct device *device)
     return 0;
 }
 
-int devices_probe(struct devices *ret_devices, struct error *err)
+/* Keep what the probe wrote about the device with number `number`. */
+static int snapshot_keep(struct device *device, const uint8_t *snapshots, unsigned number)
+{
+    if (device->snapshot_bytes == 0 || device->snapshot_bytes > WIRE_SNAPSHOT_BYTES)
+        return 0; /* sessions are refused, and told why */
+    device->snapshot = malloc(device->snapshot_bytes);
+    if (!device->snapshot)
+        return -ENOMEM;
+    memcpy(device->snapshot, snapshots + (size_t)number * WIRE_SNAPSHOT_BYTES,
+           device->snapshot_bytes);
+    return 0;
+}
+
+static int devices_complete(struct devices *devices, const uint8_t *snapshots)
+{
+    int r = 0;
+    devices_set_machine(devices, machine_bytes());
+    for (unsigned i = 0; r == 0 && i < devices->count; i++) {
+        r = turn_create(&devices->items[i]);
+        if (r == 0)
+            r = snapshot_keep(&devices->items[i], snapshots, i);
+    }
+    return r;
+}
+
+static int probe(struct devices *ret_devices, uint8_t *snapshots, struct error *err)
 {
     AUTO_BUF struct buf text = BUF_INIT;
-    int may_preload = 0, r = probe_run(&text, &may_preload, err);
+    int may_preload = 0, r = probe_run(&text, snapshots, &may_preload, err);
     if (r < 0)
         return r;
     if (may_preload)
@@ -119,13 +146,23 @@ int devices_probe(struct devices *ret_devices, struct error *err)
     r = devices_decode(text.data ? text.data : "", text.length, &found, err);
     if (r < 0)
         return error_context(err, "reading the list of devices");
-    devices_set_machine(&found, machine_bytes());
-    for (unsigned i = 0; i < found.count; i++) {
-        if (turn_create(&found.items[i]) < 0) {
-            devices_finish(&found);
-            return error_set(err, -ENOMEM, "out-of-memory", "no shared page for a device");
-        }
+    r = devices_complete(&found, snapshots);
+    if (r < 0) {
+        devices_finish(&found);
+        return error_set(err, -ENOMEM, "out-of-memory", "no memory for what devices share");
     }
     *ret_devices = found;
     return 0;
+}
+
+int devices_probe(struct devices *ret_devices, struct error *err)
+{
+    const size_t bytes = (size_t)DEVICES_MAX * WIRE_SNAPSHOT_BYTES;
+    uint8_t *snapshots =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (snapshots == MAP_FAILED)
+        return error_set(err, -ENOMEM, "out-of-memory", "no memory for the probe");
+    int r = probe(ret_devices, snapshots, err);
+    (void)munmap(snapshots, bytes); /* only fails on a wrong address */
+    return r;
 }

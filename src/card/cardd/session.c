@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,10 +21,13 @@
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/confine.h"
+#include "card/cardd/device.h"
+#include "card/cardd/start.h"
 #include "card/cardd/watch.h"
 #include "card/executor/executor.h"
 #include "card/meter/meter.h"
 
+#define WELCOME_FDS 3
 #define STAT_TEXT_MAX_BYTES 4096
 #define STAT_START_TIME 22 /* field of /proc/PID/stat */
 
@@ -32,25 +36,55 @@
 static uint64_t arena_bytes(const struct card *card)
 {
     const uint64_t page = 4096, most = 1ull << 40;
-    if (strcmp(card->device->kind, "cpu") != 0 || card->quota_bytes > most)
+    if (!card->device->shares_memory || card->quota_bytes > most)
         return 0;
     return (2 * card->quota_bytes + page - 1) & ~(page - 1);
 }
 
-/* A memory of fixed size for client and executor; `ret_page` is what we read of it. */
-static int memory_create(const struct card *card, const struct wire_session **ret_page, int *ret_fd)
+static int put_at(int fd, const void *data, size_t bytes, uint64_t offset)
+{
+    ssize_t put = pwrite(fd, data, bytes, (off_t)offset);
+    if (put < 0)
+        return -errno;
+    return put == (ssize_t)bytes ? 0 : -ENOMEM; /* a memory file takes all that there is room for */
+}
+
+/* Lay out a session's memory and write what the client is told of the device. */
+static int memory_fill(const struct session *session, int fd)
+{
+    const struct card *card = session->card;
+    const struct device *device = card->device;
+    struct wire_session layout = {0};
+    (void)wire_session_layout(&layout);
+    layout.arena_bytes = session->arena_bytes;
+    layout.snapshot_length = device->snapshot_bytes;
+    AUTO_FREE uint8_t *snapshot = malloc(device->snapshot_bytes);
+    if (!snapshot)
+        return -ENOMEM;
+    memcpy(snapshot, device->snapshot, device->snapshot_bytes);
+    executor_fit_snapshot(snapshot, device->snapshot_bytes, card->quota_bytes);
+    int r = put_at(fd, &layout, sizeof(layout), 0);
+    return r == 0 ? put_at(fd, snapshot, device->snapshot_bytes, layout.snapshot_offset) : r;
+}
+
+/* A memory of fixed size for client and executor; `session->memory` is what we read of it. */
+static int memory_create(struct session *session)
 {
     struct wire_session layout;
-    uint64_t bytes = wire_session_layout(&layout) + arena_bytes(card);
+    session->arena_bytes = arena_bytes(session->card);
+    uint64_t bytes = wire_session_layout(&layout) + session->arena_bytes;
     AUTO_FD int fd = memfd_create("leat-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
         return -errno;
+    int r = memory_fill(session, fd);
+    if (r < 0)
+        return r;
     void *page = mmap(NULL, sizeof(layout), PROT_READ, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
         return -errno;
-    *ret_page = page;
-    *ret_fd = take_fd(&fd);
+    session->memory = page;
+    session->session_fd = take_fd(&fd);
     return 0;
 }
 
@@ -98,8 +132,7 @@ static _Noreturn void executor_run(struct cardd *cardd, struct card *card, pid_t
     if (r < 0)
         log_event(LOG_WARN, "executor.unconfined", "card=%s errno=%d", card->name, r);
     cardd_forget_others(cardd, card);
-    int keep[] = {params->socket_fd, params->session_fd, params->ledger_fd,
-                  params->claims_fd, params->notify_fd,  params->control_fd};
+    int keep[] = {params->socket_fd, params->session_fd, params->notify_fd, params->control_fd};
     close_others(keep, sizeof(keep) / sizeof(keep[0]));
     executor_main(params);
 }
@@ -135,6 +168,9 @@ static void session_free(struct session *session)
     if (session->memory)
         (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
     cleanup_fd(&session->pidfd);
+    cleanup_fd(&session->session_fd);
+    cleanup_fd(&session->socket_fd);
+    list_remove(&session->starting);
     list_remove(&session->link);
     free(session);
 }
@@ -156,32 +192,40 @@ static void notice_arrived(void *arg)
 
 void session_order(struct session *session, const struct executor_order *order)
 {
+    if (session->pid == 0 && session_launch(session) < 0)
+        return;
     session->ordered = true;
     /* Fails only when the executor has gone: its end answers for it. */
     (void)send(session->control_fd, order, sizeof(*order), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void session_reap(void *arg)
+/* Its slot is free for others. */
+static void session_delist(struct session *session)
 {
-    struct session *session = arg;
     struct card *card = session->card;
-    int status = 0;
-    pid_t got = waitpid(session->pid, &status, WNOHANG);
-    if (got == 0 || (got < 0 && errno == EINTR))
-        return;
-    meter_reap(card->device->turn, (uint32_t)session->pid);
     card_slot_reap(card, session->slot, session->memory);
     card->sessions[session->slot] = NULL;
     card->session_count--;
     list_remove(&session->link);
+}
+
+static void session_reap(void *arg)
+{
+    struct session *session = arg;
+    int status = 0;
+    pid_t got = waitpid(session->pid, &status, WNOHANG);
+    if (got == 0 || (got < 0 && errno == EINTR))
+        return;
+    meter_reap(session->card->device->turn, (uint32_t)session->pid);
+    session_delist(session);
     cardd_session_ended(session->cardd, session, status);
     session_free(session);
 }
 
-static int executor_fork(struct cardd *cardd, struct session *session, int session_fd,
-                         int socket_fd)
+static int executor_fork(struct session *session)
 {
     struct card *card = session->card;
+    struct cardd *cardd = session->cardd;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
@@ -190,18 +234,16 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
     const struct executor_params params = {
         .control_fd = executors_fd,
         .suspended = card_is_away(card),
-        .socket_fd = socket_fd,
-        .session_fd = session_fd,
-        .ledger_fd = card->ledger_fd,
-        .claims_fd = card->claims_fd,
+        .socket_fd = session->socket_fd,
+        .session_fd = session->session_fd,
         .notify_fd = card->notify_fd,
+        .arena_bytes = session->arena_bytes,
         .ledger = card->ledger,
         .trace = card->trace,
         .device = card->device->turn,
         .slot = session->slot,
         .platform_index = card->device->platform_index,
         .device_index = card->device->device_index,
-        .quota_bytes = card->quota_bytes,
         .card_name = card->name,
         .cache_dir = card->cache_dir,
     };
@@ -218,6 +260,7 @@ static int executor_fork(struct cardd *cardd, struct session *session, int sessi
     if (!session->ended || !session->notices) {
         (void)kill(child, SIGKILL); /* our child, not yet waited for */
         (void)waitpid(child, NULL, 0);
+        session->pid = 0;
         return -ENOMEM;
     }
     return 0;
@@ -240,6 +283,8 @@ static struct session *session_create(struct cardd *cardd, struct card *card, in
         return NULL;
     }
     list_init(&session->link);
+    list_init(&session->starting);
+    session->session_fd = session->socket_fd = -1;
     session->cardd = cardd;
     session->card = card;
     session->slot = (unsigned)slot;
@@ -261,49 +306,84 @@ static int session_fail(struct session *session, int errnum, struct error *err)
 static void session_enlist(struct session *session)
 {
     struct card *card = session->card;
-    struct ledger_slot *ledger = &card->ledger->slots[session->slot];
-    __atomic_store_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&ledger->start_time, start_time_of(session->pid), __ATOMIC_SEQ_CST);
     card->sessions[session->slot] = session;
     card->session_count++;
     card->sessions_total++;
     list_append(&session->cardd->sessions, &session->link);
+}
+
+/* Its process runs. */
+static void session_announce(struct session *session)
+{
+    struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
+    __atomic_store_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->start_time, start_time_of(session->pid), __ATOMIC_SEQ_CST);
     cardd_session_started(session->cardd, session);
 }
 
-int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
+/* The answer to a client fits into its fresh socket's buffer; a client that has gone is seen by its
+ * executor, or by its pidfd. */
+static void welcome(const struct session *session, int socket_fd, const int fds[WELCOME_FDS],
+                    uint64_t session_bytes)
 {
-    struct session *session = session_create(cardd, card, socket_fd, err);
-    if (!session)
-        return err->errnum;
-    AUTO_FD int session_fd = -1;
-    int r = memory_create(session->card, &session->memory, &session_fd);
-    if (r == 0)
-        r = executor_fork(cardd, session, session_fd, socket_fd);
-    if (r < 0)
-        return session_fail(session, r, err);
-    session_enlist(session);
-    return 0;
-}
-
-/* The answer to a local client fits into its fresh socket's buffer. */
-static int welcome_local(const struct session *session, int socket_fd)
-{
-    const struct card *card = session->card;
-    const int fds[] = {card->ledger_fd, card->device->turn_fd, card->notify_fd};
-    struct wire_welcome welcome = {
-        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .slot = session->slot};
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {0};
+    const size_t bytes = WELCOME_FDS * sizeof(fds[0]);
+    struct wire_welcome welcome = {.magic = WIRE_MAGIC,
+                                   .version = WIRE_VERSION,
+                                   .slot = session->slot,
+                                   .session_bytes = session_bytes};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(WELCOME_FDS * sizeof(int))] = {0};
     struct iovec part = {&welcome, sizeof(welcome)};
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control,
                              .msg_controllen = sizeof(control)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    *header = (struct cmsghdr){CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS};
-    memcpy(CMSG_DATA(header), fds, sizeof(fds));
-    ssize_t sent = sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent == (ssize_t)sizeof(welcome) ? 0 : -EPIPE;
+    *header = (struct cmsghdr){CMSG_LEN(bytes), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), fds, bytes);
+    (void)sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int session_launch(struct session *session)
+{
+    struct error err;
+    list_remove(&session->starting);
+    int r = executor_fork(session);
+    cleanup_fd(&session->session_fd);
+    cleanup_fd(&session->socket_fd);
+    session->session_fd = session->socket_fd = -1;
+    if (r == 0) {
+        session_announce(session);
+        return 0;
+    }
+    error_errno(&err, r, "session-failed", "cannot start a session of card '%s'",
+                session->card->name);
+    log_event(LOG_ERROR, "session.failed", "card=%s text=\"%s\"", session->card->name, err.text);
+    session_delist(session);
+    session_free(session);
+    return r;
+}
+
+int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
+{
+    struct wire_session layout;
+    if (!card->device->snapshot)
+        return error_set(err, -ENODEV, "no-snapshot", "device %s cannot be described in %u bytes",
+                         card->device->id, WIRE_SNAPSHOT_BYTES);
+    struct session *session = session_create(cardd, card, socket_fd, err);
+    if (!session)
+        return err->errnum;
+    int r = memory_create(session);
+    if (r == 0)
+        session->socket_fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 0);
+    if (r == 0 && session->socket_fd < 0)
+        r = -errno;
+    if (r < 0)
+        return session_fail(session, r, err);
+    const int fds[WELCOME_FDS] = {session->session_fd, card->ledger_fd, card->claims_fd};
+    welcome(session, socket_fd, fds, wire_session_layout(&layout) + session->arena_bytes);
+    session_enlist(session);
+    starter_add(cardd->starter, session);
+    return 0;
 }
 
 int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
@@ -320,13 +400,19 @@ int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct
     if (!session->ended)
         return session_fail(session, session->pidfd < 0 ? -ESRCH : -ENOMEM, err);
     session_enlist(session);
-    /* A client that has gone is seen by its pidfd, like any other. */
-    (void)welcome_local(session, socket_fd);
+    session_announce(session);
+    const int fds[WELCOME_FDS] = {card->ledger_fd, card->device->turn_fd, card->notify_fd};
+    welcome(session, socket_fd, fds, 0);
     return 0;
 }
 
 void session_kill(struct session *session)
 {
+    if (session->pid == 0) {
+        session_delist(session);
+        session_free(session);
+        return;
+    }
     /* By the descriptor: a local client is no child of ours, and its number may be reused. */
     (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGKILL, NULL, 0);
 }

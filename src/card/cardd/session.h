@@ -3,6 +3,7 @@
 #define LEAT_CARDD_SESSION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/list.h"
@@ -15,11 +16,14 @@ struct watch;
 struct wire_session;
 
 struct session {
-    struct list link; /* in cardd's list of all sessions */
+    struct list link;          /* in cardd's list of all sessions */
+    struct list starting;      /* in the starter's, until its executor is forked */
+    int session_fd, socket_fd; /* until then; -1 */
+    uint64_t arena_bytes;      /* as its memory was made */
     struct cardd *cardd;
     struct card *card;
     unsigned slot;
-    pid_t pid;        /* of the executor, or of the client that is its own */
+    pid_t pid;        /* of the executor, or of the client that is its own; 0: not forked yet */
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
     int pidfd, control_fd;
     struct watch *ended, *notices;
@@ -29,10 +33,12 @@ struct session {
     const struct wire_session *memory;
 };
 
-/* Fork an executor that serves the client at the other end of `socket_fd`, a descriptor that stays
- * the caller's. The session ends itself: at the end of its process it is reaped and
- * cardd_session_ended called. */
+/* Welcome the client at the other end of `socket_fd`, a descriptor that stays the caller's, and
+ * have an executor forked soon (start.h). The session ends itself: at the end of its process it is
+ * reaped and cardd_session_ended called. */
 int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
+/* Fork the executor now. On failure the session is gone, and its client sees that. */
+int session_launch(struct session *session);
 /* Send an order; cardd_session_answered follows, or the session ends. Not while one is out. */
 void session_order(struct session *session, const struct executor_order *order);
 /* Give the client at the other end of `socket_fd` a slot and the pages of its card: it calls the

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "card/executor/executor.h"
 #include "card/executor/nvml.h"
+#include "card/executor/snapshot.h"
 #include "card/wire/wire.h"
 
 #define PLATFORMS_MAX 16
@@ -129,8 +130,18 @@ static void uuid_text(cl_device_id device, char text[2 * CL_UUID_SIZE_KHR + 1])
         (void)snprintf(text + 2 * i, 3, "%02x", uuid[i]);
 }
 
+/* The length of the snapshot at `place`; 0: it cannot be had. */
+static size_t put_snapshot(cl_platform_id platform, cl_device_id device, uint8_t *place)
+{
+    AUTO_BUF struct buf snapshot = BUF_INIT;
+    if (snapshot_write(platform, device, &snapshot) < 0 || snapshot.length > WIRE_SNAPSHOT_BYTES)
+        return 0;
+    memcpy(place, snapshot.data, snapshot.length);
+    return snapshot.length;
+}
+
 static json_t *describe(cl_platform_id platform, cl_device_id device, unsigned platform_index,
-                        unsigned device_index)
+                        unsigned device_index, uint8_t *snapshot)
 {
     char platform_name[TEXT_MAX], name[TEXT_MAX], vendor[TEXT_MAX], version[TEXT_MAX],
         driver[TEXT_MAX], uuid[2 * CL_UUID_SIZE_KHR + 1];
@@ -142,16 +153,17 @@ static json_t *describe(cl_platform_id platform, cl_device_id device, unsigned p
     device_text(device, CL_DRIVER_VERSION, driver);
     uuid_text(device, uuid);
     (void)clGetDeviceInfo(device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(units), &units, NULL);
-    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s}",
+    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:b, s:I}",
                      "platform_index", (int)platform_index, "device_index", (int)device_index,
                      "platform", platform_name, "name", name, "vendor", vendor, "version", version,
                      "driver", driver, "kind", kind_text(device), "memory_bytes",
                      device_u64(device, CL_DEVICE_GLOBAL_MEM_SIZE), "max_alloc_bytes",
                      device_u64(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE), "compute_units", (int)units,
-                     "uuid", uuid);
+                     "uuid", uuid, "shares_memory", device_shares_memory(device), "snapshot_bytes",
+                     (json_int_t)put_snapshot(platform, device, snapshot));
 }
 
-int executor_probe(int out_fd)
+int executor_probe(int out_fd, uint8_t *snapshots)
 {
     cl_platform_id platforms[PLATFORMS_MAX];
     cl_device_id devices[DEVICES_MAX];
@@ -162,7 +174,11 @@ int executor_probe(int out_fd)
     for (cl_uint p = 0; p < platform_count; p++) {
         cl_uint device_count = list_devices(platforms[p], devices);
         for (cl_uint d = 0; d < device_count; d++) {
-            if (json_array_append_new(list, describe(platforms[p], devices[d], p, d)) < 0)
+            size_t number = json_array_size(list);
+            if (number == PROBE_DEVICES_MAX)
+                return PROBE_FAILED;
+            if (json_array_append_new(list, describe(platforms[p], devices[d], p, d,
+                                                     snapshots + number * WIRE_SNAPSHOT_BYTES)) < 0)
                 return PROBE_FAILED;
         }
     }

@@ -30,19 +30,17 @@ struct executor_notice {
 };
 
 struct executor_params {
-    int control_fd;      /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
-    int suspended;       /* start as after EXECUTOR_SUSPEND */
-    int socket_fd;       /* the client's connection; the executor sends the welcome on it */
-    int session_fd;      /* memfd of the session memory, sized, layout not yet written */
-    int ledger_fd;       /* to hand to the client (sealed against new writable maps) */
-    int claims_fd;       /* to hand to the client */
-    int notify_fd;       /* eventfd of the card, for meter_create; never sent to the client */
-    struct trace *trace; /* mapped likewise; NULL: none */
+    int control_fd;       /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
+    int suspended;        /* start as after EXECUTOR_SUSPEND */
+    int socket_fd;        /* the client's connection: its end is the session's */
+    int session_fd;       /* memfd of the session memory, which the client may be using already */
+    int notify_fd;        /* eventfd of the card, for meter_create; never sent to the client */
+    uint64_t arena_bytes; /* of the session memory; 0: the device has memory of its own */
+    struct trace *trace;  /* mapped likewise; NULL: none */
     struct ledger_card *ledger;  /* mapped read-write by leat-cardd before the fork */
     struct meter_device *device; /* turn of the device, mapped read-write before the fork */
     unsigned slot;
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
-    uint64_t quota_bytes;
     const char *card_name;
     /* Absolute: where compiled code is kept for the card's tenant, the one folder that the executor
      * and its driver may write. */
@@ -52,7 +50,8 @@ struct executor_params {
 };
 
 /* Runs in the forked child and does not return: serves the session until the client leaves or
- * leat-cardd dies, then ends the process. */
+ * leat-cardd dies, then ends the process. The client has been welcomed. The driver is started for
+ * the first record, so a program that only asks for the device never waits for it. */
 _Noreturn void executor_main(const struct executor_params *params);
 
 /* Map the libraries of the machine's drivers, without a call into one: a process forked afterwards
@@ -67,8 +66,14 @@ enum executor_probe_exit { PROBE_MAY_PRELOAD = 0, PROBE_FAILED = 1, PROBE_NO_PRE
 /* Ask the OpenCL platforms of this machine for their devices. Runs in a forked child, too (a driver
  * may start threads or crash); writes one JSON array of devices to `out_fd`: platform_index,
  * device_index, platform, name, vendor, version, driver, kind (cpu, gpu, accelerator),
- * memory_bytes, max_alloc_bytes, compute_units, uuid (hex or empty). Leat's own platform is left
- * out. Returns an executor_probe_exit. */
-int executor_probe(int out_fd);
+ * memory_bytes, max_alloc_bytes, compute_units, uuid (hex or empty), shares_memory (buffers can lie
+ * in the arena) and snapshot_bytes. Leat's own platform is left out. `snapshots` has
+ * WIRE_SNAPSHOT_BYTES for each of PROBE_DEVICES_MAX devices, in the array's order. Returns an
+ * executor_probe_exit. */
+#define PROBE_DEVICES_MAX 64
+int executor_probe(int out_fd, uint8_t *snapshots);
+
+/* Make the snapshot of a device, as the probe wrote it, that of a card with this quota. */
+void executor_fit_snapshot(uint8_t *snapshot, uint64_t length, uint64_t quota_bytes);
 
 #endif

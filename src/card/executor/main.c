@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,7 +19,6 @@
 #include "card/executor/park.h"
 #include "card/executor/sandbox.h"
 #include "card/executor/session.h"
-#include "card/executor/snapshot.h"
 #include "card/ledger/futex.h"
 #include "card/meter/meter.h"
 
@@ -32,7 +29,6 @@
     (2 * NS_PER_MS) /* while several commands are in flight whose end nobody reports \
                      */
 #define IDLE_NS (3600 * NS_PER_S)
-#define WELCOME_FDS 3
 
 enum executor_exit { EXIT_CLIENT_LEFT = 0, EXIT_NO_DEVICE = 10, EXIT_BAD_RECORD = 11 };
 
@@ -67,8 +63,8 @@ static int compare_fds(const void *a, const void *b)
 /* Close everything but standard streams and the descriptors of this session. */
 static void close_others(const struct executor_params *params)
 {
-    int kept[] = {STDERR_FILENO,     params->socket_fd, params->session_fd, params->ledger_fd,
-                  params->claims_fd, params->notify_fd, params->control_fd};
+    int kept[] = {STDERR_FILENO, params->socket_fd, params->session_fd, params->notify_fd,
+                  params->control_fd};
     const unsigned count = sizeof(kept) / sizeof(kept[0]);
     qsort(kept, count, sizeof(kept[0]), compare_fds);
     for (unsigned i = 0; i < count; i++) {
@@ -106,99 +102,61 @@ static int settle(const struct executor_params *params, struct error *err)
     return result;
 }
 
-static int map_session(struct session *session, struct wire_session *ret_layout, struct error *err)
+/* The client may be using the memory already, so nothing of it is changed here. */
+static int map_session(struct session *session, const struct wire_session *layout,
+                       struct error *err)
 {
-    uint64_t bytes = wire_session_layout(ret_layout);
-    session->shared =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session->params.session_fd, 0);
-    if (session->shared == MAP_FAILED) {
-        session->shared = NULL;
+    const struct executor_params *params = &session->params;
+    uint64_t bytes = layout->arena_offset + params->arena_bytes;
+    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, params->session_fd, 0);
+    if (memory == MAP_FAILED)
         return error_errno(err, -errno, "no-session-memory", "cannot map the session memory");
-    }
-    (void)wire_session_layout(session->shared);
+    session->shared = (struct wire_session *)(void *)memory;
+    session->arena = params->arena_bytes ? memory + layout->arena_offset : NULL;
+    session->arena_bytes = params->arena_bytes;
     return 0;
 }
 
-/* What the session memory has beyond its layout is the arena, if the driver can work in there. */
-static int map_arena(struct session *session, const struct wire_session *layout, struct error *err)
-{
-    struct stat memory;
-    if (fstat(session->params.session_fd, &memory) < 0)
-        return error_errno(err, -errno, "no-session-memory",
-                           "cannot see the session memory's size");
-    uint64_t bytes = (uint64_t)memory.st_size - layout->arena_offset;
-    if (bytes == 0 || !device_shares_memory(session->device))
-        return 0;
-    void *arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session->params.session_fd,
-                       (off_t)layout->arena_offset);
-    if (arena == MAP_FAILED)
-        return 0; /* no room in this process: buffers are the driver's own */
-    session->arena = arena;
-    session->arena_bytes = bytes;
-    session->shared->arena_bytes = bytes;
-    return 0;
-}
-
-static int put_snapshot(struct session *session, const struct wire_session *layout,
-                        cl_platform_id platform, struct error *err)
-{
-    AUTO_BUF struct buf snapshot = BUF_INIT;
-    int result = snapshot_write(platform, session->device, session->params.quota_bytes, &snapshot);
-    if (result < 0 || snapshot.length > WIRE_SNAPSHOT_BYTES)
-        return error_set(err, result < 0 ? result : -EFBIG, "no-snapshot",
-                         "cannot describe the device in %u bytes", WIRE_SNAPSHOT_BYTES);
-    memcpy((uint8_t *)session->shared + layout->snapshot_offset, snapshot.data, snapshot.length);
-    session->shared->snapshot_length = snapshot.length;
-    return 0;
-}
-
-/* Everything a session needs before it can say welcome. 0 or a negative errno. */
-static int open_session(struct session *session, uint64_t *ret_bytes, struct error *err)
+/* Everything a session needs but the driver. 0 or a negative errno. */
+static int open_session(struct session *session, struct error *err)
 {
     const struct executor_params *params = &session->params;
     struct wire_session layout = {0};
-    cl_platform_id platform;
-    if (device_find(params->platform_index, params->device_index, &platform, &session->device,
-                    err) < 0 ||
-        map_session(session, &layout, err) < 0 || map_arena(session, &layout, err) < 0 ||
-        put_snapshot(session, &layout, platform, err) < 0)
+    (void)wire_session_layout(&layout);
+    if (map_session(session, &layout, err) < 0)
         return err->errnum;
-    build_open(session, platform);
     session->output_caught = 1;
     session->ledger = params->ledger;
     session->meter = meter_create(params->ledger, params->device, (uint32_t)getpid(), params->slot,
                                   params->notify_fd);
     if (!session->meter || session_init(session, &layout) < 0)
         return error_set(err, -ENOMEM, "no-memory", "no memory for a session");
-    *ret_bytes = layout.arena_offset + session->arena_bytes;
     return 0;
 }
 
-/* Answer the client's hello; with status 0 the three descriptors go along. */
-static int send_welcome(const struct session *session, uint64_t session_bytes,
-                        const struct error *err)
+static _Noreturn void refuse(struct session *session, const struct error *err)
+{
+    log_event(LOG_ERROR, "session.refused", "card=\"%s\" text=\"%s\"", session->params.card_name,
+              err->text);
+    leave(session, EXIT_NO_DEVICE);
+}
+
+/* The first record has come. */
+static void start_driver(struct session *session)
 {
     const struct executor_params *params = &session->params;
-    const int fds[WELCOME_FDS] = {params->session_fd, params->ledger_fd, params->claims_fd};
-    struct wire_welcome welcome = {.magic = WIRE_MAGIC,
-                                   .version = WIRE_VERSION,
-                                   .status = err->errnum,
-                                   .slot = params->slot,
-                                   .session_bytes = session_bytes};
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {0};
-    struct iovec part = {&welcome, sizeof(welcome)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    (void)snprintf(welcome.text, sizeof(welcome.text), "%.*s", (int)sizeof(welcome.text) - 1,
-                   err->text);
-    if (err->errnum == 0) {
-        message.msg_control = control;
-        message.msg_controllen = sizeof(control);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        *header = (struct cmsghdr){CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(header), fds, sizeof(fds));
+    struct error err = {0};
+    cl_platform_id platform;
+    meter_work_begin(session->meter);
+    if (device_find(params->platform_index, params->device_index, &platform, &session->device,
+                    &err) < 0)
+        refuse(session, &err);
+    if (session->arena && !device_shares_memory(session->device)) {
+        session->arena = NULL; /* whoever places a buffer there is told so by the end */
+        session->shared->arena_bytes = session->arena_bytes = 0;
     }
-    ssize_t sent = sendmsg(params->socket_fd, &message, MSG_NOSIGNAL);
-    return sent == (ssize_t)sizeof(welcome) ? 0 : -EPIPE;
+    build_open(session, platform);
+    meter_work_end(session->meter);
 }
 
 /* The client says nothing more on its socket: whatever comes is the end. Orders of leat-cardd are
@@ -246,6 +204,8 @@ static _Noreturn void serve(struct session *session)
         const struct wire_header *record;
         int taken = session->suspended ? park_wait(session, &record, 0, &err)
                                        : next_record(session, &record, &err);
+        if (taken > 0 && !session->device)
+            start_driver(session);
         if (taken >= 0 && park_due(session))
             taken = park(session, &record, taken, &err);
         if (taken > 0)
@@ -262,20 +222,13 @@ _Noreturn void executor_main(const struct executor_params *params)
 {
     struct session *session = calloc(1, sizeof(*session)); /* too large for the stack */
     struct error err = {0};
-    uint64_t session_bytes = 0;
     pthread_t watcher;
     if (!session)
         _exit(EXIT_NO_DEVICE);
     session->params = *params;
-    if (settle(params, &err) == 0)
-        (void)open_session(session, &session_bytes, &err); /* the welcome says why not */
-    if (err.errnum)
-        log_event(LOG_ERROR, "session.refused", "card=\"%s\" text=\"%s\"", params->card_name,
-                  err.text);
-    if (send_welcome(session, session_bytes, &err) < 0)
-        leave(session, EXIT_CLIENT_LEFT);
-    if (err.errnum)
-        leave(session, EXIT_NO_DEVICE);
+    session->builds_fd = -1;
+    if (settle(params, &err) < 0 || open_session(session, &err) < 0)
+        refuse(session, &err);
     if (pthread_create(&watcher, NULL, watch_outside, session) != 0)
         leave(session, EXIT_NO_DEVICE);
     serve(session);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "card/executor/executor.h"
 #include "card/wire/wire.h"
 
 #define ANSWER_MAX 65536u
@@ -75,11 +76,6 @@ static void append(struct buf *snapshot, enum wire_info_of of, cl_uint name, con
 static void append_text(struct buf *snapshot, enum wire_info_of of, cl_uint name, const char *text)
 {
     append(snapshot, of, name, text, strlen(text) + 1);
-}
-
-static void append_u64(struct buf *snapshot, cl_uint name, uint64_t value)
-{
-    append(snapshot, WIRE_INFO_DEVICE, name, &value, sizeof(value));
 }
 
 /* Device answers that are the same for every card, whatever the device says; no longer than the
@@ -195,27 +191,15 @@ static void append_features(struct buf *snapshot, cl_uint name, const cl_name_ve
         append(snapshot, WIRE_INFO_DEVICE, name, kept.data, kept.length);
 }
 
-static uint64_t at_most(uint64_t value, uint64_t limit)
-{
-    return value < limit ? value : limit;
-}
-
 /* One answer of the device; `answer` is aligned and followed by a NUL. */
-static void append_device(struct buf *snapshot, cl_uint name, const void *answer, size_t length,
-                          uint64_t quota_bytes)
+static void append_device(struct buf *snapshot, cl_uint name, const void *answer, size_t length)
 {
     const struct fixed *fixed = find_fixed(name);
-    uint64_t value = 0;
-    if (length == sizeof(value))
-        memcpy(&value, answer, sizeof(value));
     if (is_left_out(name))
         return;
     if (fixed)
-        append(snapshot, WIRE_INFO_DEVICE, name, &fixed->value, at_most(fixed->length, length));
-    else if (name == CL_DEVICE_GLOBAL_MEM_SIZE)
-        append_u64(snapshot, name, quota_bytes);
-    else if (name == CL_DEVICE_MAX_MEM_ALLOC_SIZE)
-        append_u64(snapshot, name, at_most(value, quota_bytes));
+        append(snapshot, WIRE_INFO_DEVICE, name, &fixed->value,
+               fixed->length < length ? fixed->length : length);
     else if (name == CL_DEVICE_EXTENSIONS)
         append_extensions(snapshot, WIRE_INFO_DEVICE, name, answer);
     else if (name == CL_DEVICE_OPENCL_C_FEATURES)
@@ -272,8 +256,7 @@ static void append_formats(struct buf *snapshot, cl_device_id device, void *answ
     (void)clReleaseContext(context); /* ours */
 }
 
-int snapshot_write(cl_platform_id platform, cl_device_id device, uint64_t quota_bytes,
-                   struct buf *snapshot)
+int snapshot_write(cl_platform_id platform, cl_device_id device, struct buf *snapshot)
 {
     AUTO_FREE char *answer = malloc(ANSWER_MAX + 1);
     size_t length;
@@ -292,9 +275,34 @@ int snapshot_write(cl_platform_id platform, cl_device_id device, uint64_t quota_
             if (clGetDeviceInfo(device, name, ANSWER_MAX, answer, &length) != CL_SUCCESS)
                 continue;
             answer[length] = '\0';
-            append_device(snapshot, name, answer, length, quota_bytes);
+            append_device(snapshot, name, answer, length);
         }
     }
     append_formats(snapshot, device, answer);
     return snapshot->failed;
+}
+
+/* What a card has of an amount that the device gives; `length` bytes at `answer`. */
+static void fit(uint8_t *answer, uint32_t length, int at_most, uint64_t quota_bytes)
+{
+    uint64_t value;
+    if (length != sizeof(value))
+        return;
+    memcpy(&value, answer, sizeof(value));
+    if (!at_most || value > quota_bytes)
+        memcpy(answer, &quota_bytes, sizeof(quota_bytes));
+}
+
+void executor_fit_snapshot(uint8_t *snapshot, uint64_t length, uint64_t quota_bytes)
+{
+    struct wire_info info;
+    for (uint64_t offset = 0; offset + sizeof(info) <= length;
+         offset += sizeof(info) + wire_pad8(info.length)) {
+        memcpy(&info, snapshot + offset, sizeof(info));
+        if (info.of != WIRE_INFO_DEVICE || info.length > length - offset - sizeof(info))
+            continue;
+        if (info.name == CL_DEVICE_GLOBAL_MEM_SIZE || info.name == CL_DEVICE_MAX_MEM_ALLOC_SIZE)
+            fit(snapshot + offset + sizeof(info), info.length,
+                info.name == CL_DEVICE_MAX_MEM_ALLOC_SIZE, quota_bytes);
+    }
 }
