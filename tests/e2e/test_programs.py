@@ -82,6 +82,20 @@ def test_clblast_sgemm(card_house):
     assert carded == direct  # to the last bit: the lines hold fingerprints
 
 
+def test_a_blas_call_crosses_little(card_house):
+    """CLBlast makes a kernel for each call and releases it: the executor keeps it, and only the launch crosses."""
+    if not os.path.exists(houses.built("sgemm")):
+        pytest.skip("libclblast-dev was not there at build time")
+    records = []
+    for calls in ("10", "60"):
+        lease = card_house.card("card.create", card="one", memory_bytes=256 << 20, share_permille=1000)
+        program = card_house.on_card(lease, houses.built("sgemm"), "64", calls)
+        out, errors = program.communicate(timeout=120)
+        assert program.returncode == 0, out + errors
+        records.append(card_house.card("card.remove", card="one")["records"])
+    assert records[1] - records[0] <= 50 * 2
+
+
 def test_digits_trainer(card_house, tmp_path):
     needs("digits")
     words = [houses.built("digits"), "--steps", "400", "--report", "100", "--checkpoint"]

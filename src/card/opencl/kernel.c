@@ -28,6 +28,13 @@ static struct object *kernel_parent(struct object *object)
     return &((cl_kernel)object)->program->object;
 }
 
+static void leave_kernel(struct object *object)
+{
+    cl_kernel kernel = (cl_kernel)object;
+    if (object->id != 0 && program_keep_kernel(kernel->program, kernel->build, object->id))
+        object->id = 0;
+}
+
 static void destroy_kernel(struct object *object)
 {
     cl_kernel kernel = (cl_kernel)object;
@@ -39,7 +46,7 @@ static void destroy_kernel(struct object *object)
     object_release(&program->object);
 }
 
-const struct object_kind kernel_kind = {send_kernel, kernel_parent, NULL, destroy_kernel};
+const struct object_kind kernel_kind = {send_kernel, kernel_parent, leave_kernel, destroy_kernel};
 
 static cl_kernel create(cl_program program, const struct build_kernel *build)
 {
@@ -57,8 +64,10 @@ static cl_kernel create(cl_program program, const struct build_kernel *build)
     kernel->unset = kernel->arg_count;
     object_retain(&program->object);
     (void)__atomic_add_fetch(&program->kernels, 1, __ATOMIC_RELEASE);
-    if (kernel->args && kernel->values)
+    if (kernel->args && kernel->values) {
+        kernel->object.id = program_reuse_kernel(program, build);
         return kernel;
+    }
     object_release(&kernel->object);
     return NULL;
 }

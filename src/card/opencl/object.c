@@ -36,17 +36,20 @@ void object_retain(struct object *object)
     (void)__atomic_add_fetch(&object->references, 1, __ATOMIC_RELAXED);
 }
 
-static void send_release(const struct object *object)
+void object_release_id(uint32_t id)
 {
-    uint32_t id = object->id;
-    if (id == 0)
-        return;
     struct wire_release *record = record_begin(sizeof(*record));
     if (record) {
         record->id = id;
         record_post(record, WIRE_RELEASE, sizeof(*record));
     }
     slots_give(&process.ids, id, 0);
+}
+
+static void send_release(const struct object *object)
+{
+    if (object->id != 0)
+        object_release_id(object->id);
 }
 
 void object_recall(struct object *object)

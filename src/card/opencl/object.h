@@ -54,6 +54,8 @@ extern const struct object_kind context_kind, queue_kind, memory_kind, program_k
 void *object_create(enum object_type type, size_t bytes);
 void object_retain(struct object *object);
 void object_release(struct object *object);
+/* The executor forgets what it knows by this number, which is free again. */
+void object_release_id(uint32_t id);
 /* The executor forgets the object, which nothing else there hangs on; the next use sends it anew.
  */
 void object_recall(struct object *object);

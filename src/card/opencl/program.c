@@ -56,6 +56,42 @@ static struct object *program_parent(struct object *object)
     return &((cl_program)object)->context->object;
 }
 
+int program_keep_kernel(cl_program program, const struct build_kernel *build, uint32_t id)
+{
+    lock_take(&program->idle_lock);
+    int kept = program->idle_count < IDLE_KERNELS_MOST;
+    if (kept)
+        program->idle[program->idle_count++] = (struct idle_kernel){build, id};
+    lock_give(&program->idle_lock);
+    return kept;
+}
+
+uint32_t program_reuse_kernel(cl_program program, const struct build_kernel *build)
+{
+    uint32_t id = 0;
+    lock_take(&program->idle_lock);
+    for (uint32_t i = program->idle_count; i-- > 0 && !id;) {
+        if (program->idle[i].build != build)
+            continue;
+        id = program->idle[i].id;
+        program->idle[i] = program->idle[--program->idle_count];
+    }
+    lock_give(&program->idle_lock);
+    return id;
+}
+
+/* Before another build, which the driver refuses while there are kernels, and before the end. */
+static void drop_idle_kernels(cl_program program)
+{
+    while (program->idle_count > 0)
+        object_release_id(program->idle[--program->idle_count].id);
+}
+
+static void leave_program(struct object *object)
+{
+    drop_idle_kernels((cl_program)object);
+}
+
 static void destroy_program(struct object *object)
 {
     cl_program program = (cl_program)object;
@@ -69,7 +105,8 @@ static void destroy_program(struct object *object)
     object_release(parent);
 }
 
-const struct object_kind program_kind = {send_program, program_parent, NULL, destroy_program};
+const struct object_kind program_kind = {send_program, program_parent, leave_program,
+                                         destroy_program};
 
 cl_program program_create(cl_context context)
 {
@@ -300,6 +337,7 @@ cl_int program_work(cl_program program, const struct program_task *task)
     char *kept = strdup(task->options ? task->options : "");
     if (!kept)
         return CL_OUT_OF_HOST_MEMORY;
+    drop_idle_kernels(program);
     free(program->options);
     program->options = kept;
     if (!program->from_binary) {

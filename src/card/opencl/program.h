@@ -6,7 +6,15 @@
 #include "card/wire/wire.h"
 
 struct build;
+struct build_kernel;
 struct include_headers;
+
+/* A kernel that the executor has and no kernel object uses any more. */
+struct idle_kernel {
+    const struct build_kernel *build;
+    uint32_t id;
+};
+#define IDLE_KERNELS_MOST 16 /* of one program */
 
 struct _cl_program {
     struct object object;
@@ -22,6 +30,9 @@ struct _cl_program {
     char *options;    /* of the last build */
     cl_build_status status;
     struct build *build; /* of the last build; NULL: none */
+    uint32_t idle_lock;  /* what follows: programs that make a kernel for each launch reuse one */
+    uint32_t idle_count;
+    struct idle_kernel idle[IDLE_KERNELS_MOST];
 };
 
 /* One piece of work for the compiler, in one round trip. */
@@ -35,6 +46,10 @@ struct program_task {
 
 /* A program without source and binary; NULL: out of memory. */
 cl_program program_create(cl_context context);
+/* Keep the executor's kernel `id` for later: 1, or 0 when there are enough. Any thread. */
+int program_keep_kernel(cl_program program, const struct build_kernel *build, uint32_t id);
+/* One that was kept; 0: none. Its arguments have values of its last user, so set them all. */
+uint32_t program_reuse_kernel(cl_program program, const struct build_kernel *build);
 /* What builds and compiles have in common in wrong calls. */
 cl_int program_check(cl_program program, cl_uint num_devices, const cl_device_id *device_list);
 /* Do it and keep the result in the program. The driver's code. */
