@@ -2,7 +2,8 @@
  * Prints "name<TAB>value" lines; run.py runs it both ways and adds units and targets.
  *
  *   bench_card calls            latencies, rates and copies
- *   bench_card burn SECONDS     keep the device busy; prints the device time of its own commands */
+ *   bench_card burn SECONDS     keep the device busy; prints the device time of its own commands
+ *   bench_card bursts SECONDS MS    the same with kernels of MS, a few always under way */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #define SAMPLES 1000
 #define CALLS_PER_SAMPLE 100
 #define PIPELINED 20000
+#define BURST 8
 #define COPY_BYTES (64u << 20)
 #define COPY_ROUNDS 9
 
@@ -299,18 +301,50 @@ static void burn(const struct bench *bench, double seconds)
     printf("commands\t%llu\n", (unsigned long long)commands);
 }
 
+/* Rounds that make one launch take about `wanted_ns` of device time. */
+static cl_uint find_rounds(const struct bench *bench, double wanted_ns)
+{
+    cl_uint rounds = 20;
+    double took_ns = (double)burn_once(bench, rounds); /* compiles */
+    while ((took_ns = (double)burn_once(bench, rounds)) < wanted_ns && rounds < 1u << 28)
+        rounds *= 2;
+    rounds = (cl_uint)(rounds * wanted_ns / took_ns);
+    return rounds ? rounds : 1;
+}
+
+static void bursts(const struct bench *bench, double seconds, double kernel_ms)
+{
+    const size_t items = 4096;
+    const cl_uint rounds = find_rounds(bench, kernel_ms * 1e6);
+    check(clSetKernelArg(bench->burn, 1, sizeof(rounds), &rounds), "argument 1");
+    printf("ready\t%u\n", rounds);
+    fflush(stdout);
+    const uint64_t start = now_ns();
+    while (now_ns() - start < (uint64_t)(seconds * 1e9)) {
+        for (int i = 0; i < BURST; i++)
+            check(clEnqueueNDRangeKernel(bench->queue, bench->burn, 1, NULL, &items, NULL, 0, NULL,
+                                         NULL),
+                  "clEnqueueNDRangeKernel");
+        check(clFinish(bench->queue), "clFinish");
+    }
+}
+
 int main(int argc, char **argv)
 {
     static double samples[SAMPLES];
     struct bench bench;
     const int is_burn = argc == 3 && strcmp(argv[1], "burn") == 0;
-    if (!is_burn && (argc != 2 || strcmp(argv[1], "calls") != 0)) {
-        fputs("usage: bench_card calls | bench_card burn SECONDS\n", stderr);
+    const int is_bursts = argc == 4 && strcmp(argv[1], "bursts") == 0;
+    if (!is_burn && !is_bursts && (argc != 2 || strcmp(argv[1], "calls") != 0)) {
+        fputs("usage: bench_card calls | burn SECONDS | bursts SECONDS MS\n", stderr);
         return 2;
     }
     bench_open(&bench);
-    if (is_burn) {
-        burn(&bench, strtod(argv[2], NULL));
+    if (is_burn || is_bursts) {
+        if (is_burn)
+            burn(&bench, strtod(argv[2], NULL));
+        else
+            bursts(&bench, strtod(argv[2], NULL), strtod(argv[3], NULL));
         return 0;
     }
     launch(&bench);
