@@ -55,7 +55,6 @@ struct live_job {
     bool paid;               /* its tenant's account is charged with its share */
     bool claims;             /* what comes free is kept for it */
     bool reclaiming;         /* the card.set_share under way takes borrowed compute back */
-    uint64_t due_us;         /* when its borrowed compute goes back; 0: not called */
     uint64_t idle_before_ms; /* in earlier times of being idle */
     struct sched_finding finding; /* of the last decision about it; start_us 0: there was none */
     size_t nearest;               /* the device that the finding names, or SIZE_MAX */
@@ -102,8 +101,9 @@ struct core {
     size_t queue_count, placed_count;
     uint64_t next_job, next_event;
 
-    struct tenants *tenants; /* quota.c */
-    struct cards *cards;     /* connection to leat-cardd */
+    struct tenants *tenants;  /* quota.c */
+    bool counted, recounting; /* its capacity is known, is being counted for the first time */
+    struct cards *cards;      /* connection to leat-cardd */
     struct device *devices;
     size_t device_count;
     struct device_rule *rules; /* devices.c */

@@ -82,7 +82,7 @@ static uint64_t held(const struct core *core, const struct live_job *waiter,
         {SCHED_WHY_KEPT, near, running->share_permille},
         {SCHED_WHY_CPUS, true, running->cpus_milli},
         {SCHED_WHY_RAM, true, running->ram_bytes},
-        {SCHED_WHY_CALLED, holder->due_us != 0, running->share_permille},
+        {SCHED_WHY_CALLED, holder->job.loan_due_us != 0, running->share_permille},
         {SCHED_WHY_LIMIT, kin, running->share_permille},
     };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -114,7 +114,7 @@ static json_t *holder_encode(const struct core *core, const struct sched_running
         holder->job.request.tenant, "state", job_state_name(holder->job.state), "memory_bytes",
         (json_int_t)running->memory_bytes, "share_permille", (int)running->share_permille,
         "cpus_milli", (int)running->cpus_milli, "ends_estimate",
-        time_encode(holder->due_us ? holder->due_us : running->ends_us));
+        time_encode(holder->job.loan_due_us ? holder->job.loan_due_us : running->ends_us));
 }
 
 static json_t *holders_encode(const struct core *core, const struct live_job *live,
@@ -143,8 +143,8 @@ static uint64_t due_of(const struct core *core)
     uint64_t due_us = SCHED_FAR;
     LIST_EACH (link, &core->placed) {
         const struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
-        if (live->due_us && live->due_us < due_us)
-            due_us = live->due_us;
+        if (live->job.loan_due_us && live->job.loan_due_us < due_us)
+            due_us = live->job.loan_due_us;
     }
     return due_us;
 }

@@ -42,6 +42,8 @@ static void note(struct core *core, const char *kind, uint64_t job, json_t *data
 static void on_loan(void *arg, const struct tenant_loan *loan, enum tenant_loan_event event)
 {
     struct core *core = arg;
+    if (core->recounting)
+        return;
     note(core, event == TENANT_LOAN_MADE ? "loan.made" : "loan.returned", loan->job,
          loan_encode(loan));
 }
@@ -106,7 +108,11 @@ int quota_load(struct core *core, struct error *err)
 
 void quota_devices_changed(struct core *core)
 {
+    /* The first count after a start finds the loans that there were: nothing to tell. */
+    core->recounting = !core->counted;
     tenants_capacity_set(core->tenants, (uint32_t)core->device_count * SHARE_WHOLE_PERMILLE);
+    core->recounting = false;
+    core->counted = true;
 }
 
 /* -- following the jobs -- */
@@ -130,6 +136,8 @@ static struct tenant_job tenant_job(const struct core *core, const struct live_j
         .milli = job->request.share_permille,
         .device = device_index(core, job->device),
         .lost_us = job->started_us && now_us > job->started_us ? now_us - job->started_us : 0,
+        .since_us = job->paid_since_us,
+        .due_us = job->loan_due_us,
     };
 }
 
@@ -147,8 +155,11 @@ void quota_take(struct core *core, struct live_job *live)
         tenants_note(core->tenants, &job); /* it may have been paid before it had its device */
         return;
     }
-    int r = tenants_charge(core->tenants, &job, clock_realtime_us());
+    uint64_t now_us = clock_realtime_us();
+    int r = tenants_charge(core->tenants, &job, now_us);
     live->paid = r == 0;
+    if (live->paid && !live->job.paid_since_us)
+        live->job.paid_since_us = now_us;
     live->claims = live->claims && r < 0;
     if (r < 0)
         log_event(LOG_WARN, "tenant.charge", "job=%llu errno=%d", (unsigned long long)job.id, -r);
@@ -160,7 +171,7 @@ void quota_drop(struct core *core, struct live_job *live)
         return;
     tenants_release(core->tenants, live->job.id, clock_realtime_us());
     live->paid = live->claims = false;
-    live->due_us = 0;
+    live->job.loan_due_us = live->job.paid_since_us = 0;
 }
 
 void quota_follow(struct core *core, struct live_job *live)
@@ -182,15 +193,18 @@ static void call(struct core *core, const struct tenant_call *call, const struct
     if (!live)
         return;
     tenants_call(core->tenants, call);
-    live->due_us = call->due_us;
+    live->job.loan_due_us = call->due_us;
     (void)time_text(call->due_us, due);
     (void)snprintf(text, sizeof(text),
                    "its program runs on borrowed compute, which goes back to tenant %.60s at %s",
                    owner->job.request.tenant, due);
-    (void)job_reason_set(&live->job, "loan-called", text); /* shown, not recorded */
-    note(core, "loan.called", call->job,
-         json_pack("{s:s, s:s, s:I, s:s}", "for", job_id_text(owner->job.id, id), "owner",
-                   owner->job.request.tenant, "milli", (json_int_t)call->milli, "due", due));
+    (void)job_reason_set(&live->job, "loan-called", text); /* without memory the old one stays */
+    struct store_event event = commit_event(core, "loan.called", call->job);
+    AUTO_JSON json_t *data =
+        json_pack("{s:s, s:s, s:I, s:s}", "for", job_id_text(owner->job.id, id), "owner",
+                  owner->job.request.tenant, "milli", (json_int_t)call->milli, "due", due);
+    event.data = data;
+    commit_job(core, live, &event); /* the notice survives a restart */
 }
 
 /* The memory of what is called in comes free with it: those cards leave their device. */
@@ -292,12 +306,13 @@ void quota_poll(struct core *core)
         struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
         struct tenant_job job = tenant_job(core, live);
         tenants_note(core->tenants, &job);
-        if (!live->due_us || now_us < live->due_us || live->job.state != JOB_RUNNING)
+        if (!live->job.loan_due_us || now_us < live->job.loan_due_us ||
+            live->job.state != JOB_RUNNING)
             continue;
         if (tenants_called(core->tenants, job.id)) {
             idle_reclaim(core, live);
         } else {
-            live->due_us = 0;
+            live->job.loan_due_us = 0;
             (void)job_reason_set(&live->job, "running", "its program runs"); /* as before */
         }
     }

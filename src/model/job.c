@@ -224,6 +224,8 @@ static const struct json_field record_fields[] = {
     JOB("oom", JSON_KIND_BOOL, oom),
     JOB("stop_asked", JSON_KIND_BOOL, stop_asked),
     JOB("has_used", JSON_KIND_BOOL, has_used),
+    JOB("paid_since_us", JSON_KIND_U64, paid_since_us),
+    JOB("loan_due_us", JSON_KIND_U64, loan_due_us),
     JOB("mustered", JSON_KIND_BOOL, mustered),
     JOB("placement", JSON_KIND_VALUE, placement),
     JOB("starts", JSON_KIND_U32, starts),

@@ -138,11 +138,13 @@ struct job {
     int signal;
     bool oom;
     bool stop_asked;
-    bool has_used;                      /* its card did at least one command */
-    bool mustered;                      /* its gang has been placed together */
-    struct json_t *placement;           /* why it sits where it sits; NULL: not known */
-    uint32_t starts;                    /* how many times it was given to the engine */
-    char *directory;                    /* host path of the job's own folder */
+    bool has_used;            /* its card did at least one command */
+    uint64_t paid_since_us;   /* when its tenant began to pay for its share; 0: it does not */
+    uint64_t loan_due_us;     /* when its borrowed compute goes back; 0: not called */
+    bool mustered;            /* its gang has been placed together */
+    struct json_t *placement; /* why it sits where it sits; NULL: not known */
+    uint32_t starts;          /* how many times it was given to the engine */
+    char *directory;          /* host path of the job's own folder */
     uint64_t program_bytes, data_bytes; /* what the prediction went by */
     char *family;                /* jobs of one family differ in nothing that matters to a run */
     uint64_t memory_point_bytes; /* what the formulas say its model needs; 0: nothing */

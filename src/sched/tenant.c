@@ -600,7 +600,8 @@ int tenants_charge(struct tenants *tenants, const struct tenant_job *job, uint64
     struct tenant_charge *charge = charge_add(tenants, job, TENANT_CHARGE_PAID);
     if (!charge)
         return -ENOMEM;
-    charge->since_us = now_us;
+    charge->since_us = job->since_us ? job->since_us : now_us;
+    charge->due_us = job->due_us;
     use_change(tenants, charge->node, charge->job.milli, now_us);
     if (pay(tenants, charge) < 0) {
         charge_remove(tenants, tenants->charge_count - 1, now_us);

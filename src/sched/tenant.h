@@ -85,6 +85,9 @@ struct tenant_job {
     uint32_t device;
     bool idle, suspended;
     uint64_t lost_us; /* work that stopping it now would lose */
+    /* As it was before a restart, so that a minimum run and a notice do not begin anew; 0: from
+     * now, and not called. */
+    uint64_t since_us, due_us;
 };
 
 enum tenant_verdict {

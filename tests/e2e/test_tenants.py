@@ -33,6 +33,11 @@ def test_a_borrowed_share_comes_back_and_the_borrower_goes_on(tenant_house, tmp_
     house.wait_state(borrower, ("running",))
     assert [(loan["lender"], loan["borrower"], loan["job"], loan["milli"]) for loan in house.get("/v1/loans")["loans"]] \
         == [("speech", "vision", str(borrower), 400)]
+    since = house.get("/v1/loans")["loans"][0]["since"]
+    house.stop()
+    house.start()  # a restart does not begin the loan anew
+    houses.eventually("the loan", lambda: house.get("/v1/loans")["loans"])
+    assert house.get("/v1/loans")["loans"][0]["since"] == since
 
     asked = time.monotonic()
     owner = train(house, tmp_path, "owner", share="50%", tenant="speech")

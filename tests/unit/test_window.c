@@ -130,6 +130,48 @@ static void test_exact(void **state)
     }
 }
 
+/* How many 0/1 variables the instance has: a job on a choice of devices of a node, each. */
+static unsigned binaries(const struct instance *made)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < made->problem.job_count; i++) {
+        for (size_t n = 0; n < made->problem.node_count; n++) {
+            unsigned devices = made->nodes[n].device_count, wanted = made->jobs[i].shape.count;
+            count += wanted == 1 ? devices : wanted <= devices;
+        }
+    }
+    return count;
+}
+
+/* Every instance of at most twelve variables out of very many: the answer is the best there is. */
+static void test_small_instances(void **state)
+{
+    (void)state;
+    uint64_t seed = 23;
+    unsigned seen[13] = {0};
+    for (int round = 0; round < 60000; round++) {
+        struct instance made;
+        instance_make(&made, &seed, 1 + next_random(&seed) % 4, 1 + next_random(&seed) % 6);
+        unsigned count = binaries(&made);
+        if (count > 12)
+            continue;
+        seen[count]++;
+        struct outcome best = {{0, 0}, 0};
+        struct fleet_node nodes[WINDOW_NODES_MAX];
+        memcpy(nodes, made.nodes, sizeof(nodes));
+        try_everything(&made, nodes, 0, (struct outcome){{0, 0}, 0}, &best);
+        struct window_answer answer;
+        answer_waits(&answer);
+        assert_int_equal(window_solve(&made.problem, &answer), 0);
+        assert_true(answer.exact);
+        assert_int_equal(answer.value[0], best.value[0]);
+        assert_int_equal(answer.value[1], best.value[1]);
+        assert_int_equal(answer.cost, best.cost);
+    }
+    for (unsigned i = 1; i <= 12; i++)
+        assert_true(seen[i] > 100);
+}
+
 /* In order, each where it first fits. */
 static void answer_greedy(const struct instance *made, struct window_answer *answer)
 {
@@ -191,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_small_instances),
         cmocka_unit_test(test_never_worse),
         cmocka_unit_test(test_refusals),
     };
