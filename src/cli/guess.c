@@ -87,7 +87,8 @@ const char *guess_library(const char *path)
 {
     static const struct {
         const char *module, *library;
-    } table[] = {{"torch", "pytorch"}, {"tinygrad", "tinygrad"}, {"pyopencl", "pyopencl"}};
+    } table[] = {{"vllm", "vllm"}, {"torch", "pytorch"},     {"tensorflow", "tensorflow"},
+                 {"jax", "jax"},   {"tinygrad", "tinygrad"}, {"pyopencl", "pyopencl"}};
     AUTO_BUF struct buf head = BUF_INIT;
     if (file_head(path, &head) < 0)
         return GENERIC;

@@ -29,6 +29,7 @@ const struct option_spec request_options[] = {
      "of leat estimate: method=lora, batch=4; may be given again"},
     {"share", 's', "SHARE", "compute of the device: 50%"},
     {"device", 'D', "DEVICE", "the device to be on; else any that fits"},
+    {"cuda", 0, NULL, "the program is a CUDA program: a card of a CUDA device"},
     {"vendor", 0, "NAME", "a device of this vendor, or of several: 'nvidia|amd'"},
     {"cpus", 'c', "COUNT", "CPUs of the container: 1.5"},
     {"ram", 'r', "BYTES", "main memory of the container"},
@@ -162,6 +163,8 @@ static int request_put_work(json_t *request, const struct args *args, struct err
     if (r < 0 || json_object_get(request, "library"))
         return r;
     const char *library = guess_library(path);
+    if (args_has(args, "cuda") && strcmp(library, "opencl-c") == 0)
+        library = "generic";
     if (!args_has(args, "quiet"))
         cli_say("library '%s' by the look of %s; --library says otherwise", library,
                 args->operands[0]);
@@ -218,6 +221,8 @@ int request_make(const struct args *args, json_t **ret_request, struct error *er
         if (text)
             r = request_put_member(request, members[i].member, members[i].kind, text, err);
     }
+    if (r == 0 && args_has(args, "cuda"))
+        r = request_put_member(request, "interface", MEMBER_TEXT, "cuda", err);
     if (r == 0)
         r = request_put_size(request, args, err);
     if (r == 0)

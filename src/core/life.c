@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/cuda.h"
 #include "core/learn.h"
 #include "core/lesson.h"
 #include "core/wait.h"
@@ -116,7 +117,7 @@ static void on_engine_started(void *context, const char *id, const struct error 
 }
 
 /* NULL-ended, all owned. */
-static char **environment_make(const struct job *job)
+static char **environment_make(const struct job *job, char *const *more)
 {
     char id[JOB_ID_TEXT_MAX];
     const char *name;
@@ -124,6 +125,8 @@ static char **environment_make(const struct job *job)
     char restarts[16];
     (void)snprintf(restarts, sizeof(restarts), "%u", job->memory_restarts);
     size_t count = 0, room = json_object_size(job->request.env) + 6;
+    for (char *const *variable = more; variable && *variable; variable++)
+        room++;
     char **env = calloc(room, sizeof(*env));
     bool failed = !env;
     const struct {
@@ -135,6 +138,8 @@ static char **environment_make(const struct job *job)
     };
     for (size_t i = 0; !failed && i < sizeof(own) / sizeof(*own); i++)
         failed = asprintf(&env[count++], "%s=%s", own[i].name, own[i].value) < 0;
+    for (; !failed && more && *more; more++)
+        failed = !(env[count++] = strdup(*more));
     json_object_foreach (job->request.env, name, value) {
         if (!failed)
             failed = asprintf(&env[count++], "%s=%s", name, json_string_value(value)) < 0;
@@ -155,8 +160,14 @@ static void container_start(struct core *core, struct live_job *live)
 {
     const struct job_request *request = &live->job.request;
     char id[JOB_ID_TEXT_MAX], socket_dir[PATH_MAX];
-    __attribute__((cleanup(cleanup_texts))) char **env = environment_make(&live->job);
     struct error err;
+    __attribute__((cleanup(cuda_view_finish))) struct cuda_view cuda = {0};
+    if (job_is_cuda(request) && cuda_view_make(live->job.device, &cuda, &err) < 0) {
+        start_failed(core, live, &err);
+        return;
+    }
+    __attribute__((cleanup(cleanup_texts))) char **env =
+        environment_make(&live->job, cuda.variables);
     if (!env || snprintf(socket_dir, sizeof(socket_dir), "%s/card", core->run_dir) >=
                     (int)sizeof(socket_dir)) {
         (void)error_set(&err, -ENOMEM, "out-of-memory", "making the environment");
@@ -170,6 +181,8 @@ static void container_start(struct core *core, struct live_job *live)
         .env = (const char *const *)env,
         .src_dir = request->src,
         .work_dir = request->workdir,
+        .mounts = cuda.mounts,
+        .mounts_count = cuda.mounts_count,
         .card_socket_dir = core->card_library[0] ? socket_dir : NULL,
         .card_library = core->card_library[0] ? core->card_library : NULL,
         .network = (enum engine_network)job_network_parse(request->network_name),

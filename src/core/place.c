@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "core/core_impl.h"
+#include "core/cuda.h"
 #include "core/devices.h"
 #include "core/images.h"
 #include "core/quota.h"
@@ -213,6 +214,7 @@ int place_state_make(const struct core *core, const struct live_job *except, siz
             .kind = device->kind ? device->kind : "",
             .scenario = sched_scenario_parse(rule->pool),
             .unhealthy = !rule->healthy,
+            .cuda = cuda_is_device(device),
             .memory_bytes = device->memory_bytes,
             .memory_free_bytes = device->memory_bytes,
             .share_permille = SHARE_WHOLE_PERMILLE,
@@ -252,6 +254,7 @@ struct sched_job place_job(const struct job *job)
         .id = job->id,
         .priority = job->request.priority,
         .scenario = sched_scenario_parse(job->request.type),
+        .cuda = job_is_cuda(&job->request),
         .device = job->request.device,
         .vendor = job->request.vendor,
         .memory_bytes = job->request.memory_bytes,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -127,6 +128,11 @@ static int add_card(json_t *mounts, const struct bundle *bundle)
            add_bind(mounts, VENDORS_INSIDE, bundle->vendors_dir, false);
 }
 
+static int add_node(json_t *mounts, const char *path)
+{
+    return add_mount(mounts, path, "bind", path, "bind,rw,nosuid,noexec");
+}
+
 static json_t *mounts_of(const struct bundle *bundle)
 {
     const struct engine_task_spec *spec = bundle->spec;
@@ -139,8 +145,10 @@ static json_t *mounts_of(const struct bundle *bundle)
     failed |= add_bind(mounts, "/work", bundle->work_dir, true);
     failed |= add_card(mounts, bundle);
     for (size_t i = 0; i < spec->mounts_count; i++)
-        failed |= add_bind(mounts, spec->mounts[i].inside, spec->mounts[i].host,
-                           spec->mounts[i].flags & ENGINE_MOUNT_WRITABLE);
+        failed |= spec->mounts[i].flags & ENGINE_MOUNT_DEVICE
+                      ? add_node(mounts, spec->mounts[i].host)
+                      : add_bind(mounts, spec->mounts[i].inside, spec->mounts[i].host,
+                                 spec->mounts[i].flags & ENGINE_MOUNT_WRITABLE);
     if (failed) {
         json_decref(mounts);
         return NULL;
@@ -264,10 +272,29 @@ static int add_limits(json_t *resources, const struct bundle *bundle)
     return failed;
 }
 
+/* No device, but for those that are shown; nothing may be made. */
+static json_t *device_rules(const struct engine_task_spec *spec)
+{
+    json_t *rules = json_pack("[{s:b, s:s}]", "allow", 0, "access", "rwm");
+    struct stat node;
+    for (size_t i = 0; i < spec->mounts_count; i++) {
+        if (!(spec->mounts[i].flags & ENGINE_MOUNT_DEVICE) || stat(spec->mounts[i].host, &node) < 0)
+            continue;
+        json_t *rule =
+            json_pack("{s:b, s:s, s:i, s:i, s:s}", "allow", 1, "type", "c", "major",
+                      (int)major(node.st_rdev), "minor", (int)minor(node.st_rdev), "access", "rw");
+        if (json_array_append_new(rules, rule) < 0) {
+            json_decref(rules);
+            return NULL;
+        }
+    }
+    return rules;
+}
+
 static int add_cgroup(json_t *kernel, const struct bundle *bundle)
 {
     AUTO_BUF struct buf path = BUF_INIT;
-    json_t *resources = json_pack("{s:[{s:b, s:s}]}", "devices", "allow", 0, "access", "rwm");
+    json_t *resources = json_pack("{s:o}", "devices", device_rules(bundle->spec));
     int failed =
         buf_printf(&path, "%s%s", bundle->facts->cgroups == CGROUP_TOP ? "/" : "", bundle->cgroup);
     failed |= add_limits(resources, bundle);

@@ -93,11 +93,15 @@ enum engine_network {
     ENGINE_NETWORK_OUTBOUND /* connections out, none in */
 };
 
-enum engine_mount_flags { ENGINE_MOUNT_READ_ONLY = 0, ENGINE_MOUNT_WRITABLE = 1 };
+enum engine_mount_flags {
+    ENGINE_MOUNT_READ_ONLY = 0,
+    ENGINE_MOUNT_WRITABLE = 1,
+    ENGINE_MOUNT_DEVICE = 2 /* a device node, at its own place below /dev, which may be used */
+};
 
 struct engine_mount {
     const char *host;   /* absolute path; a file or a folder that exists */
-    const char *inside; /* absolute path in the container; under /run, /mnt, /work or /tmp */
+    const char *inside; /* absolute path in the container; under /run, /mnt, /work, /tmp */
     enum engine_mount_flags flags;
 };
 

@@ -141,6 +141,12 @@ static int check_mount(const struct local_engine *local, const struct engine_mou
     static const char *const places[] = {"/mnt/", "/work/", "/tmp/", "/run/"};
     if (!mount->host || mount->host[0] != '/' || !mount->inside || strstr(mount->inside, "/../"))
         return error_set(err, -EINVAL, "bad-mount", "a mount needs two absolute paths");
+    struct stat node;
+    if (mount->flags & ENGINE_MOUNT_DEVICE)
+        return strcmp(mount->host, mount->inside) == 0 && below(mount->host, "/dev") &&
+                       stat(mount->host, &node) == 0 && S_ISCHR(node.st_mode)
+                   ? 0
+                   : error_set(err, -EINVAL, "bad-mount", "'%s' is no device node", mount->host);
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
         if (strncmp(mount->inside, places[i], strlen(places[i])) == 0)
             return check_shown(local, "mount", mount->host, err);

@@ -198,6 +198,7 @@ static const struct json_field shown_fields[] = {
     JOB("idle_after_ms", JSON_KIND_U64, request.idle_after_ms),
     JOB("idle", JSON_KIND_TEXT, request.idle_name),
     JOB("priority", JSON_KIND_U32, request.priority),
+    JOB("interface", JSON_KIND_TEXT, request.interface_name),
     JOB("vendor", JSON_KIND_TEXT, request.vendor),
     JOB("gang", JSON_KIND_TEXT, request.gang),
     JOB("expect_ms", JSON_KIND_U64, request.expect_ms),

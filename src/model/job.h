@@ -60,6 +60,7 @@ struct job_request {
     char *model;             /* a registered one, by whose size the card is made; NULL: none */
     struct json_t *model_settings; /* over those it was registered with; NULL: none */
     char *device;                  /* the device it must be on; NULL: any */
+    char *interface_name;          /* of its program: opencl or cuda; NULL: OpenCL */
     char *vendor;           /* or one of this vendor, or of several: "nvidia|amd"; NULL: any */
     char *gang;             /* jobs of its tenant with this name start together; NULL: alone */
     uint32_t gang_size;     /* how many those are; with `gang` */
@@ -75,6 +76,9 @@ struct job_request {
     uint32_t pids;          /* limit of the container; 0: not given */
     uint32_t restarts;      /* on a larger card when memory was refused, at most */
 };
+
+/* Its program calls the CUDA driver: its card is of a CUDA device, and no other. */
+bool job_is_cuda(const struct job_request *request);
 
 void job_request_init(struct job_request *request);
 void job_request_finish(struct job_request *request);

@@ -40,6 +40,7 @@ static const struct json_field request_fields[] = {
     MEMBER("model_settings", JSON_KIND_VALUE, model_settings),
     MEMBER("share", JSON_KIND_SHARE, share_permille),
     MEMBER("device", JSON_KIND_TEXT, device),
+    MEMBER("interface", JSON_KIND_TEXT, interface_name),
     MEMBER("vendor", JSON_KIND_TEXT, vendor),
     MEMBER("gang", JSON_KIND_TEXT, gang),
     MEMBER("gang_size", JSON_KIND_U32, gang_size),
@@ -68,10 +69,11 @@ void job_request_init(struct job_request *request)
 
 void job_request_finish(struct job_request *request)
 {
-    char *texts[] = {request->name,    request->tenant,       request->library,   request->type,
-                     request->image,   request->program,      request->src,       request->device,
-                     request->workdir, request->network_name, request->idle_name, request->model,
-                     request->vendor,  request->gang};
+    char *texts[] = {request->name,         request->tenant,    request->library,
+                     request->type,         request->image,     request->program,
+                     request->src,          request->device,    request->workdir,
+                     request->network_name, request->idle_name, request->model,
+                     request->vendor,       request->gang,      request->interface_name};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     texts_free(request->args);
@@ -207,7 +209,10 @@ static int check_groups(const struct job_request *request, struct error *err)
 /* Members that are one of a few words. */
 static int check_words(const struct job_request *request, struct error *err)
 {
-    const char *idle = request->idle_name;
+    const char *idle = request->idle_name, *interface = request->interface_name;
+    if (interface && strcmp(interface, "opencl") != 0 && strcmp(interface, "cuda") != 0)
+        return error_set(err, -EINVAL, "bad-interface",
+                         "'interface' must be opencl or cuda; got '%.32s'", interface);
     if (request->network_name && !job_network_parse(request->network_name))
         return error_set(err, -EINVAL, "bad-network",
                          "'network' must be none, host or outbound; got '%.32s'",
@@ -258,6 +263,11 @@ int job_request_decode(const json_t *body, struct job_request *request, struct e
     if (r == 0 && cpus)
         r = decode_cpus(cpus, &request->cpus_milli, err);
     return r < 0 ? r : check_given(request, err);
+}
+
+bool job_is_cuda(const struct job_request *request)
+{
+    return request->interface_name && strcmp(request->interface_name, "cuda") == 0;
 }
 
 bool job_gives_memory(const struct job_request *request)

@@ -35,6 +35,7 @@ enum sched_why sched_obstacle(const struct sched_state *state, const struct sche
         {job->share_permille <= device->share_permille, SCHED_WHY_SHARE_NEVER},
         {job->cpus_milli <= node->cpus_milli, SCHED_WHY_CPUS_NEVER},
         {job->ram_bytes <= node->ram_bytes, SCHED_WHY_RAM_NEVER},
+        {job->cuda == device->cuda, SCHED_WHY_OTHER_INTERFACE},
         {!job->vendor || is_listed(job->vendor, device->vendor), SCHED_WHY_OTHER_VENDOR},
         {job->scenario == SCHED_ANY || device->scenario == SCHED_ANY ||
              job->scenario == device->scenario,
@@ -119,6 +120,10 @@ static const struct {
     [SCHED_WHY_OTHER_DEVICE] = {"unknown-device", RESOURCE_NONE,
                                 "the device it asks for is not there",
                                 "ask for one that `leat device` lists, or for none"},
+    [SCHED_WHY_OTHER_INTERFACE] = {"unknown-interface", RESOURCE_NONE,
+                                   "no device serves programs of its interface",
+                                   "`leat device` lists the kinds of devices: cuda ones are for "
+                                   "jobs with --cuda, all others for those without"},
     [SCHED_WHY_OTHER_VENDOR] = {"unknown-vendor", RESOURCE_NONE,
                                 "there is no device of the vendor it asks for",
                                 "ask for another vendor, or for none"},

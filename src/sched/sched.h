@@ -38,6 +38,7 @@ struct sched_device {
     const char *id, *vendor, *kind;
     enum sched_scenario scenario; /* SCHED_ANY takes every job */
     bool unhealthy;               /* takes no new jobs until it is mended */
+    bool cuda;                    /* for CUDA programs, and for no others */
     size_t node;                  /* index into the nodes */
     uint64_t memory_bytes, memory_free_bytes;
     uint32_t share_permille, share_free_permille; /* of its compute; whole is 1000 */
@@ -47,6 +48,7 @@ struct sched_job {
     uint64_t id; /* also the order of submission */
     uint32_t priority;
     enum sched_scenario scenario;
+    bool cuda;
     const char *device, *vendor; /* NULL: any; a vendor may be several: "nvidia|amd" */
     uint64_t memory_bytes;
     uint32_t share_permille;
@@ -118,6 +120,7 @@ enum sched_why {
     SCHED_WHY_CPUS_NEVER,
     SCHED_WHY_RAM_NEVER,
     SCHED_WHY_NEVER_LAST = SCHED_WHY_RAM_NEVER,
+    SCHED_WHY_OTHER_INTERFACE,
     SCHED_WHY_OTHER_VENDOR,
     SCHED_WHY_OTHER_SCENARIO,
     SCHED_WHY_UNHEALTHY,

@@ -227,3 +227,20 @@ def test_shares():
             errors += [(abs(error), setting) for error in share_errors(cuda, setting)]
     assert max(errors)[0] <= 3, sorted(errors)[-5:]
     assert sum(error for error, _ in errors) / len(errors) <= 1, errors
+
+
+CUDA_ENVIRONMENT = {"LD_LIBRARY_PATH": os.path.dirname(DRIVER), "LEAT_CUDA_DRIVER": DRIVER,
+                    "LEAT_NVML_DRIVER": os.path.join(os.path.dirname(DRIVER), "libnvidia-ml.so.1")}
+
+
+def test_a_job_in_a_container():
+    """A CUDA program gets a card of a CUDA device and nothing else does; the driver is behind Leat's libraries, read-only."""
+    with houses.House(environment=CUDA_ENVIRONMENT) as house:
+        words = ("run", "--cuda", "--memory", "64MiB", "--share", "50%")
+        assert figures(house.leat(*words, PROBE, "codes").stdout)["whole"] == 64 * MIB
+        assert figures(house.leat(*words, PROBE, "nvml").stdout)["total"] == 64 * MIB
+        shown = house.leat(*words, "--", "sh", "-c", "ls /run/cuda/driver; touch /run/cuda/libcuda.so.1 2>&- || echo no").stdout
+        assert shown.split() == ["libcuda.so.1", "libnvidia-ml.so.1", "no"]
+        assert {job["device"] for job in house.jobs()} == {"cuda-0"}
+        house.leat("run", "-d", "--device", "cuda-1", "--", "true")
+        assert "unknown-interface" in house.leat("explain", "4", "--json").stdout

@@ -16,7 +16,7 @@ types: {batch: {text: run a shell script}}
 
 def test_every_listed_pair_can_be_filled(shared_house):
     templates = shared_house.get("/v1/templates")["templates"]
-    assert {"opencl-c", "pyopencl", "tinygrad", "pytorch", "generic"} <= {entry["library"] for entry in templates}
+    assert {"opencl-c", "pyopencl", "tinygrad", "pytorch", "tensorflow", "jax", "vllm", "generic"} <= {entry["library"] for entry in templates}
     for entry in templates:
         request = {"library": entry["library"], "type": entry["type"], "program": houses.built("digits"), "args": ["-n"]}
         description = shared_house.request("POST", "/v1/jobs?dry_run=true", request)["description"]
@@ -33,7 +33,7 @@ def test_dry_run_prints_what_would_run(shared_house):
 
 
 @pytest.mark.parametrize("asked, said", [
-    ({"library": "jax"}, "generic, opencl-c, pyopencl, pytorch, tinygrad"),
+    ({"library": "fortran"}, "generic, jax, opencl-c, pyopencl, pytorch, tensorflow, tinygrad, vllm"),
     ({"library": "opencl-c", "type": "notebook"}, "batch, inference, training"),
     ({"library": "opencl-c"}, "name one"),
     ({"program": "/bin/true", "image": "nowhere"}, "nowhere"),

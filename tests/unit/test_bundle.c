@@ -155,6 +155,24 @@ static void card_brings_its_files(void **state)
     assert_true(has_option(mount_at(c, "/run/leat"), "ro"));
 }
 
+static void shown_devices_may_be_used(void **state)
+{
+    const struct engine_mount node = {"/dev/null", "/dev/null", ENGINE_MOUNT_DEVICE};
+    struct engine_task_spec task = spec();
+    struct host_facts host = facts();
+    task.mounts = &node;
+    task.mounts_count = 1;
+    AUTO_JSON json_t *c = config(&task, &host, 100000);
+    json_t *rules = at(c, "linux/resources/devices");
+    assert_int_equal(json_array_size(rules), 2);
+    assert_true(json_is_false(at(rules, "0/allow")));
+    assert_int_equal(json_integer_value(at(rules, "1/major")), 1); /* as the kernel counts it */
+    assert_int_equal(json_integer_value(at(rules, "1/minor")), 3);
+    assert_string_equal(text_at(rules, "1/access"), "rw");
+    assert_false(has_option(mount_at(c, "/dev/null"), "nodev"));
+    assert_true(has_option(mount_at(c, "/dev/null"), "bind"));
+}
+
 static void owner_becomes_root(void **state)
 {
     struct engine_task_spec task = spec();
@@ -218,6 +236,7 @@ int main(void)
         cmocka_unit_test(whole_config),
         cmocka_unit_test(env_of_the_task_wins),
         cmocka_unit_test(card_brings_its_files),
+        cmocka_unit_test(shown_devices_may_be_used),
         cmocka_unit_test(owner_becomes_root),
         cmocka_unit_test(a_poor_host_gets_less),
         cmocka_unit_test(init_comes_first),

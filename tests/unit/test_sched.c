@@ -85,6 +85,7 @@ static void test_one_job(void **state)
         {{.memory_bytes = 500 * MIB, .share_permille = 1}, "memory-exceeds-device", NULL, 1},
         {{.share_permille = 1001}, "share-exceeds-device", NULL, 1},
         {{.device = "gpu-9"}, "unknown-device", NULL, 1},
+        {{.cuda = true}, "unknown-interface", NULL, 0},
         {{.vendor = "intel"}, "unknown-vendor", NULL, 0},
         {{.vendor = "nvidia", .scenario = SCHED_INFERENCE}, "wrong-scenario", NULL, 0},
         {{.cpus_milli = 3500}, "cpus-busy", NULL, 0},
