@@ -41,6 +41,8 @@ void handle_model_set(struct request *request);
 void handle_model_remove(struct request *request);
 void handle_knowledge_put(struct request *request);
 void handle_knowledge_search(struct request *request);
+void handle_knowledge_similar(struct request *request);
+void handle_knowledge_suggest(struct request *request);
 void handle_knowledge_get(struct request *request);
 void handle_knowledge_remove(struct request *request);
 void handle_device_set(struct request *request);

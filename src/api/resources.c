@@ -125,6 +125,16 @@ void handle_knowledge_search(struct request *request)
     question(request, core_knowledge_search);
 }
 
+void handle_knowledge_similar(struct request *request)
+{
+    question(request, core_knowledge_similar);
+}
+
+void handle_knowledge_suggest(struct request *request)
+{
+    question(request, core_knowledge_suggest);
+}
+
 void handle_knowledge_get(struct request *request)
 {
     lookup(request, core_knowledge_get, request_param(request, 0));

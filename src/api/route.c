@@ -40,6 +40,8 @@ static const struct route routes[] = {
     {"DELETE", "/v1/models/{model}",             "",                   ROUTE_BODY_NONE,     204, handle_model_remove},
     {"POST",   "/v1/knowledge",                  "",                   ROUTE_BODY_REQUIRED, 200, handle_knowledge_put},
     {"POST",   "/v1/knowledge/search",           "",                   ROUTE_BODY_REQUIRED, 200, handle_knowledge_search},
+    {"POST",   "/v1/knowledge/similar",          "",                   ROUTE_BODY_REQUIRED, 200, handle_knowledge_similar},
+    {"POST",   "/v1/knowledge/suggest",          "",                   ROUTE_BODY_REQUIRED, 200, handle_knowledge_suggest},
     {"GET",    "/v1/knowledge/{entry}",          "",                   ROUTE_BODY_NONE,     200, handle_knowledge_get},
     {"DELETE", "/v1/knowledge/{entry}",          "",                   ROUTE_BODY_NONE,     204, handle_knowledge_remove},
     {"GET",    "/v1/tenants",                    "",                   ROUTE_BODY_NONE,     200, handle_tenant_list},

@@ -127,6 +127,15 @@ static int attribute_put(json_t *attributes, const char *pair, struct error *err
     return r == 0 ? 0 : error_set(err, -EINVAL, "bad-field", "'%.64s' is not UTF-8 text", pair);
 }
 
+int kb_attributes(const struct args *args, json_t *attributes, struct error *err)
+{
+    size_t cursor = 0;
+    int r = 0;
+    for (const char *pair; r == 0 && (pair = args_next(args, "attribute", &cursor));)
+        r = attribute_put(attributes, pair, err);
+    return r;
+}
+
 static int add(struct cli *cli, const struct args *args, struct error *err)
 {
     static const char *const texts[] = {"task", "model", "text"};
@@ -139,13 +148,9 @@ static int add(struct cli *cli, const struct args *args, struct error *err)
         good = kb_put_text(body, texts[i], args_text(args, texts[i]));
     if (!good)
         return error_set(err, -EINVAL, "bad-name", "what was given is not UTF-8 text");
-    size_t cursor = 0;
-    for (const char *pair; (pair = args_next(args, "attribute", &cursor));) {
-        int r = attribute_put(attributes, pair, err);
-        if (r < 0)
-            return r;
-    }
-    int r = kb_post(cli, NULL, body, &answer, err);
+    int r = kb_attributes(args, attributes, err);
+    if (r == 0)
+        r = kb_post(cli, NULL, body, &answer, err);
     if (r == 0 && cli->json)
         ask_print(answer);
     return r;
@@ -192,9 +197,8 @@ int kb_put_fits(json_t *body, const struct args *args, struct error *err)
     return r;
 }
 
-/* The values of a repeatable option as a list; those of --licence as conditions. */
-static int texts_put(json_t *body, const char *member, const struct args *args, const char *option,
-                     const char *prefix)
+int kb_put_texts(json_t *body, const char *member, const struct args *args, const char *option,
+                 const char *prefix)
 {
     json_t *list = json_object_get(body, member);
     size_t cursor = 0;
@@ -216,9 +220,9 @@ static json_t *search_body(const struct args *args, struct error *err)
     AUTO_JSON json_t *body = json_object();
     uint64_t limit = 0;
     const char *count = args_text(args, "limit");
-    if (!words || !body || texts_put(body, "kinds", args, "kind", "") < 0 ||
-        texts_put(body, "where", args, "where", "") < 0 ||
-        texts_put(body, "where", args, "licence", "license=") < 0 ||
+    if (!words || !body || kb_put_texts(body, "kinds", args, "kind", "") < 0 ||
+        kb_put_texts(body, "where", args, "where", "") < 0 ||
+        kb_put_texts(body, "where", args, "licence", "license=") < 0 ||
         !kb_put_text(body, "text", words) || !kb_put_text(body, "task", args_text(args, "task")) ||
         !kb_put_text(body, "model", args_text(args, "model")) ||
         !kb_put_text(body, "sort", args_text(args, "sort"))) {

@@ -22,6 +22,11 @@ bool kb_put_text(json_t *object, const char *member, const char *text);
 /* What has to fit: --fits with --batch, --seq, --train and --model-setting, as the member "fits".
  */
 int kb_put_fits(json_t *body, const struct args *args, struct error *err);
+/* The values of -a as attributes of an object. */
+int kb_attributes(const struct args *args, json_t *attributes, struct error *err);
+/* The values of a repeatable option, with a text in front of each, as a list. 0 or -ENOMEM. */
+int kb_put_texts(json_t *body, const char *member, const struct args *args, const char *option,
+                 const char *prefix);
 /* Operands as one text, owned by the caller; NULL: no memory. */
 char *kb_words(const struct args *args);
 

@@ -44,6 +44,8 @@ const struct verb *const verb_table[] = {
     &verb_model_register,
     &verb_model_rm,
     &verb_kb_search,
+    &verb_kb_suggest,
+    &verb_kb_similar,
     &verb_kb_show,
     &verb_kb_add,
     &verb_kb_rm,

@@ -12,7 +12,7 @@ extern const struct verb verb_up, verb_down, verb_run, verb_submit, verb_ps, ver
     verb_image_build, verb_image_import, verb_image_rm, verb_version, verb_simulate, verb_estimate,
     verb_tenant_list, verb_tenant_show, verb_tenant_set, verb_tenant_rm, verb_loan_list, verb_queue;
 extern const struct verb verb_model_list, verb_model_show, verb_model_register, verb_model_rm;
-extern const struct verb verb_kb_search, verb_kb_show, verb_kb_add, verb_kb_rm, verb_kb_import,
-    verb_kb_export;
+extern const struct verb verb_kb_search, verb_kb_suggest, verb_kb_similar, verb_kb_show,
+    verb_kb_add, verb_kb_rm, verb_kb_import, verb_kb_export;
 
 #endif

@@ -162,6 +162,16 @@ void core_knowledge_remove(struct core *core, const char *id, core_reply_fn *rep
 void core_knowledge_search(struct core *core, const struct json_t *request, core_reply_fn *reply,
                            void *arg);
 
+/* Tasks that are like {"name","task","attributes"}, and what is known of them and not of it:
+ * {"name","task","similar":[{"name","task","similarity","attributes"}],"missing":[names]}. */
+void core_knowledge_similar(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                            void *arg);
+/* The same, with "where", "fits" and "limit" as of a search, and "models":[{"name","score",
+ * "needs_bytes","needs_basis","values","attributes"}], the best first, that fit into
+ * "memory_bytes": what was named, or what is free on "device". */
+void core_knowledge_suggest(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                            void *arg);
+
 /* New references, NULL: out of memory. */
 struct json_t *core_version(const struct core *core); /* {"version","engine","runtime",...} */
 struct json_t *core_health(const struct core *core);  /* {"status":"ok|degraded","checks":[...]} */

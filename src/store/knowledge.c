@@ -2,8 +2,9 @@
  *
  * Every condition of a search is a source of entry numbers. The rarest one, counted up to a bound,
  * drives the walk; the others are looked up for each of its entries. So a search with one rare
- * condition reads few entries, and one without any ends when it has enough. What users write is
- * bound to the statement; words reach the full-text index as quoted letters and digits. */
+ * condition reads few entries. When none is rare, one that gives its entries in order drives it,
+ * and the walk ends when it has enough. What users write is bound to the statement; words reach the
+ * full-text index as quoted letters and digits. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -15,8 +16,13 @@
 #include "model/knowledge_query.h"
 #include "store/store_impl.h"
 
-#define COUNT_MAX 2048       /* beyond it a condition is not rare */
-#define WORDS_LOOKUP_COST 16 /* looking words up for one entry, in lookups of an attribute */
+#define COUNT_MAX 4096 /* beyond it a condition is not rare */
+#define WORDS_COUNT_MAX \
+    16384 /* beyond it words are looked up one by one, not listed beforehand \
+           */
+/* In lookups of an attribute, as measured: words of one entry; one entry of a list made before. */
+#define WORDS_LOOKUP_COST 64
+#define WORDS_LISTED_COST 0.5
 #define CONDITIONS_MAX (KNOWLEDGE_FILTERS_MAX + 5)
 #define VALUES_MAX (3 * KNOWLEDGE_FILTERS_MAX + 8)
 
@@ -134,8 +140,9 @@ struct value {
 struct condition {
     char source[160];   /* a SELECT of entry numbers, as `id` */
     const char *column; /* what `id` is in it */
-    unsigned lookup_cost;
-    unsigned count; /* up to COUNT_MAX */
+    bool words;
+    bool ordered; /* gives its numbers in order */
+    unsigned count, count_max;
 };
 
 struct search {
@@ -155,11 +162,11 @@ static int value_add(struct search *search, const char *text, double number)
     return search->value_count;
 }
 
-static struct condition *condition_add(struct search *search, const char *column, unsigned cost)
+static struct condition *condition_add(struct search *search, const char *column)
 {
     struct condition *condition = &search->conditions[search->condition_count++];
     condition->column = column;
-    condition->lookup_cost = cost;
+    condition->count_max = COUNT_MAX;
     return condition;
 }
 
@@ -176,7 +183,9 @@ static void words_condition(struct search *search, enum store_words words)
                              query->words[i]); /* fits by its room */
     if (query->word_count == 0)
         return;
-    struct condition *condition = condition_add(search, "rowid", WORDS_LOOKUP_COST);
+    struct condition *condition = condition_add(search, "rowid");
+    condition->words = condition->ordered = true;
+    condition->count_max = WORDS_COUNT_MAX;
     (void)snprintf(condition->source, sizeof(condition->source),
                    "SELECT rowid AS id FROM knowledge_words WHERE knowledge_words MATCH ?%d",
                    value_add(search, search->match, 0));
@@ -184,7 +193,8 @@ static void words_condition(struct search *search, enum store_words words)
 
 static void filter_condition(struct search *search, const struct knowledge_filter *filter)
 {
-    struct condition *condition = condition_add(search, "entry", 1);
+    struct condition *condition = condition_add(search, "entry");
+    condition->ordered = filter->is_text;
     int name = value_add(search, filter->name, 0);
     if (filter->is_text)
         (void)snprintf(
@@ -204,7 +214,8 @@ static void column_condition(struct search *search, const char *column, const ch
 {
     if (!text)
         return;
-    struct condition *condition = condition_add(search, "id", 1);
+    struct condition *condition = condition_add(search, "id");
+    condition->ordered = true;
     (void)snprintf(condition->source, sizeof(condition->source),
                    "SELECT id FROM knowledge WHERE %s = ?%d", column, value_add(search, text, 0));
 }
@@ -215,7 +226,8 @@ static void kinds_condition(struct search *search)
     uint32_t kinds = search->query->kinds;
     if (!kinds)
         return;
-    struct condition *condition = condition_add(search, "id", 1);
+    struct condition *condition = condition_add(search, "id");
+    condition->ordered = (kinds & (kinds - 1)) == 0;
     length = (size_t)snprintf(condition->source, sizeof(condition->source),
                               "SELECT id FROM knowledge WHERE kind IN (");
     for (int kind = KNOWLEDGE_TASK; kind < KNOWLEDGE_KIND_COUNT; kind++) {
@@ -247,8 +259,8 @@ static int condition_count(struct search *search, struct condition *condition, s
 {
     char sql[256];
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s LIMIT %d)", condition->source,
-                   COUNT_MAX); /* fits by its room */
+    (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s LIMIT %u)", condition->source,
+                   condition->count_max); /* fits by its room */
     int r = run(search, sql, &statement, err);
     if (r == 0)
         r = step(search->store, statement, err);
@@ -257,32 +269,66 @@ static int condition_count(struct search *search, struct condition *condition, s
     return r < 0 ? r : 0;
 }
 
-/* The condition to begin with; NULL: none is rare. */
+static bool is_rare(const struct condition *condition)
+{
+    return condition->count < condition->count_max;
+}
+
+/* What it costs to look up all others for each entry of `driver`. */
+static double driver_cost(const struct search *search, const struct condition *driver)
+{
+    double each = 1, once = 0;
+    for (size_t i = 0; i < search->condition_count; i++) {
+        const struct condition *condition = &search->conditions[i];
+        if (condition == driver)
+            continue;
+        if (condition->words && is_rare(condition))
+            once += condition->count * WORDS_LISTED_COST;
+        else
+            each += condition->words ? WORDS_LOOKUP_COST : 1;
+    }
+    return driver->count * each + once;
+}
+
+/* The condition to begin with; NULL: none. */
 static int driver_choose(struct search *search, const struct condition **ret_driver,
                          struct error *err)
 {
-    uint64_t lookups = 0, cheapest = UINT64_MAX;
-    const struct condition *words = NULL;
-    *ret_driver = NULL;
+    const struct condition *driver = NULL;
     for (size_t i = 0; i < search->condition_count; i++) {
         int r = condition_count(search, &search->conditions[i], err);
         if (r < 0)
             return r;
-        lookups += search->conditions[i].lookup_cost;
     }
     for (size_t i = 0; i < search->condition_count; i++) {
         const struct condition *condition = &search->conditions[i];
-        uint64_t cost = condition->count * (1 + lookups - condition->lookup_cost);
-        if (condition->lookup_cost == WORDS_LOOKUP_COST)
-            words = condition;
-        if (condition->count == COUNT_MAX || cost >= cheapest)
-            continue;
-        cheapest = cost;
-        *ret_driver = condition;
+        if (is_rare(condition) &&
+            (!driver || driver_cost(search, condition) < driver_cost(search, driver)))
+            driver = condition;
     }
-    if (!*ret_driver && !search->sort_value)
-        *ret_driver = words; /* many lookups of words would cost more than walking them */
+    for (size_t i = 0; !driver && !search->sort_value && i < search->condition_count; i++) {
+        if (search->conditions[i].ordered)
+            driver = &search->conditions[i];
+    }
+    *ret_driver = driver;
     return 0;
+}
+
+static void checks_put(const struct search *search, const struct condition *driver, struct buf *sql)
+{
+    /* What is known before the entry is read. */
+    const char *id = driver ? "d.id" : search->sort_value ? "d.entry" : "k.id";
+    (void)buf_puts(sql, " WHERE 1");
+    for (size_t i = 0; i < search->condition_count; i++) {
+        const struct condition *condition = &search->conditions[i];
+        if (condition == driver)
+            continue;
+        if (condition->words && is_rare(condition))
+            (void)buf_printf(sql, " AND %s IN (%s)", id, condition->source);
+        else
+            (void)buf_printf(sql, " AND EXISTS (%s AND %s = %s)", condition->source,
+                             condition->column, id);
+    }
 }
 
 static int statement_make(struct search *search, struct buf *sql, struct error *err)
@@ -300,13 +346,7 @@ static int statement_make(struct search *search, struct buf *sql, struct error *
                             " knowledge AS k ON k.id = d.entry");
     else
         (void)buf_puts(sql, "knowledge AS k");
-    (void)buf_puts(sql, " WHERE 1");
-    for (size_t i = 0; i < search->condition_count; i++) {
-        const struct condition *condition = &search->conditions[i];
-        if (condition != driver)
-            (void)buf_printf(sql, " AND EXISTS (%s AND %s = k.id)", condition->source,
-                             condition->column);
-    }
+    checks_put(search, driver, sql);
     if (sort && driver)
         (void)buf_printf(sql,
                          " ORDER BY (SELECT number FROM knowledge_attribute WHERE entry = k.id AND"
@@ -354,10 +394,10 @@ int store_knowledge_search(struct store *store, const struct knowledge_query *qu
     words_condition(search, words);
     for (size_t i = 0; i < query->filter_count; i++)
         filter_condition(search, &query->filters[i]);
-    kinds_condition(search);
     column_condition(search, "name", query->name);
     column_condition(search, "task", query->task);
     column_condition(search, "model", query->model);
+    kinds_condition(search);
     if (*query->sort)
         search->sort_value = value_add(search, query->sort, 0);
     int r = statement_make(search, &sql, err);

@@ -131,7 +131,7 @@ int store_measurements(struct store *store, const struct store_likeness *like,
                        struct store_measurement *measurements, size_t room, struct error *err);
 
 #define STORE_KNOWLEDGE_MAX 200000     /* entries; core refuses more */
-#define STORE_KNOWLEDGE_CANDIDATES 256 /* entries that a search looks at, of those that match */
+#define STORE_KNOWLEDGE_CANDIDATES 128 /* entries that a search looks at, of those that match */
 
 /* The entry of a number, or of a kind and a name. -ENOENT "unknown-entry". The caller finishes it.
  */

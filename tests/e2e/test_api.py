@@ -118,6 +118,8 @@ def test_every_route_answers_as_described(fake):
         ("DELETE", "/v1/tenants/vision", None, 204),
         ("POST", "/v1/knowledge", {"kind": "model", "name": "org/net", "task": "vision", "attributes": {"params": 1e6}}, 200),
         ("POST", "/v1/knowledge/search", {"text": "net", "fits": {"memory": "8GiB", "batch": 4}}, 200),
+        ("POST", "/v1/knowledge/similar", {"name": "new", "task": "vision"}, 200),
+        ("POST", "/v1/knowledge/suggest", {"task": "vision", "attributes": {"dataset": "x"}, "fits": {"batch": 2}}, 200),
         ("GET", "/v1/knowledge/1", None, 200), ("DELETE", "/v1/knowledge/1", None, 204),
         ("GET", "/v1/images", None, 200), ("GET", "/v1/images/host", None, 200),
         ("POST", "/v1/images", {"name": "mine", "source": "/etc"}, 202), ("DELETE", "/v1/images/mine", None, 204),

@@ -83,6 +83,32 @@ def test_a_model_card_and_a_run_go_in_and_out(centre, tmp_path):
     assert len(centre.leat("kb", "import", whole).stdout.splitlines()) == 2
 
 
+def test_similar_tasks_and_suggested_models(centre):
+    for name, classes, value in (("seen/digits", 10, None), ("seen/signs", 43, None)):
+        centre.leat("kb", "add", "task", name, "--task", "sign-reading", "-a", f"classes={classes}", "-a", "modality=image",
+                    "-a", "samples=60000")
+    for name, params, value in (("best", 7e9, 0.99), ("good", 1e6, 0.98), ("weak", 2e6, 0.5), ("unknown", 1e6, None)):
+        centre.leat("kb", "add", "model", name, "--task", "sign-reading", "-a", f"params={params}", "-a", "license=mit")
+        if value:
+            centre.leat("kb", "add", "metric", f"{name}/signs", "-m", name, "-t", "sign-reading", "-a", "dataset=signs",
+                        "-a", "metric=accuracy", "-a", f"value={value}")
+    answer = json.loads(centre.leat("kb", "similar", "-t", "sign-reading", "-a", "classes=12", "--json").stdout)
+    assert [task["name"] for task in answer["similar"]][:2] == ["seen/digits", "seen/signs"]
+    assert set(answer["missing"]) == {"modality", "samples"}
+
+    words = ("-t", "sign-reading", "-a", "dataset=signs")
+    ranked = [model["name"] for model in json.loads(
+        centre.leat("kb", "suggest", *words, "--fits", "64GiB", "--json").stdout)["models"]]
+    assert ranked[:2] == ["best", "good"] and set(ranked) == {"best", "good", "weak", "unknown"}
+    answer = json.loads(centre.leat("kb", "suggest", *words, "--fits", "4GiB", "--json").stdout)
+    assert [model["name"] for model in answer["models"]][0] == "good" and answer["device"] is None
+    here = json.loads(centre.leat("kb", "suggest", *words, "--json").stdout)
+    assert here["device"] and here["memory_bytes"] > 0
+    assert "good" in centre.leat("kb", "suggest", "seen/signs", "--fits", "4GiB").stdout
+    assert centre.leat("kb", "suggest", *words, "--own", "--json").stdout.find('"models":[]') > 0
+    assert centre.leat("kb", "similar", check=False).returncode == 2
+
+
 def test_what_is_known_survives_a_restart(centre):
     centre.leat("kb", "add", "model", "kept", "--text", "unforgettable")
     centre.restart()

@@ -318,6 +318,18 @@ void core_device_set(struct core *core, const char *id, const struct json_t *req
     reply_list("devices", id, reply, arg);
 }
 
+void core_knowledge_similar(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                            void *arg)
+{
+    reply_list("similar", NULL, reply, arg);
+}
+
+void core_knowledge_suggest(struct core *core, const struct json_t *request, core_reply_fn *reply,
+                            void *arg)
+{
+    reply_list("models", NULL, reply, arg);
+}
+
 void core_tenants(struct core *core, const char *name, core_reply_fn *reply, void *arg)
 {
     reply_list("tenants", name, reply, arg);
