@@ -484,6 +484,7 @@ void completion_sweep(struct session *session)
 void completion_finish(struct session *session)
 {
     struct list *const lists[] = {&session->swept, &session->spare};
+    reap(session, REAP_LOOK);
     for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         LIST_EACH_SAFE (link, after, lists[i]) {
             free(LIST_ENTRY(link, struct command, link));

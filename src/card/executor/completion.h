@@ -29,7 +29,8 @@ void completion_rest(struct session *session);
 /* End what the driver failed without calling back: PoCL does not report a command whose wait list
  * failed. Called when the rings are quiet. */
 void completion_sweep(struct session *session);
-/* Free what was kept for late callbacks; the driver has nothing left to call back for. */
+/* End the quiet commands that have ended and free what was kept for late callbacks; the driver has
+ * nothing left to call back for. */
 void completion_finish(struct session *session);
 /* 1 while ends are outstanding. */
 int completion_pending(struct session *session);
