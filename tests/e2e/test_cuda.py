@@ -229,6 +229,27 @@ def test_shares():
     assert sum(error for error, _ in errors) / len(errors) <= 1, errors
 
 
+@pytest.mark.parametrize("policy, state", [("warn", "S"), ("pause", "T"), ("kill", None)])
+def test_what_is_taken_past_a_card_is_seen(policy, state):
+    """The device's own count of a program against its slot of the ledger; who keeps to the card is left alone."""
+    with CudaHouse("--audit", f"{policy},allow=1MiB,every=50ms") as cuda:
+        lease = cuda.lease("a", 64 * MIB)
+        listening = cuda.control()
+        listening("subscribe")
+        honest, cheat = (cuda.start_probe(lease, verb, 8 * MIB) for verb in ("hold", "cheat"))
+        assert honest.stdout.readline() == cheat.stdout.readline() == "held\n"
+        overdrawn = eventually("told", lambda: listening("hello") and [
+            e for e in listening.events if e["event"] == "card.overdrawn"])
+        assert [(e["pid"], e["policy"], e["device_bytes"] - e["ledger_bytes"]) for e in overdrawn] == [
+            (cheat.pid, policy, 8 * MIB)]
+        eventually("acted on", lambda: houses.process_state(cheat.pid) in (state, "Z" if policy == "kill" else state))
+        assert houses.process_state(honest.pid) == "S"
+        cheat.kill()
+        for program in (honest, cheat):
+            program.communicate("\n", timeout=60)
+        assert honest.returncode == 0
+
+
 CUDA_ENVIRONMENT = {"LD_LIBRARY_PATH": os.path.dirname(DRIVER), "LEAT_CUDA_DRIVER": DRIVER,
                     "LEAT_NVML_DRIVER": os.path.join(os.path.dirname(DRIVER), "libnvidia-ml.so.1")}
 

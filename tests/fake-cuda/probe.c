@@ -3,7 +3,7 @@
  *
  * usage: cuda-probe numbers | codes | resolve | fork | manners | nvml | bench
  *        cuda-probe crowd PROCESSES TOKEN...
- *        cuda-probe hold BYTES
+ *        cuda-probe hold|cheat BYTES
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
  *                        plain|graph|cooperative|extended|mixed|streams */
@@ -254,6 +254,27 @@ static int manners(void)
     }
     (void)printf("changed=%d\n", changed);
     return changed != 0;
+}
+
+/* Take memory of the driver itself, past the card. */
+static int cheat(size_t bytes)
+{
+    CUdeviceptr memory;
+    CUresult (*allocate)(CUdeviceptr *, size_t);
+    CUresult (*make)(CUcontext *, unsigned, CUdevice);
+    CUcontext context;
+    void *driver = dlopen(getenv("LEAT_CUDA_DRIVER"), RTLD_NOW | RTLD_LOCAL);
+    *(void **)&make = driver ? dlsym(driver, "cuCtxCreate_v2") : NULL;
+    *(void **)&allocate = driver ? dlsym(driver, "cuMemAlloc_v2") : NULL;
+    if (!make || !allocate)
+        return 1;
+    CHECK(cuMemAlloc_v2(&memory, 4096));
+    CHECK(make(&context, 0, 0));
+    CHECK(allocate(&memory, bytes));
+    (void)puts("held");
+    (void)fflush(stdout);
+    (void)getchar();
+    return 0;
 }
 
 /* ---- launches ---- */
@@ -591,6 +612,11 @@ static int run_hold(char **words)
     return hold(strtoul(words[0], NULL, 10));
 }
 
+static int run_cheat(char **words)
+{
+    return cheat(strtoul(words[0], NULL, 10));
+}
+
 static int run_crowd(char **words)
 {
     unsigned cards = 0;
@@ -608,7 +634,7 @@ static const struct {
     {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},     {"resolve", 0, resolve, NULL},
     {"fork", 0, forked, NULL},     {"manners", 0, manners, NULL}, {"nvml", 0, nvml, NULL},
     {"bench", 0, bench, NULL},     {"churn", 2, NULL, run_churn}, {"spin", 3, NULL, run_spin},
-    {"hold", 1, NULL, run_hold},   {"crowd", 2, NULL, run_crowd},
+    {"hold", 1, NULL, run_hold},   {"cheat", 1, NULL, run_cheat}, {"crowd", 2, NULL, run_crowd},
 };
 
 int main(int argc, char **argv)

@@ -389,6 +389,7 @@ static void cardd_stop(struct cardd *cardd)
     control_close(cardd->control);
     cardd->gate = NULL;
     cardd->control = NULL;
+    audit_stop(cardd->audit);
     LIST_EACH_SAFE (link, after, &cardd->cards)
         cardd_card_remove(cardd, LIST_ENTRY(link, struct card, link), 0, 0);
     stop_when_empty(cardd);
@@ -494,6 +495,8 @@ static int serve(struct cardd *cardd, struct error *err)
     if (r < 0)
         return r; /* the process ends */
     r = sockets_open(cardd, err);
+    if (r == 0 && cardd->audit && audit_start(cardd->audit) < 0)
+        r = error_set(err, -ENOMEM, "start-failed", "cannot start the auditor");
     if (r < 0)
         cardd_stop(cardd);
     cardd_touch(cardd);
@@ -525,7 +528,12 @@ int cardd_run(const struct cardd_options *options, struct error *err)
     if (r == 0) {
         descriptors_raise();
         devices_find_all(&cardd);
+        struct error reason;
+        cardd.audit = audit_open(&cardd, &options->audit, &reason);
+        if (!cardd.audit && reason.errnum)
+            log_event(LOG_WARN, "audit.failed", "text=\"%s\"", reason.text);
         r = serve(&cardd, err);
+        audit_close(cardd.audit);
     }
     devices_finish(&cardd.devices);
     rundir_close(&cardd.rundir);

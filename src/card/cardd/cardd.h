@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "card/cardd/audit.h"
 #include "card/cardd/device.h"
 #include "card/cardd/rundir.h"
 
@@ -39,6 +40,7 @@ struct cardd {
     struct control *control; /* cardd.sock */
     struct gate *gate;       /* card.sock */
     struct starter *starter; /* of executors */
+    struct audit *audit;     /* NULL: none */
     uint64_t linger_ms;      /* leave after that long without cards and connections; 0: stay */
     uv_timer_t linger;
     uv_signal_t signals[3];
@@ -50,6 +52,7 @@ struct cardd {
 struct cardd_options {
     const char *run_dir; /* NULL: the house's rule */
     uint64_t linger_ms;
+    struct audit_options audit;
     int ready_fd; /* gets an empty line and is closed when the sockets serve; 0: none */
 };
 

@@ -25,6 +25,10 @@ static const char usage[] =
     "                     $XDG_RUNTIME_DIR/leat for others)\n"
     "      --linger MS    leave after MS milliseconds without a card and a connection\n"
     "      --log FILE     append the log, and what programs print on the device, to FILE\n"
+    "      --audit POLICY[,allow=BYTES][,every=TIME]\n"
+    "                     what to do when a CUDA program holds more of its device than of its "
+    "card:\n"
+    "                     off, warn, pause or kill (default: warn,allow=1GiB,every=5s)\n"
     "      --ready-fd N   write a line to descriptor N and close it: empty when the sockets "
     "serve,\n"
     "                     else what went wrong\n"
@@ -39,12 +43,20 @@ struct arguments {
     bool done; /* --help or --version has been answered */
 };
 
-enum { OPTION_RUN_DIR = 256, OPTION_LINGER, OPTION_LOG, OPTION_READY_FD, OPTION_VERSION };
+enum {
+    OPTION_RUN_DIR = 256,
+    OPTION_LINGER,
+    OPTION_LOG,
+    OPTION_AUDIT,
+    OPTION_READY_FD,
+    OPTION_VERSION
+};
 
 static const struct option long_options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"linger", required_argument, NULL, OPTION_LINGER},
     {"log", required_argument, NULL, OPTION_LOG},
+    {"audit", required_argument, NULL, OPTION_AUDIT},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, 'h'},
@@ -76,6 +88,10 @@ static int arguments_read(int argc, char **argv, struct arguments *arguments, st
             break;
         case OPTION_LOG:
             arguments->log_file = optarg;
+            break;
+        case OPTION_AUDIT:
+            if (audit_options_parse(optarg, &arguments->options.audit, err) < 0)
+                return error_context(err, "--audit");
             break;
         case OPTION_READY_FD:
             if (ready_fd_read(optarg, &arguments->options.ready_fd, err) < 0)

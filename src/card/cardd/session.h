@@ -27,7 +27,8 @@ struct session {
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
     int pidfd, control_fd;
     struct watch *ended, *notices;
-    bool ordered; /* an order has gone to the executor and is not answered yet */
+    bool overdrawn; /* a local one: it holds more of its device than of its card */
+    bool ordered;   /* an order has gone to the executor and is not answered yet */
     /* First page of the session memory, read-only; NULL: a local session, in which the client's own
      * process has the slot. */
     const struct wire_session *memory;

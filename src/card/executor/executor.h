@@ -73,6 +73,11 @@ enum executor_probe_exit { PROBE_MAY_PRELOAD = 0, PROBE_FAILED = 1, PROBE_NO_PRE
 #define PROBE_DEVICES_MAX 64
 int executor_probe(int out_fd, uint8_t *snapshots);
 
+/* Answer each byte that comes at `fd` with a line: a JSON array of the processes that hold memory
+ * of NVIDIA's devices, each with device, pid and bytes. Runs in a forked child; its exit status,
+ * when nobody asks any more or nothing can be told. */
+int executor_audit(int fd);
+
 /* Make the snapshot of a device, as the probe wrote it, that of a card with this quota. */
 void executor_fit_snapshot(uint8_t *snapshot, uint64_t length, uint64_t quota_bytes);
 

@@ -4,17 +4,31 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "card/executor/executor.h"
 
 #define DEVICES_MAX 64u
 #define TEXT_MAX 96u
+#define PROCESSES_MAX 1024u /* of one device; more are not audited */
+#define BYTES_UNKNOWN UINT64_MAX
 
 struct memory {
     unsigned long long total, free, used;
 };
 
 typedef struct nvmlDevice *device_handle;
+
+/* nvmlProcessInfo_v2_t */
+struct process {
+    unsigned pid;
+    unsigned long long bytes;
+    unsigned gpu_instance, compute_instance;
+};
 
 struct library {
     int (*init)(void);
@@ -24,6 +38,7 @@ struct library {
     int (*memory)(device_handle device, struct memory *memory);
     int (*uuid)(device_handle device, char *uuid, unsigned length);
     int (*driver)(char *version, unsigned length);
+    int (*processes)(device_handle device, unsigned *count, struct process *processes);
 };
 
 static int library_open(struct library *library)
@@ -39,14 +54,15 @@ static int library_open(struct library *library)
         {"nvmlDeviceGetMemoryInfo", &library->memory},
         {"nvmlDeviceGetUUID", &library->uuid},
         {"nvmlSystemGetDriverVersion", &library->driver},
+        {"nvmlDeviceGetComputeRunningProcesses_v3", &library->processes},
     };
     void *handle = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!handle)
         return -ENOENT;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         *(void **)names[i].function = dlsym(handle, names[i].name);
-        if (!*(void **)names[i].function)
-            return -ENOENT;
+        if (!*(void **)names[i].function && names[i].function != (void *)&library->processes)
+            return -ENOENT; /* an old library cannot be audited, but has devices */
     }
     return library->init() == 0 ? 0 : -ENODEV;
 }
@@ -82,5 +98,48 @@ int nvml_list(json_t *list)
         if (!item || json_array_append_new(list, item) < 0)
             return -ENOMEM;
     }
+    return 0;
+}
+
+static int audit_device(const struct library *library, unsigned index, json_t *list)
+{
+    struct process processes[PROCESSES_MAX];
+    unsigned count = PROCESSES_MAX;
+    device_handle device;
+    if (library->handle(index, &device) != 0 || library->processes(device, &count, processes) != 0)
+        return 0; /* lost from the bus, or too many */
+    for (unsigned i = 0; i < count; i++) {
+        if (processes[i].bytes == BYTES_UNKNOWN)
+            continue;
+        json_t *item = json_pack("{s:i, s:i, s:I}", "device", (int)index, "pid",
+                                 (int)processes[i].pid, "bytes", (json_int_t)processes[i].bytes);
+        if (!item || json_array_append_new(list, item) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int audit_answer(const struct library *library, int fd)
+{
+    AUTO_JSON json_t *list = json_array();
+    unsigned count = 0;
+    int r = list && library->count(&count) == 0 ? 0 : -EIO;
+    for (unsigned i = 0; r == 0 && i < count && i < DEVICES_MAX; i++)
+        r = audit_device(library, i, list);
+    AUTO_FREE char *text = r == 0 ? json_dumps(list, JSON_COMPACT) : NULL;
+    if (!text || fd_write_all(fd, text, strlen(text)) < 0)
+        return -EIO;
+    return fd_write_all(fd, "\n", 1);
+}
+
+int executor_audit(int fd)
+{
+    struct library library;
+    char asked;
+    if (library_open(&library) < 0 || !library.processes)
+        return 1;
+    while (read(fd, &asked, 1) == 1)
+        if (audit_answer(&library, fd) < 0)
+            return 1;
     return 0;
 }
