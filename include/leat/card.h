@@ -84,7 +84,8 @@ int leat_card_create(struct leat_card_control *control, const struct leat_card_r
 struct leat_card_status {
     char card[LEAT_CARD_TEXT_MAX];
     char device[LEAT_CARD_TEXT_MAX];
-    char state[LEAT_CARD_TEXT_MAX]; /* "active", "suspending", "suspended" or "resuming" */
+    /* "active", "suspending", "suspended", "resuming", "saving" or "loading" */
+    char state[LEAT_CARD_TEXT_MAX];
     uint64_t suspended_bytes;       /* contents in host memory */
     uint64_t suspensions;           /* how often */
     uint64_t suspend_ns, resume_ns; /* how long the last ones took */
@@ -135,6 +136,12 @@ enum leat_card_resize_flags {
 int leat_card_resize(struct leat_card_control *control, const char *card, uint64_t memory_bytes,
                      uint32_t share_permille, unsigned flags, struct leat_card_status *ret_status,
                      struct leat_error *error);
+/* Write what the programs of a suspended card hold on it to `file` (absolute, on leat-cardd's
+ * host), which appears when it is whole; and give them back what they held, as long as they run. */
+int leat_card_save(struct leat_card_control *control, const char *card, const char *file,
+                   struct leat_card_status *ret_status, struct leat_error *error);
+int leat_card_load(struct leat_card_control *control, const char *card, const char *file,
+                   struct leat_card_status *ret_status, struct leat_error *error);
 /* Note the card's commands from now on; what was noted before is dropped. */
 int leat_card_trace_start(struct leat_card_control *control, const char *card,
                           struct leat_error *error);

@@ -31,6 +31,8 @@ const struct verb *const verb_table[] = {
     &verb_card_move,
     &verb_card_resize,
     &verb_card_trace,
+    &verb_card_checkpoint,
+    &verb_card_restore,
     &verb_template_list,
     &verb_template_show,
     &verb_image_list,

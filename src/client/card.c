@@ -371,6 +371,23 @@ int leat_card_resize(struct leat_card_control *control, const char *card, uint64
     return call_record(control, "card.resize", object, status_members, ret_status, error);
 }
 
+static json_t *filed(const char *card, const char *file)
+{
+    return json_pack("{ss ss}", "card", card, "file", file);
+}
+
+int leat_card_save(struct leat_card_control *control, const char *card, const char *file,
+                   struct leat_card_status *ret_status, struct leat_error *error)
+{
+    return call_record(control, "card.save", filed(card, file), status_members, ret_status, error);
+}
+
+int leat_card_load(struct leat_card_control *control, const char *card, const char *file,
+                   struct leat_card_status *ret_status, struct leat_error *error)
+{
+    return call_record(control, "card.load", filed(card, file), status_members, ret_status, error);
+}
+
 static json_t *traced(const char *card, int on)
 {
     return json_pack("{ss sb}", "card", card, "on", on);

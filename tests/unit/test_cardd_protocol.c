@@ -51,6 +51,8 @@ static void every_operation_is_understood(void **state)
         {"{\"id\":1,\"op\":\"card.list\"}", CONTROL_CARD_LIST},
         {"{\"id\":1,\"op\":\"card.show\",\"card\":\"a\"}", CONTROL_CARD_SHOW},
         {"{\"id\":1,\"op\":\"subscribe\"}", CONTROL_SUBSCRIBE},
+        {"{\"id\":1,\"op\":\"card.save\",\"card\":\"a\",\"file\":\"/f\"}", CONTROL_CARD_SAVE},
+        {"{\"id\":1,\"op\":\"card.load\",\"card\":\"a\",\"file\":\"/f\"}", CONTROL_CARD_LOAD},
         {"{\"id\":1,\"op\":\"card.trace\",\"card\":\"a\",\"on\":true}", CONTROL_CARD_TRACE},
         {"{\"id\":1,\"op\":\"card.resize\",\"card\":\"a\",\"memory_bytes\":\"2GiB\"}",
          CONTROL_CARD_RESIZE},

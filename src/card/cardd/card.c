@@ -89,7 +89,7 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
     if (!card)
         return error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", name);
     list_init(&card->link);
-    card->ledger_fd = card->claims_fd = card->notify_fd = -1;
+    card->ledger_fd = card->claims_fd = card->notify_fd = card->file_fd = -1;
     card->device = device;
     (void)snprintf(card->name, sizeof(card->name), "%s", name);
     int r = 0;
@@ -143,6 +143,8 @@ void card_destroy(struct card *card)
     cleanup_fd(&card->notify_fd);
     explicit_bzero(card->token, sizeof(card->token));
     free(card->cache_dir);
+    free(card->file_path);
+    cleanup_fd(&card->file_fd);
     free(card);
 }
 
@@ -172,7 +174,7 @@ bool card_wants_share(const struct card *card)
 
 bool card_is_away(const struct card *card)
 {
-    return card->phase == CARD_SUSPENDING || card->phase == CARD_SUSPENDED;
+    return card->phase != CARD_ACTIVE && card->phase != CARD_RESUMING;
 }
 
 unsigned card_orders_out(const struct card *card)
@@ -264,10 +266,8 @@ static uint64_t idle_ms(const struct card *card, const struct live *live, uint64
 }
 
 static const char *const phase_names[] = {
-    [CARD_ACTIVE] = "active",
-    [CARD_SUSPENDING] = "suspending",
-    [CARD_SUSPENDED] = "suspended",
-    [CARD_RESUMING] = "resuming",
+    [CARD_ACTIVE] = "active",     [CARD_SUSPENDING] = "suspending", [CARD_SUSPENDED] = "suspended",
+    [CARD_RESUMING] = "resuming", [CARD_SAVING] = "saving",         [CARD_LOADING] = "loading",
 };
 
 struct json_t *card_json(const struct card *card)

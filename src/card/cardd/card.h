@@ -20,7 +20,14 @@ struct trace;
 struct watch;
 
 /* Where the contents of a card are. In a phase that ends with -ing its executors have orders. */
-enum card_phase { CARD_ACTIVE, CARD_SUSPENDING, CARD_SUSPENDED, CARD_RESUMING };
+enum card_phase {
+    CARD_ACTIVE,
+    CARD_SUSPENDING,
+    CARD_SUSPENDED,
+    CARD_RESUMING,
+    CARD_SAVING, /* it stays suspended, as in what follows */
+    CARD_LOADING
+};
 
 struct card {
     struct list link;
@@ -52,6 +59,9 @@ struct card {
     bool granted;           /* stands in the device's books */
     bool failing;           /* the phase undoes the one before, which failed with phase_error */
     bool needs_copy_room;   /* was suspended once: its control group holds contents twice */
+    int file_fd;            /* of the checkpoint while the card is saving or loading; else -1 */
+    char *file_path;        /* where it goes when it is saved; owned */
+    uint64_t file_parts;    /* written or used so far */
     struct device *move_to; /* where it goes when it is suspended; NULL: nowhere */
     uint32_t share_kept_permille;             /* while it is away */
     uint64_t phase_connection, phase_request; /* who gets the answer; connection 0: nobody */

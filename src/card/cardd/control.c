@@ -266,6 +266,26 @@ static json_t *op_card_resize(struct connection *connection, const struct contro
     return result;
 }
 
+static json_t *op_card_save(struct connection *connection, const struct control_request *request,
+                            struct error *err)
+{
+    struct card *card = cardd_card_find(connection->cardd, request->card, err);
+    const struct phase_caller caller = {connection->number, request->id};
+    if (card)
+        (void)phase_save(card, request->file, &caller, err); /* a refusal is in err */
+    return NULL;
+}
+
+static json_t *op_card_load(struct connection *connection, const struct control_request *request,
+                            struct error *err)
+{
+    struct card *card = cardd_card_find(connection->cardd, request->card, err);
+    const struct phase_caller caller = {connection->number, request->id};
+    if (card)
+        (void)phase_load(card, request->file, &caller, err); /* a refusal is in err */
+    return NULL;
+}
+
 static json_t *op_card_trace(struct connection *connection, const struct control_request *request,
                              struct error *err)
 {
@@ -295,13 +315,19 @@ static operate *const operations[CONTROL_OPS] = {
     [CONTROL_CARD_MOVE] = op_card_move,
     [CONTROL_CARD_RESIZE] = op_card_resize,
     [CONTROL_CARD_TRACE] = op_card_trace,
+    [CONTROL_CARD_SAVE] = op_card_save,
+    [CONTROL_CARD_LOAD] = op_card_load,
     [CONTROL_SUBSCRIBE] = op_subscribe,
 };
 
 static bool answers_later(enum control_op op)
 {
-    return op == CONTROL_CARD_REMOVE || op == CONTROL_CARD_SUSPEND || op == CONTROL_CARD_RESUME ||
-           op == CONTROL_CARD_MOVE || op == CONTROL_CARD_RESIZE;
+    static const bool later[CONTROL_OPS] = {
+        [CONTROL_CARD_REMOVE] = true, [CONTROL_CARD_SUSPEND] = true, [CONTROL_CARD_RESUME] = true,
+        [CONTROL_CARD_MOVE] = true,   [CONTROL_CARD_RESIZE] = true,  [CONTROL_CARD_SAVE] = true,
+        [CONTROL_CARD_LOAD] = true,
+    };
+    return later[op];
 }
 
 static void line_serve(struct connection *connection, const char *line, size_t length)

@@ -2,9 +2,15 @@
 #include "card/cardd/phase.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "card/cardd/card.h"
@@ -12,6 +18,7 @@
 #include "card/cardd/control.h"
 #include "card/cardd/device.h"
 #include "card/cardd/session.h"
+#include "card/executor/checkpoint.h"
 #include "card/executor/executor.h"
 
 static void begin(struct card *card, enum card_phase phase, enum executor_verb verb)
@@ -21,12 +28,22 @@ static void begin(struct card *card, enum card_phase phase, enum executor_verb v
         .platform_index = card->device->platform_index,
         .device_index = card->device->device_index,
         .device = card->device->turn,
+        .file_fd = card->file_fd,
     };
     card->phase = phase;
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
             session_order(card->sessions[slot], &order);
     }
+}
+
+/* A checkpoint gets its name when it is whole. */
+static int beside_name(const char *path, char beside[PATH_MAX], struct error *err)
+{
+    if (path[0] != '/' || snprintf(beside, PATH_MAX, "%s.new", path) >= PATH_MAX)
+        return error_set(err, -EINVAL, "bad-path", "'%.64s' is no absolute path, or too long",
+                         path);
+    return 0;
 }
 
 static void set_caller(struct card *card, const struct phase_caller *caller)
@@ -39,10 +56,9 @@ static void set_caller(struct card *card, const struct phase_caller *caller)
     card->move_to = NULL;
 }
 
-/* The phase is over: answer who asked and tell the subscribers. */
-static void conclude(struct cardd *cardd, struct card *card)
+/* The phase is over: answer who asked. */
+static void answer(struct cardd *cardd, struct card *card, const char *event)
 {
-    const char *event = card->phase == CARD_ACTIVE ? "card.resumed" : "card.suspended";
     log_event(card->failing ? LOG_WARN : LOG_INFO, event, "card=%s device=%s text=\"%s\"",
               card->name, card->device->id, card->phase_error.text);
     if (cardd->control && card->failing)
@@ -52,6 +68,13 @@ static void conclude(struct cardd *cardd, struct card *card)
         control_answer(cardd->control, card->phase_connection, card->phase_request,
                        card_json(card));
     card->phase_connection = 0;
+}
+
+/* The card has come or gone: tell the subscribers, too. */
+static void conclude(struct cardd *cardd, struct card *card)
+{
+    const char *event = card->phase == CARD_ACTIVE ? "card.resumed" : "card.suspended";
+    answer(cardd, card, event);
     if (cardd->control)
         control_event(cardd->control, event,
                       json_pack("{ss ss}", "card", card->name, "device", card->device->id));
@@ -107,10 +130,41 @@ static void resumed(struct cardd *cardd, struct card *card)
     conclude(cardd, card);
 }
 
+/* Saved or loaded, or not. What could not be written whole is not left behind. */
+static void filed(struct cardd *cardd, struct card *card)
+{
+    struct error *err = &card->phase_error;
+    bool saving = card->phase == CARD_SAVING;
+    char beside[PATH_MAX];
+    AUTO_FD int fd = take_fd(&card->file_fd);
+    if (saving && !err->errnum)
+        (void)checkpoint_end(fd, card->file_parts, err);
+    else if (!err->errnum && card->file_parts == 0 && card->session_count > 0)
+        (void)error_set(err, -EINVAL, "checkpoint-of-others",
+                        "the checkpoint holds nothing of the programs that use card '%s' now",
+                        card->name);
+    if (saving && beside_name(card->file_path, beside, err) == 0) {
+        if (!err->errnum && rename(beside, card->file_path) < 0)
+            (void)error_errno(err, -errno, "checkpoint-failed", "cannot name '%.200s'",
+                              card->file_path);
+        if (err->errnum)
+            (void)unlink(beside);
+    }
+    free(card->file_path);
+    card->file_path = NULL;
+    card->failing = err->errnum != 0;
+    card->phase = CARD_SUSPENDED;
+    answer(cardd, card, saving ? "card.saved" : "card.loaded");
+}
+
 void phase_advance(struct cardd *cardd, struct card *card)
 {
     if (card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED || card_orders_out(card))
         return;
+    if (card->phase == CARD_SAVING || card->phase == CARD_LOADING) {
+        filed(cardd, card);
+        return;
+    }
     bool undo = card->phase_error.errnum && !card->failing;
     card->failing |= undo;
     if (card->phase == CARD_SUSPENDING && undo) {
@@ -132,12 +186,15 @@ void cardd_session_answered(struct cardd *cardd, struct session *session,
     struct card *card = session->card;
     if (card->leaving)
         return;
+    card->file_parts += notice->parts;
     if (notice->status < 0 && card->failing)
         session_kill(session); /* neither here nor there: its program loses the device */
     else if (notice->status < 0 && !card->phase_error.errnum)
         (void)error_set(&card->phase_error, notice->status,
-                        notice->verb == EXECUTOR_SUSPEND ? "suspend-failed" : "resume-failed", "%s",
-                        notice->text);
+                        notice->verb == EXECUTOR_SUSPEND  ? "suspend-failed"
+                        : notice->verb == EXECUTOR_RESUME ? "resume-failed"
+                                                          : notice->code,
+                        "%s", notice->text);
     phase_advance(cardd, card);
 }
 
@@ -206,9 +263,59 @@ int phase_resume(struct card *card, const char *device, uint32_t share_permille,
     return r;
 }
 
+static int file_phase(struct card *card, enum card_phase phase, enum executor_verb verb)
+{
+    card->file_parts = 0;
+    begin(card, phase, verb);
+    phase_advance(card->cardd, card); /* in case nobody uses the card */
+    return 0;
+}
+
+int phase_save(struct card *card, const char *path, const struct phase_caller *caller,
+               struct error *err)
+{
+    char beside[PATH_MAX];
+    int r = expect(card, CARD_SUSPENDED, err);
+    if (r == 0)
+        r = beside_name(path, beside, err);
+    if (r < 0)
+        return r;
+    AUTO_FD int fd =
+        open(beside, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(err, -errno, "checkpoint-failed", "cannot make '%.200s'", beside);
+    r = checkpoint_begin(fd, err);
+    char *copy = r == 0 ? strdup(path) : NULL;
+    if (!copy) {
+        (void)unlink(beside);
+        return r < 0 ? r : error_set(err, -ENOMEM, "out-of-memory", "saving '%s'", card->name);
+    }
+    set_caller(card, caller);
+    card->file_path = copy;
+    card->file_fd = take_fd(&fd);
+    return file_phase(card, CARD_SAVING, EXECUTOR_SAVE);
+}
+
+int phase_load(struct card *card, const char *path, const struct phase_caller *caller,
+               struct error *err)
+{
+    int r = expect(card, CARD_SUSPENDED, err);
+    if (r < 0)
+        return r;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(err, -errno, "checkpoint-failed", "cannot open '%.200s'", path);
+    set_caller(card, caller);
+    card->file_fd = fd;
+    return file_phase(card, CARD_LOADING, EXECUTOR_LOAD);
+}
+
 void phase_abandon(struct cardd *cardd, struct card *card)
 {
     struct error gone = {0};
+    char beside[PATH_MAX];
+    if (card->phase == CARD_SAVING && beside_name(card->file_path, beside, NULL) == 0)
+        (void)unlink(beside);
     if (card->phase_connection && cardd->control) {
         (void)error_set(&gone, -ENOENT, "unknown-card", "card '%s' was removed", card->name);
         control_refuse(cardd->control, card->phase_connection, card->phase_request, &gone);

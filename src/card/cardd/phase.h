@@ -24,6 +24,11 @@ int phase_resume(struct card *card, const char *device, uint32_t share_permille,
 /* Suspend and resume in one; a target that has no room leaves the card where it was. */
 int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
                struct error *err);
+/* What a suspended card holds, to a file at an absolute path and back; it stays suspended. */
+int phase_save(struct card *card, const char *path, const struct phase_caller *caller,
+               struct error *err);
+int phase_load(struct card *card, const char *path, const struct phase_caller *caller,
+               struct error *err);
 /* An executor has answered or ended: go on when it was the last. */
 void phase_advance(struct cardd *cardd, struct card *card);
 /* The card is being removed. */

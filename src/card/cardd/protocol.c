@@ -47,6 +47,8 @@ static const struct json_field resume_fields[] = {
 };
 static const struct json_field move_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
+static const struct json_field file_fields[] = {
+    FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(file, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
 static const struct json_field trace_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(on, JSON_KIND_BOOL, JSON_REQUIRED), FIELDS_END};
 static const struct json_field resize_fields[] = {
@@ -87,6 +89,8 @@ static const struct {
     [CONTROL_CARD_MOVE] = {"card.move", move_fields},
     [CONTROL_CARD_RESIZE] = {"card.resize", resize_fields},
     [CONTROL_CARD_TRACE] = {"card.trace", trace_fields},
+    [CONTROL_CARD_SAVE] = {"card.save", file_fields},
+    [CONTROL_CARD_LOAD] = {"card.load", file_fields},
     [CONTROL_SUBSCRIBE] = {"subscribe", plain_fields},
 };
 
@@ -159,6 +163,7 @@ void control_request_finish(struct control_request *request)
     free(request->device);
     free(request->token);
     free(request->tenant);
+    free(request->file);
     *request = (struct control_request){0};
 }
 

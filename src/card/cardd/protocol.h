@@ -29,6 +29,8 @@ enum control_op {
     CONTROL_CARD_MOVE,
     CONTROL_CARD_RESIZE,
     CONTROL_CARD_TRACE,
+    CONTROL_CARD_SAVE,
+    CONTROL_CARD_LOAD,
     CONTROL_SUBSCRIBE,
     CONTROL_OPS
 };
@@ -36,7 +38,7 @@ enum control_op {
 struct control_request {
     uint64_t id;
     enum control_op op;
-    char *card, *device, *token, *tenant; /* owned; NULL when not given */
+    char *card, *device, *token, *tenant, *file; /* owned; NULL when not given */
     uint64_t memory_bytes;
     uint32_t share_permille;
     bool bound;   /* the card goes when the connection does */

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/confine.h"
@@ -192,11 +193,21 @@ static void notice_arrived(void *arg)
 
 void session_order(struct session *session, const struct executor_order *order)
 {
+    struct iovec part = {(void *)(uintptr_t)order, sizeof(*order)};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (order->file_fd >= 0) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(header), &order->file_fd, sizeof(int));
+    }
     if (session->pid == 0 && session_launch(session) < 0)
         return;
     session->ordered = true;
     /* Fails only when the executor has gone: its end answers for it. */
-    (void)send(session->control_fd, order, sizeof(*order), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sendmsg(session->control_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Its slot is free for others. */
@@ -231,7 +242,7 @@ static int executor_fork(struct session *session)
         return -errno;
     session->control_fd = pair[0];
     AUTO_FD int executors_fd = pair[1];
-    const struct executor_params params = {
+    struct executor_params params = {
         .control_fd = executors_fd,
         .suspended = card_is_away(card),
         .socket_fd = session->socket_fd,
@@ -247,6 +258,9 @@ static int executor_fork(struct session *session)
         .card_name = card->name,
         .cache_dir = card->cache_dir,
     };
+    int r = random_bytes(params.id, sizeof(params.id));
+    if (r < 0)
+        return r;
     pid_t parent = getpid(), child = fork();
     if (child == 0)
         executor_run(cardd, card, parent, &params);

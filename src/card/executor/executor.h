@@ -15,24 +15,32 @@ struct wire_session;
  * comes after the notice that answers the one before. */
 enum executor_verb {
     EXECUTOR_SUSPEND = 1, /* copy all device state to host memory and let go of the device */
-    EXECUTOR_RESUME = 2   /* bring it back to `device`, the same or one that can stand in for it */
+    EXECUTOR_RESUME = 2,  /* bring it back to `device`, the same or one that can stand in for it */
+    EXECUTOR_SAVE = 3,    /* suspended: append what is in host memory to a checkpoint */
+    EXECUTOR_LOAD = 4     /* suspended: replace it by what a checkpoint has */
 };
 struct executor_order {
     uint32_t verb;
     uint32_t platform_index, device_index;
     struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
+    int32_t file_fd; /* of a save or load: rides along, each side has its own number; else -1 */
 };
 struct executor_notice {
     uint32_t verb;
     int32_t status; /* 0, or a negative errno with the reason in text: all is as it was before */
     uint64_t bytes; /* contents in host memory now */
+    uint64_t parts; /* of a checkpoint, written or used */
+    char code[32];
     char text[128];
 };
 
+#define EXECUTOR_ID_BYTES 16
+
 struct executor_params {
-    int control_fd;       /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
-    int suspended;        /* start as after EXECUTOR_SUSPEND */
-    int socket_fd;        /* the client's connection: its end is the session's */
+    uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever */
+    int control_fd;                /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
+    int suspended;                 /* start as after EXECUTOR_SUSPEND */
+    int socket_fd;                 /* the client's connection: its end is the session's */
     int session_fd;       /* memfd of the session memory, which the client may be using already */
     int notify_fd;        /* eventfd of the card, for meter_create; never sent to the client */
     uint64_t arena_bytes; /* of the session memory; 0: the device has memory of its own */

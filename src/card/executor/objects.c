@@ -208,6 +208,8 @@ cl_int object_make(struct session *session, struct object *object)
     cl_int status = parent_error(session, object);
     if (!status)
         status = makers[object->kind](session, object);
+    if (!object->serial)
+        object->serial = ++session->serials;
     if (status)
         object->driver = NULL;
     else

@@ -2,13 +2,16 @@
 #include "card/executor/park.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "card/executor/completion.h"
 #include "card/executor/build.h"
 #include "card/executor/device.h"
+#include "card/executor/save.h"
 #include "card/executor/session.h"
 #include "card/executor/suspend.h"
 #include "card/ledger/futex.h"
@@ -21,11 +24,21 @@
 int park_receive(struct session *session)
 {
     struct executor_order order;
-    ssize_t got = recv(session->params.control_fd, &order, sizeof(order), MSG_DONTWAIT);
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {&order, sizeof(order)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t got = recvmsg(session->params.control_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (got != (ssize_t)sizeof(order))
         return -EPIPE;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    order.file_fd = -1;
+    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(&order.file_fd, CMSG_DATA(header), sizeof(int));
     session->order = order;
     __atomic_add_fetch(&session->orders, 1, __ATOMIC_SEQ_CST);
     futex_wake(&session->orders, 1);
@@ -75,6 +88,16 @@ static int change_device(struct session *session, const struct executor_order *o
     return 0;
 }
 
+/* Only what is in host memory: the others wait for a command's end or for their device. */
+static int file(struct session *session, const struct executor_order *order, uint64_t *ret_parts,
+                struct error *err)
+{
+    if (!session->suspended)
+        return error_set(err, -EBUSY, "card-active", "the session is on its device");
+    return order->verb == EXECUTOR_SAVE ? session_save(session, order->file_fd, ret_parts, err)
+                                        : session_load(session, order->file_fd, ret_parts, err);
+}
+
 static int carry_out(struct session *session, const struct executor_order *order, struct error *err)
 {
     int result = 0;
@@ -99,7 +122,13 @@ static void serve_order(struct session *session)
 {
     struct error err = {0};
     struct executor_notice notice = {.verb = session->order.verb};
-    notice.status = carry_out(session, &session->order, &err);
+    if (notice.verb == EXECUTOR_SAVE || notice.verb == EXECUTOR_LOAD)
+        notice.status = file(session, &session->order, &notice.parts, &err);
+    else
+        notice.status = carry_out(session, &session->order, &err);
+    if (session->order.file_fd >= 0)
+        (void)close(session->order.file_fd);
+    (void)snprintf(notice.code, sizeof(notice.code), "%.31s", err.code);
     notice.bytes = session_away_bytes(session);
     (void)snprintf(notice.text, sizeof(notice.text), "%.*s", (int)sizeof(notice.text) - 1,
                    err.text);

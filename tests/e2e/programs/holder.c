@@ -2,6 +2,7 @@
  *
  *   +BYTES   make and fill a buffer: "ok", or the status that refused it
  *   -        release the newest: "ok"
+ *   !        overwrite all with something else: "ok"
  *   =        check that all buffers hold what was written: "ok" or "differs" */
 #include <CL/cl.h>
 #include <stdio.h>
@@ -49,6 +50,16 @@ static cl_int let_go(struct holder *holder)
     return clFinish(holder->queue);
 }
 
+static cl_int overwrite(struct holder *holder)
+{
+    const cl_uchar other = 0xee;
+    cl_int status = CL_SUCCESS;
+    for (unsigned i = 0; i < holder->count && status == CL_SUCCESS; i++)
+        status = clEnqueueFillBuffer(holder->queue, holder->held[i].memory, &other, 1, 0,
+                                     holder->held[i].bytes, 0, NULL, NULL);
+    return status == CL_SUCCESS ? clFinish(holder->queue) : status;
+}
+
 static int all_there(struct holder *holder)
 {
     int good = 1;
@@ -85,7 +96,9 @@ int main(void)
         if (line[0] == '=') {
             puts(all_there(&holder) ? "ok" : "differs");
         } else {
-            status = line[0] == '+' ? hold(&holder, strtoull(line + 1, NULL, 10)) : let_go(&holder);
+            status = line[0] == '+'   ? hold(&holder, strtoull(line + 1, NULL, 10))
+                     : line[0] == '!' ? overwrite(&holder)
+                                      : let_go(&holder);
             if (status == CL_SUCCESS)
                 puts("ok");
             else

@@ -1,0 +1,208 @@
+/* The file of a checkpoint: see checkpoint.h. */
+#include "card/executor/checkpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+static const char head_magic[8] = "LEATCKPT", part_magic[8] = "LEATPART", end_magic[8] = "LEATDONE";
+
+/* Checksums are of the struct with its checksum 0. */
+struct head {
+    char magic[8];
+    uint32_t version, zero;
+    uint64_t checksum;
+};
+
+struct part_head {
+    char magic[8];
+    struct checkpoint_part part;
+    uint64_t contents_checksum, checksum;
+};
+
+struct end {
+    char magic[8];
+    uint64_t parts, checksum;
+};
+
+/* FNV-1a by words of eight bytes. */
+static uint64_t checksum_of(const void *data, size_t length)
+{
+    const uint8_t *bytes = data;
+    uint64_t hash = 14695981039346656037u ^ length;
+    while (length) {
+        uint64_t word = 0;
+        size_t now = length < sizeof(word) ? length : sizeof(word);
+        memcpy(&word, bytes, now);
+        hash = (hash ^ word) * 1099511628211u;
+        hash ^= hash >> 29; /* else the upper bytes of a word never reach the lower bits */
+        bytes += now;
+        length -= now;
+    }
+    return hash;
+}
+
+#define SEAL(thing) ((thing).checksum = 0, (thing).checksum = checksum_of(&(thing), sizeof(thing)))
+
+#define CHECKED(thing) \
+    __extension__({ \
+        __typeof__(thing) copy_ = (thing); \
+        SEAL(copy_); \
+        copy_.checksum == (thing).checksum; \
+    })
+
+/* A short write is one that found no room. */
+static int put(int fd, struct iovec *parts, int count, struct error *err)
+{
+    size_t wanted = 0;
+    for (int i = 0; i < count; i++)
+        wanted += parts[i].iov_len;
+    ssize_t written = writev(fd, parts, count);
+    if (written == (ssize_t)wanted)
+        return 0;
+    return error_errno(err, written < 0 ? -errno : -ENOSPC, "checkpoint-failed",
+                       "cannot write the checkpoint");
+}
+
+int checkpoint_begin(int fd, struct error *err)
+{
+    struct head head = {.version = CHECKPOINT_VERSION};
+    memcpy(head.magic, head_magic, sizeof(head.magic));
+    SEAL(head);
+    struct iovec part = {&head, sizeof(head)};
+    return put(fd, &part, 1, err);
+}
+
+int checkpoint_append(int fd, const struct checkpoint_part *part, const void *contents,
+                      struct error *err)
+{
+    struct part_head head = {.part = *part,
+                             .contents_checksum = checksum_of(contents, part->bytes)};
+    memcpy(head.magic, part_magic, sizeof(head.magic));
+    SEAL(head);
+    struct iovec parts[] = {{&head, sizeof(head)}, {(void *)(uintptr_t)contents, part->bytes}};
+    return put(fd, parts, 2, err);
+}
+
+int checkpoint_end(int fd, uint64_t parts, struct error *err)
+{
+    struct end end = {.parts = parts};
+    memcpy(end.magic, end_magic, sizeof(end.magic));
+    SEAL(end);
+    struct iovec part = {&end, sizeof(end)};
+    return put(fd, &part, 1, err);
+}
+
+struct reader {
+    int fd;
+    uint64_t at, file_bytes;
+    uint8_t *contents; /* room for the longest part */
+};
+
+static int truncated(struct error *err)
+{
+    return error_set(err, -EPROTO, "checkpoint-truncated", "the checkpoint ends too early");
+}
+
+static int corrupt(const struct reader *reader, struct error *err)
+{
+    return error_set(err, -EPROTO, "checkpoint-corrupt",
+                     "the checkpoint is damaged near its byte %llu",
+                     (unsigned long long)reader->at);
+}
+
+static int get(struct reader *reader, void *data, size_t length, struct error *err)
+{
+    char *to = data;
+    if (length > reader->file_bytes - reader->at)
+        return truncated(err);
+    while (length) {
+        ssize_t got = pread(reader->fd, to, length, (off_t)reader->at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_errno(err, -errno, "checkpoint-failed", "cannot read the checkpoint");
+        if (got == 0)
+            return truncated(err); /* it was cut while it is read */
+        to += got;
+        reader->at += (uint64_t)got;
+        length -= (size_t)got;
+    }
+    return 0;
+}
+
+static int head_read(struct reader *reader, struct error *err)
+{
+    struct head head;
+    if (reader->file_bytes < sizeof(head.magic) || get(reader, &head, sizeof(head), err) < 0 ||
+        memcmp(head.magic, head_magic, sizeof(head.magic)) != 0)
+        return error_set(err, -EPROTO, "not-a-checkpoint", "the file is no checkpoint of a card");
+    if (head.version != CHECKPOINT_VERSION)
+        return error_set(err, -EPROTO, "checkpoint-version",
+                         "the checkpoint has version %u; this Leat reads version %u", head.version,
+                         CHECKPOINT_VERSION);
+    return CHECKED(head) ? 0 : corrupt(reader, err);
+}
+
+static int part_is_sane(const struct checkpoint_part *part)
+{
+    return part->bytes > 0 && part->bytes <= CHECKPOINT_PART_MAX &&
+           part->object_bytes >= part->bytes &&
+           part->offset_bytes <= part->object_bytes - part->bytes;
+}
+
+/* One pass over all parts up to the end, which must be the end of the file. */
+static int parts_read(struct reader *reader, checkpoint_visit *visit, void *arg, struct error *err)
+{
+    for (uint64_t count = 0;; count++) {
+        struct part_head head;
+        struct end end;
+        if (reader->file_bytes - reader->at == sizeof(end)) {
+            int r = get(reader, &end, sizeof(end), err);
+            if (r == 0 && memcmp(end.magic, end_magic, sizeof(end.magic)) != 0)
+                return truncated(err);
+            return r < 0 ? r : CHECKED(end) && end.parts == count ? 0 : corrupt(reader, err);
+        }
+        int r = get(reader, &head, sizeof(head), err);
+        if (r < 0)
+            return r;
+        if (memcmp(head.magic, part_magic, sizeof(head.magic)) != 0 || !CHECKED(head) ||
+            !part_is_sane(&head.part))
+            return corrupt(reader, err);
+        r = get(reader, reader->contents, head.part.bytes, err);
+        if (r < 0)
+            return r;
+        if (checksum_of(reader->contents, head.part.bytes) != head.contents_checksum)
+            return corrupt(reader, err);
+        if (visit)
+            visit(arg, &head.part, reader->contents);
+    }
+}
+
+int checkpoint_read(int fd, checkpoint_visit *visit, void *arg, struct error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return error_set(err, -EPROTO, "not-a-checkpoint", "a checkpoint is a file");
+    size_t room =
+        status.st_size < CHECKPOINT_PART_MAX ? (size_t)status.st_size + 1 : CHECKPOINT_PART_MAX;
+    AUTO_FREE uint8_t *contents = malloc(room); /* a part is no longer than the file */
+    if (!contents)
+        return error_set(err, -ENOMEM, "out-of-memory", "reading a checkpoint");
+    for (int pass = 0; pass < 2; pass++) {
+        struct reader reader = {
+            .fd = fd, .file_bytes = (uint64_t)status.st_size, .contents = contents};
+        int r = head_read(&reader, err);
+        if (r == 0)
+            r = parts_read(&reader, pass ? visit : NULL, arg, err);
+        if (r < 0 || !visit)
+            return r;
+    }
+    return 0;
+}

@@ -1,0 +1,101 @@
+/* The objects of a session: what a client made, and all it takes to make it again. */
+#ifndef LEAT_CARD_EXECUTOR_OBJECT_H
+#define LEAT_CARD_EXECUTOR_OBJECT_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "card/executor/opencl.h"
+#include "card/executor/range.h"
+
+struct session;
+
+enum object_kind {
+    OBJECT_NONE,
+    OBJECT_CONTEXT,
+    OBJECT_QUEUE,
+    OBJECT_MEMORY,
+    OBJECT_SAMPLER,
+    OBJECT_PROGRAM,
+    OBJECT_KERNEL
+};
+
+/* A client's object, and what it is made from, so that it can be made again after the card was
+ * suspended. One that could not be made keeps its place with `error` set, and what uses it fails
+ * with that error. */
+struct object {
+    enum object_kind kind;
+    cl_int error;
+    uint64_t serial; /* counts what the session makes; never used twice */
+    uint32_t parent; /* the context, buffer or program it was made from; it outlives its children */
+    int is_buffer;   /* a memory object, an image or not, that stands in the ledger */
+    int away;        /* suspended: the driver's object is gone, to come back */
+    void *driver;    /* the cl_... handle, one reference owned; NULL when error is set or away */
+    void *extra;     /* struct queue, program or kernel; an away buffer's contents; owned */
+    uint64_t flags;  /* of memory, properties of a queue, samplers: normalized */
+    union {
+        struct {
+            uint64_t origin_bytes, size_bytes;
+        };
+        struct {
+            uint32_t addressing, filter;
+        };
+    };
+    struct allocation *allocation; /* of a buffer that the driver holds; freed with it */
+    struct range range;            /* of a buffer; what lies there stays there while it is away */
+    struct image *image;           /* NULL: not an image; owned */
+};
+
+/* What an image is made from, but for its flags and for what it is a view of. */
+struct image {
+    cl_image_format format;
+    cl_image_desc desc;
+    uint32_t pixel_bytes;
+    size_t extents[3]; /* pixels, rows and slices, as commands count them */
+};
+
+/* Memory of the device, accounted for until the driver has freed it. */
+struct allocation {
+    struct session *session;
+    uint64_t bytes;
+    int kept; /* it only leaves the device: its bytes and its range stay reserved */
+    struct range range;
+};
+
+struct queue {
+    uint32_t slot; /* of its wire_queue_state */
+    int dirty;     /* has commands that were not flushed */
+    int in_order;
+    int timed; /* the client may ask for the times of its commands */
+    cl_command_queue driver;
+};
+
+struct program {
+    struct buf build; /* the last build reply */
+    char *text;       /* what it is made of, owned */
+    size_t text_length;
+    const char *kind;   /* "source" or "binary" */
+    cl_program created; /* a reference while the object's driver is one made of a kept binary */
+    char *options;      /* of the last build when it succeeded, else NULL; owned */
+};
+
+/* The value an argument has. */
+struct kernel_arg {
+    uint32_t kind; /* WIRE_ARG_... */
+    int is_set;
+    uint64_t size_bytes;
+    uint32_t object; /* of memory and samplers; 0: a null buffer */
+    void *bytes;     /* of a value, owned */
+};
+
+#define KERNEL_ARGS_MAX 256
+struct kernel {
+    char *name;                         /* owned */
+    struct kernel_arg *args;            /* grown as they are set, owned */
+    uint32_t arg_count;                 /* room in `args` */
+    uint32_t pace_base;                 /* hash of program and name */
+    cl_int arg_errors[KERNEL_ARGS_MAX]; /* arguments whose last value was refused */
+    unsigned arg_errors_count;
+};
+
+#endif

@@ -1,0 +1,17 @@
+/* What an away session's buffers and images hold, into a checkpoint and out of one. Consumer's
+ * thread, while the session is suspended. */
+#ifndef LEAT_CARD_EXECUTOR_SAVE_H
+#define LEAT_CARD_EXECUTOR_SAVE_H
+
+#include <stdint.h>
+
+struct error;
+struct session;
+
+/* Append all contents. `ret_parts`: how many parts that were. */
+int session_save(struct session *session, int fd, uint64_t *ret_parts, struct error *err);
+/* Replace the contents of what is in the checkpoint and still there; the rest stays as it is. On
+ * failure nothing has changed. `ret_parts`: how many parts were of use. */
+int session_load(struct session *session, int fd, uint64_t *ret_parts, struct error *err);
+
+#endif

@@ -1,0 +1,103 @@
+"""Checkpoints of cards: what a program holds on the device goes to a file and comes back, damage is refused."""
+import os
+
+import pytest
+
+import house as houses
+from house import CardError, eventually
+from test_resize import MIB, create, holding
+
+
+@pytest.fixture(name="two_devices")
+def two_devices_fixture(monkeypatch):
+    monkeypatch.setenv("POCL_DEVICES", "pthread pthread")
+    with houses.House(cards_only=True) as running:
+        yield running
+
+
+def refusal(house, op, **members):
+    with pytest.raises(CardError) as caught:
+        house.card(op, card="one", **members)
+    return caught.value.code
+
+
+def test_contents_go_to_a_file_and_come_back_on_another_device(two_devices, tmp_path):
+    house, file = two_devices, str(tmp_path / "card.ckpt")
+    with holding(house, create(house, memory_bytes=8 * MIB)) as holder:
+        assert holder("+1") == "ok"
+        # The session's arena has room for a card of 8 MiB: what comes later lies in the driver's own memory.
+        house.card("card.resize", card="one", memory_bytes=64 * MIB)
+        assert [holder(f"+{size}") for size in (7 * MIB + 5, 7 * MIB, 7 * MIB, 6 * MIB)] == ["ok"] * 4
+        house.leat("card", "checkpoint", "one", file)
+        assert os.stat(file).st_mode & 0o777 == 0o600 and os.path.getsize(file) > 27 * MIB
+        assert os.listdir(tmp_path) == ["card.ckpt"]
+        assert (holder("="), holder("!"), holder("="), holder("+3000")) == ("ok", "ok", "differs", "ok")
+        house.leat("card", "restore", "--device", "cpu-1", "one", file)
+        shown = house.card("card.show", card="one")
+        assert (shown["state"], shown["device"]) == ("active", "cpu-1")
+        assert (holder("="), holder("-"), holder("-"), holder("=")) == ("ok", "ok", "ok", "ok")
+        house.leat("card", "restore", "one", file)  # of what is still there
+        assert holder("=") == "ok"
+
+
+def test_a_damaged_file_changes_nothing(card_house, tmp_path):
+    house, file = card_house, str(tmp_path / "card.ckpt")
+    with holding(house, create(house)) as holder:
+        assert holder(f"+{5 * MIB}") == "ok"
+        assert refusal(house, "card.save", file=file) == "card-active"
+        house.card("card.suspend", card="one")
+        assert refusal(house, "card.save", file="relative") == "bad-path"
+        assert refusal(house, "card.save", file=str(tmp_path / "absent" / "file")) == "checkpoint-failed"
+        assert refusal(house, "card.load", file=str(tmp_path / "absent")) == "checkpoint-failed"
+        house.card("card.save", card="one", file=file)
+        with open(file, "rb") as whole:
+            data = whole.read()
+        damages = {"not-a-checkpoint": b"x" + data[1:], "checkpoint-version": data[:8] + b"\7" + data[9:],
+                   "checkpoint-truncated": data[:len(data) // 2],
+                   "checkpoint-corrupt": data[:len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1:]}
+        house.card("card.resume", card="one")
+        assert holder("!") == "ok"
+        house.card("card.suspend", card="one")
+        for code, damaged in damages.items():
+            with open(file, "wb") as out:
+                out.write(damaged)
+            assert refusal(house, "card.load", file=file) == code
+        house.card("card.resume", card="one")
+        assert holder("=") == "differs"
+        wrong = house.leat("card", "restore", "one", file, check=False)
+        assert wrong.returncode == 1 and "damaged" in wrong.stderr
+        assert house.card("card.show", card="one")["state"] == "active"
+        with open(file, "wb") as out:
+            out.write(data)
+        house.leat("card", "restore", "one", file)
+        assert holder("=") == "ok"
+
+
+def test_a_checkpoint_is_of_its_programs_alone(card_house, tmp_path):
+    house, file = card_house, str(tmp_path / "card.ckpt")
+    lease = create(house)
+    with holding(house, lease) as holder:
+        assert holder(f"+{MIB}") == "ok"
+        house.leat("card", "checkpoint", "one", file)
+    eventually("its end", lambda: house.card("card.show", card="one")["sessions"] == 0)
+    with holding(house, lease) as holder:
+        assert (holder(f"+{MIB}"), holder("!")) == ("ok", "ok")
+        wrong = house.leat("card", "restore", "one", file, check=False)
+        assert wrong.returncode == 1 and "holds nothing of the programs" in wrong.stderr
+        assert holder("=") == "differs"
+
+
+def test_a_training_goes_on_from_its_checkpoint_on_another_device(two_devices, tmp_path):
+    house, file = two_devices, str(tmp_path / "card.ckpt")
+    words = [houses.built("digits"), "--steps", "2000", "--checkpoint"]
+    lease = create(house, share_permille=1000)
+    assert house.on_card(lease, *words, str(tmp_path / "calm")).wait(120) == 0
+    program = house.on_card(lease, *words, str(tmp_path / "carried"))
+    before = house.card("card.show", card="one")["commands"]
+    eventually("commands", lambda: house.card("card.show", card="one")["commands"] > before + 100)
+    house.card("card.suspend", card="one")
+    house.card("card.save", card="one", file=file)
+    house.card("card.load", card="one", file=file)
+    house.card("card.resume", card="one", device="cpu-1")
+    assert program.wait(120) == 0, program.communicate()
+    assert (tmp_path / "calm").read_bytes() == (tmp_path / "carried").read_bytes()
