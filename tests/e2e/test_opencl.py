@@ -143,7 +143,8 @@ def test_executor_dies(card_house, way, end):
              way]
     with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout.readline() == "working\n"
-        for pid in executors(card_house):
+        # The program has been welcomed before its executor runs.
+        for pid in houses.eventually("the executor", lambda: executors(card_house)):
             os.kill(pid, signal.SIGKILL)
         told = program.communicate(timeout=60)[0]
     assert told.splitlines() == end
