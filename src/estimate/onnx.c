@@ -1,6 +1,6 @@
 /* ONNX: the graph is walked twice on the wire, once for the shapes of parameters and inputs, once
- * for the operators in their order; data of tensors is skipped by its length. Shapes are followed
- * for the operators of convolutional networks and perceptrons, one sample at a time. */
+ * for the operators in their order (onnx_shape.c), one sample at a time. Data of tensors is skipped
+ * by its length, but for the few whole numbers that become shapes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +9,12 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "estimate/memory.h"
+#include "estimate/onnx_impl.h"
 #include "estimate/reader.h"
 
-#define NAME_MAX_BYTES 160u
-#define SIDES_MAX 8
-#define INPUTS_MAX 16
 #define VALUES_MAX 200000 /* tensors with a name; more is not a model */
-#define ELEMENTS_MAX (UINT64_C(1) << 50)
+#define TYPE_INT32 6
+#define TYPE_INT64 7
 
 enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
@@ -32,10 +31,14 @@ enum {
     ATTRIBUTE_NAME = 1,
     ATTRIBUTE_INT = 3,
     ATTRIBUTE_TEXT = 4,
+    ATTRIBUTE_TENSOR = 5,
     ATTRIBUTE_INTS = 8,
     TENSOR_SIDES = 1,
     TENSOR_TYPE = 2,
+    TENSOR_INT32S = 5,
+    TENSOR_INT64S = 7,
     TENSOR_NAME = 8,
+    TENSOR_RAW = 9,
     VALUE_NAME = 1,
     VALUE_TYPE = 2,
     TYPE_TENSOR = 1,
@@ -57,25 +60,15 @@ struct field {
     struct stretch bytes; /* of a run of bytes */
 };
 
-struct shape {
-    unsigned rank;
-    uint64_t sides[SIDES_MAX];
-};
-
-struct node {
-    char op[32], output[NAME_MAX_BYTES];
-    const struct shape *inputs[INPUTS_MAX]; /* NULL: an optional one that is not there */
-    unsigned input_count;
-    uint64_t kernel[2], strides[2], pads[4], dilations[2];
-    int64_t axis, trans_b;
-    bool ceil, same_pads;
-};
-
 struct graph {
-    struct map *values; /* name to struct shape, owned */
+    struct map *values;     /* name to struct onnx_value */
+    struct onnx_value *all; /* owned, by `next` */
+    size_t count;
     struct tally *tally;
-    uint64_t saved, widest;
+    uint64_t saved, widest, batch;
+    double flop;
     bool convolutions;
+    struct onnx_value *last;
     struct error *err;
 };
 
@@ -155,30 +148,18 @@ static int numbers_take(struct field *field, uint64_t *numbers, unsigned room, u
     return 0;
 }
 
-static int elements_count(const struct shape *shape, uint64_t *ret_count)
+/* A copy under the name; NULL: no memory, or too many. */
+static struct onnx_value *value_put(struct graph *graph, const char *name,
+                                    const struct onnx_value *value)
 {
-    uint64_t count = 1;
-    for (unsigned i = 0; i < shape->rank; i++) {
-        if (__builtin_mul_overflow(count, shape->sides[i], &count) || count > ELEMENTS_MAX)
-            return -EINVAL;
-    }
-    *ret_count = count;
-    return 0;
-}
-
-static int value_put(struct graph *graph, const char *name, const struct shape *shape)
-{
-    void *old = NULL;
-    AUTO_FREE struct shape *kept = malloc(sizeof(*kept));
-    if (!kept || map_count(graph->values) >= VALUES_MAX)
-        return -ENOMEM;
-    *kept = *shape;
-    int r = map_put(graph->values, name, kept, &old);
-    if (r < 0)
-        return r;
-    free(old);
-    kept = NULL;
-    return 0;
+    struct onnx_value *kept = graph->count < VALUES_MAX ? malloc(sizeof(*kept)) : NULL;
+    if (!kept)
+        return NULL;
+    *kept = *value;
+    kept->next = graph->all;
+    graph->all = kept; /* one of an earlier value of that name may be somebody's base */
+    graph->count++;
+    return map_put(graph->values, name, kept, NULL) < 0 ? NULL : kept;
 }
 
 /* -- parameters and inputs -- */
@@ -193,28 +174,83 @@ static const char *weight_format(uint64_t type)
                         : NULL;
 }
 
-static int initializer_read(struct graph *graph, struct stretch at)
+/* Little-endian whole numbers, as many as are kept. */
+static int raw_take(struct stretch at, unsigned size, struct onnx_value *value)
+{
+    for (; at.next + size <= at.end && value->count < ONNX_NUMBERS_MAX; at.next += size) {
+        uint8_t bytes[8] = {0};
+        uint64_t number = 0;
+        if (at.source->read_at(at.source->arg, at.next, bytes, size) < 0)
+            return -EINVAL;
+        for (unsigned i = 0; i < size; i++)
+            number |= (uint64_t)bytes[i] << 8 * i;
+        value->numbers[value->count++] = size == 4 ? (int32_t)number : (int64_t)number;
+    }
+    return 0;
+}
+
+/* A tensor as it is written down. */
+struct tensor {
+    char name[ONNX_NAME_MAX_BYTES];
+    uint64_t type;
+    struct onnx_value value;
+    struct stretch raw;
+    uint64_t numbers[ONNX_NUMBERS_MAX];
+    unsigned count;
+};
+
+static int tensor_parse(struct stretch at, struct tensor *tensor)
 {
     struct field field;
-    struct shape shape = {0};
-    char name[NAME_MAX_BYTES] = "";
-    uint64_t type = 0, params = 0;
     int r;
     while ((r = field_next(&at, &field)) > 0) {
         if (field.number == TENSOR_SIDES)
-            r = numbers_take(&field, shape.sides, SIDES_MAX, &shape.rank);
+            r = numbers_take(&field, tensor->value.sides, ONNX_SIDES_MAX, &tensor->value.rank);
         else if (field_is(&field, TENSOR_TYPE, WIRE_VARINT))
-            type = field.value;
+            tensor->type = field.value;
         else if (field_is(&field, TENSOR_NAME, WIRE_BYTES))
-            r = text_take(&field, name, sizeof(name));
+            r = text_take(&field, tensor->name, sizeof(tensor->name));
+        else if (field.number == TENSOR_INT32S || field.number == TENSOR_INT64S)
+            r = numbers_take(&field, tensor->numbers, ONNX_NUMBERS_MAX, &tensor->count);
+        else if (field_is(&field, TENSOR_RAW, WIRE_BYTES))
+            tensor->raw = field.bytes;
         if (r < 0)
             return r;
     }
-    if (r < 0 || shape.rank > SIDES_MAX || elements_count(&shape, &params) < 0)
+    return r;
+}
+
+/* Its content too, when that is a few whole numbers. */
+static int tensor_read(struct stretch at, struct tensor *tensor)
+{
+    struct onnx_value *value = &tensor->value;
+    uint64_t elements = 0;
+    value->parameter = true;
+    if (tensor_parse(at, tensor) < 0 || value->rank > ONNX_SIDES_MAX ||
+        onnx_elements(value, &elements) < 0)
         return -EINVAL;
-    const char *format = weight_format(type);
-    r = format ? tally_add(graph->tally, name, format, params, 0) : 0;
-    return r < 0 ? r : value_put(graph, name, &shape);
+    bool whole = tensor->type == TYPE_INT32 || tensor->type == TYPE_INT64;
+    if (!whole || elements > ONNX_NUMBERS_MAX)
+        return 0;
+    if (tensor->raw.source && raw_take(tensor->raw, tensor->type == TYPE_INT32 ? 4 : 8, value) < 0)
+        return -EINVAL;
+    for (unsigned i = 0; !tensor->raw.source && i < tensor->count && i < ONNX_NUMBERS_MAX; i++)
+        value->numbers[value->count++] = (int64_t)tensor->numbers[i];
+    value->known = value->count == elements;
+    return 0;
+}
+
+static int initializer_read(struct graph *graph, struct stretch at)
+{
+    struct tensor tensor = {.type = 0};
+    uint64_t params;
+    if (tensor_read(at, &tensor) < 0 || onnx_elements(&tensor.value, &params) < 0)
+        return -EINVAL;
+    const char *format = weight_format(tensor.type);
+    int r = format ? tally_add(graph->tally, tensor.name, format, params, 0) : 0;
+    if (r < 0)
+        return r;
+    return value_put(graph, tensor.name, &tensor.value) ? 0 : -ENOMEM;
 }
 
 static int side_read(struct stretch at, uint64_t *ret_side)
@@ -230,7 +266,7 @@ static int side_read(struct stretch at, uint64_t *ret_side)
 }
 
 /* Down ValueInfo > Type > Tensor > Shape, whose sides are the leaves. */
-static int sides_read(struct stretch at, unsigned depth, struct shape *shape)
+static int sides_read(struct stretch at, unsigned depth, struct onnx_value *shape)
 {
     static const unsigned path[] = {TYPE_TENSOR, TENSOR_SHAPE, SHAPE_SIDE};
     struct field field;
@@ -240,7 +276,7 @@ static int sides_read(struct stretch at, unsigned depth, struct shape *shape)
             continue;
         if (depth < 2)
             r = sides_read(field.bytes, depth + 1, shape);
-        else if (shape->rank == SIDES_MAX)
+        else if (shape->rank == ONNX_SIDES_MAX)
             r = -EINVAL;
         else
             r = side_read(field.bytes, &shape->sides[shape->rank++]);
@@ -253,8 +289,8 @@ static int sides_read(struct stretch at, unsigned depth, struct shape *shape)
 static int input_read(struct graph *graph, struct stretch at)
 {
     struct field field;
-    struct shape shape = {0};
-    char name[NAME_MAX_BYTES] = "";
+    struct onnx_value shape = {0};
+    char name[ONNX_NAME_MAX_BYTES] = "";
     uint64_t elements;
     int r;
     while ((r = field_next(&at, &field)) > 0) {
@@ -267,187 +303,76 @@ static int input_read(struct graph *graph, struct stretch at)
     }
     if (r < 0 || map_get(graph->values, name)) /* older files list parameters as inputs too */
         return r;
-    if (shape.rank > 0)
+    if (shape.rank > 0) {
+        graph->batch = shape.sides[0] > graph->batch ? shape.sides[0] : graph->batch;
         shape.sides[0] = 1; /* one sample */
-    if (elements_count(&shape, &elements) < 0)
+    }
+    if (onnx_elements(&shape, &elements) < 0)
         return -EINVAL;
     if (elements == 0)
         return error_set(graph->err, -EINVAL, "bad-onnx",
                          "the input '%s' has a side without a length: export it with fixed sides",
                          name);
-    graph->saved += elements;
-    return value_put(graph, name, &shape);
+    return value_put(graph, name, &shape) ? 0 : -ENOMEM;
 }
 
-/* -- operators: the shape of the output, and how often its size is kept for backward -- */
+/* -- operators -- */
 
-typedef int operator_fn(const struct node *node, struct shape *out);
-
-static int out_same(const struct node *node, struct shape *out)
+/* Lists of whole numbers that an operator may have, by their names. */
+static void list_put(struct onnx_node *node, const char *name, const uint64_t *numbers,
+                     unsigned count)
 {
-    *out = *node->inputs[0];
-    return 0;
-}
-
-static int out_broadcast(const struct node *node, struct shape *out)
-{
-    const struct shape *a = node->inputs[0], *b = node->input_count > 1 ? node->inputs[1] : NULL;
-    if (!b)
-        return -EINVAL;
-    if (a->rank < b->rank) {
-        const struct shape *swap = a;
-        a = b;
-        b = swap;
+    const struct {
+        const char *name;
+        void *target;
+        unsigned least, most;
+        unsigned *count; /* NULL: all of them or none */
+    } lists[] = {{"kernel_shape", node->kernel, 2, 2, NULL},
+                 {"strides", node->strides, 2, 2, NULL},
+                 {"pads", node->pads, 4, 4, NULL},
+                 {"dilations", node->dilations, 2, 2, NULL},
+                 {"axes", node->axes, 1, ONNX_SIDES_MAX, &node->axes_count},
+                 {"perm", node->perm, 1, ONNX_SIDES_MAX, &node->perm_count},
+                 {"split", node->split, 1, ONNX_OUTPUTS_MAX, &node->split_count}};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        if (strcmp(name, lists[i].name) != 0 || count < lists[i].least || count > lists[i].most)
+            continue;
+        memcpy(lists[i].target, numbers, count * sizeof(*numbers));
+        if (lists[i].count)
+            *lists[i].count = count;
     }
-    *out = *a;
-    for (unsigned i = 0; i < b->rank; i++) {
-        uint64_t *side = &out->sides[a->rank - b->rank + i];
-        *side = b->sides[i] > *side ? b->sides[i] : *side;
+}
+
+static void number_put(struct onnx_node *node, const char *name, uint64_t number)
+{
+    const struct {
+        const char *name;
+        int64_t *target;
+    } numbers[] = {{"axis", &node->axis},
+                   {"transA", &node->trans_a},
+                   {"transB", &node->trans_b},
+                   {"keepdims", &node->keepdims}};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        if (strcmp(name, numbers[i].name) == 0)
+            *numbers[i].target = (int64_t)number;
     }
-    return 0;
+    node->has_axis |= strcmp(name, "axis") == 0;
+    node->ceil |= strcmp(name, "ceil_mode") == 0 && number;
 }
 
-/* One side after a window of `kernel` slid over it. */
-static int slide(const struct node *node, unsigned i, uint64_t kernel, uint64_t side,
-                 uint64_t *ret_side)
+static int constant_read(struct stretch at, struct onnx_node *node)
 {
-    uint64_t stride = node->strides[i], dilation = node->dilations[i];
-    uint64_t pads = node->pads[i] + node->pads[i + 2];
-    if (!stride || !kernel || kernel > UINT16_MAX || dilation > UINT16_MAX || pads > UINT16_MAX)
-        return -EINVAL;
-    uint64_t reach = (kernel - 1) * dilation + 1, room = side + pads;
-    if (node->same_pads)
-        *ret_side = (side + stride - 1) / stride;
-    else if (room < reach)
-        return -EINVAL;
-    else
-        *ret_side = (room - reach + (node->ceil ? stride - 1 : 0)) / stride + 1;
-    return 0;
+    struct tensor tensor = {.type = 0};
+    int r = tensor_read(at, &tensor);
+    node->constant = tensor.value;
+    return r;
 }
 
-static int out_window(const struct node *node, const uint64_t kernel[2], uint64_t channels,
-                      struct shape *out)
-{
-    const struct shape *in = node->inputs[0];
-    if (in->rank != 4)
-        return -EINVAL;
-    *out = *in;
-    out->sides[1] = channels;
-    int r = slide(node, 0, kernel[0], in->sides[2], &out->sides[2]);
-    return r < 0 ? r : slide(node, 1, kernel[1], in->sides[3], &out->sides[3]);
-}
-
-static int out_conv(const struct node *node, struct shape *out)
-{
-    const struct shape *weight = node->input_count > 1 ? node->inputs[1] : NULL;
-    if (!weight || weight->rank != 4)
-        return -EINVAL;
-    return out_window(node, weight->sides + 2, weight->sides[0], out);
-}
-
-static int out_pool(const struct node *node, struct shape *out)
-{
-    return node->inputs[0]->rank == 4
-               ? out_window(node, node->kernel, node->inputs[0]->sides[1], out)
-               : -EINVAL;
-}
-
-static int out_global(const struct node *node, struct shape *out)
-{
-    *out = *node->inputs[0];
-    for (unsigned i = 2; i < out->rank; i++)
-        out->sides[i] = 1;
-    return 0;
-}
-
-static int out_flatten(const struct node *node, struct shape *out)
-{
-    uint64_t elements;
-    if (node->axis != 1 || elements_count(node->inputs[0], &elements) < 0)
-        return -EINVAL;
-    *out = (struct shape){2, {1, elements}}; /* one sample */
-    return 0;
-}
-
-static int out_multiply(const struct node *node, struct shape *out)
-{
-    const struct shape *in = node->inputs[0];
-    const struct shape *weight = node->input_count > 1 ? node->inputs[1] : NULL;
-    if (!weight || weight->rank < 2 || !in->rank)
-        return -EINVAL;
-    *out = *in;
-    out->sides[in->rank - 1] = weight->sides[weight->rank - (node->trans_b ? 2 : 1)];
-    return 0;
-}
-
-static int out_concat(const struct node *node, struct shape *out)
-{
-    *out = *node->inputs[0];
-    int64_t axis = node->axis < 0 ? node->axis + out->rank : node->axis;
-    if (axis < 0 || axis >= out->rank)
-        return -EINVAL;
-    for (unsigned i = 1; i < node->input_count; i++) {
-        if (!node->inputs[i] || node->inputs[i]->rank != out->rank ||
-            __builtin_add_overflow(out->sides[axis], node->inputs[i]->sides[axis],
-                                   &out->sides[axis]))
-            return -EINVAL;
-    }
-    return 0;
-}
-
-/* Rectifiers work in place; the maximum of a pool keeps where it was, in eight bytes. */
-static const struct operator
-{
-    const char *name;
-    operator_fn *shape;
-    unsigned kept;
-}
-operators[] = {
-    {"Conv", out_conv, 1},
-    {"MaxPool", out_pool, 3},
-    {"AveragePool", out_pool, 1},
-    {"GlobalAveragePool", out_global, 1},
-    {"BatchNormalization", out_same, 1},
-    {"Relu", out_same, 0},
-    {"Clip", out_same, 1},
-    {"LeakyRelu", out_same, 1},
-    {"Sigmoid", out_same, 1},
-    {"HardSigmoid", out_same, 1},
-    {"HardSwish", out_same, 1},
-    {"Tanh", out_same, 1},
-    {"Gelu", out_same, 1},
-    {"Elu", out_same, 1},
-    {"Selu", out_same, 1},
-    {"Softmax", out_same, 1},
-    {"LogSoftmax", out_same, 1},
-    {"Erf", out_same, 1},
-    {"LayerNormalization", out_same, 1},
-    {"Dropout", out_same, 1},
-    {"Identity", out_same, 0},
-    {"Add", out_broadcast, 1},
-    {"Sub", out_broadcast, 1},
-    {"Mul", out_broadcast, 1},
-    {"Div", out_broadcast, 1},
-    {"Flatten", out_flatten, 0},
-    {"Gemm", out_multiply, 1},
-    {"MatMul", out_multiply, 1},
-    {"Concat", out_concat, 1},
-};
-
-static const struct operator* operator_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof(operators) / sizeof(*operators); i++) {
-        if (strcmp(operators[i].name, name) == 0)
-            return &operators[i];
-    }
-    return NULL;
-}
-
-static int attribute_read(struct node *node, struct stretch at)
+static int attribute_read(struct onnx_node *node, struct stretch at)
 {
     struct field field;
-    char name[NAME_MAX_BYTES] = "", text[32] = "";
-    uint64_t numbers[4] = {0}, number = 0;
+    char name[ONNX_NAME_MAX_BYTES] = "", text[32] = "";
+    uint64_t numbers[ONNX_NUMBERS_MAX] = {0}, number = 0;
     unsigned count = 0;
     int r;
     while ((r = field_next(&at, &field)) > 0) {
@@ -457,45 +382,35 @@ static int attribute_read(struct node *node, struct stretch at)
             number = field.value;
         else if (field_is(&field, ATTRIBUTE_TEXT, WIRE_BYTES))
             (void)text_take(&field, text, sizeof(text)); /* a long one is none that counts */
+        else if (field_is(&field, ATTRIBUTE_TENSOR, WIRE_BYTES))
+            r = constant_read(field.bytes, node);
         else if (field.number == ATTRIBUTE_INTS)
-            r = numbers_take(&field, numbers, 4, &count);
+            r = numbers_take(&field, numbers, ONNX_NUMBERS_MAX, &count);
         if (r < 0)
             return r;
     }
-    const struct {
-        const char *name;
-        uint64_t *target;
-        unsigned count;
-    } lists[] = {{"kernel_shape", node->kernel, 2},
-                 {"strides", node->strides, 2},
-                 {"pads", node->pads, 4},
-                 {"dilations", node->dilations, 2}};
-    for (size_t i = 0; i < 4; i++) {
-        if (strcmp(name, lists[i].name) == 0 && count == lists[i].count)
-            memcpy(lists[i].target, numbers, count * sizeof(*numbers));
-    }
-    if (strcmp(name, "axis") == 0)
-        node->axis = (int64_t)number;
-    else if (strcmp(name, "transB") == 0)
-        node->trans_b = (int64_t)number;
-    else if (strcmp(name, "ceil_mode") == 0)
-        node->ceil = number;
+    list_put(node, name, numbers, count);
+    number_put(node, name, number);
     node->same_pads |= strncmp(text, "SAME_", 5) == 0;
     return r;
 }
 
-static int node_parse(const struct graph *graph, struct stretch at, struct node *node)
+static int node_parse(const struct graph *graph, struct stretch at, struct onnx_node *node)
 {
     struct field field;
-    char name[NAME_MAX_BYTES];
+    char name[ONNX_NAME_MAX_BYTES];
     int r;
     while ((r = field_next(&at, &field)) > 0) {
         if (field_is(&field, NODE_INPUT, WIRE_BYTES)) {
-            r = node->input_count < INPUTS_MAX ? text_take(&field, name, sizeof(name)) : -EINVAL;
+            r = node->input_count < ONNX_INPUTS_MAX ? text_take(&field, name, sizeof(name))
+                                                    : -EINVAL;
             if (r == 0)
                 node->inputs[node->input_count++] = map_get(graph->values, name);
-        } else if (field_is(&field, NODE_OUTPUT, WIRE_BYTES) && !node->output[0]) {
-            r = text_take(&field, node->output, sizeof(node->output));
+        } else if (field_is(&field, NODE_OUTPUT, WIRE_BYTES)) {
+            r = node->output_count < ONNX_OUTPUTS_MAX
+                    ? text_take(&field, node->outputs[node->output_count], sizeof(*node->outputs))
+                    : -EINVAL;
+            node->output_count += r == 0;
         } else if (field_is(&field, NODE_OP_TYPE, WIRE_BYTES)) {
             r = text_take(&field, node->op, sizeof(node->op));
         } else if (field_is(&field, NODE_ATTRIBUTE, WIRE_BYTES)) {
@@ -507,28 +422,40 @@ static int node_parse(const struct graph *graph, struct stretch at, struct node 
     return r;
 }
 
+static int outputs_put(struct graph *graph, const struct onnx_operator *kind,
+                       struct onnx_node *node, const struct onnx_value *outs)
+{
+    uint64_t elements;
+    for (unsigned i = 0; i < node->output_count; i++) {
+        if (!node->outputs[i][0])
+            continue; /* an optional one that nobody wants */
+        struct onnx_value *out = value_put(graph, node->outputs[i], &outs[i]);
+        if (!out || onnx_elements(out, &elements) < 0)
+            return out ? -EINVAL : -ENOMEM;
+        graph->widest = elements > graph->widest && !out->parameter ? elements : graph->widest;
+        graph->saved += i == 0 ? onnx_operator_keep(kind, node, out) : 0;
+        graph->last = out;
+    }
+    return graph->saved > ONNX_ELEMENTS_MAX ? -EINVAL : 0;
+}
+
 static int node_read(struct graph *graph, struct stretch at)
 {
-    struct node node = {.strides = {1, 1}, .dilations = {1, 1}, .axis = 1};
-    struct shape out;
-    uint64_t elements;
+    struct onnx_node node = {
+        .strides = {1, 1}, .dilations = {1, 1}, .keepdims = 1, .batch = graph->batch};
+    struct onnx_value outs[ONNX_OUTPUTS_MAX] = {0};
     int r = node_parse(graph, at, &node);
     if (r < 0)
         return r;
-    const struct operator* kind = operator_find(node.op);
+    const struct onnx_operator *kind = onnx_operator_find(node.op);
     if (!kind)
         return error_set(graph->err, -ENOTSUP, "unsupported-operator",
                          "the shapes after the operator '%s' are not known to Leat", node.op);
-    if (!node.input_count || !node.inputs[0] || kind->shape(&node, &out) < 0 ||
-        elements_count(&out, &elements) < 0)
+    if (onnx_operator_run(kind, &node, outs, &graph->flop) < 0)
         return error_set(graph->err, -EINVAL, "bad-onnx",
                          "an operator '%s' does not fit its inputs", node.op);
-    graph->saved += elements * kind->kept;
-    graph->widest = elements > graph->widest ? elements : graph->widest;
-    graph->convolutions |= kind->shape == out_conv;
-    if (graph->saved > ELEMENTS_MAX)
-        return -EINVAL;
-    return value_put(graph, node.output, &out);
+    graph->convolutions |= onnx_operator_convolves(kind);
+    return outputs_put(graph, kind, &node, outs);
 }
 
 static int graph_walk(struct graph *graph, struct stretch at, unsigned number,
@@ -564,25 +491,35 @@ static int model_walk(struct graph *graph, const struct source *source)
     return r;
 }
 
+static void graph_finish(struct graph *graph)
+{
+    while (graph->all) {
+        struct onnx_value *value = graph->all;
+        graph->all = value->next;
+        free(value);
+    }
+    map_destroy(graph->values);
+}
+
 int onnx_read(const struct source *source, struct tally *tally, struct memory_request *request,
               struct error *err)
 {
     struct error reason = {0};
     struct graph graph = {.values = map_create(), .tally = tally, .err = &reason};
-    void *shape;
-    size_t cursor = 0;
+    uint64_t results = 0;
     if (!graph.values)
         return error_set(err, -ENOMEM, "out-of-memory", "reading a model");
     int r = model_walk(&graph, source);
-    while ((shape = map_next(graph.values, &cursor, NULL)))
-        free(shape);
-    map_destroy(graph.values);
+    if (r == 0 && graph.last && !graph.last->saved) /* the loss reads them */
+        r = onnx_elements(graph.last, &results);
+    graph_finish(&graph);
     if (r < 0 && reason.text[0])
         return error_copy(err, &reason);
     if (r < 0)
         return error_errno(err, r, "bad-onnx", "not ONNX, or damaged");
-    request->saved_elements = graph.saved;
+    request->saved_elements = graph.saved + results;
     request->widest_elements = graph.widest;
     request->convolutions = graph.convolutions;
+    request->sample_kflop = (uint64_t)(graph.flop / 1e3);
     return 0;
 }
