@@ -14,14 +14,14 @@ void trace_write(struct trace *trace, const struct trace_entry *entry)
     __atomic_store_n(&place->number, number, __ATOMIC_SEQ_CST);
 }
 
-int trace_read(const struct trace *trace, uint64_t number, struct trace_entry *ret_entry)
+int trace_read(struct trace *trace, uint64_t number, struct trace_entry *ret_entry)
 {
-    const struct trace_entry *place = &trace->entries[(number - 1) % TRACE_ENTRIES];
+    struct trace_entry *place = &trace->entries[(number - 1) % TRACE_ENTRIES];
     if (__atomic_load_n(&place->number, __ATOMIC_SEQ_CST) != number)
         return -ENOENT;
     struct trace_entry copy = *place;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&place->number, __ATOMIC_SEQ_CST) != number)
+    /* Adding nothing, other than a load, keeps the copy before it. */
+    if (__atomic_fetch_add(&place->number, 0, __ATOMIC_SEQ_CST) != number)
         return -ENOENT; /* overwritten while it was copied */
     copy.name[TRACE_NAME_MAX - 1] = '\0';
     *ret_entry = copy;

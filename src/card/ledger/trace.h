@@ -26,7 +26,7 @@ struct trace {
 void trace_write(struct trace *trace, const struct trace_entry *entry);
 /* The entry with the number, as it was written: 0; -ENOENT when it was overwritten or is not
  * complete. */
-int trace_read(const struct trace *trace, uint64_t number, struct trace_entry *ret_entry);
+int trace_read(struct trace *trace, uint64_t number, struct trace_entry *ret_entry);
 /* Numbers from the first that may still be there to the last; first > last: none. */
 void trace_span(const struct trace *trace, uint64_t *ret_first, uint64_t *ret_last);
 
