@@ -25,7 +25,7 @@ static const struct view_column found_columns[] = {
     {"NEEDS", "needs_bytes", VIEW_BYTES},
     {"PEAK HERE", "attributes.memory_peak_bytes", VIEW_BYTES},
     {"TIME HERE", "attributes.wall_ms", VIEW_MS},
-    {"ACCURACY", "attributes.accuracy", VIEW_TEXT},
+    {"ACCURACY", "attributes.accuracy", VIEW_REAL},
     {"FROM", "source", VIEW_TEXT},
     {0},
 };

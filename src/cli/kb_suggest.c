@@ -14,13 +14,13 @@
 static const struct view_column similar_columns[] = {
     {"LIKE", "name", VIEW_TEXT},
     {"TASK", "task", VIEW_TEXT},
-    {"SIMILARITY", "similarity", VIEW_TEXT},
+    {"SIMILARITY", "similarity", VIEW_REAL},
     {0},
 };
 
 static const struct view_column model_columns[] = {
     {"MODEL", "name", VIEW_TEXT},
-    {"SCORE", "score", VIEW_TEXT},
+    {"SCORE", "score", VIEW_REAL},
     {"RESULTS", "values", VIEW_COUNT},
     {"NEEDS", "needs_bytes", VIEW_BYTES_KNOWN},
     {"AS", "needs_basis", VIEW_TEXT},

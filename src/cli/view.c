@@ -174,6 +174,8 @@ void view_value(struct buf *out, const json_t *value, enum view_kind kind)
         put_ago(out, json_string_value(value));
     else if (kind == VIEW_WORDS && json_is_array(value))
         put_words(out, value);
+    else if (kind == VIEW_REAL && json_is_number(value))
+        (void)buf_printf(out, "%.3g", json_number_value(value));
     else if (numbers[kind] && json_is_integer(value))
         numbers[kind](out, json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0);
     else

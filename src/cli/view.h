@@ -11,6 +11,7 @@ enum view_kind {
     VIEW_TEXT,
     VIEW_STATE, /* a job's or image's state, coloured on a terminal */
     VIEW_COUNT, /* 1,234,567 */
+    VIEW_REAL,  /* 0.98 */
     VIEW_BYTES,
     VIEW_BYTES_KNOWN, /* 0 is "-" */
     VIEW_SHARE,       /* thousandths */

@@ -311,7 +311,7 @@ static json_t *answer_make(struct store *store, struct question *question,
     AUTO_JSON json_t *missing = missing_make(&question->task, tasks, count);
     AUTO_JSON json_t *answer =
         json_pack("{s:s?, s:s?, s:O, s:O}", "name", question->task.name, "task",
-                  kind_of(&question->task), "similar", similar, "missing", missing);
+                  question->query.task, "similar", similar, "missing", missing);
     if (!question->models_too)
         return json_incref(answer);
     AUTO_JSON json_t *models = models_suggest(store, question);

@@ -3,6 +3,8 @@
 
 usage: LEAT_MEMORY_TABLE=measured.csv bench_estimate.py [--rows]        (BUILD names the build folder)
 
+The figures of the knowledge base (bench_knowledge.py) come first; they need no table.
+
 Rows of grades A and B count. The profiles' constants were fitted on public rows, possibly the same: how well they
 do on rows that a fit did not see is in docs/measurements/estimate.md. Vision models count when their layer list is
 known (networks.py). --rows prints every row to standard error.
@@ -127,6 +129,8 @@ def read_large():
 
 
 def main():
+    subprocess.run([sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "bench_knowledge.py")],
+                   check=True)
     table = os.environ.get("LEAT_MEMORY_TABLE")
     if not table:
         raise SystemExit("LEAT_MEMORY_TABLE names the table of measured runs")
