@@ -143,8 +143,9 @@ const struct verb verb_estimate = {
     .operands_max = 1,
     .summary = "Say how much device memory a model needs",
     .details =
-        "MODEL is a folder with config.json and weights, or one .safetensors, .gguf or .onnx file. "
-        "Only headers are read. Without leatd no cards are suggested.",
+        "MODEL is a folder with config.json and weights, one .safetensors, .gguf, .onnx or PyTorch "
+        "file, or a description in .yaml. Only headers are read. Without leatd no cards are "
+        "suggested.",
     .example = "leat estimate ./llama-2-7b --method lora --rank 16 --batch 4 --seq 2048",
     .options = size_options,
     .more_options = estimate_options,

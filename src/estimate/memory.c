@@ -14,6 +14,7 @@
 #define COUNT_MAX 1e15 /* parameters, tokens: more is not a model */
 #define SEQUENCE_ASSUMED 2048
 #define RANK_ASSUMED 16
+#define EXPERTS_ACTIVE 2
 #define BUCKET_ELEMENTS 1e9 /* ZeRO: reduce and all-gather buckets of 5e8 elements each */
 #define DDP_BUCKET_BYTES (25.0 * (1 << 20))
 
@@ -103,8 +104,10 @@ struct sizes {
     const struct sharding *sharding;
     double e, L, h, q, g, f, n, V, S, T, N; /* see the file comment; n: matrices of an FFN */
     double params, linear, embedding, trainable, heads;
+    double active;               /* experts that see a token */
     double weight_bytes, states; /* per parameter */
     bool quantised, checkpointing, foreach;
+    bool fused_step; /* the optimizer steps within backward */
     double terms[MEMORY_TERM_COUNT];
     size_t assumption_count;
     struct memory_estimate *out;
@@ -218,7 +221,8 @@ static int names_resolve(struct sizes *s, struct error *err)
     s->quantised = s->weight_bytes < 2;
     s->states =
         strcmp(optimizer, "adamw-8bit") == 0 ? 2.004 : state->amount * fmax(s->weight_bytes, 2);
-    s->foreach = strcmp(optimizer, "adamw-fused") != 0 && strcmp(optimizer, "lomo") != 0;
+    s->fused_step = strcmp(optimizer, "lomo") == 0;
+    s->foreach = strcmp(optimizer, "adamw-fused") != 0 && !s->fused_step;
     return 0;
 }
 
@@ -231,6 +235,9 @@ static void shapes_resolve(struct sizes *s)
 {
     const struct memory_request *r = s->request;
     double experts = or_else(r->experts, 1);
+    s->active = fmin(experts, EXPERTS_ACTIVE);
+    if (experts > EXPERTS_ACTIVE)
+        assume(s, "two experts see each token");
     s->L = r->layers;
     s->h = r->hidden;
     s->heads = or_else(r->heads, 1);
@@ -303,6 +310,11 @@ static void weights_add(struct sizes *s)
     s->terms[MEMORY_WEIGHTS] = kept;
 }
 
+static double largest_layer(const struct sizes *s)
+{
+    return fmax((double)s->request->largest_params, fmax(s->V * s->h, s->h * s->f));
+}
+
 /* ZeRO's mixed precision keeps fp32 masters: 2 + 2 + 12 bytes and an fp32 gradient's 2 more. */
 static void training_add(struct sizes *s)
 {
@@ -312,7 +324,11 @@ static void training_add(struct sizes *s)
     double gradient_parts = s->sharding->gradients ? s->N : 1;
     double state_parts = s->sharding->states ? s->N : 1;
     if (s->method->flags & METHOD_TRAINS_ALL) {
-        s->terms[MEMORY_GRADIENTS] = s->trainable * gradient / gradient_parts;
+        double kept = s->trainable / gradient_parts;
+        if (s->fused_step &&
+            largest_layer(s) > 0) /* a gradient is used up as soon as it is there */
+            kept = fmin(kept, largest_layer(s));
+        s->terms[MEMORY_GRADIENTS] = kept * gradient;
         s->terms[MEMORY_OPTIMIZER] = s->trainable * states / state_parts;
     } else {
         s->terms[MEMORY_ADAPTERS] = s->trainable * s->profile->adapter_bytes / state_parts;
@@ -323,7 +339,7 @@ static void training_add(struct sizes *s)
 
 static void buffers_add(struct sizes *s)
 {
-    double largest = fmax((double)s->request->largest_params, fmax(s->V * s->h, s->h * s->f));
+    double largest = largest_layer(s);
     if (s->sharding->buckets)
         s->terms[MEMORY_BUFFERS] = 2 * BUCKET_ELEMENTS;
     if (s->sharding->buckets && s->sharding->weights)
@@ -338,7 +354,7 @@ static double block_bytes(const struct sizes *s)
     const struct profile *p = s->profile;
     double norm = 2 * p->norm_bytes * s->h;
     double attention = s->e * (2 * s->q + 2 * s->g);
-    double mlp = s->e * (s->n > 2 ? 4 : 2) * s->f;
+    double mlp = s->e * (s->n > 2 ? 4 : 2) * s->f * s->active;
     double bytes = p->block_scale * (norm + attention + mlp + s->e * s->h);
     if (s->method->flags & METHOD_ADAPTS)
         bytes += p->adapter_input_bytes * adapted_inputs(s);

@@ -105,6 +105,21 @@ static void test_order(void **state)
     }
 }
 
+/* A gradient that is used up at once is never beside the others; of a mixture two experts work. */
+static void test_special_runs(void **state)
+{
+    (void)state;
+    struct memory_estimate lomo = estimated("{" LLAMA ",\"sequence\":512,\"optimizer\":\"lomo\"}");
+    assert_int_equal(lomo.term_bytes[MEMORY_GRADIENTS], 2 * 32000ull * 4096); /* the head's */
+    assert_int_equal(lomo.term_bytes[MEMORY_OPTIMIZER], 0);
+    struct memory_estimate one = estimated("{" LLAMA ",\"sequence\":512,\"method\":\"lora\"}");
+    struct memory_estimate eight =
+        estimated("{" LLAMA ",\"sequence\":512,\"method\":\"lora\",\"experts\":8}");
+    assert_int_equal(eight.term_bytes[MEMORY_ACTIVATIONS] - one.term_bytes[MEMORY_ACTIVATIONS],
+                     512ull * 32 * 2 * 4 * 11008);
+    assert_true(eight.params > 5 * one.params);
+}
+
 static void test_phase(void **state)
 {
     (void)state;
@@ -235,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_parameters_are_counted),
         cmocka_unit_test(test_terms_add_up),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_special_runs),
         cmocka_unit_test(test_phase),
         cmocka_unit_test(test_assumptions),
         cmocka_unit_test(test_refusals),
