@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,13 +62,12 @@ static void open_rig(struct rig *rig)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     *rig = (struct rig){.peer_fd = fds[1]};
-    rig->client = (struct wire_client){.session = aligned_alloc(4096, bytes),
-                                       .session_bytes = bytes,
-                                       .socket_fd = fds[0],
-                                       .spin_ns = 2000};
-    assert_non_null(rig->client.session);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    rig->client = (struct wire_client){
+        .session = memory, .session_bytes = bytes, .socket_fd = fds[0], .spin_ns = 2000};
     wire_load_init(&rig->client.load);
-    memset(rig->client.session, 0, layout.slab_offset);
     (void)wire_session_layout(rig->client.session);
 }
 
@@ -76,7 +76,7 @@ static void close_rig(struct rig *rig)
     (void)close(rig->client.socket_fd);
     if (rig->peer_fd >= 0)
         (void)close(rig->peer_fd);
-    free(rig->client.session);
+    (void)munmap(rig->client.session, rig->client.session_bytes);
 }
 
 static void check_note(struct rig *rig, const struct note *note)
@@ -363,11 +363,11 @@ static void test_slab(void **state)
             continue;
         }
         uint64_t bytes = (random >> 4) % (round % 8 ? 100000 : 4u << 20) + 1;
-        if (slab_take(&slab, bytes, &piece->offset) < 0)
+        if (slab_take(&slab, WIRE_SLAB_USUAL_BYTES, bytes, &piece->offset) < 0)
             continue;
         piece->bytes = bytes;
         pages = (bytes + SLAB_PAGE_BYTES - 1) / SLAB_PAGE_BYTES;
-        assert_true(piece->offset + bytes <= WIRE_SLAB_BYTES);
+        assert_true(piece->offset + bytes <= WIRE_SLAB_USUAL_BYTES);
         for (uint64_t i = 0; i < pages; i++)
             assert_int_equal(used[piece->offset / SLAB_PAGE_BYTES + i]++, 0);
     }
@@ -378,11 +378,16 @@ static void test_slab_limits(void **state)
     static struct slab slab;
     uint64_t offset, all;
     slab_init(&slab);
-    assert_int_equal(slab_take(&slab, WIRE_SLAB_BYTES + 1ull, &offset), -E2BIG);
-    assert_int_equal(slab_take(&slab, WIRE_SLAB_BYTES, &all), 0);
-    assert_int_equal(slab_take(&slab, 1, &offset), -ENOSPC);
-    slab_give(&slab, all, WIRE_SLAB_BYTES);
-    assert_int_equal(slab_take(&slab, 0, &offset), 0);
+    const uint64_t usual = WIRE_SLAB_USUAL_BYTES;
+    assert_int_equal(slab_take(&slab, usual, usual + 1, &offset), -E2BIG);
+    assert_int_equal(slab_take(&slab, usual, usual, &all), 0);
+    assert_int_equal(slab_take(&slab, usual, 1, &offset), -ENOSPC);
+    assert_int_equal(slab_take(&slab, WIRE_SLAB_BYTES, 1, &offset), 0);
+    assert_int_equal(offset, usual);
+    assert_int_equal(slab_take(&slab, WIRE_SLAB_BYTES, WIRE_SLAB_BYTES, &offset), -ENOSPC);
+    slab_give(&slab, usual, 1);
+    slab_give(&slab, all, usual);
+    assert_int_equal(slab_take(&slab, usual, 0, &offset), 0);
     assert_int_equal(offset, 0);
 }
 

@@ -61,6 +61,7 @@ struct process {
 
     pthread_mutex_t transfer_lock; /* slab and transfers */
     struct slab slab;
+    uint64_t stuck; /* completion count, plus 1, with which the slab stays full; atomic; 0: none */
     struct transfer *transfers, **transfers_end;
     uint32_t reads_pending; /* transfers with data to copy out; atomic */
 

@@ -1,6 +1,7 @@
 #include "card/opencl/transfer.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "card/opencl/direct.h"
 #include "card/opencl/event.h"
@@ -16,6 +17,7 @@
 #define WINDOW 8     /* pieces of one blocking read in flight */
 #define REAP_COUNT 4 /* old transfers looked at when room is asked for */
 #define SLEEP_MS 100
+#define STUCK_MS 20 /* without an end, while an event of the user is open */
 
 /* One piece on its way. */
 struct transfer {
@@ -65,6 +67,14 @@ static void transfer_free(struct transfer *transfer)
     free(transfer);
 }
 
+/* With the lock. Pages beyond the usual part go at once. */
+static void put_back(uint64_t offset, uint64_t bytes)
+{
+    if (offset >= WIRE_SLAB_USUAL_BYTES)
+        (void)madvise(slab_at(offset), bytes, MADV_REMOVE); /* else they go with the session */
+    slab_give(&process.slab, offset, bytes);
+}
+
 /* With the lock: finish what has ended, looking at `most` transfers. Returns them for freeing
  * without the lock. */
 static struct transfer *reap(const struct wire_queue_state *state, uint64_t target, unsigned most)
@@ -83,7 +93,7 @@ static struct transfer *reap(const struct wire_queue_state *state, uint64_t targ
             copy_out(transfer);
             (void)__atomic_sub_fetch(&process.reads_pending, 1, __ATOMIC_RELEASE);
         }
-        slab_give(&process.slab, transfer->slab_offset, transfer->slab_bytes);
+        put_back(transfer->slab_offset, transfer->slab_bytes);
         *link = transfer->next;
         transfer->next = done;
         done = transfer;
@@ -128,23 +138,48 @@ void transfers_forget(const char *host, size_t bytes)
     (void)pthread_mutex_unlock(&process.transfer_lock);
 }
 
-/* 0, -ENOSPC when the slab is full now, -E2BIG when it is too small. */
-static int try_reserve(uint64_t bytes, unsigned most, uint64_t *ret_offset)
+/* In the first `limit` bytes: 0, -ENOSPC when they are full now, -E2BIG when they are too few. */
+static int try_reserve(uint64_t limit, uint64_t bytes, unsigned most, uint64_t *ret_offset)
 {
     (void)pthread_mutex_lock(&process.transfer_lock);
     struct transfer *done = reap(NULL, 0, most);
-    int result = slab_take(&process.slab, bytes, ret_offset);
+    int result = slab_take(&process.slab, limit, bytes, ret_offset);
     (void)pthread_mutex_unlock(&process.transfer_lock);
     free_all(done);
     return result;
 }
 
+static uint32_t completions(void)
+{
+    return __atomic_load_n(&process.client.session->completion, __ATOMIC_SEQ_CST);
+}
+
+/* Nothing ends, and an event of the user is open: what fills the slab may wait for it, and the
+ * program may have to return to set it. */
+static int is_stuck(uint32_t seen)
+{
+    if (__atomic_load_n(&process.user_events_open, __ATOMIC_ACQUIRE) == 0)
+        return 0;
+    if (__atomic_load_n(&process.stuck, __ATOMIC_RELAXED) == seen + 1ull)
+        return 1;
+    wire_sleep_completion(&process.client, seen, STUCK_MS);
+    if (completions() != seen)
+        return 0;
+    __atomic_store_n(&process.stuck, seen + 1ull, __ATOMIC_RELAXED);
+    return 1;
+}
+
 cl_int slab_reserve(uint64_t bytes, uint64_t *ret_offset)
 {
-    int result = try_reserve(bytes, REAP_COUNT, ret_offset);
+    const uint64_t usual = WIRE_SLAB_USUAL_BYTES;
+    int result = try_reserve(usual, bytes, REAP_COUNT, ret_offset);
     while (result == -ENOSPC) {
-        uint32_t seen = __atomic_load_n(&process.client.session->completion, __ATOMIC_SEQ_CST);
-        result = try_reserve(bytes, UINT32_MAX, ret_offset);
+        uint32_t seen = completions();
+        result = try_reserve(usual, bytes, UINT32_MAX, ret_offset);
+        if (result == -ENOSPC && is_stuck(seen)) {
+            result = try_reserve(WIRE_SLAB_BYTES, bytes, 0, ret_offset);
+            break;
+        }
         if (result != -ENOSPC)
             break;
         if (!wire_check_alive(&process.client))
@@ -157,7 +192,7 @@ cl_int slab_reserve(uint64_t bytes, uint64_t *ret_offset)
 void slab_release(uint64_t offset, uint64_t bytes)
 {
     (void)pthread_mutex_lock(&process.transfer_lock);
-    slab_give(&process.slab, offset, bytes);
+    put_back(offset, bytes);
     (void)pthread_mutex_unlock(&process.transfer_lock);
 }
 
@@ -180,7 +215,8 @@ static cl_int window_take(struct run *run)
 static cl_int piece_reserve(struct run *run, uint64_t bytes, uint64_t *ret_offset)
 {
     while (run->count > 0) {
-        if (run->count < WINDOW && try_reserve(bytes, REAP_COUNT, ret_offset) == 0)
+        if (run->count < WINDOW &&
+            try_reserve(WIRE_SLAB_USUAL_BYTES, bytes, REAP_COUNT, ret_offset) == 0)
             return CL_SUCCESS;
         cl_int result = window_take(run);
         if (result != CL_SUCCESS)

@@ -30,8 +30,9 @@ void transfers_observe(const struct wire_queue_state *state, uint64_t target);
 /* Memory that is about to be freed: what would still be copied there is dropped. */
 void transfers_forget(const char *host, size_t bytes);
 
-/* Room in the slab for one payload; waits for older transfers. CL_SUCCESS, CL_OUT_OF_HOST_MEMORY
- * when it is larger than the slab, or CL_DEVICE_NOT_AVAILABLE. */
+/* Room in the slab for one payload; waits for older transfers, but not while nothing can end before
+ * the program sets an event. CL_SUCCESS, CL_OUT_OF_HOST_MEMORY when there will be none, or
+ * CL_DEVICE_NOT_AVAILABLE. */
 cl_int slab_reserve(uint64_t bytes, uint64_t *ret_offset);
 void slab_release(uint64_t offset, uint64_t bytes);
 char *slab_at(uint64_t offset);

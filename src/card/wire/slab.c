@@ -42,14 +42,14 @@ static unsigned find(const struct slab *slab, unsigned page, int used)
     return SLAB_PAGES;
 }
 
-int slab_take(struct slab *slab, uint64_t bytes, uint64_t *ret_offset)
+int slab_take(struct slab *slab, uint64_t limit, uint64_t bytes, uint64_t *ret_offset)
 {
-    if (bytes > WIRE_SLAB_BYTES)
+    if (bytes > limit)
         return -E2BIG;
-    unsigned need = pages_of(bytes);
+    unsigned need = pages_of(bytes), most = (unsigned)(limit / SLAB_PAGE_BYTES);
     unsigned start = find(slab, slab->first_free * 64, 0);
     slab->first_free = start / 64;
-    while (start + need <= SLAB_PAGES) {
+    while (start + need <= most) {
         unsigned end = find(slab, start, 1);
         if (end - start >= need) {
             mark(slab, start, need, 1);

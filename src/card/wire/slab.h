@@ -16,8 +16,9 @@ struct slab {
 };
 
 void slab_init(struct slab *slab);
-/* 0, or -ENOSPC when no run of free pages is long enough now, -E2BIG when none ever will be. */
-int slab_take(struct slab *slab, uint64_t bytes, uint64_t *ret_offset);
+/* A run of pages in the first `limit` bytes: 0, or -ENOSPC when no run of free ones is long enough
+ * now, -E2BIG when none ever will be. */
+int slab_take(struct slab *slab, uint64_t limit, uint64_t bytes, uint64_t *ret_offset);
 void slab_give(struct slab *slab, uint64_t offset, uint64_t bytes);
 
 #endif

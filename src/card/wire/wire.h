@@ -21,10 +21,14 @@
 #define WIRE_RECORD_MAX (WIRE_LANE_BYTES / 4)
 #define WIRE_RECORD_ALIGN \
     16 /* of every record's start and length: a skip always has room for a header */
-#define WIRE_QUEUES 256             /* command queues of one process */
-#define WIRE_EVENTS 65536           /* event slots; slot 0 means "no event" */
-#define WIRE_OBJECTS 65536          /* object ids; id 0 means "none" */
-#define WIRE_SLAB_BYTES (64u << 20) /* staging area for transfers and payloads; pages on demand */
+#define WIRE_QUEUES 256               /* command queues of one process */
+#define WIRE_EVENTS 65536             /* event slots; slot 0 means "no event" */
+#define WIRE_OBJECTS 65536            /* object ids; id 0 means "none" */
+#define WIRE_SLAB_BYTES (1088u << 20) /* staging area for transfers and payloads; pages on demand \
+                                       */
+/* The part used while what is there comes free again. Beyond it lies what waits for an event that
+ * the program itself has to set. */
+#define WIRE_SLAB_USUAL_BYTES (64u << 20)
 #define WIRE_SNAPSHOT_BYTES (256u * 1024)
 #define WIRE_RANGES 65536    /* ranges of the arena in use at once; range 0 means "none" */
 #define WIRE_RANGE_ALIGN 256 /* of every range's start */

@@ -393,12 +393,39 @@ static void farewells(struct world *w)
     (void)printf("farewells %d\n", order);
 }
 
+/* A write of more than any staging area holds at once, behind an event that only this thread sets.
+ */
+static void held(struct world *w)
+{
+    const size_t bytes = 96u << 20;
+    cl_int code;
+    cl_event written, go = clCreateUserEvent(w->context, &code);
+    unsigned char *host = malloc(bytes), ends[2] = {0};
+    cl_mem memory = buffer(w, bytes, NULL);
+    must(code, "user event");
+    if (!host)
+        exit(2);
+    memset(host, 7, bytes);
+    host[bytes - 1] = 9;
+    MUST(clEnqueueWriteBuffer(w->queue, memory, CL_FALSE, 0, bytes, host, 1, &go, &written));
+    (void)printf("held: posted\n");
+    MUST(clSetUserEventStatus(go, CL_COMPLETE));
+    MUST(clWaitForEvents(1, &written));
+    MUST(clEnqueueReadBuffer(w->queue, memory, CL_TRUE, 0, 1, &ends[0], 0, NULL, NULL));
+    MUST(clEnqueueReadBuffer(w->queue, memory, CL_TRUE, bytes - 1, 1, &ends[1], 0, NULL, NULL));
+    (void)printf("held: %d %d\n", ends[0], ends[1]);
+    MUST(clReleaseEvent(go));
+    MUST(clReleaseEvent(written));
+    MUST(clReleaseMemObject(memory));
+    free(host);
+}
+
 int main(void)
 {
     struct world w = {0};
     static void (*const parts[])(struct world *
-                                 w) = {basics, late_reads, loose_order, callbacks,      views,
-                                       boxes,  large,      threads,     copies_of_code, farewells};
+                                 w) = {basics, late_reads, loose_order,    callbacks, views, boxes,
+                                       large,  threads,    copies_of_code, farewells, held};
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     open_world(&w);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
