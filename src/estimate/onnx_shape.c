@@ -274,23 +274,31 @@ static int out_flatten(struct onnx_node *node, struct onnx_value *outs)
                : 0;
 }
 
-/* 0 keeps a side, -1 takes what is left. */
-static int out_reshape(struct onnx_node *node, struct onnx_value *outs)
+/* 0 keeps a side, -1 takes what is left: its index comes back, or -1 when there is none. */
+static int reshape_sides(const struct onnx_value *in, const struct onnx_value *wanted,
+                         struct onnx_value *out, int *ret_open)
 {
-    const struct onnx_value *in = node->inputs[0], *wanted = input(node, 1);
-    uint64_t elements, rest = 1;
     int open = -1;
-    if (!wanted || !wanted->known || wanted->count > ONNX_SIDES_MAX ||
-        onnx_elements(in, &elements) < 0)
-        return -EINVAL;
-    outs[0].rank = wanted->count;
+    out->rank = wanted->count;
     for (unsigned i = 0; i < wanted->count; i++) {
         int64_t side = wanted->numbers[i];
         if (side < -1 || (side == 0 && i >= in->rank) || (side == -1 && open >= 0))
             return -EINVAL;
-        outs[0].sides[i] = side > 0 ? (uint64_t)side : side == 0 ? in->sides[i] : 1;
+        out->sides[i] = side > 0 ? (uint64_t)side : side == 0 ? in->sides[i] : 1;
         open = side == -1 ? (int)i : open;
     }
+    *ret_open = open;
+    return 0;
+}
+
+static int out_reshape(struct onnx_node *node, struct onnx_value *outs)
+{
+    const struct onnx_value *in = node->inputs[0], *wanted = input(node, 1);
+    uint64_t elements, rest = 1;
+    int open;
+    if (!wanted || !wanted->known || wanted->count > ONNX_SIDES_MAX ||
+        onnx_elements(in, &elements) < 0 || reshape_sides(in, wanted, &outs[0], &open) < 0)
+        return -EINVAL;
     if (open > 0 && node->batch > 1 && in->sides[0] == 1 && outs[0].sides[0] == node->batch)
         outs[0].sides[0] = 1; /* written down for the batch of the file */
     if (onnx_elements(&outs[0], &rest) < 0 || rest == 0)
@@ -408,6 +416,18 @@ static int64_t bound(int64_t at, uint64_t side)
     return at < 0 ? 0 : at > length ? length : at;
 }
 
+static void slice_axis(const struct onnx_value *in, int axis, const int64_t range[3],
+                       struct onnx_value *out)
+{
+    int64_t begin = bound(range[0], in->sides[axis]), end = bound(range[1], in->sides[axis]);
+    int64_t by = range[2];
+    out->sides[axis] = end > begin ? (uint64_t)((end - begin - 1) / by + 1) : 0;
+    out->known = in->known && in->rank == 1;
+    end = end < (int64_t)in->count ? end : (int64_t)in->count;
+    for (int64_t k = begin; out->known && k < end && out->count < ONNX_NUMBERS_MAX; k += by)
+        out->numbers[out->count++] = in->numbers[k];
+}
+
 /* Starts, ends, axes and steps are inputs of known content; only steps of one and more are made. */
 static int out_slice(struct onnx_node *node, struct onnx_value *outs)
 {
@@ -421,17 +441,11 @@ static int out_slice(struct onnx_node *node, struct onnx_value *outs)
     shape_copy(&outs[0], in);
     for (unsigned i = 0; i < starts->count; i++) {
         int axis = axis_of(i < axes_count ? axes[i] : (int64_t)i, in->rank);
-        int64_t step = steps ? steps->numbers[i] : 1;
-        if (axis < 0 || step < 1)
+        const int64_t range[] = {starts->numbers[i], ends->numbers[i],
+                                 steps ? steps->numbers[i] : 1};
+        if (axis < 0 || range[2] < 1 || range[2] > INT32_MAX)
             return -EINVAL;
-        int64_t begin = bound(starts->numbers[i], in->sides[axis]);
-        int64_t end = bound(ends->numbers[i], in->sides[axis]);
-        outs[0].sides[axis] = end > begin ? (uint64_t)((end - begin - 1) / step + 1) : 0;
-        outs[0].known = in->known && in->rank == 1;
-        for (int64_t k = begin;
-             outs[0].known && k < end && k < (int64_t)in->count && outs[0].count < ONNX_NUMBERS_MAX;
-             k += step)
-            outs[0].numbers[outs[0].count++] = in->numbers[k];
+        slice_axis(in, axis, range, &outs[0]);
     }
     return 0;
 }
@@ -669,32 +683,49 @@ static bool passes(const struct onnx_operator *kind, const struct onnx_node *nod
            out->rank > 0 && second->sides[out->rank - 1] == 1 && out->sides[out->rank - 1] > 1;
 }
 
+/* What was written down for the batch of the file becomes one sample's. */
+static int batch_take_out(const struct onnx_operator *kind, const struct onnx_node *node,
+                          struct onnx_value *out)
+{
+    if (kind->shape == out_reshape)
+        return batch_undo(node->inputs[0], node->batch, out);
+    if (kind->shape == out_expand && node->batch > 1 && out->rank > 1 &&
+        out->sides[0] == node->batch)
+        out->sides[0] = 1;
+    return 0;
+}
+
+/* Which outputs are constants, views or passing. */
+static void outputs_mark(const struct onnx_operator *kind, const struct onnx_node *node,
+                         struct onnx_value *outs)
+{
+    struct onnx_value *first = node->input_count ? node->inputs[0] : NULL;
+    bool fixed = first;
+    for (unsigned i = 0; i < node->input_count; i++)
+        fixed = fixed && (!node->inputs[i] || node->inputs[i]->parameter);
+    /* Rows looked up by the input's own numbers are a copy; those at fixed places, a view. */
+    bool view = kind->view && (kind->shape != out_gather || node->inputs[1]->parameter);
+    for (unsigned i = 0; i < node->output_count; i++) {
+        outs[i].parameter |= fixed;
+        if (view)
+            outs[i].base = first->base ? first->base : first;
+    }
+    outs[0].passing = passes(kind, node, &outs[0]);
+}
+
 int onnx_operator_run(const struct onnx_operator *kind, struct onnx_node *node,
                       struct onnx_value outs[ONNX_OUTPUTS_MAX], double *flop)
 {
     uint64_t elements;
-    bool fixed = node->input_count > 0;
     if (kind->shape != out_constant && (!node->input_count || !node->inputs[0]))
         return -EINVAL;
     int r = kind->shape(node, outs);
-    if (r == 0 && kind->shape == out_reshape)
-        r = batch_undo(node->inputs[0], node->batch, &outs[0]);
-    if (r == 0 && kind->shape == out_expand && node->batch > 1 && outs[0].rank > 1 &&
-        outs[0].sides[0] == node->batch)
-        outs[0].sides[0] = 1; /* a sample's part of it */
+    if (r == 0)
+        r = batch_take_out(kind, node, &outs[0]);
     if (r < 0 || onnx_elements(&outs[0], &elements) < 0)
         return -EINVAL;
     *flop += operations(kind, node, elements);
-    for (unsigned i = 0; i < node->input_count; i++)
-        fixed &= !node->inputs[i] || node->inputs[i]->parameter;
-    struct onnx_value *first = node->input_count ? node->inputs[0] : NULL;
-    for (unsigned i = 0; i < node->output_count; i++) {
-        outs[i].parameter |= fixed;
-        /* Rows looked up by the input's own numbers are a copy; those at fixed places, a view. */
-        if (kind->view && (kind->shape != out_gather || node->inputs[1]->parameter))
-            outs[i].base = first->base ? first->base : first;
-    }
-    outs[0].passing = passes(kind, node, &outs[0]);
+    outputs_mark(kind, node, outs);
     return 0;
 }
 
