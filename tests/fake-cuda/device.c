@@ -85,6 +85,7 @@ static int is_dead(int pid)
 /* With the lock held. */
 static void count_again(struct fake_truth *t)
 {
+    int saved = errno; /* for the test that nobody changes it */
     for (int d = 0; d < FAKE_DEVICES; d++)
         t->used_bytes[d] = 0;
     for (int i = 0; i < FAKE_PROCESSES; i++) {
@@ -94,6 +95,7 @@ static void count_again(struct fake_truth *t)
         for (int d = 0; d < FAKE_DEVICES; d++)
             t->used_bytes[d] += p->used_bytes[d];
     }
+    errno = saved;
 }
 
 /* With the lock held. A child after fork has a slot of its own. */
