@@ -29,7 +29,7 @@ def bench_table(figure):
 
 
 def bench_calls(figure):
-    """The same program on the driver and on a card, in turn: of each the quietest round's mean."""
+    """The same program on the driver and on a card, in turn: of each the quietest round's mean, in time on a processor."""
     direct, carded = [], []
     with CudaHouse() as cuda:
         lease = cuda.lease("calls")

@@ -22,6 +22,7 @@ struct entry {
 static struct {
     pthread_mutex_t lock;
     struct entry *buckets[BUCKETS];
+    struct entry *spare; /* as many as there ever were at once */
 } blocks = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct entry **bucket_of(enum block_kind kind, uint64_t key)
@@ -42,7 +43,11 @@ static struct entry **find(enum block_kind kind, uint64_t key)
 static int put(enum block_kind kind, uint64_t key, uint64_t length, struct block *block,
                uint64_t bytes)
 {
-    struct entry *entry = malloc(sizeof(*entry));
+    struct entry *entry = blocks.spare;
+    if (entry)
+        blocks.spare = entry->next;
+    else
+        entry = malloc(sizeof(*entry));
     if (!entry)
         return -ENOMEM;
     struct entry **head = bucket_of(kind, key);
@@ -72,7 +77,8 @@ static uint64_t drop(struct entry **at)
         if (block != &entry->own)
             free(block);
     }
-    free(entry);
+    entry->next = blocks.spare;
+    blocks.spare = entry;
     return bytes;
 }
 
