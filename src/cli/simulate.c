@@ -12,6 +12,8 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/ask.h"
+#include "cli/chart.h"
+#include "cli/replay.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
@@ -26,7 +28,12 @@ static const struct option_spec simulate_options[] = {
     {"sequence", 0, "FILE", "order of arrival and of nodes; may be given again"},
     {"policy", 'p', "LIST", "policies to compare (" POLICIES_DEFAULT ")"},
     {"seed", 0, "NUMBER", "of the policy random (1)"},
-    {"csv", 0, "FILE", "write the series: arrived and allocated percent"},
+    {"in-time", 0, NULL, "tasks wait, run and end by a clock, instead of one pass"},
+    {"window", 0, "TIME", "in time: decide at most this often, and exactly: 1s"},
+    {"moves-per-hour", 0, "COUNT", "in time: running tasks moved to let a waiting one in (0)"},
+    {"no-backfill", 0, NULL, "in time: keep no places for those that wait"},
+    {"csv", 0, "FILE", "write the series: percent of time or demand, percent in use"},
+    {"svg", 0, "FILE", "draw the series"},
     {0},
 };
 
@@ -43,15 +50,18 @@ static const struct view_column simulate_columns[] = {
     {"SHARED", "failed_shared", VIEW_COUNT},
     {"WHOLE", "failed_whole", VIEW_COUNT},
     {"MULTI", "failed_multi", VIEW_COUNT},
-    {"P50", "decision_p50_ns", VIEW_NS},
-    {"P99", "decision_p99_ns", VIEW_NS},
+    {"P50", "decision_p50", VIEW_TEXT},
+    {"P99", "decision_p99", VIEW_TEXT},
     {0},
 };
 
 struct simulation {
     const struct args *args;
     json_t *runs;   /* one object a policy and sequence; owned */
-    struct buf csv; /* the series so far */
+    json_t *series; /* of those, to be drawn; owned */
+    bool in_time;
+    struct replay_options replay; /* then */
+    struct buf csv;               /* the series so far */
     uint64_t seed;
 };
 
@@ -111,12 +121,51 @@ static json_t *run_encode(const char *policy, const char *sequence,
     return run;
 }
 
-static void series_append(struct buf *csv, const char *policy, const char *sequence,
-                          const struct simulate_result *result)
+static void series_append(struct simulation *simulation, const char *policy, const char *sequence,
+                          const double *percent, size_t count)
 {
-    for (int i = 0; i <= SIMULATE_PERCENT_MAX; i++)
-        (void)buf_printf(csv, "%s,%s,%d,%.3f\n", policy, sequence ? sequence : "", i,
-                         result->allocated_percent[i]);
+    char label[128];
+    json_t *values = json_array();
+    double step = simulation->in_time ? 100.0 / (double)count : 1;
+    for (size_t i = 0; i < count; i++) {
+        (void)buf_printf(&simulation->csv, "%s,%s,%g,%.3f\n", policy, sequence ? sequence : "",
+                         (double)i * step, percent[i]);
+        (void)json_array_append_new(values, json_real(percent[i]));
+    }
+    (void)snprintf(label, sizeof(label), "%s %s", policy, sequence ? sequence : "");
+    (void)json_array_append_new(simulation->series,
+                                json_pack("{s:s, s:o}", "label", label, "values", values));
+}
+
+/* One policy over one order of arrival. */
+static int run_play(struct simulation *simulation, const struct trace *trace,
+                    const struct choose_rule *rule, const char *sequence, struct error *err)
+{
+    const struct simulate_options options = {
+        .rule = rule, .seed = simulation->seed, .now_ns = wall_ns};
+    struct simulate_result result;
+    struct replay_result replayed;
+    json_t *run;
+    int r;
+    if (simulation->in_time) {
+        simulation->replay.rule = rule;
+        simulation->replay.seed = simulation->seed;
+        simulation->replay.now_ns = wall_ns;
+        r = replay_run(trace, &simulation->replay, &replayed, err);
+        run = r < 0 ? NULL : replay_encode(rule->name, sequence, &replayed);
+    } else {
+        r = simulate_pass(trace, &options, &result, err);
+        run = r < 0 ? NULL : run_encode(rule->name, sequence, &result);
+    }
+    if (r < 0)
+        return r;
+    (void)json_array_append_new(simulation->runs, run);
+    if (simulation->in_time)
+        series_append(simulation, rule->name, sequence, replayed.series_percent, REPLAY_SERIES);
+    else
+        series_append(simulation, rule->name, sequence, result.allocated_percent,
+                      SIMULATE_PERCENT_MAX + 1);
+    return 0;
 }
 
 /* All policies over one order of arrival. */
@@ -131,18 +180,12 @@ static int sequence_play(struct simulation *simulation, const char *policies, co
         size_t length = strcspn(next, ",");
         (void)snprintf(name, sizeof(name), "%.*s", (int)length, next);
         next += length;
-        struct simulate_options options = {
-            .rule = choose_rule_find(name), .seed = simulation->seed, .now_ns = wall_ns};
-        struct simulate_result result;
-        if (!options.rule)
+        const struct choose_rule *rule = choose_rule_find(name);
+        if (!rule)
             r = error_set(err, -EINVAL, "unknown-policy",
                           "there is no policy '%s'; there are: " POLICIES_DEFAULT, name);
         else
-            r = simulate_pass(&trace, &options, &result, err);
-        if (r == 0) {
-            (void)json_array_append_new(simulation->runs, run_encode(name, sequence, &result));
-            series_append(&simulation->csv, name, sequence, &result);
-        }
+            r = run_play(simulation, &trace, rule, sequence, err);
     }
     trace_finish(&trace);
     return r;
@@ -172,6 +215,7 @@ static double real_of(const json_t *run, const char *name)
 static json_t *row_of(const json_t *run)
 {
     json_t *row = json_copy((json_t *)(uintptr_t)run);
+    replay_row(row);
     percent_set(row, "at_95", real_of(run, "allocated_95_percent"));
     percent_set(row, "at_100", real_of(run, "allocated_100_percent"));
     percent_set(row, "end", real_of(run, "allocated_end_percent"));
@@ -181,17 +225,29 @@ static json_t *row_of(const json_t *run)
     return row;
 }
 
+#define MEANS 12
+
 /* Mean over the sequences, policy by policy, in the order in which they came. */
 static json_t *means_of(const json_t *runs)
 {
-    static const char *const names[] = {"allocated_95_percent", "allocated_100_percent",
-                                        "allocated_end_percent", "fragment_permille"};
+    static const char *const names[] = {"allocated_95_percent",
+                                        "allocated_100_percent",
+                                        "allocated_end_percent",
+                                        "fragment_permille",
+                                        "used_percent",
+                                        "peak_percent",
+                                        "wait_mean_s",
+                                        "wait_p50_s",
+                                        "wait_p95_s",
+                                        "jct_mean_s",
+                                        "slowdown_mean",
+                                        "fairness"};
     json_t *means = json_array();
     size_t i;
     json_t *run;
     json_array_foreach (runs, i, run) {
         const char *policy = view_text(run, "policy", "");
-        double sums[4] = {0}, count = 0;
+        double sums[MEANS] = {0}, count = 0;
         size_t other, first = i;
         json_t *same;
         json_array_foreach (runs, other, same) {
@@ -199,13 +255,13 @@ static json_t *means_of(const json_t *runs)
                 continue;
             first = other < first ? other : first;
             count++;
-            for (size_t n = 0; n < 4; n++)
+            for (size_t n = 0; n < MEANS; n++)
                 sums[n] += real_of(same, names[n]);
         }
         if (first != i)
             continue;
         json_t *mean = json_pack("{s:s, s:s}", "policy", policy, "sequence", "mean");
-        for (size_t n = 0; n < 4; n++)
+        for (size_t n = 0; n < MEANS; n++)
             (void)json_object_set_new(mean, names[n], json_real(sums[n] / count));
         (void)json_array_append_new(means, mean);
     }
@@ -230,14 +286,34 @@ static void simulation_print(const struct simulation *simulation, bool as_json)
             (void)json_array_append_new(rows, row_of(run));
     }
     AUTO_BUF struct buf out = BUF_INIT;
-    view_list(&out, rows, simulate_columns);
+    char rules[256];
+    if (simulation->in_time) {
+        replay_rules(&simulation->replay, rules, sizeof(rules));
+        (void)buf_printf(&out, "%s\n", rules);
+    }
+    view_list(&out, rows, simulation->in_time ? replay_columns : simulate_columns);
     view_flush(&out);
+}
+
+static int simulation_write(const struct simulation *simulation, struct error *err)
+{
+    const char *csv = args_text(simulation->args, "csv"), *svg = args_text(simulation->args, "svg");
+    AUTO_BUF struct buf chart = BUF_INIT;
+    int r = 0;
+    if (csv)
+        r = file_write_atomic(AT_FDCWD, csv, simulation->csv.data, simulation->csv.length, 0644,
+                              err);
+    if (r < 0 || !svg)
+        return r;
+    chart_svg(&chart, simulation->series,
+              simulation->in_time ? "time of the trace" : "arrived demand");
+    return file_write_atomic(AT_FDCWD, svg, chart.data, chart.length, 0644, err);
 }
 
 static int simulation_play(struct simulation *simulation, struct error *err)
 {
     const struct args *args = simulation->args;
-    const char *policies = args_text(args, "policy"), *csv = args_text(args, "csv"), *path;
+    const char *policies = args_text(args, "policy"), *path;
     if (!args_text(args, "nodes") || !args_text(args, "tasks"))
         return error_set(err, -EINVAL, "usage", "--nodes and --tasks are required");
     size_t cursor = 0;
@@ -248,24 +324,30 @@ static int simulation_play(struct simulation *simulation, struct error *err)
             break;
         r = sequence_play(simulation, policies ? policies : POLICIES_DEFAULT, path, err);
     } while (r == 0 && path);
-    if (r == 0 && csv)
-        r = file_write_atomic(AT_FDCWD, csv, simulation->csv.data, simulation->csv.length, 0644,
-                              err);
-    return r;
+    return r < 0 ? r : simulation_write(simulation, err);
 }
 
 static int simulate_main(struct cli *cli, const struct args *args, struct error *err)
 {
-    struct simulation simulation = {.args = args, .runs = json_array(), .seed = 1};
+    struct simulation simulation = {.args = args,
+                                    .runs = json_array(),
+                                    .series = json_array(),
+                                    .in_time = args_has(args, "in-time"),
+                                    .seed = 1};
     const char *seed = args_text(args, "seed");
     int r = seed ? u64_parse(seed, &simulation.seed, err) : 0;
-    (void)buf_puts(&simulation.csv, "policy,sequence,arrived_percent,allocated_percent\n");
+    (void)buf_puts(&simulation.csv, simulation.in_time
+                                        ? "policy,sequence,time_percent,used_percent\n"
+                                        : "policy,sequence,arrived_percent,allocated_percent\n");
+    if (r == 0)
+        r = replay_options_read(args, &simulation.replay, err);
     if (r == 0)
         r = simulation_play(&simulation, err);
     if (r == 0)
         simulation_print(&simulation, cli->json);
     buf_finish(&simulation.csv);
     json_decref(simulation.runs);
+    json_decref(simulation.series);
     return r;
 }
 
@@ -275,7 +357,8 @@ const struct verb verb_simulate = {
     .details = "Tasks arrive in the order of the sequence (or of their arrival column), none "
                "leaves, and one that fits nowhere is dropped and counted. The table shows the "
                "percentage of all compute that is allocated when the arrived demand passes 95 % "
-               "and 100 % of it, and at the end, with the failed tasks by class.",
+               "and 100 % of it, and at the end, with the failed tasks by class. With --in-time "
+               "they wait for room, run for their duration and leave.",
     .example = "leat simulate --nodes nodes.csv --tasks tasks.csv --policy leat,best-fit",
     .options = simulate_options,
     .run = simulate_main,

@@ -33,6 +33,18 @@ bool fleet_node_fits(const struct fleet_node *node, const struct fleet_shape *sh
     return fleet_node_first_devices(node, shape) != 0;
 }
 
+bool fleet_node_has(const struct fleet_node *node, const struct fleet_shape *shape,
+                    uint32_t devices)
+{
+    if (!fleet_node_fits(node, shape))
+        return false;
+    for (unsigned i = 0; i < node->device_count; i++) {
+        if (devices >> i & 1 && !fleet_device_fits(node, i, shape))
+            return false;
+    }
+    return true;
+}
+
 void fleet_node_take(struct fleet_node *node, const struct fleet_shape *shape, uint32_t devices)
 {
     assert(node->cpus_free_milli >= shape->cpus_milli && node->ram_free_bytes >= shape->ram_bytes);

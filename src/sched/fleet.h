@@ -49,6 +49,10 @@ uint32_t fleet_node_first_devices(const struct fleet_node *node, const struct fl
 bool fleet_device_fits(const struct fleet_node *node, unsigned index,
                        const struct fleet_shape *shape);
 
+/* Can it take the shape on exactly these devices? */
+bool fleet_node_has(const struct fleet_node *node, const struct fleet_shape *shape,
+                    uint32_t devices);
+
 /* Lower or raise the free amounts; the caller has asked fleet_node_fits before taking. */
 void fleet_node_take(struct fleet_node *node, const struct fleet_shape *shape, uint32_t devices);
 void fleet_node_give(struct fleet_node *node, const struct fleet_shape *shape, uint32_t devices);

@@ -22,18 +22,6 @@ void planner_give(struct planner *planner, size_t task)
 
 /* -- kept places -- */
 
-static bool node_has(const struct fleet_node *node, const struct fleet_shape *shape,
-                     uint32_t devices)
-{
-    if (!fleet_node_fits(node, shape))
-        return false;
-    for (unsigned i = 0; i < node->device_count; i++) {
-        if (devices >> i & 1 && !fleet_device_fits(node, i, shape))
-            return false;
-    }
-    return true;
-}
-
 static bool ends_before(const struct planner *planner, const struct head *head, size_t task)
 {
     uint64_t ends_us = plan_later(planner->plan->now_us, planner->plan->tasks[task].length_us);
@@ -68,7 +56,8 @@ static bool heads_allow(const struct asker *asker, uint32_t node, uint32_t devic
         if (ends_before(planner, head, asker->task))
             continue;
         if (takes_held(planner, head, node, devices) ||
-            !node_has(&head->then.nodes[node], &planner->plan->tasks[asker->task].shape, devices)) {
+            !fleet_node_has(&head->then.nodes[node], &planner->plan->tasks[asker->task].shape,
+                            devices)) {
             planner->refuser = head->task;
             return false;
         }

@@ -87,4 +87,7 @@ int plan_make(const struct plan *plan, struct plan_outcome *outcomes);
  * PLAN_FAR: not known. Nothing is taken. Returns 0 or -ENOMEM. */
 int plan_forecast(const struct plan *plan, size_t task, uint64_t *ret_at_us);
 
+/* A time after another; PLAN_FAR when either is not known. */
+uint64_t plan_later(uint64_t at_us, uint64_t length_us);
+
 #endif

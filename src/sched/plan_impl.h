@@ -49,8 +49,6 @@ void timeline_finish(struct timeline *timeline);
 /* Go on until all these tasks have a place, which is taken. False when they never have. */
 bool timeline_seat(struct timeline *timeline, const struct plan_task *tasks, size_t count,
                    struct fleet_place *places);
-/* A time after another; PLAN_FAR when either is not known. */
-uint64_t plan_later(uint64_t at_us, uint64_t length_us);
 /* How many tasks from `task` on start together. */
 size_t plan_gang_count(const struct plan *plan, size_t task);
 
