@@ -1,5 +1,7 @@
-"""The memory quota is exact: refused with the API's own error, never one byte over, also when programs are killed."""
+"""The memory quota is exact: refused with the API's own error, never one byte over, also when programs are killed.
+LEAT_LONG=1 is the long form, a million allocations and releases."""
 import os
+import random
 import signal
 import threading
 import time
@@ -10,6 +12,7 @@ from conftest import needs
 CL_MEM_OBJECT_ALLOCATION_FAILURE = -4
 CL_OUT_OF_RESOURCES = -5
 MIB = 1 << 20
+OPERATIONS = 1_000_000 if os.environ.get("LEAT_LONG") == "1" else 100_000
 
 
 def figures(text):
@@ -45,6 +48,27 @@ class Observer:
             time.sleep(0.001)  # leave the processor to the programs
 
 
+class Resizer(Observer):
+    """Changes the card's quota all the time, between three quarters of `quota` and all of it."""
+
+    def __init__(self, house, card, quota):
+        super().__init__(house, card)
+        self.quota, self.chance, self.resized, self.refused, self.over = quota, random.Random(3), 0, 0, 0
+
+    def watch(self):
+        while not self.stopping.is_set():
+            asked = self.chance.randrange(self.quota * 3 // 4, self.quota + 1)
+            try:
+                self.control("card.resize", card=self.card, memory_bytes=asked)
+                self.resized += 1
+            except houses.CardError as refused:
+                assert refused.code == "memory-in-use"
+                self.refused += 1
+                continue
+            self.over = max(self.over, self.control("card.show", card=self.card)["memory_used_bytes"] - asked)
+            time.sleep(0.005)  # leave the processor to the programs
+
+
 def test_allocation_past_the_quota_is_refused(card_house):
     needs("quota_probe")
     found = figures(card_house.card_exec(houses.built("quota_probe"), str(MIB), str(64 * MIB), memory="16MiB").stdout)
@@ -66,16 +90,17 @@ def test_storm_never_sees_one_byte_over(card_house):
     quota = 48 * MIB
     lease = card_house.card("card.create", card="storm", device=card_house.card("device.list")["devices"][0]["id"],
                             memory_bytes=quota, share_permille=1000)
-    with Observer(card_house, "storm") as observer:
-        program = card_house.on_card(lease, houses.built("quota_storm"), str(quota), "100000", "4",
+    with Observer(card_house, "storm") as observer, Resizer(card_house, "storm", quota) as resizer:
+        program = card_house.on_card(lease, houses.built("quota_storm"), str(quota), str(OPERATIONS), "4",
                           os.environ.get("LEAT_SEED", "1"))
-        out, errors = program.communicate(timeout=300)
+        out, errors = program.communicate(timeout=3600)
     assert program.returncode == 0, out + errors
     found = figures(out)
-    assert found["operations"] >= 100000
+    assert found["operations"] >= OPERATIONS
     assert found["kills"] >= 20
     assert found["refusals"] > 0
     assert found["overshoot_bytes"] == 0
+    assert resizer.resized > 10 and resizer.over <= 0
     assert observer.looks > 50
     assert observer.most_used <= quota
     assert observer.most_peak <= quota
