@@ -14,6 +14,7 @@
 
 #define SIMILAR_MAX 10        /* tasks in an answer */
 #define SIMILAR_LEAST 0.3     /* likeness below which a task says nothing */
+#define RELATED 0.9           /* likeness of tasks that a relation without a weight joins */
 #define OTHER_DATA_WEIGHT 0.5 /* of a value of the same kind of task on other data */
 #define VALUES_MAX 20000      /* looked at for one suggestion */
 #define SUGGESTED_MAX STORE_KNOWLEDGE_CANDIDATES
@@ -67,6 +68,15 @@ static int entries_read(struct store *store, const struct knowledge_query *query
     if (!ret_entries->items)
         return error_set(err, -ENOMEM, "out-of-memory", "searching");
     return store_knowledge_search(store, query, STORE_WORDS_ALL, entry_take, ret_entries, err);
+}
+
+static int kind_read(struct store *store, enum knowledge_kind kind, struct entries *ret_entries,
+                     struct error *err)
+{
+    struct knowledge_query query;
+    knowledge_query_init(&query);
+    query.kinds = 1u << kind;
+    return entries_read(store, &query, ret_entries, err);
 }
 
 static const char *kind_of(const struct knowledge *task)
@@ -142,14 +152,38 @@ static json_t *similar_make(const struct rank_task *tasks, size_t count)
     return list;
 }
 
+static const char *text_of(const struct knowledge *entry, const char *name)
+{
+    const char *text = json_string_value(json_object_get(entry->attributes, name));
+    return text ? text : "";
+}
+
+/* What a relation between the two tasks says, in either direction; 0: there is none. */
+static double relation_weight(const struct entries *relations, const char *left, const char *right)
+{
+    double most = 0;
+    for (size_t i = 0; left && i < relations->count; i++) {
+        const struct knowledge *relation = &relations->items[i];
+        const char *from = relation->task ? relation->task : "", *to = text_of(relation, "to");
+        double weight = RELATED;
+        bool joins = (strcmp(from, left) == 0 && strcmp(to, right) == 0) ||
+                     (strcmp(from, right) == 0 && strcmp(to, left) == 0);
+        (void)knowledge_number(relation, "weight", &weight); /* or it stays */
+        most = joins && weight > most ? weight : most;
+    }
+    return most < 1 ? most : 1;
+}
+
 /* The tasks most like it into `tasks`, which has room for SIMILAR_MAX. */
 static size_t tasks_rank(const struct knowledge *task, const struct entries *known,
-                         struct rank_task tasks[SIMILAR_MAX])
+                         const struct entries *relations, struct rank_task tasks[SIMILAR_MAX])
 {
     struct rank_task all[STORE_KNOWLEDGE_CANDIDATES];
     size_t count = 0;
     for (size_t i = 0; i < known->count; i++) {
         double similarity = rank_task_similarity(task, &known->items[i]);
+        double related = relation_weight(relations, task->name, known->items[i].name);
+        similarity = related > similarity ? related : similarity;
         bool itself = task->name && strcmp(task->name, known->items[i].name) == 0;
         if (similarity >= SIMILAR_LEAST && !itself)
             all[count++] = (struct rank_task){&known->items[i], similarity};
@@ -167,12 +201,6 @@ struct values {
     struct entries *sources;  /* that their texts are borrowed from; one a model */
     size_t count;
 };
-
-static const char *text_of(const struct knowledge *entry, const char *name)
-{
-    const char *text = json_string_value(json_object_get(entry->attributes, name));
-    return text ? text : "";
-}
 
 /* How much a value on other data says about the task. */
 static double weight_of(const struct knowledge *task, const struct knowledge *metric)
@@ -325,14 +353,13 @@ static void question_work(struct store *store, struct read_request *read)
 {
     struct question *question = LIST_ENTRY(read, struct question, read);
     AUTO_ENTRIES struct entries known = {0};
+    AUTO_ENTRIES struct entries relations = {0};
     struct rank_task tasks[SIMILAR_MAX];
-    struct knowledge_query query;
-    knowledge_query_init(&query);
-    query.kinds = 1u << KNOWLEDGE_TASK;
     if (task_complete(store, &question->task) < 0 ||
-        entries_read(store, &query, &known, &question->err) < 0)
+        kind_read(store, KNOWLEDGE_TASK, &known, &question->err) < 0 ||
+        kind_read(store, KNOWLEDGE_RELATION, &relations, &question->err) < 0)
         return;
-    size_t count = tasks_rank(&question->task, &known, tasks);
+    size_t count = tasks_rank(&question->task, &known, &relations, tasks);
     if (!question->query.task) { /* an unseen one is taken for one of the kind of the most alike */
         const struct knowledge *like =
             question->task.task || !count ? &question->task : tasks[0].task;

@@ -96,6 +96,11 @@ def test_similar_tasks_and_suggested_models(centre):
     assert [task["name"] for task in answer["similar"]][:2] == ["seen/digits", "seen/signs"]
     assert set(answer["missing"]) == {"modality", "samples"}
 
+    centre.leat("kb", "add", "task", "far/away", "--task", "weather", "-a", "pressure=3")
+    centre.leat("kb", "add", "relation", "signs-weather", "--task", "far/away", "-a", "to=seen/signs")
+    answer = json.loads(centre.leat("kb", "similar", "seen/signs", "--json").stdout)
+    assert [task["similarity"] for task in answer["similar"] if task["name"] == "far/away"] == [0.9]
+
     words = ("-t", "sign-reading", "-a", "dataset=signs")
     ranked = [model["name"] for model in json.loads(
         centre.leat("kb", "suggest", *words, "--fits", "64GiB", "--json").stdout)["models"]]
