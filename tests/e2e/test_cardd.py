@@ -268,6 +268,28 @@ def test_executor_holds_nothing_of_others(card_house):
             assert not any("cardd.lock" in name for name in names)
 
 
+def writable_memory(pid):
+    """What a process has to itself, piece by piece."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            places, access = line.split()[:2]
+            start, end = (int(place, 16) for place in places.split("-"))
+            if access.startswith("rw") and access.endswith("p"):
+                memory.seek(start)
+                yield memory.read(end - start)
+
+
+def test_executor_knows_no_token_of_others(card_house):
+    given = "0123456789abcdef" * 4
+    one, other = create(card_house, "one"), create(card_house, "other")
+    create(card_house, "given", token=given)
+    with Session(card_house, other["token"]), Session(card_house, one["token"]):
+        pids = executors(card_house.daemon.pid, 2)
+        seen = [[token for token in (one["token"], other["token"], given)
+                 if any(token.encode() in piece for piece in writable_memory(pid))] for pid in pids]
+    assert sorted(seen) == sorted([[one["token"]], [other["token"]]])  # each its own, which it was welcomed with
+
+
 def test_order_to_leave_leaves_nothing(card_house):
     lease = create(card_house, "one")
     instance = card_house.card("hello")["instance"]

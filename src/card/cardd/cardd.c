@@ -22,6 +22,7 @@
 #include "card/cardd/gate.h"
 #include "card/cardd/phase.h"
 #include "card/cardd/probe.h"
+#include "card/cardd/secret.h"
 #include "card/cardd/session.h"
 #include "card/cardd/start.h"
 #include "card/cardd/watch.h"
@@ -514,6 +515,7 @@ int cardd_run(const struct cardd_options *options, struct error *err)
 {
     struct cardd cardd = {.linger_ms = options->linger_ms, .ready_fd = options->ready_fd};
     char token[TOKEN_TEXT_MAX];
+    secret_json();
     list_init(&cardd.cards);
     list_init(&cardd.leaving);
     list_init(&cardd.sessions);

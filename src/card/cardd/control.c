@@ -17,7 +17,11 @@
 #include "card/cardd/device.h"
 #include "card/cardd/phase.h"
 #include "card/cardd/protocol.h"
+#include "card/cardd/secret.h"
 #include "card/cardd/tracing.h"
+
+/* Room for what is read at once, so that a usual request is never moved. */
+#define INPUT_ROOM_BYTES 4096
 
 struct control {
     uv_pipe_t listener;
@@ -49,6 +53,7 @@ static void connection_freed(uv_handle_t *handle)
 {
     struct connection *connection = handle->data;
     cardd_connection_closed(connection->cardd, connection->number);
+    secret_wipe(connection->input.data);
     buf_finish(&connection->input);
     free(connection);
 }
@@ -69,7 +74,7 @@ static void connection_close(struct connection *connection)
 static void outgoing_sent(uv_write_t *write, int status)
 {
     struct outgoing *outgoing = write->data;
-    free(outgoing->text);
+    secret_free(outgoing->text);
     free(outgoing);
 }
 
@@ -81,7 +86,7 @@ static void connection_send(struct connection *connection, char *line)
     uv_stream_t *stream = (uv_stream_t *)&connection->pipe;
     if (!outgoing || uv_stream_get_write_queue_size(stream) > CONTROL_UNSENT_MAX_BYTES) {
         free(outgoing);
-        free(line);
+        secret_free(line);
         connection_close(connection);
         return;
     }
@@ -361,6 +366,8 @@ static void lines_serve(struct connection *connection)
         done += length + 1;
     }
     buf_drop_front(input, done);
+    if (done)
+        explicit_bzero(input->data + input->length, done); /* what was moved or served */
     if (connection->closing || input->length <= CONTROL_LINE_MAX_BYTES)
         return;
     struct error error;
@@ -381,7 +388,12 @@ static void read_done(uv_stream_t *stream, ssize_t got, const uv_buf_t *data)
     struct connection *connection = stream->data;
     if (got == 0)
         return;
-    if (got < 0 || buf_append(&connection->input, data->base, (size_t)got) < 0) {
+    int r = got < 0 ? -EPIPE : buf_reserve(&connection->input, INPUT_ROOM_BYTES);
+    if (r == 0)
+        r = buf_append(&connection->input, data->base, (size_t)got);
+    if (got > 0)
+        explicit_bzero(data->base, (size_t)got);
+    if (r < 0) {
         connection_close(connection);
         return;
     }

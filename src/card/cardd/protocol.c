@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "card/cardd/secret.h"
 #include "card/wire/wire.h"
 
 #define FIELD(member, kind, flags) \
@@ -161,7 +162,7 @@ void control_request_finish(struct control_request *request)
 {
     free(request->card);
     free(request->device);
-    free(request->token);
+    secret_free(request->token);
     free(request->tenant);
     free(request->file);
     *request = (struct control_request){0};
@@ -210,9 +211,10 @@ static char *line_of(json_t *value)
     json_decref(value);
     if (!text)
         return NULL;
+    (void)buf_reserve(&line, strlen(text) + 2); /* at once, so that no copy is left behind */
     (void)buf_puts(&line, text); /* a failure is remembered and comes out of buf_take */
     (void)buf_puts(&line, "\n");
-    free(text);
+    secret_free(text);
     return buf_take(&line);
 }
 

@@ -24,8 +24,7 @@
 #define WIRE_QUEUES 256               /* command queues of one process */
 #define WIRE_EVENTS 65536             /* event slots; slot 0 means "no event" */
 #define WIRE_OBJECTS 65536            /* object ids; id 0 means "none" */
-#define WIRE_SLAB_BYTES (1088u << 20) /* staging area for transfers and payloads; pages on demand \
-                                       */
+#define WIRE_SLAB_BYTES (1088u << 20) /* staging area for transfers and payloads, sparse */
 /* The part used while what is there comes free again. Beyond it lies what waits for an event that
  * the program itself has to set. */
 #define WIRE_SLAB_USUAL_BYTES (64u << 20)
