@@ -174,6 +174,25 @@ def bench_programs(house):
     figure("card.blas_crossings_per_call", (many["records"] - few["records"]) / 100, "records", "<= 2")
 
 
+def bench_second_start(house):
+    """A small program from its start to its end, directly and on a card in turn, once everything is compiled and kept."""
+    say("second starts of a program")
+    words, lease = [houses.built("hello")], make_card(house, "hello", 64 * MIB, 1000)
+    times = {"direct": [], "card": []}
+    for _ in range(2 * ROUNDS + 1):
+        for where in times:
+            start = time.monotonic()
+            if where == "direct":
+                run_directly(*words)
+            elif (program := house.on_card(lease, *words)).wait() != 0:
+                raise SystemExit(program.communicate()[1] + house.log())
+            times[where].append(time.monotonic() - start)
+    house.card("card.remove", card="hello")
+    direct, carded = (statistics.median(times[where][1:]) for where in times)  # the first ones compile
+    figure("card.second_start_ms", carded * 1e3, "ms")
+    figure("card.second_start_over_direct_ratio", carded / direct, "", "<= 1.1")
+
+
 def bench_kill():
     say("twenty kills at random moments")
     done = subprocess.run([sys.executable, os.path.join(os.path.dirname(HERE), "e2e", "kill_storm.py"), "--kills", "20"],
@@ -186,7 +205,7 @@ def bench_card():
     for script in ("bench_start.py", "bench_suspend.py", "bench_share.py"):
         subprocess.run([sys.executable, os.path.join(HERE, script)], check=True)
     with houses.House(cards_only=True) as house:
-        for part in (bench_calls, bench_programs, bench_shares, bench_ledger, bench_demo):
+        for part in (bench_calls, bench_second_start, bench_programs, bench_shares, bench_ledger, bench_demo):
             part(house)
 
 
