@@ -30,6 +30,7 @@ PATHS = {
     "holder": "tests/e2e/programs/holder",
     "semantics": "tests/e2e/programs/semantics",
     "strict": "tests/e2e/programs/strict",
+    "svm": "tests/e2e/programs/svm",
     "survive": "tests/e2e/programs/survive",
     "quota_storm": "tests/e2e/programs/quota_storm",
     "quota_probe": "tests/e2e/programs/quota_probe",

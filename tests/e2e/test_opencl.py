@@ -86,6 +86,14 @@ def test_images(card_house):
     assert card_house.card_exec(*words, memory="512MiB").stdout.splitlines() == expected
 
 
+def test_shared_virtual_memory(card_house):
+    """Pointers that mean the same to the program and to kernels: as on the device."""
+    words = [houses.built("svm")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert direct.startswith("coarse grain 1\n")
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
 def test_buffers_come_and_go(card_house):
     """Memory is used again only when nothing works on it any more, also close to the quota."""
     direct = subprocess.run([houses.built("churn")], capture_output=True, text=True, timeout=120, check=True).stdout

@@ -353,6 +353,13 @@ cl_int clSetKernelArg(cl_kernel kernel, cl_uint index, size_t bytes, const void 
     return bytes == sizeof(cl_mem) ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
 }
 
+cl_int clSetKernelArgSVMPointer(cl_kernel kernel, cl_uint index, const void *pointer)
+{
+    check(kernel, KERNEL);
+    touch(pointer, 1, 1);
+    return CL_SUCCESS;
+}
+
 cl_event clCreateUserEvent(cl_context context, cl_int *status)
 {
     check(context, CONTEXT);

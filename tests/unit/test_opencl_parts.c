@@ -40,7 +40,8 @@ static void test_wrong_handles(void **state)
     assert_int_equal(code, CL_INVALID_CONTEXT);
     assert_null(cl->clCreateFromGLTexture(NULL, 0, 0, 0, 0, &code));
     assert_int_equal(code, CL_INVALID_OPERATION);
-    assert_int_equal(cl->clEnqueueSVMMap(NULL, 0, 0, NULL, 0, 0, NULL, NULL), CL_INVALID_OPERATION);
+    assert_int_equal(cl->clEnqueueAcquireGLObjects(NULL, 0, NULL, 0, NULL, NULL),
+                     CL_INVALID_OPERATION);
 }
 
 struct sample {

@@ -1,6 +1,6 @@
 /* Images: what they are made from, and the commands on them. Pixels travel through the slab without
  * gaps. */
-#include "card/wire/image.h"
+#include "card/executor/image.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "card/executor/command.h"
 #include "card/executor/session.h"
+#include "card/wire/image.h"
 
 #define IMAGE_FLAGS_SERVED \
     (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY | CL_MEM_KERNEL_READ_AND_WRITE)

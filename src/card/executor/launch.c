@@ -52,6 +52,19 @@ static int set_object(struct session *session, cl_kernel kernel, const struct wi
     return 0;
 }
 
+static int set_pointer(struct session *session, cl_kernel kernel, const struct wire_arg *arg,
+                       const void *bytes, cl_int *ret_status, struct error *err)
+{
+    uint64_t offset;
+    if (arg->size_bytes != sizeof(offset))
+        return BAD_RECORD(err, "argument %u is no pointer", arg->index);
+    memcpy(&offset, bytes, sizeof(offset));
+    if (!session->svm || offset >= session->arena_bytes)
+        return BAD_RECORD(err, "argument %u points out of the arena", arg->index);
+    *ret_status = clSetKernelArgSVMPointer(kernel, arg->index, session->svm + offset);
+    return 0;
+}
+
 static int set_arg(struct session *session, cl_kernel kernel, const struct wire_arg *arg,
                    const void *bytes, cl_int *ret_status, struct error *err)
 {
@@ -62,6 +75,8 @@ static int set_arg(struct session *session, cl_kernel kernel, const struct wire_
     case WIRE_ARG_LOCAL:
         *ret_status = clSetKernelArg(kernel, arg->index, arg->size_bytes, NULL);
         return 0;
+    case WIRE_ARG_SVM:
+        return set_pointer(session, kernel, arg, bytes, ret_status, err);
     case WIRE_ARG_MEMORY:
     case WIRE_ARG_SAMPLER:
         return set_object(session, kernel, arg, bytes, ret_status, err);
@@ -85,13 +100,18 @@ static struct kernel_arg *arg_place(struct kernel *kernel, uint32_t index)
     return &kernel->args[index];
 }
 
+static int has_bytes(uint32_t kind)
+{
+    return kind == WIRE_ARG_VALUE || kind == WIRE_ARG_SVM;
+}
+
 /* Keep the value an argument got, for a kernel that is made again. */
 static cl_int keep_arg(struct kernel *kernel, const struct wire_arg *arg, const void *bytes)
 {
     struct kernel_arg *kept = arg_place(kernel, arg->index);
     if (!kept)
         return CL_OUT_OF_HOST_MEMORY;
-    if (arg->kind == WIRE_ARG_VALUE) {
+    if (has_bytes(arg->kind)) {
         if (!kept->bytes || kept->size_bytes < arg->size_bytes) {
             void *larger = realloc(kept->bytes, arg->size_bytes ? arg->size_bytes : 1);
             if (!larger)
@@ -117,7 +137,7 @@ void kernel_set_again(struct session *session, struct object *object)
         const struct kernel_arg *kept = &kernel->args[i];
         const struct wire_arg arg = {
             .index = i, .kind = kept->kind, .size_bytes = kept->size_bytes};
-        const void *bytes = kept->kind == WIRE_ARG_VALUE ? kept->bytes : &kept->object;
+        const void *bytes = has_bytes(kept->kind) ? kept->bytes : &kept->object;
         cl_int status;
         if (kept->is_set)
             (void)set_arg(session, object->driver, &arg, bytes, &status, NULL);

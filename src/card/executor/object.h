@@ -85,7 +85,7 @@ struct kernel_arg {
     int is_set;
     uint64_t size_bytes;
     uint32_t object; /* of memory and samplers; 0: a null buffer */
-    void *bytes;     /* of a value, owned */
+    void *bytes;     /* of a value or a pointer, owned */
 };
 
 #define KERNEL_ARGS_MAX 256

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "card/executor/completion.h"
+#include "card/executor/image.h"
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 

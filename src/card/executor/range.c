@@ -55,3 +55,34 @@ void range_leave(struct session *session, const struct range *range)
         (void)madvise(start, bytes, MADV_REMOVE); /* else it goes with the session */
     __atomic_store_n(&session->ranges[range->number], 0, __ATOMIC_RELEASE);
 }
+
+/* The client's address, if nothing of ours is there. */
+static int map_svm(struct session *session, void *address)
+{
+    void *place = mmap(address, session->arena_bytes, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place != address) {
+        if (place != MAP_FAILED)
+            (void)munmap(place, session->arena_bytes); /* a kernel without the flag */
+        return -EEXIST;
+    }
+    if (mremap(session->arena, 0, session->arena_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address) ==
+        MAP_FAILED) {
+        (void)munmap(address, session->arena_bytes);
+        return -ENOMEM;
+    }
+    session->svm = address;
+    return 0;
+}
+
+int handle_svm_place(struct session *session, const struct wire_header *header, struct reply *reply,
+                     struct error *err)
+{
+    const struct wire_svm_place *record = (const void *)header;
+    if (session->svm)
+        return BAD_RECORD(err, "the arena has its second place");
+    if (!session->arena || record->address == 0 || record->address % 4096 ||
+        map_svm(session, (void *)(uintptr_t)record->address) < 0)
+        reply->status = CL_OUT_OF_RESOURCES;
+    return 0;
+}

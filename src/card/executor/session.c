@@ -43,6 +43,7 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_IMAGE_FILL] = handle_image_fill,
     [WIRE_IMAGE_COPY] = handle_image_copy,
     [WIRE_OUTPUT_READ] = handle_output_read,
+    [WIRE_SVM_PLACE] = handle_svm_place,
 };
 
 int session_init(struct session *session, const struct wire_session *layout)

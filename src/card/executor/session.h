@@ -38,7 +38,8 @@ struct session {
     uint8_t *slab;
     uint8_t *arena;       /* NULL: the device has memory of its own */
     uint64_t arena_bytes; /* our copy of what the client can write */
-    uint32_t *ranges;     /* WIRE_RANGES */
+    uint8_t *svm;     /* the arena where the client has it, too, for pointers of kernels; or NULL */
+    uint32_t *ranges; /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
     cl_device_id device;
@@ -110,6 +111,8 @@ record_handler handle_flush;
 record_handler handle_write, handle_read, handle_copy, handle_copy_rect, handle_rect_slab,
     handle_fill, handle_migrate, handle_sync_point;
 record_handler handle_launch;
+/* range.c */
+record_handler handle_svm_place;
 
 /* The protocol is broken: fill err and yield -EPROTO (which the compiler can see). */
 #define BAD_RECORD(err, ...) ((void)error_set(err, -EPROTO, "bad-record", __VA_ARGS__), -EPROTO)
@@ -132,13 +135,6 @@ int object_place(struct session *session, uint32_t id, struct object **ret_objec
 /* Make the driver's object: the first time, or again when it is away. CL_SUCCESS, or the error that
  * the object has from now on. */
 cl_int object_make(struct session *session, struct object *object);
-/* An image in `context`, or a view of `viewed` (else NULL). NULL with `*ret_status` set. */
-cl_mem image_make(const struct object *object, cl_context context, cl_mem viewed,
-                  cl_int *ret_status);
-/* All of an image's pixels without gaps, to or from `pixels`, before the call returns. */
-enum image_way { IMAGE_OUT, IMAGE_IN };
-cl_int image_carry(const struct object *object, cl_command_queue queue, enum image_way way,
-                   void *pixels);
 cl_int program_make(struct session *session, struct object *object);
 cl_int kernel_make(struct session *session, struct object *object);
 void kernel_set_again(struct session *session, struct object *object);

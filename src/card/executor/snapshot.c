@@ -88,7 +88,6 @@ struct fixed {
 
 static const struct fixed fixed_answers[] = {
     {CL_DEVICE_EXECUTION_CAPABILITIES, sizeof(cl_device_exec_capabilities), CL_EXEC_KERNEL},
-    {CL_DEVICE_SVM_CAPABILITIES, sizeof(cl_device_svm_capabilities), 0},
     {CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, sizeof(cl_command_queue_properties), 0},
     {CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE, sizeof(cl_uint), 0},
     {CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE, sizeof(cl_uint), 0},
@@ -191,6 +190,16 @@ static void append_features(struct buf *snapshot, cl_uint name, const cl_name_ve
         append(snapshot, WIRE_INFO_DEVICE, name, kept.data, kept.length);
 }
 
+/* No more than a card can offer; the client looks whether it can be had. */
+static void append_svm(struct buf *snapshot, const void *answer, size_t length)
+{
+    cl_device_svm_capabilities capabilities = 0;
+    memcpy(&capabilities, answer, length < sizeof(capabilities) ? length : sizeof(capabilities));
+    capabilities &= CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
+    append(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_SVM_CAPABILITIES, &capabilities,
+           sizeof(capabilities));
+}
+
 /* One answer of the device; `answer` is aligned and followed by a NUL. */
 static void append_device(struct buf *snapshot, cl_uint name, const void *answer, size_t length)
 {
@@ -200,6 +209,8 @@ static void append_device(struct buf *snapshot, cl_uint name, const void *answer
     if (fixed)
         append(snapshot, WIRE_INFO_DEVICE, name, &fixed->value,
                fixed->length < length ? fixed->length : length);
+    else if (name == CL_DEVICE_SVM_CAPABILITIES)
+        append_svm(snapshot, answer, length);
     else if (name == CL_DEVICE_EXTENSIONS)
         append_extensions(snapshot, WIRE_INFO_DEVICE, name, answer);
     else if (name == CL_DEVICE_OPENCL_C_FEATURES)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "card/executor/image.h"
 #include "card/executor/session.h"
 
 /* Children come after what they are made of, kernels after what their arguments name. */

@@ -130,12 +130,14 @@ def emit_entry(out, function):
         emit_creator(out, function)
     else:
         failure = "NULL" if function.result.endswith("*") else None
+        nothing = function.result == "void"
         for condition, code in refusals(function):
             out.append(f"    if ({condition})")
-            out.append(f"        return {failure or code};")
-        target = f"{function.result}{'' if failure else ' '}result = "
+            out.append("        return;" if nothing else f"        return {failure or code};")
+        target = "" if nothing else f"{function.result}{'' if failure else ' '}result = "
         emit_call(out, function, target)
-        out.append("    return result;")
+        if not nothing:
+            out.append("    return result;")
     out.append("}")
     out.append("")
 

@@ -41,6 +41,7 @@ static size_t value_bytes(const struct wire_arg_info *info)
     case WIRE_ARG_SAMPLER:
         return sizeof(void *);
     case WIRE_ARG_LOCAL:
+    case WIRE_ARG_SVM:
     case WIRE_ARG_INVALID:
     default:
         return 0;

@@ -1,4 +1,6 @@
 /* The enqueue calls that move bytes: read, write, copy, fill, migrate. */
+#include "card/opencl/copy.h"
+
 #include <errno.h>
 
 #include "card/opencl/event.h"
@@ -8,8 +10,6 @@
 #include "card/opencl/sync.h"
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
-
-#define PATTERN_MAX 128 /* the largest OpenCL vector: 16 doubles */
 
 /* A box in a buffer as the API gives it; pitches may be 0. */
 struct box {
@@ -244,6 +244,28 @@ static cl_int ensure_both(cl_mem source, cl_mem target)
     return result == CL_SUCCESS ? memory_ensure(target) : result;
 }
 
+cl_int copy_post(struct command *command, struct copy_end source, struct copy_end target,
+                 size_t bytes)
+{
+    cl_int result = ensure_both(source.memory, target.memory);
+    if (result != CL_SUCCESS)
+        return result;
+    struct wire_copy *record = command_begin(command, sizeof(*record), 0);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->queue_id = command->queue->object.id;
+    record->source_id = source.memory->object.id;
+    record->target_id = target.memory->object.id;
+    record->event = event_slot(command->event);
+    record->wait_count = command_put_waits(command, wire_copy_waits(record));
+    record->source_offset = source.offset;
+    record->target_offset = target.offset;
+    record->size_bytes = bytes;
+    command_post(command, command->event, record, WIRE_COPY,
+                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)));
+    return CL_SUCCESS;
+}
+
 cl_int api_clEnqueueCopyBuffer(cl_command_queue command_queue, cl_mem src_buffer, cl_mem dst_buffer,
                                size_t src_offset, size_t dst_offset, size_t cb,
                                cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
@@ -262,22 +284,8 @@ cl_int api_clEnqueueCopyBuffer(cl_command_queue command_queue, cl_mem src_buffer
     result = command_open(&command, command_queue, CL_COMMAND_COPY_BUFFER, &waits);
     if (result != CL_SUCCESS)
         return result;
-    result = ensure_both(src_buffer, dst_buffer);
-    struct wire_copy *record =
-        result == CL_SUCCESS ? command_begin(&command, sizeof(*record), 0) : NULL;
-    if (!record)
-        return command_close(&command, result ? result : CL_DEVICE_NOT_AVAILABLE, &waits);
-    record->queue_id = command_queue->object.id;
-    record->source_id = src_buffer->object.id;
-    record->target_id = dst_buffer->object.id;
-    record->event = event_slot(command.event);
-    record->wait_count = command_put_waits(&command, wire_copy_waits(record));
-    record->source_offset = src_offset;
-    record->target_offset = dst_offset;
-    record->size_bytes = cb;
-    command_post(&command, command.event, record, WIRE_COPY,
-                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)));
-    return command_close(&command, CL_SUCCESS, &waits);
+    const struct copy_end source = {src_buffer, src_offset}, target = {dst_buffer, dst_offset};
+    return command_close(&command, copy_post(&command, source, target, cb), &waits);
 }
 
 /* Rows of one buffer against rows of the same buffer, as check_copy_overlap() of the OpenCL
@@ -361,6 +369,29 @@ cl_int api_clEnqueueCopyBufferRect(cl_command_queue command_queue, cl_mem src_bu
     return command_close(&command, CL_SUCCESS, &waits);
 }
 
+cl_int fill_post(struct command *command, struct copy_end target, size_t bytes, const void *pattern,
+                 size_t pattern_bytes)
+{
+    cl_int result = memory_ensure(target.memory);
+    if (result != CL_SUCCESS)
+        return result;
+    struct wire_fill *record = command_begin(command, sizeof(*record), FILL_PATTERN_MAX);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->queue_id = command->queue->object.id;
+    record->buffer_id = target.memory->object.id;
+    record->event = event_slot(command->event);
+    record->wait_count = command_put_waits(command, wire_fill_waits(record));
+    record->pattern_bytes = (uint32_t)pattern_bytes;
+    record->offset_bytes = target.offset;
+    record->size_bytes = bytes;
+    memcpy(wire_fill_pattern(record), pattern, pattern_bytes);
+    command_post(command, command->event, record, WIRE_FILL,
+                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)) +
+                     wire_pad8(pattern_bytes));
+    return CL_SUCCESS;
+}
+
 cl_int api_clEnqueueFillBuffer(cl_command_queue command_queue, cl_mem buffer, const void *pattern,
                                size_t pattern_size, size_t offset, size_t cb,
                                cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
@@ -370,31 +401,15 @@ cl_int api_clEnqueueFillBuffer(cl_command_queue command_queue, cl_mem buffer, co
     cl_int result = check_access(command_queue, buffer);
     if (result != CL_SUCCESS)
         return result;
-    if (!pattern || pattern_size == 0 || pattern_size > PATTERN_MAX ||
-        (pattern_size & (pattern_size - 1)) || cb == 0 || !memory_holds(buffer, offset, cb) ||
-        offset % pattern_size || cb % pattern_size)
+    if (!pattern || cb == 0 || !memory_holds(buffer, offset, cb) ||
+        !fill_is_even(pattern_size, offset, cb))
         return CL_INVALID_VALUE;
     struct command command;
     result = command_open(&command, command_queue, CL_COMMAND_FILL_BUFFER, &waits);
     if (result != CL_SUCCESS)
         return result;
-    result = memory_ensure(buffer);
-    struct wire_fill *record =
-        result == CL_SUCCESS ? command_begin(&command, sizeof(*record), PATTERN_MAX) : NULL;
-    if (!record)
-        return command_close(&command, result ? result : CL_DEVICE_NOT_AVAILABLE, &waits);
-    record->queue_id = command_queue->object.id;
-    record->buffer_id = buffer->object.id;
-    record->event = event_slot(command.event);
-    record->wait_count = command_put_waits(&command, wire_fill_waits(record));
-    record->pattern_bytes = (uint32_t)pattern_size;
-    record->offset_bytes = offset;
-    record->size_bytes = cb;
-    memcpy(wire_fill_pattern(record), pattern, pattern_size);
-    command_post(&command, command.event, record, WIRE_FILL,
-                 sizeof(*record) + wire_pad8(record->wait_count * sizeof(uint32_t)) +
-                     wire_pad8(pattern_size));
-    return command_close(&command, CL_SUCCESS, &waits);
+    const struct copy_end target = {buffer, offset};
+    return command_close(&command, fill_post(&command, target, cb, pattern, pattern_size), &waits);
 }
 
 static cl_int check_migration(cl_command_queue queue, cl_uint count, const cl_mem *objects,

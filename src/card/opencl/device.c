@@ -71,6 +71,12 @@ cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name, size_
         return info_put(&out, &none, sizeof(none));
     case CL_DEVICE_REFERENCE_COUNT:
         return info_put(&out, &one, sizeof(one));
+    case CL_DEVICE_SVM_CAPABILITIES: {
+        const cl_device_svm_capabilities shared =
+            svm_is_there() ? CL_DEVICE_SVM_COARSE_GRAIN_BUFFER : 0;
+        return process_connect() ? CL_DEVICE_NOT_AVAILABLE
+                                 : info_put(&out, &shared, sizeof(shared));
+    }
     default:
         return answer(WIRE_INFO_DEVICE, param_name, &out);
     }

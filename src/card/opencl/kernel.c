@@ -189,6 +189,7 @@ static cl_int check_arg(const struct wire_arg_info *info, size_t size, const voi
         if (!value)
             return CL_INVALID_ARG_VALUE;
         return value_fits(info, size) ? CL_SUCCESS : CL_INVALID_ARG_SIZE;
+    case WIRE_ARG_SVM:
     case WIRE_ARG_INVALID:
     default:
         return CL_INVALID_ARG_VALUE;
@@ -197,13 +198,13 @@ static cl_int check_arg(const struct wire_arg_info *info, size_t size, const voi
 
 /* With the lock. An argument that gets the value which it has is not sent again. */
 static void set_arg(cl_kernel kernel, cl_uint index, size_t size, const void *value,
-                    size_t value_bytes, uint64_t serial)
+                    size_t value_bytes, uint64_t serial, uint32_t kind)
 {
     struct kernel_arg *arg = &kernel->args[index];
     char *kept = kernel->values + kernel->build->args[index].value_offset;
     if (!(arg->state & KERNEL_ARG_SET))
         kernel->unset--;
-    else if (arg->bytes == size && arg->serial == serial &&
+    else if (arg->bytes == size && arg->serial == serial && (arg->state & KERNEL_ARG_SVM) == kind &&
              (value_bytes == 0 || memcmp(kept, value, value_bytes) == 0))
         return;
     if (value_bytes > 0)
@@ -212,7 +213,7 @@ static void set_arg(cl_kernel kernel, cl_uint index, size_t size, const void *va
     arg->serial = serial;
     if (!(arg->state & KERNEL_ARG_CHANGED))
         kernel->changed++;
-    arg->state = KERNEL_ARG_SET | KERNEL_ARG_CHANGED;
+    arg->state = KERNEL_ARG_SET | KERNEL_ARG_CHANGED | kind;
 }
 
 cl_int api_clSetKernelArg(cl_kernel kernel, cl_uint arg_index, size_t arg_size,
@@ -228,7 +229,25 @@ cl_int api_clSetKernelArg(cl_kernel kernel, cl_uint arg_index, size_t arg_size,
     const void *value = info->kind == WIRE_ARG_MEMORY ? &object : arg_value;
     lock_take(&kernel->lock);
     set_arg(kernel, arg_index, arg_size, value, info->kind == WIRE_ARG_LOCAL ? 0 : arg_size,
-            object ? object->serial : 0);
+            object ? object->serial : 0, 0);
+    lock_give(&kernel->lock);
+    return CL_SUCCESS;
+}
+
+cl_int api_clSetKernelArgSVMPointer(cl_kernel kernel, cl_uint arg_index, const void *arg_value)
+{
+    if (!svm_is_there())
+        return CL_INVALID_OPERATION;
+    if (arg_index >= kernel->arg_count)
+        return CL_INVALID_ARG_INDEX;
+    const struct wire_arg_info *info = &kernel->build->args[arg_index].info;
+    if (!arg_value)
+        return api_clSetKernelArg(kernel, arg_index, sizeof(cl_mem), NULL);
+    if (info->kind != WIRE_ARG_MEMORY || !svm_find(arg_value, NULL))
+        return CL_INVALID_ARG_VALUE;
+    const uint64_t offset = svm_offset(arg_value);
+    lock_take(&kernel->lock);
+    set_arg(kernel, arg_index, sizeof(offset), &offset, sizeof(offset), 0, KERNEL_ARG_SVM);
     lock_give(&kernel->lock);
     return CL_SUCCESS;
 }

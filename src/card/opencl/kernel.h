@@ -8,8 +8,9 @@
 struct build_kernel;
 
 enum kernel_arg_state {
-    KERNEL_ARG_SET = 1,    /* has a value */
-    KERNEL_ARG_CHANGED = 2 /* the executor has another one */
+    KERNEL_ARG_SET = 1,     /* has a value */
+    KERNEL_ARG_CHANGED = 2, /* the executor has another one */
+    KERNEL_ARG_SVM = 4      /* the value is a pointer, as it crosses, not a memory object */
 };
 
 struct kernel_arg {

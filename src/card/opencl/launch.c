@@ -68,6 +68,8 @@ static struct object *arg_object(const struct _cl_kernel *kernel, cl_uint i)
 {
     const struct build_arg *arg = &kernel->build->args[i];
     struct object *object = NULL;
+    if (kernel->args[i].state & KERNEL_ARG_SVM)
+        return NULL;
     if (arg->info.kind == WIRE_ARG_MEMORY || arg->info.kind == WIRE_ARG_SAMPLER)
         memcpy(&object, kernel->values + arg->value_offset, sizeof(object));
     return object;
@@ -105,7 +107,9 @@ static uint32_t put_args(cl_kernel kernel, uint8_t *target)
         struct wire_arg head = {i, info->info.kind, arg->bytes};
         size_t bytes = info->info.kind == WIRE_ARG_LOCAL ? 0 : arg->bytes;
         uint32_t id = 0;
-        if (info->info.kind == WIRE_ARG_MEMORY || info->info.kind == WIRE_ARG_SAMPLER) {
+        if (arg->state & KERNEL_ARG_SVM) {
+            head.kind = WIRE_ARG_SVM;
+        } else if (info->info.kind == WIRE_ARG_MEMORY || info->info.kind == WIRE_ARG_SAMPLER) {
             const struct object *object = arg_object(kernel, i);
             id = object ? object->id : 0;
             value = (const char *)&id;
@@ -114,7 +118,7 @@ static uint32_t put_args(cl_kernel kernel, uint8_t *target)
         memcpy(at, &head, sizeof(head));
         memcpy(at + sizeof(head), value, bytes);
         at += sizeof(head) + wire_pad8(bytes);
-        arg->state = KERNEL_ARG_SET;
+        arg->state &= ~(uint32_t)KERNEL_ARG_CHANGED;
         kernel->changed--;
     }
     return (uint32_t)(at - target);

@@ -366,9 +366,9 @@ cl_int api_clGetMemObjectInfo(cl_mem memobj, cl_mem_info param_name, size_t para
         INFO_VALUE(CL_MEM_OFFSET, struct _cl_mem, origin),
     };
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
-    const cl_bool no = CL_FALSE;
+    const cl_bool is_shared = memobj->host_ptr && svm_find(memobj->host_ptr, NULL);
     if (param_name == CL_MEM_USES_SVM_POINTER)
-        return info_put(&out, &no, sizeof(no));
+        return info_put(&out, &is_shared, sizeof(is_shared));
     if (param_name == CL_MEM_PROPERTIES)
         return info_put(&out, memobj->properties, memobj->properties_bytes);
     return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), memobj, param_name);

@@ -45,6 +45,7 @@ static void fork_child(void)
 {
     struct process *p = &process;
     wire_disconnect(&p->client);
+    svm_forget();
     snapshot_finish(&p->snapshot);
     if (p->ledger)
         (void)munmap((void *)(uintptr_t)p->ledger, sizeof(*p->ledger));

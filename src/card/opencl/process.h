@@ -14,6 +14,7 @@
 #include "card/opencl/object.h"
 #include "card/opencl/slots.h"
 #include "card/opencl/snapshot.h"
+#include "card/opencl/svm.h"
 #include "card/wire/client.h"
 #include "card/wire/producer.h"
 #include "card/wire/slab.h"
@@ -55,6 +56,7 @@ struct process {
 
     struct slots ids, queue_slots, event_slots, range_numbers;
     struct arena arena;
+    struct svm svm;
 
     pthread_mutex_t shared_lock; /* the lane of the threads that found no lane of their own */
     struct wire_producer shared;

@@ -205,14 +205,16 @@ struct wire_arg_info {
 };
 
 /* One changed argument of a LAUNCH; the bytes follow, padded to 8. For memory, sampler and queue
- * objects the bytes are one u32 id (0: a null buffer); for local memory there are none and
+ * objects the bytes are one u32 id (0: a null buffer), for a pointer to shared virtual memory a u64
+ * offset in the arena; for local memory there are none and
  * `size_bytes` is the size. */
 enum wire_arg_kind {
     WIRE_ARG_INVALID,
     WIRE_ARG_VALUE,
     WIRE_ARG_MEMORY,
     WIRE_ARG_SAMPLER,
-    WIRE_ARG_LOCAL
+    WIRE_ARG_LOCAL,
+    WIRE_ARG_SVM /* only in a LAUNCH, of an argument that is memory */
 };
 struct wire_arg {
     uint32_t index;

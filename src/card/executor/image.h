@@ -1,0 +1,16 @@
+/* Images as objects: what they are made from, and their contents while the card leaves its device.
+ */
+#ifndef LEAT_CARD_EXECUTOR_IMAGE_H
+#define LEAT_CARD_EXECUTOR_IMAGE_H
+
+#include "card/executor/object.h"
+
+/* An image in `context`, or a view of `viewed` (else NULL). NULL with `*ret_status` set. */
+cl_mem image_make(const struct object *object, cl_context context, cl_mem viewed,
+                  cl_int *ret_status);
+/* All of an image's pixels without gaps, to or from `pixels`, before the call returns. */
+enum image_way { IMAGE_OUT, IMAGE_IN };
+cl_int image_carry(const struct object *object, cl_command_queue queue, enum image_way way,
+                   void *pixels);
+
+#endif

@@ -1,0 +1,206 @@
+/* Coarse-grain shared virtual memory: pointers that mean the same to the program and to kernels.
+ * Prints results that do not depend on addresses, and the codes of wrong calls. */
+#undef CL_TARGET_OPENCL_VERSION
+#define CL_TARGET_OPENCL_VERSION 300
+#include <CL/cl.h>
+#include <semaphore.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT 1000u
+
+struct node {
+    struct node *next;
+    cl_int value;
+};
+
+struct world {
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    cl_kernel walk, add;
+};
+
+static const char *const source =
+    "struct node { global struct node *next; int value; };\n"
+    "kernel void walk(global struct node *list, global int *sum) {\n"
+    "    int total = 0;\n"
+    "    for (; list; list = list->next) { total += list->value; list->value = -1; }\n"
+    "    *sum = total;\n"
+    "}\n"
+    "kernel void add(global int *x, int n) { x[get_global_id(0)] += n; }\n";
+
+static void must(cl_int code, const char *what)
+{
+    if (code == CL_SUCCESS)
+        return;
+    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
+    exit(2);
+}
+
+#define MUST(call) must(call, #call)
+#define REPORT(name, call) (void)printf("%s %d\n", name, (int)(call))
+
+static cl_kernel kernel(cl_program program, const char *name)
+{
+    cl_int code;
+    cl_kernel made = clCreateKernel(program, name, &code);
+    must(code, name);
+    return made;
+}
+
+static void open_world(struct world *w)
+{
+    cl_platform_id platform;
+    cl_int code;
+    MUST(clGetPlatformIDs(1, &platform, NULL));
+    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
+    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
+    must(code, "context");
+    w->queue = clCreateCommandQueueWithProperties(w->context, w->device, NULL, &code);
+    must(code, "queue");
+    cl_program program =
+        clCreateProgramWithSource(w->context, 1, (const char **)(uintptr_t)&source, NULL, &code);
+    must(code, "program");
+    MUST(clBuildProgram(program, 0, NULL, "", NULL, NULL));
+    w->walk = kernel(program, "walk");
+    w->add = kernel(program, "add");
+}
+
+static void *allocate(struct world *w, size_t bytes)
+{
+    void *memory = clSVMAlloc(w->context, CL_MEM_READ_WRITE, bytes, 0);
+    if (memory)
+        return memory;
+    (void)fprintf(stderr, "no shared virtual memory\n");
+    exit(3);
+}
+
+/* A list made here, every node an allocation of its own, followed there. */
+static void lists(struct world *w)
+{
+    struct node *nodes[COUNT];
+    cl_int *sum = allocate(w, sizeof(*sum));
+    const size_t one = 1;
+    for (cl_uint i = 0; i < COUNT; i++)
+        nodes[i] = allocate(w, sizeof(*nodes[i]));
+    for (cl_uint i = 0; i < COUNT; i++) {
+        MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_WRITE, nodes[i], sizeof(*nodes[i]), 0, NULL,
+                             NULL));
+        *nodes[i] = (struct node){i + 1 < COUNT ? nodes[i + 1] : NULL, (cl_int)i};
+        MUST(clEnqueueSVMUnmap(w->queue, nodes[i], 0, NULL, NULL));
+    }
+    MUST(clSetKernelExecInfo(w->walk, CL_KERNEL_EXEC_INFO_SVM_PTRS, sizeof(nodes), nodes));
+    MUST(clSetKernelArgSVMPointer(w->walk, 0, nodes[0]));
+    MUST(clSetKernelArgSVMPointer(w->walk, 1, sum));
+    MUST(clEnqueueNDRangeKernel(w->queue, w->walk, 1, NULL, &one, NULL, 0, NULL, NULL));
+    MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ, sum, sizeof(*sum), 0, NULL, NULL));
+    (void)printf("sum %d, last %d\n", *sum, nodes[COUNT - 1]->value);
+    MUST(clEnqueueSVMUnmap(w->queue, sum, 0, NULL, NULL));
+    MUST(clFinish(w->queue));
+    for (cl_uint i = 0; i < COUNT; i++)
+        clSVMFree(w->context, nodes[i]);
+    clSVMFree(w->context, sum);
+}
+
+/* Copies and fills between this process's own memory and shared memory, and a part of an
+ * allocation as an argument. */
+static void moves(struct world *w)
+{
+    cl_int *a = allocate(w, COUNT * sizeof(*a)), *b = allocate(w, COUNT * sizeof(*b));
+    cl_int host[COUNT], seven = 7, total = 0;
+    const size_t half = COUNT / 2;
+    for (cl_uint i = 0; i < COUNT; i++)
+        host[i] = (cl_int)i;
+    MUST(clEnqueueSVMMemFill(w->queue, a, &seven, sizeof(seven), sizeof(host), 0, NULL, NULL));
+    MUST(clEnqueueSVMMemcpy(w->queue, CL_FALSE, b, host, sizeof(host), 0, NULL, NULL));
+    MUST(clSetKernelArgSVMPointer(w->add, 0, a + half));
+    MUST(clSetKernelArg(w->add, 1, sizeof(seven), &seven));
+    MUST(clEnqueueNDRangeKernel(w->queue, w->add, 1, NULL, &half, NULL, 0, NULL, NULL));
+    MUST(clEnqueueSVMMemcpy(w->queue, CL_FALSE, b, a + half, half * sizeof(*a), 0, NULL, NULL));
+    MUST(clEnqueueSVMMemcpy(w->queue, CL_TRUE, host, b, sizeof(host), 0, NULL, NULL));
+    for (cl_uint i = 0; i < COUNT; i++)
+        total += host[i];
+    (void)printf("moved %d\n", total);
+    cl_event event;
+    cl_command_type type;
+    MUST(clEnqueueSVMMemcpy(w->queue, CL_TRUE, host, host + half, 16, 0, NULL, &event));
+    MUST(clGetEventInfo(event, CL_EVENT_COMMAND_TYPE, sizeof(type), &type, NULL));
+    (void)printf("own memory %d by %x\n", host[0] == host[half], type);
+    (void)clReleaseEvent(event);
+    cl_int code;
+    cl_bool shared = 7;
+    cl_mem over = clCreateBuffer(w->context, CL_MEM_USE_HOST_PTR, 64, a, &code);
+    MUST(clGetMemObjectInfo(over, CL_MEM_USES_SVM_POINTER, sizeof(shared), &shared, NULL));
+    (void)printf("a buffer over it %d\n", shared);
+    MUST(clReleaseMemObject(over));
+    clSVMFree(w->context, a);
+    clSVMFree(w->context, b);
+}
+
+static void CL_CALLBACK on_free(cl_command_queue queue, cl_uint count, void **pointers, void *arg)
+{
+    cl_context context;
+    MUST(clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof(context), &context, NULL));
+    for (cl_uint i = 0; i < count; i++)
+        clSVMFree(context, pointers[i]);
+    (void)sem_post(arg);
+}
+
+static void frees(struct world *w)
+{
+    sem_t freed;
+    void *pair[2] = {allocate(w, 64), allocate(w, 64)}, *alone = allocate(w, 64);
+    (void)sem_init(&freed, 0, 0);
+    MUST(clEnqueueSVMFree(w->queue, 2, pair, on_free, &freed, 0, NULL, NULL));
+    MUST(clEnqueueSVMFree(w->queue, 1, &alone, NULL, NULL, 0, NULL, NULL));
+    MUST(clFinish(w->queue));
+    while (sem_wait(&freed) != 0)
+        continue;
+    (void)printf("freed\n");
+}
+
+static void wrong_calls(struct world *w)
+{
+    cl_int *a = allocate(w, 256), host[4] = {0};
+    size_t size = 16;
+    const void *pointer = a;
+    REPORT("size 0", clSVMAlloc(w->context, CL_MEM_READ_WRITE, 0, 0) != NULL);
+    REPORT("odd alignment", clSVMAlloc(w->context, CL_MEM_READ_WRITE, 64, 3) != NULL);
+    REPORT("null context", clSVMAlloc(NULL, CL_MEM_READ_WRITE, 64, 0) != NULL);
+    clSVMFree(w->context, NULL);
+    REPORT("arg index", clSetKernelArgSVMPointer(w->add, 9, a));
+    REPORT("arg null kernel", clSetKernelArgSVMPointer(NULL, 0, a));
+    REPORT("copy null", clEnqueueSVMMemcpy(w->queue, CL_TRUE, NULL, a, 4, 0, NULL, NULL));
+    REPORT("copy overlap", clEnqueueSVMMemcpy(w->queue, CL_TRUE, a, a + 1, 16, 0, NULL, NULL));
+    REPORT("copy null queue", clEnqueueSVMMemcpy(NULL, CL_TRUE, a, host, 4, 0, NULL, NULL));
+    REPORT("fill pattern 3", clEnqueueSVMMemFill(w->queue, a, host, 3, 15, 0, NULL, NULL));
+    REPORT("fill half a pattern", clEnqueueSVMMemFill(w->queue, a, host, 4, 6, 0, NULL, NULL));
+    REPORT("map null", clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ, NULL, 4, 0, NULL, NULL));
+    REPORT("map nothing", clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ, a, 0, 0, NULL, NULL));
+    REPORT("unmap null", clEnqueueSVMUnmap(w->queue, NULL, 0, NULL, NULL));
+    REPORT("migrate nothing",
+           clEnqueueSVMMigrateMem(w->queue, 0, &pointer, &size, 0, 0, NULL, NULL));
+    REPORT("migrate", clEnqueueSVMMigrateMem(w->queue, 1, &pointer, &size, 0, 0, NULL, NULL));
+    REPORT("free nothing", clEnqueueSVMFree(w->queue, 0, NULL, NULL, NULL, 0, NULL, NULL));
+    MUST(clFinish(w->queue));
+    clSVMFree(w->context, a);
+}
+
+int main(void)
+{
+    struct world w;
+    cl_device_svm_capabilities capabilities = 0;
+    (void)setvbuf(stdout, NULL, _IONBF, 0); /* a driver that dies of a wrong call shows which */
+    open_world(&w);
+    MUST(clGetDeviceInfo(w.device, CL_DEVICE_SVM_CAPABILITIES, sizeof(capabilities), &capabilities,
+                         NULL));
+    (void)printf("coarse grain %d\n", (capabilities & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0);
+    lists(&w);
+    moves(&w);
+    frees(&w);
+    wrong_calls(&w);
+    return 0;
+}
