@@ -72,6 +72,7 @@ int session_init(struct session *session, const struct wire_session *layout)
 void session_clear(struct session *session)
 {
     session_flush(session);
+    completion_rest(session); /* what ended unseen is charged */
     for (uint32_t id = 1; id < session->objects_end; id++) {
         if (session->objects[id].kind != OBJECT_NONE)
             object_release(session, &session->objects[id]);
