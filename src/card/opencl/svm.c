@@ -270,23 +270,53 @@ cl_int api_clEnqueueSVMMigrateMem(cl_command_queue command_queue, cl_uint num_sv
     return post_place(command_queue, CL_COMMAND_SVM_MIGRATE_MEM, TRANSFER_POSTED, &waits);
 }
 
-/* The host's memory at one end or at both. */
-static cl_int move(struct command *command, char *target, const struct copy_end *to,
-                   const char *source, const struct copy_end *from, size_t bytes,
-                   enum transfer_wait wait)
+/* One end of a copy. */
+struct svm_end {
+    char *pointer;
+    int is_shared;
+    struct copy_end place; /* of a shared one */
+};
+
+static cl_int find_end(struct svm_end *end, const void *pointer, size_t bytes)
+{
+    *end = (struct svm_end){.pointer = (char *)(uintptr_t)pointer};
+    if (!pointer)
+        return CL_INVALID_VALUE;
+    end->is_shared = svm_find(pointer, &end->place);
+    return !end->is_shared || memory_holds(end->place.memory, end->place.offset, bytes)
+               ? CL_SUCCESS
+               : CL_INVALID_VALUE;
+}
+
+static cl_int check_ends(struct svm_end *to, struct svm_end *from, const void *target,
+                         const void *source, size_t bytes)
+{
+    const uintptr_t apart = (uintptr_t)target - (uintptr_t)source;
+    cl_int result = bytes ? find_end(to, target, bytes) : CL_INVALID_VALUE;
+    if (result == CL_SUCCESS)
+        result = find_end(from, source, bytes);
+    if (result == CL_SUCCESS && (apart < bytes || -apart < bytes))
+        result = CL_MEM_COPY_OVERLAP;
+    return result;
+}
+
+static cl_int move(struct command *command, const struct svm_end *to, const struct svm_end *from,
+                   size_t bytes, enum transfer_wait wait)
 {
     struct region region;
-    if (to) {
-        region_linear(&region, to->memory, to->offset, bytes, (char *)(uintptr_t)source);
+    if (to->is_shared && from->is_shared)
+        return copy_post(command, from->place, to->place, bytes);
+    if (to->is_shared) {
+        region_linear(&region, to->place.memory, to->place.offset, bytes, from->pointer);
         return transfer_write(command, &region, wait);
     }
-    if (from) {
-        region_linear(&region, from->memory, from->offset, bytes, target);
+    if (from->is_shared) {
+        region_linear(&region, from->place.memory, from->place.offset, bytes, to->pointer);
         return transfer_read(command, &region, wait);
     }
     cl_int result = direct_pass(command, TRANSFER_BLOCKING);
     if (result == CL_SUCCESS)
-        memcpy(target, source, bytes);
+        memcpy(to->pointer, from->pointer, bytes);
     return result;
 }
 
@@ -295,31 +325,20 @@ cl_int api_clEnqueueSVMMemcpy(cl_command_queue command_queue, cl_bool blocking_c
                               const cl_event *event_wait_list, cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    const uintptr_t target = (uintptr_t)dst_ptr, source = (uintptr_t)src_ptr;
-    struct copy_end to, from;
+    struct svm_end to, from;
     struct command command;
     if (!svm_is_there())
         return CL_INVALID_OPERATION;
-    if (!dst_ptr || !src_ptr || size == 0)
-        return CL_INVALID_VALUE;
-    if (target - source < size || source - target < size)
-        return CL_MEM_COPY_OVERLAP;
-    const int to_svm = svm_find(dst_ptr, &to), from_svm = svm_find(src_ptr, &from);
-    if ((to_svm && !memory_holds(to.memory, to.offset, size)) ||
-        (from_svm && !memory_holds(from.memory, from.offset, size)))
-        return CL_INVALID_VALUE;
-    cl_int result = command_open(&command, command_queue, CL_COMMAND_SVM_MEMCPY, &waits);
+    cl_int result = check_ends(&to, &from, dst_ptr, src_ptr, size);
+    if (result == CL_SUCCESS)
+        result = command_open(&command, command_queue, CL_COMMAND_SVM_MEMCPY, &waits);
     if (result != CL_SUCCESS)
         return result;
-    if (to_svm && from_svm)
-        result = copy_post(&command, from, to, size);
-    else
-        result = move(&command, dst_ptr, to_svm ? &to : NULL, src_ptr, from_svm ? &from : NULL,
-                      size, blocking_copy ? TRANSFER_BLOCKING : TRANSFER_POSTED);
+    result = move(&command, &to, &from, size, blocking_copy ? TRANSFER_BLOCKING : TRANSFER_POSTED);
     if (result == CL_SUCCESS && blocking_copy)
         result = queue_wait(command_queue);
     if (blocking_copy)
-        transfers_observe(command_queue->state, command.target);
+        transfers_observe(command_queue->state, queue_in_order(command_queue) ? command.target : 0);
     return command_close(&command, result, &waits);
 }
 
