@@ -125,15 +125,17 @@ static struct estimate_run run_of(const struct store_measurement *from)
 static int memory_take(const struct estimate_peak *peak, struct job *job)
 {
     const char *basis = peak->kin == ESTIMATE_KIN_FAMILY
-                            ? "what earlier runs of the same used, and a twentieth more"
+                            ? "what earlier runs of the same used, and a little more"
                             : "the estimate for its model, put right by earlier runs";
     char *copy = strdup(basis);
     if (!copy)
         return -ENOMEM;
     free(job->memory_basis);
     job->memory_basis = copy;
-    job->request.memory_bytes =
-        peak->reserve_bytes > JOB_MEMORY_MIN_BYTES ? peak->reserve_bytes : JOB_MEMORY_MIN_BYTES;
+    uint64_t bytes = peak->reserve_bytes;
+    if (job->request.restarts == 0) /* a refusal would be its end */
+        bytes += bytes / 10;
+    job->request.memory_bytes = bytes > JOB_MEMORY_MIN_BYTES ? bytes : JOB_MEMORY_MIN_BYTES;
     return 0;
 }
 

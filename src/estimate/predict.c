@@ -16,6 +16,7 @@
                          */
 #define SPREAD_WORK 1.5 /* of a prediction by work: programs differ in how well they compute */
 #define PEAK_MARGIN 1.05
+#define COLD_FACTOR 1.5 /* a first run that took so much longer than the next is no measure */
 #define POINT_MARGIN 1.1
 
 struct sample {
@@ -89,6 +90,9 @@ static size_t samples_collect(const struct estimate_input *input, const struct e
                            : clamp(size_ratio(input, &runs[i]), SCALE_MIN, SCALE_MAX);
         samples[count++] = sample_make(input, &runs[i], scale);
     }
+    if (kin == ESTIMATE_KIN_FAMILY && count > 1 &&
+        samples[count - 1].wall_ms > COLD_FACTOR * samples[count - 2].wall_ms)
+        count--; /* the oldest built what the others found ready */
     if (kin == ESTIMATE_KIN_FAMILY && count > NEAREST_RUNS)
         count = NEAREST_RUNS; /* the newest */
     if (kin == ESTIMATE_KIN_LIBRARY && count > NEAREST_RUNS) {
