@@ -75,6 +75,7 @@ struct leat_card_lease {
     char card[LEAT_CARD_TEXT_MAX];
     char device[LEAT_CARD_TEXT_MAX];
     char token[LEAT_CARD_TEXT_MAX]; /* a secret */
+    char uuid[LEAT_CARD_TEXT_MAX];  /* of the device, as its driver tells it; may be empty */
 };
 
 int leat_card_create(struct leat_card_control *control, const struct leat_card_request *request,

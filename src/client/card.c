@@ -185,6 +185,7 @@ static const struct member lease_members[] = {
     TEXT(leat_card_lease, card),
     TEXT(leat_card_lease, device),
     TEXT(leat_card_lease, token),
+    TEXT(leat_card_lease, uuid),
     {NULL, 0, 0},
 };
 

@@ -139,7 +139,7 @@ static unsigned node_of(unsigned index)
     return node;
 }
 
-/* A machine of the fake driver has none. 1 when the device's own was there. */
+/* A machine of the fake driver has none. */
 static int add_nodes(struct cuda_view *view, unsigned index)
 {
     char own[32];
@@ -148,29 +148,28 @@ static int add_nodes(struct cuda_view *view, unsigned index)
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         if (access(nodes[i], F_OK) == 0 && add(view, nodes[i], nodes[i], ENGINE_MOUNT_DEVICE) < 0)
             return -ENOMEM;
-    return access(own, F_OK) == 0;
+    return 0;
 }
 
-/* Where only the device's own node is there, it is the first and only one. */
-static int set_variables(struct cuda_view *view, unsigned visible)
+static int set_variables(struct cuda_view *view, const struct device *device)
 {
     view->variables = calloc(5, sizeof(*view->variables));
     if (!view->variables ||
         asprintf(&view->variables[0], "LD_LIBRARY_PATH=" INSIDE ":" DRIVER_INSIDE) < 0 ||
         asprintf(&view->variables[1], "LEAT_CUDA_DRIVER=" DRIVER_INSIDE "/libcuda.so.1") < 0 ||
         asprintf(&view->variables[2], "LEAT_NVML_DRIVER=" DRIVER_INSIDE "/libnvidia-ml.so.1") < 0 ||
-        asprintf(&view->variables[3], "CUDA_VISIBLE_DEVICES=%u", visible) < 0)
+        asprintf(&view->variables[3], "CUDA_VISIBLE_DEVICES=%s",
+                 device->uuid ? device->uuid : "0") < 0)
         return -ENOMEM;
     return 0;
 }
 
-int cuda_view_make(const char *id, struct cuda_view *ret_view, struct error *err)
+int cuda_view_make(const struct device *device, struct cuda_view *ret_view, struct error *err)
 {
-    const char *number = strrchr(id, '-');
-    unsigned index = number ? (unsigned)strtoul(number + 1, NULL, 10) : 0;
     struct cuda_view view = {.mounts = calloc(MOUNTS_MAX, sizeof(*view.mounts))};
-    int nodes = view.mounts ? add_nodes(&view, index) : -ENOMEM;
-    int r = nodes < 0 ? nodes : set_variables(&view, nodes ? 0 : index);
+    int r = view.mounts ? add_nodes(&view, device->index) : -ENOMEM;
+    if (r == 0)
+        r = set_variables(&view, device);
     if (r < 0)
         (void)error_set(err, r, "out-of-memory", "showing a CUDA device");
     if (r == 0)

@@ -20,8 +20,8 @@ struct cuda_view {
     char **variables; /* NULL-ended NAME=VALUE */
 };
 
-/* The view of the device `id`. -ENOENT when a library is missing, -ENOMEM. */
-int cuda_view_make(const char *id, struct cuda_view *ret_view, struct error *err);
+/* The view of one device. -ENOENT when a library is missing, -ENOMEM. */
+int cuda_view_make(const struct device *device, struct cuda_view *ret_view, struct error *err);
 void cuda_view_finish(struct cuda_view *view);
 
 #endif

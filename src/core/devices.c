@@ -12,6 +12,14 @@
 
 #define RULES_MAX 256 /* devices of which something is said */
 
+const struct device *devices_find(const struct core *core, const char *id)
+{
+    for (size_t i = 0; i < core->device_count; i++)
+        if (strcmp(core->devices[i].id, id) == 0)
+            return &core->devices[i];
+    return NULL;
+}
+
 const struct device_rule *devices_rule(const struct core *core, const char *id)
 {
     static const struct device_rule open = {.id = "", .pool = "any", .healthy = true};

@@ -3,12 +3,15 @@
 #define LEAT_CORE_DEVICES_H
 
 struct core;
+struct device;
 struct device_rule;
 struct error;
 struct json_t;
 
 int devices_load(struct core *core, struct error *err);
 void devices_rules_free(struct core *core);
+/* NULL: leat-cardd does not list it. */
+const struct device *devices_find(const struct core *core, const char *id);
 /* Never NULL: devices of which nothing is said take every job. */
 const struct device_rule *devices_rule(const struct core *core, const char *id);
 /* Show the rule in the object of a device. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "core/core_impl.h"
 #include "core/cuda.h"
+#include "core/devices.h"
 #include "core/learn.h"
 #include "core/lesson.h"
 #include "core/wait.h"
@@ -162,7 +163,8 @@ static void container_start(struct core *core, struct live_job *live)
     char id[JOB_ID_TEXT_MAX], socket_dir[PATH_MAX];
     struct error err;
     __attribute__((cleanup(cuda_view_finish))) struct cuda_view cuda = {0};
-    if (job_is_cuda(request) && cuda_view_make(live->job.device, &cuda, &err) < 0) {
+    const struct device *device = devices_find(core, live->job.device);
+    if (job_is_cuda(request) && device && cuda_view_make(device, &cuda, &err) < 0) {
         start_failed(core, live, &err);
         return;
     }

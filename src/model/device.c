@@ -30,6 +30,8 @@ static const struct json_field device_fields[] = {
     DEVICE(platform, JSON_KIND_TEXT, JSON_OPTIONAL),
     DEVICE(driver, JSON_KIND_TEXT, JSON_OPTIONAL),
     DEVICE(kind, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(uuid, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(index, JSON_KIND_U32, JSON_OPTIONAL),
     DEVICE(memory_bytes, JSON_KIND_U64, JSON_REQUIRED),
     DEVICE(max_alloc_bytes, JSON_KIND_U64, JSON_OPTIONAL),
     DEVICE(compute_units, JSON_KIND_U32, JSON_OPTIONAL),
@@ -94,6 +96,7 @@ void device_finish(struct device *device)
     free(device->platform);
     free(device->driver);
     free(device->kind);
+    free(device->uuid);
     *device = (struct device){0};
 }
 

@@ -14,9 +14,11 @@ struct json_t;
 struct device {
     char *id; /* stable slug: "cpu-0" */
     char *name, *vendor, *platform, *driver;
-    char *kind; /* cpu, gpu, accelerator */
+    char *kind; /* cpu, gpu, accelerator, cuda */
+    char *uuid; /* as its driver tells it; NULL: not */
     uint64_t memory_bytes, max_alloc_bytes;
     uint32_t compute_units;
+    uint32_t index; /* among those of its driver; a part of a device has that of the whole */
     uint64_t granted_bytes; /* as leat-cardd counts */
     uint32_t granted_permille;
     uint32_t cards;

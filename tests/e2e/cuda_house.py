@@ -18,8 +18,8 @@ DRIVER = os.path.join(houses.BUILD, "tests/fake-cuda/libfake-cuda.so")
 class CudaHouse(houses.House):
     """leat-cardd that finds the fake devices, whose truth is in a file of its own."""
 
-    def __init__(self, *arguments):
-        super().__init__(cards_only=True, arguments=arguments)
+    def __init__(self, *arguments, **environment):
+        super().__init__(cards_only=True, arguments=arguments, environment=environment)
         self.truth_file = os.path.join(self.folder, "truth")
         self.environment["LD_LIBRARY_PATH"] = os.path.join(houses.BUILD, "tests/fake-cuda")
         self.environment["LEAT_FAKE_CUDA"] = self.truth_file

@@ -107,7 +107,7 @@ def test_card_exec(cuda):
     assert figures(done.stdout)["whole"] == 64 * MIB
     assert "card on cuda-0" in done.stderr
     shown = cuda.leat(*words, "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES $LD_LIBRARY_PATH").stdout
-    assert shown.startswith("0 /") and "card/cuda" in shown
+    assert shown.startswith("GPU-00000000-0000-0000-0000-000000000000 /") and "card/cuda" in shown
     for wrong in (("--device", "cpu-0"), ("--on", "elsewhere")):
         refused = cuda.leat(*words, *wrong, "--", "true", check=False)
         assert refused.returncode != 0 and "CUDA" in refused.stderr
@@ -122,6 +122,17 @@ def test_return_codes_and_figures(cuda):
     got = figures(cuda.probe(cuda.lease("a", 64 * MIB), "codes"))
     assert got == {"whole": 64 * MIB, "total": 64 * MIB, "over": 2, "over_async": 2, "full": 2, "left": 0, "unknown": 1,
                    "node": 801, "missing": 500}
+
+
+def test_parts_of_a_divided_device_are_devices():
+    """MIG: the parts are listed instead of the whole, with what their programs know them by."""
+    with CudaHouse(LEAT_FAKE_MIG="2") as cuda:
+        devices = [d for d in cuda.card("device.list")["devices"] if d["kind"] == "cuda"]
+        assert [(d["id"], d["index"], d["memory_bytes"], d["uuid"].split("-")[0]) for d in devices] == [
+            ("cuda-0", 0, 8 << 30, "GPU"), ("cuda-1", 1, 4 << 30, "MIG"), ("cuda-2", 1, 4 << 30, "MIG")]
+        shown = cuda.leat("card", "exec", "--cuda", "--device", "cuda-2", "--memory", "1GiB", "--share", "50%", "--",
+                          "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout
+        assert shown.strip() == devices[2]["uuid"]
 
 
 def test_a_removed_card_refuses(cuda):

@@ -1,5 +1,6 @@
 /* The fake devices as NVML tells of them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "card/cuda/types.h"
@@ -11,10 +12,42 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
-/* Devices are counted from 1, so that none is null. */
+/* Devices are counted from 1, so that none is null. LEAT_FAKE_MIG=N: the second is divided into N
+ * parts, whose number is in the upper bits. */
+#define PART_SHIFT 8
+
 static unsigned index_of(const void *device)
 {
-    return (unsigned)(uintptr_t)device - 1;
+    return ((unsigned)(uintptr_t)device & ((1u << PART_SHIFT) - 1)) - 1;
+}
+
+static unsigned part_of(const void *device)
+{
+    return (unsigned)(uintptr_t)device >> PART_SHIFT;
+}
+
+static unsigned parts_of(const void *device)
+{
+    const char *parts = getenv("LEAT_FAKE_MIG");
+    return parts && index_of(device) == 1 ? (unsigned)strtoul(parts, NULL, 10) : 0;
+}
+
+API int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *later)
+{
+    *now = *later = parts_of(device) > 0;
+    return 0;
+}
+
+API int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *count)
+{
+    *count = 7;
+    return 0;
+}
+
+API int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **part)
+{
+    *part = (void *)((uintptr_t)device | ((uintptr_t)(index + 1) << PART_SHIFT));
+    return index < parts_of(device) ? 0 : NOT_FOUND;
 }
 
 API int nvmlInit_v2(void)
@@ -49,14 +82,15 @@ API int nvmlDeviceGetName(void *device, char *name, unsigned length)
 
 API int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length)
 {
-    (void)snprintf(uuid, length, "GPU-00000000-0000-0000-0000-00000000000%u", index_of(device));
+    (void)snprintf(uuid, length, "%s-00000000-0000-0000-0000-%011u%u",
+                   part_of(device) ? "MIG" : "GPU", part_of(device), index_of(device));
     return 0;
 }
 
 API int nvmlDeviceGetMemoryInfo(void *device, struct nvml_memory *memory)
 {
     const struct fake_truth *t = fake_truth();
-    memory->total = t->memory_bytes;
+    memory->total = t->memory_bytes / (part_of(device) ? parts_of(device) : 1);
     memory->used = t->used_bytes[index_of(device)];
     memory->free = memory->total - memory->used;
     return 0;

@@ -176,8 +176,8 @@ static json_t *op_card_create(struct connection *connection, const struct contro
     const struct cardd_caller caller = {connection->number, peer_uid(connection)};
     if (cardd_card_create(connection->cardd, request, &caller, &card, err) < 0)
         return NULL;
-    return json_pack("{ss ss ss}", "card", card->name, "device", card->device->id, "token",
-                     card->token);
+    return json_pack("{ss ss ss ss*}", "card", card->name, "device", card->device->id, "token",
+                     card->token, "uuid", card->device->uuid);
 }
 
 static json_t *op_card_remove(struct connection *connection, const struct control_request *request,

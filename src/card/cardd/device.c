@@ -16,7 +16,7 @@
  * a misspelt one is noticed. */
 struct probed {
     struct device device;
-    char *version, *uuid;
+    char *version;
 };
 
 #define FIELD(member, kind) \
@@ -39,7 +39,7 @@ static const struct json_field probed_fields[] = {
     {"snapshot_bytes", JSON_KIND_U64, offsetof(struct probed, device.snapshot_bytes),
      JSON_OPTIONAL},
     {"version", JSON_KIND_TEXT, offsetof(struct probed, version), JSON_OPTIONAL},
-    {"uuid", JSON_KIND_TEXT, offsetof(struct probed, uuid), JSON_OPTIONAL},
+    {"uuid", JSON_KIND_TEXT, offsetof(struct probed, device.uuid), JSON_OPTIONAL},
     {NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL},
 };
 
@@ -50,6 +50,7 @@ static void device_finish(struct device *device)
     free(device->platform);
     free(device->driver);
     free(device->kind);
+    free(device->uuid);
     free(device->snapshot);
     if (device->turn)
         (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
@@ -70,7 +71,6 @@ static int device_decode(const json_t *object, struct device *ret_device, struct
     struct probed probed = {0};
     int r = json_decode(object, probed_fields, &probed, err);
     free(probed.version);
-    free(probed.uuid);
     if (r < 0) {
         device_finish(&probed.device);
         return r;
@@ -126,13 +126,14 @@ struct json_t *devices_json(const struct devices *devices)
     json_t *list = json_array();
     for (unsigned i = 0; list && i < devices->count; i++) {
         const struct device *d = &devices->items[i];
-        json_t *item =
-            json_pack("{ss ss ss ss ss ss sI sI sI sI sI sI}", "id", d->id, "name", d->name,
-                      "vendor", d->vendor, "platform", d->platform, "kind", d->kind, "driver",
-                      d->driver, "memory_bytes", (json_int_t)d->memory_bytes, "max_alloc_bytes",
-                      (json_int_t)d->max_alloc_bytes, "compute_units", (json_int_t)d->compute_units,
-                      "granted_bytes", (json_int_t)d->granted_bytes, "granted_permille",
-                      (json_int_t)d->granted_permille, "cards", (json_int_t)d->cards);
+        json_t *item = json_pack(
+            "{ss ss ss ss ss ss ss* sI sI sI sI sI sI sI}", "id", d->id, "name", d->name, "vendor",
+            d->vendor, "platform", d->platform, "kind", d->kind, "driver", d->driver, "uuid",
+            d->uuid && *d->uuid ? d->uuid : NULL, "index", (json_int_t)d->device_index,
+            "memory_bytes", (json_int_t)d->memory_bytes, "max_alloc_bytes",
+            (json_int_t)d->max_alloc_bytes, "compute_units", (json_int_t)d->compute_units,
+            "granted_bytes", (json_int_t)d->granted_bytes, "granted_permille",
+            (json_int_t)d->granted_permille, "cards", (json_int_t)d->cards);
         if (!item || json_array_append_new(list, item) < 0) {
             json_decref(list);
             return NULL;

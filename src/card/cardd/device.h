@@ -18,6 +18,7 @@ struct device {
     char id[DEVICE_ID_MAX];                  /* "cpu-0": kind and number, in the drivers' order */
     char *name, *vendor, *platform, *driver; /* owned */
     char *kind;                              /* "cpu", "gpu", "accelerator", "cuda"; owned */
+    char *uuid;                              /* as its driver tells it; NULL: not; owned */
     bool shares_memory;                      /* buffers can lie in the arena */
     uint64_t snapshot_bytes;
     uint8_t *snapshot; /* what the device answers (struct wire_info), owned; NULL: nothing */

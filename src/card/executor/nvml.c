@@ -38,6 +38,10 @@ struct library {
     int (*memory)(device_handle device, struct memory *memory);
     int (*uuid)(device_handle device, char *uuid, unsigned length);
     int (*driver)(char *version, unsigned length);
+    /* These may be missing in an old library. */
+    int (*mig_mode)(device_handle device, unsigned *now, unsigned *later);
+    int (*mig_most)(device_handle device, unsigned *count);
+    int (*mig_handle)(device_handle device, unsigned index, device_handle *part);
     int (*processes)(device_handle device, unsigned *count, struct process *processes);
 };
 
@@ -54,6 +58,9 @@ static int library_open(struct library *library)
         {"nvmlDeviceGetMemoryInfo", &library->memory},
         {"nvmlDeviceGetUUID", &library->uuid},
         {"nvmlSystemGetDriverVersion", &library->driver},
+        {"nvmlDeviceGetMigMode", &library->mig_mode},
+        {"nvmlDeviceGetMaxMigDeviceCount", &library->mig_most},
+        {"nvmlDeviceGetMigDeviceHandleByIndex", &library->mig_handle},
         {"nvmlDeviceGetComputeRunningProcesses_v3", &library->processes},
     };
     void *handle = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -61,18 +68,19 @@ static int library_open(struct library *library)
         return -ENOENT;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         *(void **)names[i].function = dlsym(handle, names[i].name);
-        if (!*(void **)names[i].function && names[i].function != (void *)&library->processes)
-            return -ENOENT; /* an old library cannot be audited, but has devices */
+        if (!*(void **)names[i].function && names[i].function < (void *)&library->mig_mode)
+            return -ENOENT;
     }
     return library->init() == 0 ? 0 : -ENODEV;
 }
 
-static json_t *describe(const struct library *library, unsigned index, const char *driver)
+/* A device with the number `index`, or a part of one. */
+static json_t *describe(const struct library *library, unsigned index, device_handle device,
+                        const char *driver)
 {
     char name[TEXT_MAX] = "", uuid[TEXT_MAX] = "";
     struct memory memory = {0};
-    device_handle device;
-    if (library->handle(index, &device) != 0 || library->memory(device, &memory) != 0)
+    if (library->memory(device, &memory) != 0)
         return json_null();                          /* lost from the bus */
     (void)library->name(device, name, sizeof(name)); /* empty then */
     (void)library->uuid(device, uuid, sizeof(uuid));
@@ -83,6 +91,32 @@ static json_t *describe(const struct library *library, unsigned index, const cha
                      "compute_units", 0, "uuid", uuid);
 }
 
+static int append(json_t *list, json_t *item)
+{
+    if (!json_is_null(item))
+        return item && json_array_append_new(list, item) == 0 ? 0 : -ENOMEM;
+    return 0;
+}
+
+/* A device that is divided (MIG) can be used by its parts only. */
+static int list_device(const struct library *library, unsigned index, const char *driver,
+                       json_t *list)
+{
+    device_handle device, part;
+    unsigned divided = 0, later, most = 0;
+    if (library->handle(index, &device) != 0)
+        return 0; /* lost from the bus */
+    if (!library->mig_mode || !library->mig_most || !library->mig_handle ||
+        library->mig_mode(device, &divided, &later) != 0 || !divided)
+        return append(list, describe(library, index, device, driver));
+    int r = 0;
+    (void)library->mig_most(device, &most); /* none then */
+    for (unsigned i = 0; r == 0 && i < most; i++)
+        if (library->mig_handle(device, i, &part) == 0)
+            r = append(list, describe(library, index, part, driver));
+    return r;
+}
+
 int nvml_list(json_t *list)
 {
     struct library library;
@@ -91,14 +125,10 @@ int nvml_list(json_t *list)
     if (library_open(&library) < 0 || library.count(&count) != 0)
         return 0;
     (void)library.driver(driver, sizeof(driver)); /* empty then */
-    for (unsigned i = 0; i < count && i < DEVICES_MAX; i++) {
-        json_t *item = describe(&library, i, driver);
-        if (json_is_null(item))
-            continue;
-        if (!item || json_array_append_new(list, item) < 0)
-            return -ENOMEM;
-    }
-    return 0;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < count && i < DEVICES_MAX; i++)
+        r = list_device(&library, i, driver, list);
+    return r;
 }
 
 static int audit_device(const struct library *library, unsigned index, json_t *list)
