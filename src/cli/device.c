@@ -32,6 +32,7 @@ static const struct view_column device_fields[] = {
     {"Vendor", "vendor", VIEW_TEXT},
     {"Platform", "platform", VIEW_TEXT},
     {"Driver", "driver", VIEW_TEXT},
+    {"UUID", "uuid", VIEW_TEXT},
     {"Compute units", "compute_units", VIEW_COUNT},
     {"Memory", "memory_bytes", VIEW_BYTES},
     {"Largest buffer", "max_alloc_bytes", VIEW_BYTES},
