@@ -148,9 +148,13 @@ static int program_run(const struct exec *exec, const struct args *args,
         {NULL, NULL},
     };
     const struct child_variable cuda[] = {
-        {"LEAT_CARD_SOCKET", exec->socket},    {"LEAT_CARD_TOKEN", lease->token},
-        {"LD_LIBRARY_PATH", exec->libraries},  {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
-        {"CUDA_VISIBLE_DEVICES", lease->uuid}, {NULL, NULL},
+        {"LEAT_CARD_SOCKET", exec->socket},
+        {"LEAT_CARD_TOKEN", lease->token},
+        {"LD_LIBRARY_PATH", exec->libraries},
+        {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
+        {"CUDA_VISIBLE_DEVICES",
+         lease->uuid[0] || !exec->cuda ? lease->uuid : exec->device + strlen(CUDA_DEVICE)},
+        {NULL, NULL},
     };
     return child_run(args->operands, exec->cuda ? cuda : opencl, err);
 }

@@ -153,13 +153,15 @@ static int add_nodes(struct cuda_view *view, unsigned index)
 
 static int set_variables(struct cuda_view *view, const struct device *device)
 {
+    char number[16];
+    (void)snprintf(number, sizeof(number), "%u", device->index);
+    const char *visible = device->uuid ? device->uuid : number;
     view->variables = calloc(5, sizeof(*view->variables));
     if (!view->variables ||
         asprintf(&view->variables[0], "LD_LIBRARY_PATH=" INSIDE ":" DRIVER_INSIDE) < 0 ||
         asprintf(&view->variables[1], "LEAT_CUDA_DRIVER=" DRIVER_INSIDE "/libcuda.so.1") < 0 ||
         asprintf(&view->variables[2], "LEAT_NVML_DRIVER=" DRIVER_INSIDE "/libnvidia-ml.so.1") < 0 ||
-        asprintf(&view->variables[3], "CUDA_VISIBLE_DEVICES=%s",
-                 device->uuid ? device->uuid : "0") < 0)
+        asprintf(&view->variables[3], "CUDA_VISIBLE_DEVICES=%s", visible) < 0)
         return -ENOMEM;
     return 0;
 }
