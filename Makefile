@@ -5,7 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: all demo check deps build install bench bench-card bench-cuda bench-daemon bench-estimate bench-sched fuzz format clean
+.PHONY: all demo check conformance deps build install bench bench-card bench-cuda bench-daemon bench-estimate bench-sched fuzz format clean
 
 all: build
 
@@ -13,6 +13,11 @@ demo: ; @tools/deps.sh build run && $(MAKE) --no-print-directory build && tools/
 
 check: deps
 	@/usr/bin/python3 tools/check.py
+
+# Programs of others, directly and on a card; one table. CONFORMANCE names some of them.
+conformance: build
+	@tools/deps.sh build run conformance
+	@/usr/bin/python3 tests/conformance/run.py $(CONFORMANCE)
 
 deps:
 	@tools/deps.sh build run test

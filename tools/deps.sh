@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the Debian packages that tools/deps-debian.txt names and this machine lacks.
-# usage: deps.sh [build|run|test ...]   (default: all three)
+# usage: deps.sh [build|run|test|conformance ...]   (default: the first three)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 groups=${*:-build run test}
