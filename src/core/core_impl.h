@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "core/core.h"
 #include "core/place.h"
+#include "core/repack.h"
 #include "engine/engine.h"
 #include "model/device.h"
 #include "model/job.h"
@@ -94,20 +95,19 @@ struct core {
     struct map *models;        /* models.c: struct model, by name; owned */
 
     struct map *jobs_by_id; /* struct live_job, by decimal id */
-    struct list jobs;
-    struct list queue, placed, waking;
+    struct list jobs, queue, placed, waking;
     struct map *gangs; /* by tenant and gang: a queued member */
     uint64_t pass;     /* number of the placement under way */
     size_t queue_count, placed_count;
     uint64_t next_job, next_event;
 
+    struct repacking repacking;
     struct tenants *tenants;  /* quota.c */
     bool counted, recounting; /* its capacity is known, is being counted for the first time */
     struct cards *cards;      /* connection to leat-cardd */
     struct device *devices;
-    size_t device_count;
     struct device_rule *rules; /* devices.c */
-    size_t rule_count;
+    size_t device_count, rule_count;
     struct grant *foreign; /* per device: cards that are not of this centre's jobs */
     struct sched_node node;
     struct sched_decision decisions[CORE_PLACE_WINDOW];
@@ -145,7 +145,7 @@ struct live_job *core_find_text(const struct core *core, const char *id);
 struct live_job *core_adopt(struct core *core,
                             struct job *job); /* takes the content; NULL: memory */
 void core_forget(struct core *core, struct live_job *live);
-/* Give `reply` a value that may be NULL for lack of memory; the reference is handed on. */
+/* `value` may be NULL for lack of memory; the reference is handed on. */
 void core_reply_value(core_reply_fn *reply, void *arg, struct json_t *value);
 
 /* -- commit.c: group commit and publication -- */

@@ -11,6 +11,7 @@
 #include "core/core_impl.h"
 #include "estimate/estimate.h"
 #include "core/quota.h"
+#include "core/repack.h"
 
 void idle_count(struct live_job *live, uint64_t now_us)
 {
@@ -360,6 +361,7 @@ void idle_on_poll(uv_timer_t *timer)
     if (core->cards_known && !core->polling)
         core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
     quota_poll(core);
+    repack_poll(core);
     if (!list_empty(&core->queue))
         place_soon(core);
 }

@@ -19,8 +19,11 @@
 
 /* As given; NULL: not given. */
 struct given {
-    char *run_dir, *state_dir, *data_dir, *listen, *engine, *cardd, *loan_minimum, *loan_notice;
+    char *run_dir, *state_dir, *data_dir, *listen, *engine, *cardd, *loan_minimum, *loan_notice,
+        *moves;
 };
+
+#define MOVES_DEFAULT 6 /* of cards to other devices, an hour */
 
 static const struct setting {
     const char *name; /* of the option and of the member in the file */
@@ -38,6 +41,8 @@ static const struct setting {
      offsetof(struct given, loan_minimum)},
     {"loan-notice", "TIME", "before borrowed compute goes back (30s)",
      offsetof(struct given, loan_notice)},
+    {"moves-per-hour", "COUNT", "of cards to other devices, to let a waiting job in (6)",
+     offsetof(struct given, moves)},
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -159,6 +164,16 @@ static int time_apply(const char *text, uint64_t *ret_ms, struct error *err)
     return text ? duration_parse(text, ret_ms, err) : 0;
 }
 
+static int figures_apply(const struct given *given, struct config *config, struct error *err)
+{
+    int r = time_apply(given->loan_minimum, &config->loan_minimum_ms, err);
+    if (r == 0)
+        r = time_apply(given->loan_notice, &config->loan_notice_ms, err);
+    if (r == 0 && given->moves)
+        r = u64_parse(given->moves, &config->moves_per_hour, err);
+    return r;
+}
+
 static int given_apply(struct given *given, struct config *config, struct error *err)
 {
     const char *data_dir = given->data_dir ? given->data_dir : getenv("LEAT_DATA_DIR");
@@ -175,9 +190,7 @@ static int given_apply(struct given *given, struct config *config, struct error 
     if (r == 0 && !(given->cardd && strcmp(given->cardd, "none") == 0))
         r = companion_find("leat-cardd", given->cardd, cardd_places, config->cardd, err);
     if (r == 0)
-        r = time_apply(given->loan_minimum, &config->loan_minimum_ms, err);
-    if (r == 0)
-        r = time_apply(given->loan_notice, &config->loan_notice_ms, err);
+        r = figures_apply(given, config, err);
     config->listen = TAKE(given->listen);
     config->engine = TAKE(given->engine);
     return r;
@@ -185,6 +198,7 @@ static int given_apply(struct given *given, struct config *config, struct error 
 
 int config_read(int argc, char **argv, struct config *config, struct error *err)
 {
+    config->moves_per_hour = MOVES_DEFAULT;
     struct given given = {0};
     const char *file = NULL;
     int r = options_parse(argc, argv, config, &given, &file, err);

@@ -22,6 +22,7 @@ struct config {
     char *listen;                             /* owned; NULL: no TCP */
     char *engine;                             /* owned; NULL: the default of core */
     uint64_t loan_minimum_ms, loan_notice_ms; /* 0: the defaults of core */
+    uint64_t moves_per_hour;
 };
 
 /* Fills a zeroed config; config_finish is due also after a failure. The folders are found, not made

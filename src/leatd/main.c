@@ -154,7 +154,8 @@ static int daemon_run(struct daemon *daemon, const struct config *config, struct
                                                .cardd_path = *config->cardd ? config->cardd : NULL,
                                                .engine_name = config->engine,
                                                .loan_minimum_ms = config->loan_minimum_ms,
-                                               .loan_notice_ms = config->loan_notice_ms},
+                                               .loan_notice_ms = config->loan_notice_ms,
+                                               .moves_per_hour = (uint32_t)config->moves_per_hour},
                         &daemon->core, err);
     if (r < 0)
         return r;

@@ -8,6 +8,7 @@
 
 #include "sched/choose.h"
 #include "sched/plan.h"
+#include "sched/repack.h"
 #include "sched/sched_impl.h"
 
 /* Until there is history: tasks with a whole, a half and a quarter of a device. */
@@ -396,4 +397,40 @@ int sched_candidates(const struct choose_rule *rule, const struct sched_state *s
     }
     picture_finish(&picture);
     return 0;
+}
+
+int sched_repack(const struct choose_rule *rule, const struct sched_state *state,
+                 const struct sched_job *job, const struct sched_movable *movables, size_t count,
+                 size_t *ret_movable, size_t *ret_device)
+{
+    struct picture picture;
+    struct sched_state alone = *state;
+    struct repack_task *tasks = calloc(count + 1, sizeof(*tasks));
+    alone.job_count = 0;
+    int r = tasks ? picture_draw(&picture, rule, &alone, 0) : -ENOMEM;
+    if (r < 0) {
+        free(tasks);
+        return r;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct plan_running *running = &picture.running[movables[i].running];
+        tasks[i] = (struct repack_task){running->shape, running->place, true};
+        tasks[i].shape.models = shape_of(state, &movables[i].job).models;
+    }
+    const struct repack repack = {.chooser = picture.chooser,
+                                  .nodes = picture.nodes,
+                                  .running = tasks,
+                                  .running_count = count,
+                                  .may_stay = true};
+    const struct fleet_shape shape = shape_of(state, job);
+    struct repack_move moves[REPACK_MOVES_MAX];
+    struct fleet_place place;
+    r = shape.models ? repack_find(&repack, &shape, moves, &place) : 0;
+    if (r == 1) {
+        *ret_movable = moves[0].task;
+        *ret_device = device_of(&picture, moves[0].to);
+    }
+    picture_finish(&picture);
+    free(tasks);
+    return r > 1 ? 0 : r;
 }

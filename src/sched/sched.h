@@ -181,6 +181,18 @@ struct sched_candidate {
 int sched_candidates(const struct choose_rule *rule, const struct sched_state *state,
                      const struct sched_job *job, struct sched_candidate *candidates);
 
+/* A running job that may change its device, as it would ask for one now. */
+struct sched_movable {
+    size_t running; /* of the state */
+    struct sched_job job;
+};
+
+/* The one of `movables` that is to move so that `job` finds room, and where to. Returns 1, 0 when
+ * no single move helps, or as sched_decide. */
+int sched_repack(const struct choose_rule *rule, const struct sched_state *state,
+                 const struct sched_job *job, const struct sched_movable *movables, size_t count,
+                 size_t *ret_movable, size_t *ret_device);
+
 /* Why a job waits or sits where it sits: the same codes for refusals, `leat explain` and the log.
  */
 struct sched_reason {

@@ -185,3 +185,20 @@ def test_a_running_job_says_why_it_sits_where_it_sits(house):
     placement = house.get(f"/v1/jobs/{job}/explain")["placement"]
     assert placement["rule"] == "leat" and placement["step"] == "score"
     assert "Placed by the rule leat" in house.leat("explain", str(job)).stdout
+
+
+def test_a_card_moves_so_that_a_waiting_job_finds_room(monkeypatch):
+    """Two devices, each with a small job: neither has room for a whole one, until one of them moves."""
+    monkeypatch.setenv("POCL_DEVICES", "pthread pthread")
+    sleep = {"command": ["/bin/sleep", "1000"]}
+    with houses.House(arguments=("--moves-per-hour", "1")) as two:
+        whole = runs(two, share="100%", device="cpu-1", **sleep)
+        first = runs(two, share="30%", **sleep)  # on cpu-0: there is no other room
+        two.request("POST", f"/v1/jobs/{whole}/stop", {"grace": 0})
+        two.wait(whole)
+        runs(two, share="30%", device="cpu-1", **sleep)
+        waiting = submit(two, share="100%")
+        assert two.wait(waiting)["state"] == "succeeded"
+        moving = [event for event in two.events() if event["kind"] == "job.moving"]
+        assert [(str(event["job"]), event["data"]) for event in moving] == [(first, {"device": "cpu-1", "for": waiting})]
+        assert two.job(first)["device"] == "cpu-1"
