@@ -202,6 +202,47 @@ static void test_quiet_launches(void **state)
     close_clean(&rig);
 }
 
+struct waiting_write {
+    struct wire_write head;
+    uint32_t wait, zero;
+};
+
+static void write_after(struct rig *rig, uint32_t wait, uint32_t event)
+{
+    struct waiting_write record = {.head = {.queue_id = QUEUE,
+                                            .buffer_id = BUFFER_A,
+                                            .event = event,
+                                            .wait_count = 1,
+                                            .size_bytes = 64},
+                                   .wait = wait};
+    RIG_POST(rig, WIRE_WRITE, record);
+}
+
+/* Markers of an idle queue end without the driver, in their turn, and what waits for them runs. */
+static void test_markers_of_an_idle_queue(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, QUOTA_BYTES);
+    create_basics(&rig, 0);
+    create_buffer(&rig, BUFFER_A, 64);
+    for (uint32_t event = 5; event <= 7; event++)
+        rig_event(&rig, event)->status = CL_QUEUED;
+    struct wire_sync_point marker = {
+        .queue_id = QUEUE, .event = 5, .shape = 2, .copied_bytes = 4 * MIB};
+    RIG_POST(&rig, WIRE_SYNC_POINT, marker);
+    write_after(&rig, 5, 6);
+    marker.event = 7;
+    RIG_POST(&rig, WIRE_SYNC_POINT, marker);
+    rig_wait_completed(&rig, 0, 3);
+    for (uint32_t event = 5; event <= 7; event++)
+        assert_int_equal(rig_event_status(&rig, event), CL_COMPLETE);
+    assert_int_equal(rig_queue(&rig, 0)->error, 0);
+    assert_int_equal(rig.ledger->slots[3].commands, 3);
+    assert_int_equal(rig.ledger->slots[3].commands_in_flight, 0);
+    assert_true(rig.ledger->slots[3].device_time_ns >= 2 * MIB); /* what the client copied */
+    close_clean(&rig);
+}
+
 /* Step over the texts of a kernel to its arguments. */
 static const struct wire_arg_info *first_arg(const struct wire_kernel_info *kernel)
 {
@@ -302,22 +343,6 @@ static void test_quota(void **state)
     assert_int_equal(rig.ledger->peak_bytes, 10 * MIB);
     assert_int_equal(rig.ledger->slots[3].freed_total_bytes, 12 * MIB); /* the refused one, too */
     close_clean(&rig);
-}
-
-struct waiting_write {
-    struct wire_write head;
-    uint32_t wait, zero;
-};
-
-static void write_after(struct rig *rig, uint32_t wait, uint32_t event)
-{
-    struct waiting_write record = {.head = {.queue_id = QUEUE,
-                                            .buffer_id = BUFFER_A,
-                                            .event = event,
-                                            .wait_count = 1,
-                                            .size_bytes = 64},
-                                   .wait = wait};
-    RIG_POST(rig, WIRE_WRITE, record);
 }
 
 static void set_user_event(struct rig *rig, uint32_t event, int32_t status)
@@ -623,12 +648,19 @@ static void test_ring_wraps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vector_add),  cmocka_unit_test(test_quiet_launches),
-        cmocka_unit_test(test_build_reply), cmocka_unit_test(test_failed_build),
-        cmocka_unit_test(test_quota),       cmocka_unit_test(test_user_events),
-        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_arena_quota), cmocka_unit_test(test_ring_wraps),
-        cmocka_unit_test(test_sandbox),     cmocka_unit_test(test_images),
+        cmocka_unit_test(test_vector_add),
+        cmocka_unit_test(test_quiet_launches),
+        cmocka_unit_test(test_markers_of_an_idle_queue),
+        cmocka_unit_test(test_build_reply),
+        cmocka_unit_test(test_failed_build),
+        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_user_events),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_quota),
+        cmocka_unit_test(test_ring_wraps),
+        cmocka_unit_test(test_sandbox),
+        cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,7 +173,7 @@ static struct trace_entry *trace_begin(const struct session *session, const stru
 static void trace_end(struct command *command)
 {
     struct trace_entry *entry = command->traced;
-    if (entry && command->status == CL_COMPLETE) {
+    if (entry && command->status == CL_COMPLETE && command->event) {
         entry->queued_ns = command->times.queued_ns;
         entry->submit_ns = command->times.submit_ns;
         entry->start_ns = command->times.start_ns;
@@ -188,19 +188,21 @@ static void trace_end(struct command *command)
 static void end_command(struct command *command, cl_int status)
 {
     command->status = command->error ? command->error : status;
-    if (command->status == CL_COMPLETE) {
+    if (command->status == CL_COMPLETE && command->event) {
         command->times = read_times(command->event, command->timed || command->traced);
         if (command->pace && command->times.end_ns >= command->times.start_ns)
             learn_pace(command->pace, command->times.end_ns - command->times.start_ns);
     }
     if (command->metered) {
-        const struct meter_span span = {command->times.queued_ns, command->times.start_ns,
-                                        command->times.end_ns + command->copied_ns};
+        struct meter_span span = {command->times.queued_ns, command->times.start_ns,
+                                  command->times.end_ns + command->copied_ns};
+        if (!command->event) /* the driver never had it */
+            span = (struct meter_span){.aside_ns = command->copied_ns};
         meter_charge(command->session->meter, &span, command->estimate_ns);
     }
+    trace_end(command);
     if (command->event)
         (void)clReleaseEvent(command->event); /* ours */
-    trace_end(command);
     publish(command);
 }
 
@@ -443,6 +445,30 @@ void completion_fail(struct session *session, const struct order *order)
         abort(); /* a command without an end would leave the client waiting for ever */
     command->done = 1;
     end_command(command, order->error);
+}
+
+int completion_may_pass(struct session *session, const struct order *order)
+{
+    if (!order->queue->in_order || order->wait_count || (order->event && order->queue->timed))
+        return 0;
+    reap(session, REAP_LOOK);
+    pthread_mutex_lock(&session->commands_lock);
+    int first = !session->queue_last[order->queue->slot];
+    for (uint32_t i = 0; i < order->slot_count; i++)
+        first = first && !session->events[order->slots[i]].command;
+    pthread_mutex_unlock(&session->commands_lock);
+    return first;
+}
+
+void completion_pass(struct session *session, const struct order *order)
+{
+    fill_slot(session, order->event, NULL);
+    struct command *command = command_create(session, order, NULL, 0);
+    if (!command)
+        abort(); /* as above */
+    session->events[order->event].settled = order->event != 0;
+    command->done = 1;
+    end_command(command, CL_COMPLETE);
 }
 
 void completion_set_event(struct session *session, uint32_t slot, cl_int status)

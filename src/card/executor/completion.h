@@ -20,6 +20,11 @@ struct session;
 void completion_watch(struct session *session, const struct order *order, cl_event event);
 /* The order ends with its error now; the driver has nothing to do with it. */
 void completion_fail(struct session *session, const struct order *order);
+/* 1 when the order has nothing to wait for in the driver and nobody can ask for its times: a marker
+ * that needs no driver. */
+int completion_may_pass(struct session *session, const struct order *order);
+/* Such an order has ended. */
+void completion_pass(struct session *session, const struct order *order);
 /* A user event got its status. */
 void completion_set_event(struct session *session, uint32_t slot, cl_int status);
 

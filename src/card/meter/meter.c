@@ -250,7 +250,7 @@ void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t e
     uint64_t now = now_ns();
     touch(card, now);
     pthread_mutex_lock(&meter->lock);
-    uint64_t took_ns = uncharged_ns(meter, span);
+    uint64_t took_ns = uncharged_ns(meter, span) + span->aside_ns;
     (void)credit_refill(card, now, CREDIT_ACTIVE);
     credit_charge(card, took_ns);
     __atomic_add_fetch(&card->device_time_ns, took_ns, __ATOMIC_RELAXED);

@@ -62,6 +62,7 @@ void meter_move(struct meter *meter, struct meter_device *device);
 struct meter_span {
     uint64_t queued_ns, start_ns, end_ns;
     uint64_t commands; /* how many it stands for; 0 counts as 1 */
+    uint64_t aside_ns; /* charged on top, for work that the device's clock does not show */
 };
 
 /* The command ended. `estimate_ns` is the one given to meter_enter. Overlapping commands of one
