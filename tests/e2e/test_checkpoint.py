@@ -40,6 +40,40 @@ def test_contents_go_to_a_file_and_come_back_on_another_device(two_devices, tmp_
         assert holder("=") == "ok"
 
 
+def spill_files(house):
+    """Paths under /proc of the files without a name that executors have open, with something in them."""
+    found = []
+    with open(f"/proc/{house.daemon.pid}/task/{house.daemon.pid}/children", encoding="utf-8") as children:
+        for pid in children.read().split():
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                path = f"/proc/{pid}/fd/{fd}"
+                if "leat-test-cache" in os.readlink(path) and os.readlink(path).endswith(" (deleted)"):
+                    found += [path] if os.stat(path).st_size else []
+    return found
+
+
+def test_contents_beyond_the_limit_go_to_a_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEAT_SUSPENDED_MEMORY", "8MiB")
+    with houses.House(cards_only=True) as house, holding(house, create(house, memory_bytes=8 * MIB)) as holder:
+        assert holder("+1") == "ok"
+        house.card("card.resize", card="one", memory_bytes=64 * MIB)  # beyond the arena: see above
+        assert [holder(f"+{size}") for size in (7 * MIB + 5, 7 * MIB, 7 * MIB, 6 * MIB)] == ["ok"] * 4
+        house.card("card.suspend", card="one")
+        spilled = spill_files(house)
+        assert len(spilled) == 1 and os.path.getsize(spilled[0]) >= 6 * MIB
+        house.card("card.save", card="one", file=str(tmp_path / "card.ckpt"))
+        house.card("card.resume", card="one")
+        assert (holder("="), spill_files(house)) == ("ok", [])
+        house.leat("card", "restore", "one", str(tmp_path / "card.ckpt"))
+        assert holder("=") == "ok"
+        # Other bytes than those that were written are noticed.
+        house.card("card.suspend", card="one")
+        with open(spill_files(house)[0], "r+b") as file:
+            file.write(b"something else")
+        house.card("card.resume", card="one")
+        assert holder("=") == "differs"
+
+
 def test_a_damaged_file_changes_nothing(card_house, tmp_path):
     house, file = card_house, str(tmp_path / "card.ckpt")
     with holding(house, create(house)) as holder:

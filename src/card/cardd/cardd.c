@@ -513,7 +513,9 @@ static int serve(struct cardd *cardd, struct error *err)
 
 int cardd_run(const struct cardd_options *options, struct error *err)
 {
-    struct cardd cardd = {.linger_ms = options->linger_ms, .ready_fd = options->ready_fd};
+    struct cardd cardd = {.suspended_most_bytes = options->suspended_most_bytes,
+                          .linger_ms = options->linger_ms,
+                          .ready_fd = options->ready_fd};
     char token[TOKEN_TEXT_MAX];
     secret_json();
     list_init(&cardd.cards);

@@ -37,11 +37,12 @@ struct cardd {
     struct list sessions; /* struct session */
     unsigned card_count;  /* of `cards` */
     struct confine *confine;
-    struct control *control; /* cardd.sock */
-    struct gate *gate;       /* card.sock */
-    struct starter *starter; /* of executors */
-    struct audit *audit;     /* NULL: none */
-    uint64_t linger_ms;      /* leave after that long without cards and connections; 0: stay */
+    struct control *control;       /* cardd.sock */
+    struct gate *gate;             /* card.sock */
+    struct starter *starter;       /* of executors */
+    struct audit *audit;           /* NULL: none */
+    uint64_t suspended_most_bytes; /* contents in host memory; 0: no limit */
+    uint64_t linger_ms; /* leave after that long without cards and connections; 0: stay */
     uv_timer_t linger;
     uv_signal_t signals[3];
     int ready_fd;  /* of the options */
@@ -52,6 +53,7 @@ struct cardd {
 struct cardd_options {
     const char *run_dir; /* NULL: the house's rule */
     uint64_t linger_ms;
+    uint64_t suspended_most_bytes; /* what suspended cards keep in host memory; 0: no limit */
     struct audit_options audit;
     int ready_fd; /* gets an empty line and is closed when the sockets serve; 0: none */
 };

@@ -35,7 +35,8 @@ static const char usage[] =
     "      --version      print the version\n"
     "  -h, --help         print this\n"
     "\n"
-    "LEAT_LOG=error|warn|info|debug chooses what is logged.\n";
+    "LEAT_LOG=error|warn|info|debug chooses what is logged. Of what suspended cards hold,\n"
+    "LEAT_SUSPENDED_MEMORY (as 4GiB) stays in host memory, the rest goes to files.\n";
 
 struct arguments {
     struct cardd_options options;
@@ -115,6 +116,15 @@ static int arguments_read(int argc, char **argv, struct arguments *arguments, st
     return 0;
 }
 
+/* Settings that reach us through whoever starts us. */
+static int environment_read(struct cardd_options *options, struct error *err)
+{
+    const char *most = getenv("LEAT_SUSPENDED_MEMORY");
+    if (most && bytes_parse(most, &options->suspended_most_bytes, err) < 0)
+        return error_context(err, "LEAT_SUSPENDED_MEMORY");
+    return 0;
+}
+
 /* Nothing to read; both outputs go to the log, as those of the executors do. */
 static int stdio_set(const char *log_file, struct error *err)
 {
@@ -137,6 +147,8 @@ int main(int argc, char **argv)
     struct error error = {0};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     int r = arguments_read(argc, argv, &arguments, &error);
+    if (r == 0)
+        r = environment_read(&arguments.options, &error);
     if (r < 0) {
         (void)fprintf(stderr, "leat-cardd: %s\n", error.text);
         return EXIT_USAGE;

@@ -21,6 +21,22 @@
 #include "card/executor/checkpoint.h"
 #include "card/executor/executor.h"
 
+/* What each session of the card may keep in memory. What others have in files counts as if it were
+ * in memory: the limit is kept, not used up. */
+static uint64_t memory_for(const struct card *card)
+{
+    const struct cardd *cardd = card->cardd;
+    uint64_t left = cardd->suspended_most_bytes;
+    if (left == 0)
+        return UINT64_MAX;
+    LIST_EACH (link, &cardd->cards) {
+        const struct card *other = LIST_ENTRY(link, struct card, link);
+        uint64_t away = other == card ? 0 : ledger_away(other->ledger);
+        left -= away < left ? away : left;
+    }
+    return left / (card->session_count ? card->session_count : 1);
+}
+
 static void begin(struct card *card, enum card_phase phase, enum executor_verb verb)
 {
     const struct executor_order order = {
@@ -28,6 +44,7 @@ static void begin(struct card *card, enum card_phase phase, enum executor_verb v
         .platform_index = card->device->platform_index,
         .device_index = card->device->device_index,
         .device = card->device->turn,
+        .memory_bytes = memory_for(card),
         .file_fd = card->file_fd,
     };
     card->phase = phase;

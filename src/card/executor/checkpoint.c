@@ -31,8 +31,7 @@ struct end {
     uint64_t parts, checksum;
 };
 
-/* FNV-1a by words of eight bytes. */
-static uint64_t checksum_of(const void *data, size_t length)
+uint64_t checkpoint_checksum(const void *data, size_t length)
 {
     const uint8_t *bytes = data;
     uint64_t hash = 14695981039346656037u ^ length;
@@ -48,7 +47,8 @@ static uint64_t checksum_of(const void *data, size_t length)
     return hash;
 }
 
-#define SEAL(thing) ((thing).checksum = 0, (thing).checksum = checksum_of(&(thing), sizeof(thing)))
+#define SEAL(thing) \
+    ((thing).checksum = 0, (thing).checksum = checkpoint_checksum(&(thing), sizeof(thing)))
 
 #define CHECKED(thing) \
     __extension__({ \
@@ -83,7 +83,7 @@ int checkpoint_append(int fd, const struct checkpoint_part *part, const void *co
                       struct error *err)
 {
     struct part_head head = {.part = *part,
-                             .contents_checksum = checksum_of(contents, part->bytes)};
+                             .contents_checksum = checkpoint_checksum(contents, part->bytes)};
     memcpy(head.magic, part_magic, sizeof(head.magic));
     SEAL(head);
     struct iovec parts[] = {{&head, sizeof(head)}, {(void *)(uintptr_t)contents, part->bytes}};
@@ -178,7 +178,7 @@ static int parts_read(struct reader *reader, checkpoint_visit *visit, void *arg,
         r = get(reader, reader->contents, head.part.bytes, err);
         if (r < 0)
             return r;
-        if (checksum_of(reader->contents, head.part.bytes) != head.contents_checksum)
+        if (checkpoint_checksum(reader->contents, head.part.bytes) != head.contents_checksum)
             return corrupt(reader, err);
         if (visit)
             visit(arg, &head.part, reader->contents);

@@ -11,6 +11,7 @@
 #ifndef LEAT_CARD_EXECUTOR_CHECKPOINT_H
 #define LEAT_CARD_EXECUTOR_CHECKPOINT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "card/executor/executor.h"
@@ -26,6 +27,9 @@ struct checkpoint_part {
     uint64_t serial; /* of the object in its session: never used twice */
     uint64_t object_bytes, offset_bytes, bytes;
 };
+
+/* FNV-1a by words of eight bytes: against accidents. */
+uint64_t checkpoint_checksum(const void *data, size_t length);
 
 /* All calls: 0 or a negative errno with err set. */
 int checkpoint_begin(int fd, struct error *err);

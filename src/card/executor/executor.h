@@ -23,6 +23,7 @@ struct executor_order {
     uint32_t verb;
     uint32_t platform_index, device_index;
     struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
+    uint64_t memory_bytes;       /* of a suspension: contents beyond that go to a file */
     int32_t file_fd; /* of a save or load: rides along, each side has its own number; else -1 */
 };
 struct executor_notice {

@@ -32,7 +32,9 @@ struct object {
     int away;        /* suspended: the driver's object is gone, to come back */
     void *driver;    /* the cl_... handle, one reference owned; NULL when error is set or away */
     void *extra;     /* struct queue, program or kernel; an away buffer's contents; owned */
-    uint64_t flags;  /* of memory, properties of a queue, samplers: normalized */
+    int spilled;     /* those are in the file instead, see spill.h */
+    uint64_t spilled_at_bytes, spilled_checksum;
+    uint64_t flags; /* of memory, properties of a queue, samplers: normalized */
     union {
         struct {
             uint64_t origin_bytes, size_bytes;

@@ -13,6 +13,7 @@
 #include "card/executor/device.h"
 #include "card/executor/save.h"
 #include "card/executor/session.h"
+#include "card/executor/spill.h"
 #include "card/executor/suspend.h"
 #include "card/ledger/futex.h"
 #include "card/meter/meter.h"
@@ -105,6 +106,7 @@ static int carry_out(struct session *session, const struct executor_order *order
         return 0; /* as it is already */
     if (order->verb == EXECUTOR_SUSPEND) {
         settle(session);
+        spill_begin(session, order->memory_bytes);
         result = session_suspend(session, err);
         if (result == 0)
             objects_wait_freed(session, 0); /* else the card would seem to hold memory still */
@@ -112,6 +114,8 @@ static int carry_out(struct session *session, const struct executor_order *order
         result = change_device(session, order, err);
         if (result == 0)
             result = session_resume(session, err);
+        if (result == 0)
+            spill_end(session);
     }
     if (result == 0)
         session->suspended = order->verb == EXECUTOR_SUSPEND;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "card/executor/checkpoint.h"
 #include "card/executor/session.h"
+#include "card/executor/spill.h"
 
 /* Where what an away object holds lies; NULL: it holds nothing that was ever on the device. */
 static uint8_t *contents_of(const struct object *object)
@@ -17,12 +18,20 @@ static uint8_t *contents_of(const struct object *object)
     return object->range.host ? object->range.host : object->extra;
 }
 
-static int object_save(const struct session *session, const struct object *object, int fd,
-                       uint64_t *parts, struct error *err)
+/* What lies in the session's own file comes to memory first. */
+static int bring(struct session *session, struct object *object, struct error *err)
 {
+    int r = spill_in(session, object);
+    return r < 0 ? error_set(err, r, "checkpoint-failed", "what was suspended cannot be read again")
+                 : 0;
+}
+
+static int object_save(struct session *session, struct object *object, int fd, uint64_t *parts,
+                       struct error *err)
+{
+    int r = bring(session, object, err);
     const uint8_t *contents = contents_of(object);
     struct checkpoint_part part = {.serial = object->serial, .object_bytes = object->size_bytes};
-    int r = 0;
     memcpy(part.session, session->params.id, sizeof(part.session));
     while (contents && r == 0 && part.offset_bytes < part.object_bytes) {
         uint64_t left = part.object_bytes - part.offset_bytes;
@@ -71,7 +80,11 @@ static void part_load(void *arg, const struct checkpoint_part *part, const void 
 int session_load(struct session *session, int fd, uint64_t *ret_parts, struct error *err)
 {
     struct loading loading = {.session = session};
-    int r = checkpoint_read(fd, part_load, &loading, err);
+    int r = 0;
+    for (uint32_t id = 1; id < WIRE_OBJECTS && r == 0; id++)
+        r = bring(session, &session->objects[id], err);
+    if (r == 0)
+        r = checkpoint_read(fd, part_load, &loading, err);
     if (r == 0)
         *ret_parts = loading.parts;
     return r;

@@ -32,6 +32,13 @@ struct event_slot {
     uint8_t user_open; /* a user event that is not set yet */
 };
 
+/* The file of spill.h. */
+struct spill {
+    int fd, is_open;
+    uint64_t end_bytes;
+    uint64_t left_bytes; /* that may still stay in memory */
+};
+
 struct session {
     struct executor_params params;
     struct wire_session *shared;
@@ -80,7 +87,8 @@ struct session {
     struct executor_order order; /* the last that came; valid once `orders` counts it */
     uint32_t orders;             /* futex: how many came, atomic */
     uint32_t orders_done;        /* consumer's */
-    int suspended;               /* consumer's: nothing is on the device */
+    struct spill spill;
+    int suspended; /* consumer's: nothing is on the device */
 };
 
 struct reply {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "card/executor/image.h"
 #include "card/executor/session.h"
+#include "card/executor/spill.h"
 
 /* Children come after what they are made of, kernels after what their arguments name. */
 enum rank {
@@ -99,9 +100,11 @@ static cl_int leave_device(struct carrier *carrier, struct object *object)
 {
     int has_contents = object->is_buffer && !object->range.host; /* else they are host memory */
     cl_int status = has_contents && !object->extra ? take_contents(carrier, object) : 0;
-    if (!status)
-        object_put_away(carrier->session, object);
-    return status;
+    if (status)
+        return status;
+    object_put_away(carrier->session, object);
+    spill_out(carrier->session, object);
+    return CL_SUCCESS;
 }
 
 static cl_int enter_device(struct carrier *carrier, struct object *object)
@@ -111,7 +114,12 @@ static cl_int enter_device(struct carrier *carrier, struct object *object)
         object->error = CL_INVALID_OPERATION; /* its client's fault: no reason to keep the rest */
         return CL_SUCCESS;
     }
-    cl_int status = object_make(session, object);
+    int r = spill_in(session, object);
+    if (r == -EIO) {
+        object->error = CL_OUT_OF_RESOURCES; /* nobody is to go on with other bytes */
+        return CL_SUCCESS;
+    }
+    cl_int status = r < 0 ? CL_OUT_OF_HOST_MEMORY : object_make(session, object);
     return !status && object->is_buffer && object->extra ? give_contents(carrier, object) : status;
 }
 
