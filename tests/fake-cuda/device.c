@@ -13,6 +13,7 @@
 static struct fake_truth *truth;
 static pthread_once_t truth_once = PTHREAD_ONCE_INIT;
 static int own_pid;
+static const char *failing; /* read once: a look-up in the environment is no part of a call */
 static struct fake_process *own;
 
 uint64_t fake_now_ns(void)
@@ -36,6 +37,7 @@ static void truth_init(struct fake_truth *t)
 
 static void truth_open(void)
 {
+    failing = getenv("LEAT_FAKE_CUDA_FAIL");
     const char *path = getenv("LEAT_FAKE_CUDA");
     int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)
                   : memfd_create("fake-cuda", MFD_CLOEXEC);
@@ -164,7 +166,7 @@ uint64_t fake_run(int device, uint64_t after_ns, uint64_t duration_ns, uint64_t 
 
 int fake_fails(const char *name)
 {
-    const char *list = getenv("LEAT_FAKE_CUDA_FAIL");
+    const char *list = failing;
     size_t length = strlen(name);
     while (list && *list) {
         const char *end = strchr(list, ',');
