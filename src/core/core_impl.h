@@ -52,7 +52,6 @@ struct live_job {
     bool card_seen;          /* by the reconciliation under way */
     bool unread;             /* it ended; its card's figures are read when leat-cardd answers */
     bool clearing;           /* its end is durable; container and card are being removed */
-    bool restarting;         /* it is being cleared to be started again on a larger card */
     bool paid;               /* its tenant's account is charged with its share */
     bool claims;             /* what comes free is kept for it */
     bool reclaiming;         /* the card.set_share under way takes borrowed compute back */
@@ -198,6 +197,7 @@ void life_exited(struct core *core, struct live_job *live, const struct engine_e
 void life_read_usage(struct core *core, struct live_job *live);
 /* It cannot go on: the end that no exit status tells. */
 void life_fail(struct core *core, struct live_job *live, const char *code, const char *text);
+void life_restart(struct core *core, struct live_job *live); /* it is cleared away */
 /* Not its fault: back to the queue. */
 void life_requeue(struct core *core, struct live_job *live, const char *code, const char *text);
 void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms);

@@ -314,7 +314,19 @@ static bool fits_somewhere(const struct core *core, uint64_t bytes)
         if (core->devices[i].memory_bytes >= bytes)
             return true;
     }
-    return false;
+    return core->device_count == 0; /* not known yet: it is judged when it is placed */
+}
+
+/* Should leatd be killed from here on, the next one knows what was decided. */
+static void on_restart_durable(struct core *core, void *arg, const struct error *err)
+{
+    struct live_job *live = core_find(core, (uint64_t)(uintptr_t)arg);
+    if (live && !err && !core->stopping)
+        clear_begin(core, live);
+    else if (live && !core->stopping) {
+        live->job.restarting = false;
+        life_fail(core, live, err->code, err->text);
+    }
 }
 
 /* It failed after it was refused memory that Leat, not its user, had thought to be enough: what it
@@ -335,15 +347,18 @@ static bool restart_larger(struct core *core, struct live_job *live)
     job->memory_basis = basis;
     job->request.memory_bytes = bytes;
     job->memory_restarts++;
-    live->restarting = true;
-    clear_begin(core, live);
+    job->restarting = true;
+    struct store_event event = commit_event(core, "job.restarting", job->id);
+    commit_job(core, live, &event);
+    if (commit_then(core, on_restart_durable, (void *)(uintptr_t)job->id) < 0)
+        clear_begin(core, live); /* a kill within it is the end of the job, no more */
     return true;
 }
 
-static void restart(struct core *core, struct live_job *live)
+void life_restart(struct core *core, struct live_job *live)
 {
     struct job *job = &live->job;
-    live->restarting = live->clearing = live->ending = false;
+    job->restarting = live->clearing = live->ending = false;
     job->has_exit = false;
     job->exit_status = job->signal = 0;
     job->started_us = job->ended_us = 0;
@@ -357,7 +372,9 @@ static void end_by_exit(struct core *core, struct live_job *live)
 {
     const struct job *job = &live->job;
     char text[160];
-    if (restart_larger(core, live))
+    if (job->restarting)
+        clear_begin(core, live); /* decided before leatd was killed */
+    if (job->restarting || restart_larger(core, live))
         return;
     if (job->stop_asked)
         life_end(core, live, JOB_STOPPED, "stopped", "stopped on request");
@@ -469,8 +486,8 @@ static void clear_check(struct core *core, struct live_job *live)
 {
     if (live->has_card || live->has_container)
         return;
-    if (live->restarting) {
-        restart(core, live);
+    if (live->job.restarting) {
+        life_restart(core, live);
         return;
     }
     uint64_t id = live->job.id;

@@ -56,6 +56,8 @@ static void container_missing(struct core *core, struct live_job *live)
         queue_insert(core, live);
     else if (live->job.state == JOB_STARTING)
         life_requeue(core, live, "restarted", "leatd was restarted before its container was made");
+    else if (live->job.restarting)
+        life_restart(core, live);
     else
         life_fail(core, live, "lost", "its container was gone when leatd was started again");
 }

@@ -238,6 +238,7 @@ static const struct json_field record_fields[] = {
     JOB("steps", JSON_KIND_U64, steps),
     JOB("step_kflop", JSON_KIND_U64, step_kflop),
     JOB("memory_asked", JSON_KIND_BOOL, memory_asked),
+    JOB("restarting", JSON_KIND_BOOL, restarting),
     JOB("memory_restarts", JSON_KIND_U32, memory_restarts),
     FIELDS_END,
 };

@@ -154,6 +154,7 @@ struct job {
     uint64_t memory_point_bytes; /* what the formulas say its model needs; 0: nothing */
     uint64_t steps, step_kflop;  /* work of the run; 0: not known */
     bool memory_asked;           /* by the user: Leat gives neither less nor more */
+    bool restarting;             /* it is being cleared, to be started again on a larger card */
     uint32_t memory_restarts;    /* on larger cards, after memory was refused */
     struct job_usage usage;
     struct job_prediction prediction;

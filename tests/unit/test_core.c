@@ -10,188 +10,7 @@
 #include <sys/resource.h>
 #include <uv.h>
 
-#include "base/cleanup.h"
-#include "base/error.h"
-#include "base/fd.h"
-#include "base/json.h"
-#include "core/core.h"
-#include "engine/fake.h"
-#include "fake_cardd.h"
-
-#define WATCHDOG_S 100
-
-struct house {
-    uv_loop_t loop;
-    char folder[64], run_dir[80], state_dir[80];
-    struct engine_fake_world *world;
-    struct fake_cardd *cardd;
-    struct core *core;
-};
-
-/* -- replies -- */
-
-struct answer {
-    bool given;
-    json_t *result;
-    struct error err;
-};
-
-static void take_answer(void *arg, json_t *result, const struct error *err)
-{
-    struct answer *answer = arg;
-    assert_false(answer->given);
-    answer->given = true;
-    answer->result = result;
-    answer->err = err ? *err : (struct error){0};
-}
-
-static void answer_clear(struct answer *answer)
-{
-    json_decref(answer->result);
-    *answer = (struct answer){0};
-}
-#define AUTO_ANSWER __attribute__((cleanup(answer_clear)))
-
-#define TURN_UNTIL(house, condition) \
-    do { \
-        while (!(condition)) \
-            assert_true(uv_run(&(house)->loop, UV_RUN_ONCE) || (condition)); \
-    } while (0)
-
-static const char *text_of(const json_t *object, const char *member)
-{
-    const char *text = json_string_value(json_object_get(object, member));
-    return text ? text : "";
-}
-
-/* -- the house -- */
-
-static void core_open(struct house *house)
-{
-    struct error err = {0};
-    const struct core_options options = {
-        .loop = &house->loop,
-        .run_dir = house->run_dir,
-        .state_dir = house->state_dir,
-        .data_dir = DATA_FOLDER,
-        .engine_name = "fake",
-        .fake_world = house->world,
-        .idle_poll_ms = 5,
-        .loan_minimum_ms = 20,
-        .loan_notice_ms = 20,
-    };
-    int r = core_create(&options, &house->core, &err);
-    if (r == 0)
-        r = core_start(house->core, &err);
-    if (r < 0)
-        fail_msg("%s", err.text);
-}
-
-static void on_stopped(void *arg)
-{
-    *(bool *)arg = true;
-}
-
-static void core_shut(struct house *house)
-{
-    bool stopped = false;
-    core_stop(house->core, on_stopped, &stopped);
-    TURN_UNTIL(house, stopped);
-    core_destroy(house->core);
-    house->core = NULL;
-}
-
-static void house_open(struct house *house)
-{
-    *house = (struct house){.world = engine_fake_world_create()};
-    (void)uv_loop_init(&house->loop);
-    (void)snprintf(house->folder, sizeof(house->folder), "/tmp/leat-core-XXXXXX");
-    assert_non_null(mkdtemp(house->folder));
-    (void)snprintf(house->run_dir, sizeof(house->run_dir), "%s/run", house->folder);
-    (void)snprintf(house->state_dir, sizeof(house->state_dir), "%s/state", house->folder);
-    assert_int_equal(dir_make(house->run_dir, 0755, NULL), 0);
-    house->cardd = fake_cardd_create(&house->loop, house->run_dir);
-    (void)alarm(WATCHDOG_S);
-    core_open(house);
-}
-
-static void house_shut(struct house *house)
-{
-    if (house->core)
-        core_shut(house);
-    if (house->cardd)
-        fake_cardd_destroy(house->cardd);
-    (void)uv_run(&house->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&house->loop), 0);
-    engine_fake_world_destroy(house->world);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, house->folder, NULL), 0);
-    (void)alarm(0);
-}
-#define AUTO_HOUSE __attribute__((cleanup(house_shut)))
-
-/* -- shorthands -- */
-
-#define ANY_COMMAND "\"command\":[\"/bin/true\"],\"ram\":\"64MiB\""
-
-static void submit(struct house *house, const char *body, const char *key, struct answer *answer)
-{
-    AUTO_JSON json_t *request = json_parse(body, strlen(body), 1u << 20, NULL);
-    assert_non_null(request);
-    core_job_submit(house->core, request, key, take_answer, answer);
-}
-
-/* The id of a new job. */
-static uint64_t submitted(struct house *house, const char *body)
-{
-    AUTO_ANSWER struct answer answer = {0};
-    submit(house, body, NULL, &answer);
-    TURN_UNTIL(house, answer.given);
-    if (answer.err.errnum)
-        fail_msg("%s: %s", answer.err.code, answer.err.text);
-    return strtoull(text_of(answer.result, "id"), NULL, 10);
-}
-
-static json_t *job_of(struct house *house, uint64_t id)
-{
-    struct answer answer = {0};
-    char text[24];
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-    core_job_get(house->core, text, take_answer, &answer);
-    TURN_UNTIL(house, answer.given);
-    return answer.result;
-}
-
-static bool job_is(struct house *house, uint64_t id, const char *state)
-{
-    AUTO_JSON json_t *job = job_of(house, id);
-    return job && strcmp(text_of(job, "state"), state) == 0;
-}
-
-static void job_becomes(struct house *house, uint64_t id, const char *state)
-{
-    TURN_UNTIL(house, job_is(house, id, state));
-}
-
-static void job_says(struct house *house, uint64_t id, const char *state, const char *code)
-{
-    job_becomes(house, id, state);
-    AUTO_JSON json_t *job = job_of(house, id);
-    assert_string_equal(text_of(job, "code"), code);
-}
-
-static void job_exits(struct house *house, uint64_t id, int status)
-{
-    char text[24];
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-    assert_int_equal(engine_fake_exit(house->world, text, status), 0);
-}
-
-static void nothing_left(struct house *house)
-{
-    TURN_UNTIL(house, engine_fake_count(house->world) == 0 && fake_cardd_count(house->cardd) == 0);
-}
-
-/* -- tests -- */
+#include "core_house.h"
 
 static void test_job_runs_and_ends(void **state)
 {
@@ -525,6 +344,39 @@ static void test_restart_reads_last_figures(void **state)
     nothing_left(&house);
 }
 
+static void refused(struct house *house, uint64_t id, int64_t gib)
+{
+    fake_cardd_set(house->cardd, "1", "memory_wanted_bytes", gib << 30);
+    job_exits(house, id, 1);
+}
+
+#define RUNS_WITH(house, gib) \
+    TURN_UNTIL(house, \
+               job_is(house, 1, "running") && fake_cardd_card((house)->cardd, "1") && \
+                   fake_cardd_figure((house)->cardd, "1", "memory_quota_bytes") >> 30 >= (gib))
+
+/* On a larger card, also when leatd is killed on the way. */
+static void test_refused_memory_restarts(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t id = submitted(&house, "{" ANY_COMMAND ",\"restarts\":2}");
+    job_becomes(&house, id, "running");
+    core_shut(&house);
+    refused(&house, id, 3); /* while nobody looks */
+    core_open(&house);
+    RUNS_WITH(&house, 3);
+    refused(&house, id, 4);
+    TURN_UNTIL(&house, !job_is(&house, id, "running") || !fake_cardd_card(house.cardd, "1"));
+    core_shut(&house);
+    core_open(&house);
+    RUNS_WITH(&house, 4);
+    refused(&house, id, 5);
+    job_becomes(&house, id, "failed"); /* two restarts, no more */
+    nothing_left(&house);
+}
+
 static void test_forgotten_folders_are_swept(void **state)
 {
     (void)state;
@@ -780,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_restart_clears_what_is_orphaned),
         cmocka_unit_test(test_card_daemon_restarts),
         cmocka_unit_test(test_restart_reads_last_figures),
+        cmocka_unit_test(test_refused_memory_restarts),
         cmocka_unit_test(test_forgotten_folders_are_swept),
         cmocka_unit_test(test_full_disk_refuses_requests),
         cmocka_unit_test(test_events_in_order),
