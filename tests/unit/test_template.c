@@ -140,7 +140,7 @@ static void test_refused_requests(void **state)
     static const struct {
         const char *request, *code, *part;
     } cases[] = {
-        {"{\"library\":\"jax\"}", "unknown-library", "generic, opencl-c, pyopencl"},
+        {"{\"library\":\"fortran\"}", "unknown-library", "generic, jax, opencl-c, pyopencl"},
         {"{\"library\":\"opencl-c\",\"type\":\"notebook\"}", "unknown-job-type",
          "batch, inference, training"},
         {"{\"library\":\"../x\"}", "unknown-library", "'../x'"},
