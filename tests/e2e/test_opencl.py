@@ -163,11 +163,10 @@ def test_leat_cardd_dies(card_house):
     lease = card_house.card("card.create", card="one", memory_bytes=64 << 20, share_permille=1000)
     program = card_house.on_card(lease, houses.built("survive"), "orphan")
     assert program.stdout.readline() == "working\n"
-    its_executors = executors(card_house)
+    its_executors = houses.eventually("the executor", lambda: executors(card_house))
     card_house.kill()
     told = program.communicate(timeout=60)[0]
     assert told.splitlines() == ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]
-    assert its_executors
     houses.eventually("the executors' end", lambda: not any(map(houses.process_alive, its_executors)))
     card_house.start()  # another one begins with nothing granted
     assert card_house.card("card.list")["cards"] == []

@@ -124,9 +124,9 @@ static void test_ends(void **state)
     struct memory *memory = *state;
     struct {
         struct frame_ends ends;
-        struct queue_end queue;
         struct event_end event;
-    } body = {{1, 1}, {2, -5, 7}, {11, 0, 1, 2, 3, 4}};
+        struct queue_end queue;
+    } body = {{1, 1}, {11, 0, 1, 2, 3, 4}, {2, -5, 7}};
     uint64_t ended = 0;
     memory->mirror.events[11].status = 3;
     assert_int_equal(apply(memory, FRAME_ENDS, 0, &body, sizeof(body), &ended), 0);

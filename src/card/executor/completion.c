@@ -66,12 +66,13 @@ static void write_end(struct command *command)
         (void)__atomic_compare_exchange_n(&queue->error, &none, command->status, 0,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
-    __atomic_add_fetch(&queue->completed, 1, __ATOMIC_SEQ_CST);
+    /* The event first: whom the counter lets go finds it ended. */
     if (command->event_slot) {
         __atomic_store_n(&event->status, command->status, __ATOMIC_SEQ_CST);
         if (wire_event_wakes(event))
             futex_wake((const uint32_t *)&event->status, INT_MAX);
     }
+    __atomic_add_fetch(&queue->completed, 1, __ATOMIC_SEQ_CST);
     if (wire_queue_wakes(queue))
         futex_wake(&queue->woken, INT_MAX);
 }

@@ -138,7 +138,6 @@ static int32_t event_status(const struct far *far, uint32_t slot)
     return __atomic_load_n(&far->memory.events[slot].status, __ATOMIC_ACQUIRE);
 }
 
-/* Events first, counters after: a counter that is told covers every event that is. */
 static void find_events(struct far *far, struct buf *ret_events)
 {
     unsigned kept = 0;
@@ -158,13 +157,17 @@ static void find_events(struct far *far, struct buf *ret_events)
     far->event_count = kept;
 }
 
+static uint64_t completed(const struct far *far, uint32_t slot)
+{
+    return __atomic_load_n(&far->memory.queues[slot].completed, __ATOMIC_ACQUIRE);
+}
+
 static void find_queues(struct far *far, struct buf *ret_queues)
 {
     for (uint32_t slot = 0; slot < far->slots_used; slot++) {
         const struct wire_queue_state *state = &far->memory.queues[slot];
         const struct queue_end end = {.slot = slot,
-                                      .completed =
-                                          __atomic_load_n(&state->completed, __ATOMIC_ACQUIRE),
+                                      .completed = completed(far, slot),
                                       .error = __atomic_load_n(&state->error, __ATOMIC_RELAXED)};
         if (end.completed == far->ends[slot].completed && end.error == far->ends[slot].error)
             continue;
@@ -178,9 +181,8 @@ static void find_reads(struct far *far, struct buf *ret_spans)
     unsigned kept = 0;
     for (unsigned i = 0; i < far->read_count; i++) {
         const struct pending_read *read = &far->reads[i];
-        int has_ended = read->event
-                            ? !far->event_listed[read->event]
-                            : (int64_t)(far->ends[read->slot].completed - read->target) >= 0;
+        int has_ended = read->event ? !far->event_listed[read->event]
+                                    : (int64_t)(completed(far, read->slot) - read->target) >= 0;
         if (has_ended)
             (void)buf_append(ret_spans, &read->span, sizeof(read->span));
         else
@@ -192,15 +194,15 @@ static void find_reads(struct far *far, struct buf *ret_spans)
 static int put_ends(struct far *far, const struct findings *found)
 {
     const struct frame_ends ends = {
-        .queue_count = (uint32_t)(found->queues.length / sizeof(struct queue_end)),
-        .event_count = (uint32_t)(found->events.length / sizeof(struct event_end))};
+        .event_count = (uint32_t)(found->events.length / sizeof(struct event_end)),
+        .queue_count = (uint32_t)(found->queues.length / sizeof(struct queue_end))};
     if (ends.queue_count + ends.event_count == 0)
         return 0;
     int r = put_frame(far, FRAME_ENDS, 0, &ends, sizeof(ends),
                       found->queues.length + found->events.length);
     if (r == 0)
-        r = conn_put(far->conn, found->queues.data, found->queues.length);
-    return r == 0 ? conn_put(far->conn, found->events.data, found->events.length) : r;
+        r = conn_put(far->conn, found->events.data, found->events.length);
+    return r == 0 ? conn_put(far->conn, found->queues.data, found->queues.length) : r;
 }
 
 static int tell(struct far *far, const struct findings *found)
@@ -227,8 +229,10 @@ static int look(struct far *far, struct findings *found)
     /* The sending lock is taken first, so that a reply cannot overtake what is found here. */
     pthread_mutex_lock(&far->send_lock);
     pthread_mutex_lock(&far->lock);
-    find_events(far, &found->events);
+    /* In this order: with a counter all events that it covers are told, and with an event the data
+     * of all reads before it. */
     find_queues(far, &found->queues);
+    find_events(far, &found->events);
     find_reads(far, &found->spans);
     pthread_mutex_unlock(&far->lock);
     int r = tell(far, found);

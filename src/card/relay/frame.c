@@ -150,17 +150,17 @@ static int apply_ends(struct mirror *mirror, const uint8_t *body, uint32_t lengt
                       ends.event_count * sizeof(struct event_end))
         return BAD(err, "%u queues and %u events in %u bytes", ends.queue_count, ends.event_count,
                    length);
-    for (uint32_t i = 0; i < ends.queue_count; i++, body += sizeof(struct queue_end)) {
-        struct queue_end queue;
-        memcpy(&queue, body, sizeof(queue));
-        if (apply_queue(mirror, &queue, ret_ended) < 0)
-            return BAD(err, "there is no queue %u", queue.slot);
-    }
     for (uint32_t i = 0; i < ends.event_count; i++, body += sizeof(struct event_end)) {
         struct event_end event;
         memcpy(&event, body, sizeof(event));
         if (apply_event(mirror, &event) < 0)
             return BAD(err, "event %u cannot be %d", event.slot, event.status);
+    }
+    for (uint32_t i = 0; i < ends.queue_count; i++, body += sizeof(struct queue_end)) {
+        struct queue_end queue;
+        memcpy(&queue, body, sizeof(queue));
+        if (apply_queue(mirror, &queue, ret_ended) < 0)
+            return BAD(err, "there is no queue %u", queue.slot);
     }
     tell_client(mirror->session);
     return 0;

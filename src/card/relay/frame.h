@@ -16,7 +16,7 @@
 struct error;
 
 #define RELAY_MAGIC 0x5941454cu /* "LEAY" */
-#define RELAY_VERSION 1
+#define RELAY_VERSION 2
 #define RELAY_PORT "7311"
 #define RELAY_TOKEN_MAX 72
 
@@ -49,7 +49,7 @@ enum frame_kind {
     /* Device to client. */
     FRAME_SNAPSHOT, /* the answers to the info queries; once, first */
     FRAME_DATA,     /* struct frame_data, then its bytes */
-    FRAME_ENDS,     /* struct frame_ends, then queue_end and event_end items */
+    FRAME_ENDS,     /* struct frame_ends, then event_end and queue_end items */
     FRAME_REPLY,    /* struct frame_reply */
     FRAME_LEDGER,   /* struct frame_ledger, then slot items */
     FRAME_KINDS
@@ -82,7 +82,7 @@ struct event_end {
     uint64_t queued_ns, submit_ns, start_ns, end_ns;
 };
 struct frame_ends {
-    uint32_t queue_count, event_count;
+    uint32_t event_count, queue_count;
 };
 
 struct frame_reply {
