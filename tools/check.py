@@ -123,9 +123,10 @@ def e2e():
     result = os.path.join(BUILD, "e2e.xml")
     if os.path.exists(result):
         os.remove(result)
-    done = subprocess.run([PYTHON, "-m", "pytest", "-q", "-x" if "--stop" in sys.argv else "-q", "--tb=short",
-                           f"--junitxml={result}", "tests/e2e"], cwd=ROOT, env=dict(ENV, BUILD=BUILD),
-                          stdin=subprocess.DEVNULL, check=False)
+    # Two files of tests at once: each test has daemons and folders of its own, and most of its time it waits.
+    done = subprocess.run([PYTHON, "-m", "pytest", "-q", "-x" if "--stop" in sys.argv else "-q", "--tb=short", "-n", "2",
+                           "--dist", "loadfile", f"--junitxml={result}", "tests/e2e"], cwd=ROOT,
+                          env=dict(ENV, BUILD=BUILD), stdin=subprocess.DEVNULL, check=False)
     if not os.path.exists(result):
         report("failed", "e2e: pytest did not run")
         return
