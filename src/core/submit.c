@@ -34,6 +34,10 @@ struct submit {
     char *known_digest;
     struct error read_err;
     struct learn learn;
+    /* On the loop: the job that another with the same key made meanwhile. */
+    bool is_back;
+    uint64_t made_job;
+    char made_digest[DIGEST_TEXT_MAX];
 };
 
 static void submit_destroy(struct submit *submit)
@@ -286,28 +290,38 @@ static void reply_known(struct core *core, struct submit *submit)
 {
     char id[JOB_ID_TEXT_MAX];
     struct error err;
-    if (strcmp(submit->known_digest, submit->digest) == 0) {
-        core_job_get(core, job_id_text(submit->known_job, id), submit->reply, submit->arg);
+    uint64_t job = submit->known_job ? submit->known_job : submit->made_job;
+    if (strcmp(submit->known_job ? submit->known_digest : submit->made_digest, submit->digest) ==
+        0) {
+        core_job_get(core, job_id_text(job, id), submit->reply, submit->arg);
         submit_destroy(submit);
         return;
     }
     (void)error_set(&err, -EEXIST, "idempotency-conflict",
                     "the key '%s' was used for another request, which made job %llu; use a new key",
-                    submit->key, (unsigned long long)submit->known_job);
+                    submit->key, (unsigned long long)job);
     submit_refuse(core, submit, &err);
 }
 
-/* Others that came with the same key while this one was on its way. */
+static void follow(struct submit *submit, const struct submit *first)
+{
+    submit->made_job = first->job.id;
+    memcpy(submit->made_digest, first->digest, sizeof(submit->made_digest));
+}
+
+/* Others that came with the same key while this one was on its way. Those that are still being read
+ * may have looked before it was written, and learn of it when they are back. */
 static void reply_followers(struct core *core, struct submit *first, const struct error *err)
 {
     LIST_EACH_SAFE (link, after, &core->submits) {
         struct submit *submit = LIST_ENTRY(link, struct submit, link);
-        if (!submit->key || !first->key || submit == first || submit->known_job != first->job.id ||
-            strcmp(submit->key, first->key) != 0)
+        if (!submit->key || !first->key || submit == first || strcmp(submit->key, first->key) != 0)
             continue;
-        if (err)
+        if (!submit->is_back && !err)
+            follow(submit, first);
+        else if (submit->made_job == first->job.id && err)
             submit_refuse(core, submit, err);
-        else
+        else if (submit->made_job == first->job.id)
             reply_known(core, submit);
     }
 }
@@ -384,15 +398,15 @@ static void submit_read_done(struct core *core, struct read_request *read)
 {
     struct submit *submit = LIST_ENTRY(read, struct submit, read);
     struct submit *first = earlier(core, submit);
+    submit->is_back = true;
     if (core->stopping)
         (void)error_set(&submit->read_err, -ECANCELED, "stopping", "leatd is stopping; ask again");
     if (submit->read_err.errnum) {
         submit_refuse(core, submit, &submit->read_err);
-    } else if (submit->known_job) {
+    } else if (submit->known_job || submit->made_job) {
         reply_known(core, submit);
     } else if (first) {
-        submit->known_job = first->job.id;
-        submit->known_digest = strdup(first->digest);
+        follow(submit, first);
     } else if (submit->err.errnum) {
         submit_refuse(core, submit, &submit->err);
     } else {
