@@ -41,7 +41,7 @@ def test_a_trace_holds_what_ran_between_start_and_stop(card_house, tmp_path):
     assert refused.value.code == "not-tracing"
     assert house.card("card.trace", card="one", on=True) == {"tracing": True}
     before = commands(house)
-    eventually("more commands", lambda: commands(house) > before + 200)
+    eventually("more commands", lambda: commands(house) > before + 1500)  # many of them in line when it ends
     trace = house.card("card.trace", card="one", on=False)
     ran = check(trace)
     assert len(ran) >= 150 and len({event["name"] for event in ran}) >= 3
