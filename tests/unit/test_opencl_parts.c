@@ -15,7 +15,7 @@
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/region.h"
-#include "card/opencl/slots.h"
+#include "card/wire/slots.h"
 
 /* The loader calls any entry it likes. */
 static void test_no_null_entry(void **state)

@@ -10,7 +10,7 @@
 
 struct process process = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
-    .shared_lock = PTHREAD_MUTEX_INITIALIZER,
+    .lanes = WIRE_LANES_INIT,
     .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
     .output_lock = PTHREAD_MUTEX_INITIALIZER,
     .callback_lock = PTHREAD_MUTEX_INITIALIZER,
@@ -20,23 +20,7 @@ struct process process = {
     .device = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_DEVICE}},
 };
 
-/* A thread's lane, given back when the thread ends. */
-struct thread_lane {
-    struct wire_producer producer;
-    uint32_t generation; /* of the session that the lane belongs to, plus 1; 0: none */
-    uint32_t borrows;    /* the record begun is on the shared lane, which is locked */
-};
-static __thread struct thread_lane thread_lane;
-static pthread_key_t thread_key;
 static pthread_once_t process_once = PTHREAD_ONCE_INIT;
-
-static void thread_leave(void *arg)
-{
-    struct thread_lane *mine = arg;
-    if (mine->generation == process.generation + 1 && process.client.session)
-        wire_producer_close(&process.client, &mine->producer);
-    mine->generation = 0;
-}
 
 /* The child keeps the parent's memory but not its session: it connects anew at its first call, and
  * the parent's handles stop being handles. Other threads do not exist here, so no lock is needed.
@@ -55,11 +39,11 @@ static void fork_child(void)
     slots_finish(&p->queue_slots);
     slots_finish(&p->event_slots);
     slots_finish(&p->range_numbers);
-    uint32_t generation = p->generation + 1;
+    struct wire_lanes lanes = p->lanes;
+    wire_lanes_begin_anew(&lanes);
     *p = (struct process){
-        .generation = generation,
+        .lanes = lanes,
         .lock = PTHREAD_MUTEX_INITIALIZER,
-        .shared_lock = PTHREAD_MUTEX_INITIALIZER,
         .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
         .output_lock = PTHREAD_MUTEX_INITIALIZER,
         .callback_lock = PTHREAD_MUTEX_INITIALIZER,
@@ -74,7 +58,6 @@ static void fork_child(void)
 
 static void process_prepare(void)
 {
-    (void)pthread_key_create(&thread_key, thread_leave); /* none left: lanes are not given back */
     (void)pthread_atfork(NULL, NULL,
                          fork_child); /* out of memory: forked children must not use us */
 }
@@ -111,7 +94,7 @@ static cl_int start_session(const struct wire_pages *pages)
     if (!p->ledger || !p->claims || snapshot_init(&p->snapshot, &p->client) < 0)
         return CL_OUT_OF_HOST_MEMORY;
     read_limits(&p->limits, &p->snapshot);
-    return wire_producer_open(&p->client, &p->shared) == 0 ? CL_SUCCESS : CL_OUT_OF_RESOURCES;
+    return wire_lanes_open(&p->lanes, &p->client) == 0 ? CL_SUCCESS : CL_OUT_OF_RESOURCES;
 }
 
 static cl_int connect_locked(void)
@@ -147,67 +130,25 @@ cl_int process_connect(void)
     return result;
 }
 
-/* The lane for one record. More threads than lanes share the last one. */
-static struct wire_producer *lane_take(void)
-{
-    struct thread_lane *mine = &thread_lane;
-    if (mine->generation == process.generation + 1)
-        return &mine->producer;
-    if (!process_alive())
-        return NULL;
-    if (wire_producer_open(&process.client, &mine->producer) < 0) {
-        (void)pthread_mutex_lock(&process.shared_lock);
-        mine->borrows = 1;
-        return &process.shared;
-    }
-    mine->generation = process.generation + 1;
-    (void)pthread_setspecific(thread_key, mine); /* out of memory: the lane stays taken */
-    return &mine->producer;
-}
-
-static struct wire_producer *lane_held(void)
-{
-    return thread_lane.borrows ? &process.shared : &thread_lane.producer;
-}
-
-static void lane_give(void)
-{
-    if (!thread_lane.borrows)
-        return;
-    thread_lane.borrows = 0;
-    (void)pthread_mutex_unlock(&process.shared_lock);
-}
-
 void *record_begin(uint64_t length)
 {
-    struct wire_producer *lane = lane_take();
-    if (!lane)
-        return NULL;
-    void *record = wire_reserve(&process.client, lane, length);
-    if (!record)
-        lane_give();
-    return record;
+    return wire_lanes_begin(&process.lanes, length);
 }
 
 void record_post(void *record, unsigned opcode, uint64_t length)
 {
-    (void)wire_publish(&process.client, lane_held(), record, opcode, length);
-    lane_give();
+    (void)wire_lanes_post(&process.lanes, record, opcode, length); /* nobody asks for its place */
 }
 
 cl_int record_wait(void *record, unsigned opcode, uint64_t length, uint64_t *ret_value,
                    uint64_t *ret_length)
 {
-    struct wire_producer *lane = lane_held();
-    uint32_t sequence = wire_publish(&process.client, lane, record, opcode, length);
-    cl_int status = CL_DEVICE_NOT_AVAILABLE;
-    if (wire_wait_reply(&process.client, lane, sequence) == 0) {
-        status = lane->lane->reply_status;
-        if (ret_value)
-            *ret_value = lane->lane->reply_value;
-        if (ret_length)
-            *ret_length = lane->lane->reply_length;
-    }
-    lane_give();
-    return status;
+    struct wire_answer answer;
+    if (wire_lanes_wait(&process.lanes, record, opcode, length, &answer, NULL) < 0)
+        return CL_DEVICE_NOT_AVAILABLE;
+    if (ret_value)
+        *ret_value = answer.value;
+    if (ret_length)
+        *ret_length = answer.length;
+    return answer.status;
 }

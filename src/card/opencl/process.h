@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 #include "card/opencl/arena.h"
-#include "card/opencl/lock.h"
 #include "card/opencl/object.h"
-#include "card/opencl/slots.h"
 #include "card/opencl/snapshot.h"
 #include "card/opencl/svm.h"
 #include "card/wire/client.h"
-#include "card/wire/producer.h"
+#include "card/wire/lanes.h"
+#include "card/wire/lock.h"
 #include "card/wire/slab.h"
+#include "card/wire/slots.h"
 
 struct ledger_card;
 struct ledger_claims;
@@ -39,11 +39,10 @@ struct device_limits {
 
 struct process {
     pthread_mutex_t lock; /* connecting, and creation of objects at the executor */
-    uint32_t generation; /* of the session: counts forks; handles of a parent are not the child's */
     int strict; /* LEAT_CARD_STRICT=1: commands end, and tell their error, before the call returns
                  */
     uint32_t user_events_open; /* user events without a status; atomic */
-    int tried;                 /* the connection was tried in this generation */
+    int tried;                 /* the connection was tried since the last fork */
     struct wire_client client;
     struct snapshot snapshot;
     struct device_limits limits;
@@ -58,8 +57,7 @@ struct process {
     struct arena arena;
     struct svm svm;
 
-    pthread_mutex_t shared_lock; /* the lane of the threads that found no lane of their own */
-    struct wire_producer shared;
+    struct wire_lanes lanes;
 
     pthread_mutex_t transfer_lock; /* slab and transfers */
     struct slab slab;
@@ -101,7 +99,7 @@ static inline void process_count(enum call_class kind)
 #define STAMP_MAGIC 0x4c450000u
 static inline uint32_t object_stamp(enum object_type type)
 {
-    return STAMP_MAGIC + (process.generation << 8) + type;
+    return STAMP_MAGIC + (process.lanes.generation << 8) + type;
 }
 
 static inline int handle_is(const void *handle, enum object_type type)

@@ -1,7 +1,7 @@
 /* Numbers that are given out and taken back: object ids, and the slots of queues and events in the
  * session. The last one back goes out first, so that few are used and they stay warm. */
-#ifndef LEAT_CARD_OPENCL_SLOTS_H
-#define LEAT_CARD_OPENCL_SLOTS_H
+#ifndef LEAT_CARD_WIRE_SLOTS_H
+#define LEAT_CARD_WIRE_SLOTS_H
 
 #include <stdint.h>
 

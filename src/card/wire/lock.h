@@ -1,6 +1,6 @@
 /* A lock of one word for a few instructions' worth of work; yields when it is held for longer. */
-#ifndef LEAT_CARD_OPENCL_LOCK_H
-#define LEAT_CARD_OPENCL_LOCK_H
+#ifndef LEAT_CARD_WIRE_LOCK_H
+#define LEAT_CARD_WIRE_LOCK_H
 
 #include <sched.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
-#include "card/opencl/slots.h"
+#include "card/wire/slots.h"
 
-#include "card/opencl/lock.h"
+#include "card/wire/lock.h"
 
 #define ROOM_FIRST 64
 #define SWEEP_COUNT 256 /* so many on their way out are worth a look at which have ended */
