@@ -18,6 +18,8 @@
 #include "card/cardd/watch.h"
 #include "card/wire/wire.h"
 
+#define ADMITTED_AT_ONCE 32 /* clients, before the loop looks for other events */
+
 /* A client that has connected and not yet said all of its hello. */
 struct guest {
     struct list link; /* in the order of arrival */
@@ -99,47 +101,72 @@ static int guest_serve(struct guest *guest, struct error *err)
     return session_start(cardd, card, guest->fd, err);
 }
 
+/* Take in what the client has said by now. 1: its whole hello is there, 0: more is to come, -1: it
+ * has gone. */
+static int guest_hear(struct guest *guest)
+{
+    char *next = (char *)&guest->hello + guest->got_bytes;
+    ssize_t n = recv(guest->fd, next, sizeof(guest->hello) - guest->got_bytes, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n <= 0)
+        return -1;
+    guest->got_bytes += (size_t)n;
+    return guest->got_bytes == sizeof(guest->hello);
+}
+
+static void guest_finish(struct guest *guest, int heard)
+{
+    struct error error;
+    watch_stop(guest->watch); /* before the fork: the executor inherits no registration */
+    guest->watch = NULL;
+    if (heard > 0 && guest_serve(guest, &error) < 0)
+        guest_refuse(guest, &error);
+    guest_drop(guest);
+}
+
 static void guest_readable(void *arg)
 {
     struct guest *guest = arg;
     starter_hold(guest->gate->cardd->starter);
-    char *next = (char *)&guest->hello + guest->got_bytes;
-    ssize_t n = recv(guest->fd, next, sizeof(guest->hello) - guest->got_bytes, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0)
-        guest->got_bytes += (size_t)n;
-    if (n > 0 && guest->got_bytes < sizeof(guest->hello))
-        return;
-    if (n > 0) {
-        struct error error;
-        watch_stop(guest->watch); /* before the fork: the executor inherits no registration */
-        guest->watch = NULL;
-        if (guest_serve(guest, &error) < 0)
-            guest_refuse(guest, &error);
-    }
-    guest_drop(guest);
+    int heard = guest_hear(guest);
+    if (heard != 0)
+        guest_finish(guest, heard);
 }
 
+/* Its hello may take until the deadline. */
+static void guest_await(struct guest *guest)
+{
+    struct gate *gate = guest->gate;
+    guest->watch = watch_start(&gate->cardd->loop, guest->fd, guest_readable, guest);
+    if (!guest->watch) {
+        guest_drop(guest);
+        return;
+    }
+    if (gate->guest_count > GATE_WAITING_MAX)
+        guest_drop(guest_oldest(gate));
+    if (gate->guest_count == 1)
+        (void)uv_timer_start(&gate->timer, guests_expire, GATE_HELLO_MS, 0); /* cannot fail */
+}
+
+/* Most clients have said hello before they are let in. */
 static void guest_admit(struct gate *gate, int fd)
 {
     struct guest *guest = calloc(1, sizeof(*guest));
-    struct watch *watch = guest ? watch_start(&gate->cardd->loop, fd, guest_readable, guest) : NULL;
-    if (!watch) {
-        free(guest);
+    if (!guest) {
         (void)close(fd);
         return;
     }
-    if (gate->guest_count == GATE_WAITING_MAX)
-        guest_drop(guest_oldest(gate));
     guest->gate = gate;
     guest->fd = fd;
-    guest->watch = watch;
     guest->deadline_ns = clock_monotonic_ns() + GATE_HELLO_MS * NS_PER_MS;
     list_append(&gate->guests, &guest->link);
     gate->guest_count++;
-    if (gate->guest_count == 1)
-        (void)uv_timer_start(&gate->timer, guests_expire, GATE_HELLO_MS, 0); /* cannot fail */
+    int heard = guest_hear(guest);
+    if (heard != 0)
+        guest_finish(guest, heard);
+    else
+        guest_await(guest);
 }
 
 static int accept_one(const struct gate *gate)
@@ -160,12 +187,15 @@ static void turn_away(struct gate *gate)
 static void gate_readable(void *arg)
 {
     struct gate *gate = arg;
-    int fd = accept_one(gate);
     starter_hold(gate->cardd->starter);
-    if (fd >= 0)
+    for (int i = 0; i < ADMITTED_AT_ONCE; i++) {
+        int fd = accept_one(gate);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+            turn_away(gate);
+        if (fd < 0)
+            return;
         guest_admit(gate, fd);
-    else if (errno == EMFILE || errno == ENFILE)
-        turn_away(gate);
+    }
 }
 
 static void gate_freed(uv_handle_t *handle)

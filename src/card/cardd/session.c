@@ -13,10 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "card/cardd/card.h"
@@ -29,8 +27,6 @@
 #include "card/meter/meter.h"
 
 #define WELCOME_FDS 3
-#define STAT_TEXT_MAX_BYTES 4096
-#define STAT_START_TIME 22 /* field of /proc/PID/stat */
 
 /* Room for the buffers of a card on the host's own memory. Twice the quota, so that there is a run
  * long enough for a buffer that fits the quota; pages come into being as they are used. */
@@ -136,22 +132,6 @@ static _Noreturn void executor_run(struct cardd *cardd, struct card *card, pid_t
     int keep[] = {params->socket_fd, params->session_fd, params->notify_fd, params->control_fd};
     close_others(keep, sizeof(keep) / sizeof(keep[0]));
     executor_main(params);
-}
-
-/* When the process started, in clock ticks since boot; with the pid it names a process for ever. 0
- * when it cannot be read. */
-static uint64_t start_time_of(pid_t pid)
-{
-    char path[64];
-    AUTO_BUF struct buf text = BUF_INIT;
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if (file_read(AT_FDCWD, path, STAT_TEXT_MAX_BYTES, &text, NULL) < 0 || !text.data)
-        return 0;
-    /* The command's name, field 2, is in brackets and may hold anything. */
-    const char *field = strrchr(text.data, ')');
-    for (int i = 2; field && i < STAT_START_TIME; i++)
-        field = strchr(field + 1, ' ');
-    return field ? strtoull(field + 1, NULL, 10) : 0;
 }
 
 static pid_t peer_pid(int socket_fd)
@@ -331,7 +311,6 @@ static void session_announce(struct session *session)
 {
     struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
     __atomic_store_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&ledger->start_time, start_time_of(session->pid), __ATOMIC_SEQ_CST);
     cardd_session_started(session->cardd, session);
 }
 

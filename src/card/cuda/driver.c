@@ -3,8 +3,11 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+static void *driver_handle; /* of the real library; NULL: not open */
 
 static const char *const folders[] = {
     "/usr/lib/leat/driver", /* where a container keeps it under Leat's */
@@ -14,10 +17,8 @@ static const char *const folders[] = {
 /* 1 when `handle` is this very library, which may be mounted at the real one's place. */
 static int is_own(void *handle)
 {
-    void *function = dlsym(handle, driver_library.known);
-    Dl_info theirs, ours;
-    return function && dladdr(function, &theirs) && dladdr((void *)&driver_entry, &ours) &&
-           theirs.dli_fbase == ours.dli_fbase;
+    const struct link_map *map = NULL;
+    return dlinfo(handle, RTLD_DI_LINKMAP, (void *)&map) == 0 && map->l_ld == _DYNAMIC;
 }
 
 static void *open_one(const char *path)
@@ -46,13 +47,23 @@ static void *open_any(void)
     return NULL;
 }
 
-/* Two threads that fill an entry store the same value. */
+/* Two threads that open the library, or fill an entry, store the same value. */
+static void *real_library(void)
+{
+    void *library = __atomic_load_n(&driver_handle, __ATOMIC_RELAXED);
+    if (!library) {
+        library = open_any();
+        __atomic_store_n(&driver_handle, library, __ATOMIC_RELAXED);
+    }
+    return library;
+}
+
 void *driver_entry(unsigned name)
 {
     void *entry = __atomic_load_n(&driver_table[name], __ATOMIC_RELAXED);
     if (entry)
         return entry;
-    void *library = open_any();
+    void *library = real_library();
     entry = library ? dlsym(library, driver_names[name].symbol) : NULL;
     if (!entry)
         entry = driver_library.missing;

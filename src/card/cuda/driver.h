@@ -7,7 +7,6 @@
 struct driver_library {
     const char *variable; /* of the environment: names the real library */
     const char *file;     /* else it is looked for under this name */
-    const char *known;    /* a function that both have */
     void *missing;        /* stands for a function that the real library lacks */
 };
 

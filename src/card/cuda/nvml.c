@@ -32,7 +32,7 @@ static nvmlReturn_t missing(void)
 }
 
 const struct driver_library driver_library = {"LEAT_NVML_DRIVER", "libnvidia-ml.so.1",
-                                              "nvmlInit_v2", (void *)missing};
+                                              (void *)missing};
 
 static uint64_t now_ns(void)
 {

@@ -15,8 +15,7 @@ static CUresult missing(void)
     return CUDA_ERROR_NOT_FOUND;
 }
 
-const struct driver_library driver_library = {"LEAT_CUDA_DRIVER", "libcuda.so.1", "cuInit",
-                                              (void *)missing};
+const struct driver_library driver_library = {"LEAT_CUDA_DRIVER", "libcuda.so.1", (void *)missing};
 
 /* The first entry of that base; CUDA_NAMES when there is none. */
 static unsigned first_of(const char *base)

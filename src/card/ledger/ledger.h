@@ -19,7 +19,7 @@
 struct ledger_slot {
     _Alignas(64) uint32_t state; /* 0 free, 1 in use; owned by leat-cardd */
     uint32_t pid;                /* executor */
-    uint64_t start_time;         /* of that pid, from /proc/PID/stat field 22 */
+    uint64_t start_time;         /* of that pid; of a card that no daemon looks after */
     uint64_t used_bytes;         /* committed to the driver */
     uint64_t pending_bytes;      /* announced, not yet committed */
     uint64_t freed_total_bytes;  /* ever released; clients use it to lower their claim */
