@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Build every tests/fuzz/fuzz_*.c with libFuzzer, ASan and UBSan, replay its corpus and fuzz for a while.
 
-usage: fuzz.py [--seconds N] [NAME ...]     a new finding is left in build-fuzz/NAME.crash-*
+usage: fuzz.py [--seconds N | --runs N] [--max-len BYTES] [--jobs N] [NAME ...]
+
+A new finding is left in build-fuzz/NAME.crash-*.
 """
 import argparse
 import glob
@@ -9,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build") + "-fuzz")
@@ -17,6 +20,9 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build") + "-fuzz")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--runs", type=int, help="executions of each target, however long they take")
+    parser.add_argument("--max-len", type=int, default=0, help="bytes of the longest input; 0: libFuzzer's choice by the seeds")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="targets at once")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     env = dict(os.environ, CC="clang")
@@ -30,21 +36,27 @@ def main():
                            capture_output=True, text=True, check=False)
     if built.returncode:
         sys.exit(built.stdout[-4000:] + built.stderr)
-    bad = 0
-    for name in names:
-        seeds = os.path.join(ROOT, "tests/fuzz/corpus", name)
-        found = os.path.join(BUILD, "corpus", name)
-        os.makedirs(found, exist_ok=True)
-        run = subprocess.run([os.path.join(BUILD, "tests/fuzz", f"fuzz_{name}"), f"-max_total_time={options.seconds}",
-                              "-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=1",
-                              f"-artifact_prefix={BUILD}/{name}.", found, *([seeds] if os.path.isdir(seeds) else [])],
-                             capture_output=True, text=True, check=False)
-        done = re.search(r"number_of_executed_units: (\d+)", run.stderr)
-        print(f"{name}\t{done[1] if done else 0} executions\t{'clean' if run.returncode == 0 else 'FAILED'}", flush=True)
-        if run.returncode:
-            print(run.stderr[-4000:])
-            bad += 1
-    sys.exit(1 if bad else 0)
+    until = [f"-max_total_time={options.seconds}"] if options.runs is None else [f"-runs={options.runs}"]
+    env["ASAN_OPTIONS"] = "quarantine_size_mb=16:malloc_context_size=8:" + env.get("ASAN_OPTIONS", "")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        clean = list(pool.map(lambda name: fuzz(name, [*until, f"-max_len={options.max_len}"], env), names))
+    sys.exit(0 if all(clean) else 1)
+
+
+def fuzz(name, limits, env):
+    """Replay the seeds and go on until a limit; True: nothing was found."""
+    seeds = os.path.join(ROOT, "tests/fuzz/corpus", name)
+    found = os.path.join(BUILD, "corpus", name)
+    os.makedirs(found, exist_ok=True)
+    run = subprocess.run([os.path.join(BUILD, "tests/fuzz", f"fuzz_{name}"), *limits, "-rss_limit_mb=2048", "-timeout=20",
+                          "-print_final_stats=1", f"-artifact_prefix={BUILD}/{name}.", found,
+                          *([seeds] if os.path.isdir(seeds) else [])],
+                         env=env, capture_output=True, text=True, errors="replace", check=False)
+    done = re.search(r"number_of_executed_units: (\d+)", run.stderr)
+    print(f"{name}\t{done[1] if done else 0} executions\t{'clean' if run.returncode == 0 else 'FAILED'}", flush=True)
+    if run.returncode:
+        print(run.stderr[-4000:], flush=True)
+    return run.returncode == 0
 
 
 main()

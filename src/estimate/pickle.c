@@ -162,8 +162,8 @@ static int op_persistent(struct walker *walker, const struct value *operand)
     const struct value *id = top(walker, 0);
     const struct value *type = member(walker, id, 1), *key = member(walker, id, 2);
     const struct value *elements = member(walker, id, 4);
-    if (!type || type->kind != GLOBAL || globals[type->format].callable != CALL_STORAGE ||
-        key->kind != TEXT || !elements || elements->kind != NUMBER)
+    if (!elements || elements->kind != NUMBER || key->kind != TEXT || type->kind != GLOBAL ||
+        globals[type->format].callable != CALL_STORAGE)
         return -EINVAL;
     struct value storage = {.kind = STORAGE,
                             .format = type->format,
@@ -330,7 +330,7 @@ static int memo_put(struct walker *walker, uint64_t index)
 {
     const struct value *value = top(walker, 0);
     const struct value nothing = {.kind = OTHER};
-    if (!value || index >= VALUES_MAX)
+    if (!value || index >= walker->at) /* picklers number what they keep from zero, in order */
         return -EINVAL;
     struct value kept = *value;
     while (walker->memo.count <= index) {

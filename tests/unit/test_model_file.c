@@ -68,20 +68,20 @@ static void must_read(struct fixture *f, const char *name)
         fail_msg("%s", err.text);
 }
 
-/* A seed of the fuzzer without the byte that chooses the reader. */
+/* A seed of the fuzzers. */
 static void put_seed(const struct fixture *f, const char *seed, const char *name)
 {
     char path[512];
     AUTO_BUF struct buf text = BUF_INIT;
     (void)snprintf(path, sizeof(path), CORPUS_FOLDER "/%s", seed);
     assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, &text, NULL), 0);
-    put(f, name, text.data + 1, text.length - 1, 0);
+    put(f, name, text.data, text.length, 0);
 }
 
 static void test_safetensors(void **state)
 {
     struct fixture *f = *state;
-    put_seed(f, "safetensors", "model.safetensors");
+    put_seed(f, "safetensors/mlp", "model.safetensors");
     must_read(f, "model.safetensors");
     assert_int_equal(f->tally.params, 4 * 8 + 2 * 8);
     assert_int_equal(f->tally.tensors, 2);
@@ -131,7 +131,7 @@ static void test_safetensors_refused(void **state)
 static void test_gguf(void **state)
 {
     struct fixture *f = *state;
-    put_seed(f, "gguf", "a.gguf");
+    put_seed(f, "gguf/llama", "a.gguf");
     must_read(f, ".");
     assert_int_equal(f->request.layers, 2);
     assert_int_equal(f->request.hidden, 32);
@@ -147,12 +147,12 @@ static void test_gguf(void **state)
 static void test_config(void **state)
 {
     struct fixture *f = *state;
-    put_seed(f, "config", "config.json");
+    put_seed(f, "config/llama", "config.json");
     must_read(f, "config.json");
     assert_int_equal(f->request.kv_heads, 8);
     assert_int_equal(f->request.mlp_matrices, 3);
     assert_string_equal(f->request.weights, "bf16");
-    put_seed(f, "config-gpt2", "config.json");
+    put_seed(f, "config/gpt2", "config.json");
     must_read(f, ".");
     assert_int_equal(f->request.hidden, 768);
     assert_int_equal(f->request.mlp_matrices, 2);
@@ -168,14 +168,14 @@ static void test_onnx(void **state)
 {
     struct fixture *f = *state;
     struct error err = {0};
-    put_seed(f, "onnx", "a.onnx");
+    put_seed(f, "onnx/mlp", "a.onnx");
     must_read(f, "a.onnx");
     assert_int_equal(f->request.params, 8 * 27 + 8 + 5120 + 10);
     assert_int_equal(f->request.saved_elements, 3 * 1024 + 2048 + 2048 + 3 * 512 + 10);
     assert_int_equal(f->request.widest_elements, 2048);
     assert_true(f->request.convolutions);
     assert_string_equal(f->request.weights, "fp32");
-    put_seed(f, "onnx-unsupported", "b.onnx");
+    put_seed(f, "onnx/unsupported", "b.onnx");
     assert_true(read_model(f, "b.onnx", &err) < 0);
     assert_non_null(strstr(err.text, "'Mystery'"));
     put(f, "c.onnx", "\x3a\x7f\x01", 3, 0);
