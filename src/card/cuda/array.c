@@ -70,20 +70,36 @@ static int adjust(uint64_t *reserved, uint64_t needed)
     return 1;
 }
 
-static CUresult settle_array(CUresult result, CUarray array, uint64_t reserved)
+/* What the driver has for one kind of array. */
+struct kind {
+    CUresult (*ask)(struct cuda_requirements *needs, CUarray array, CUdevice device);
+    CUresult (*destroy)(CUarray array);
+};
+
+static const struct kind plain = {driver_cuArrayGetMemoryRequirements, driver_cuArrayDestroy};
+static const struct kind mipmapped = {driver_cuMipmappedArrayGetMemoryRequirements,
+                                      driver_cuMipmappedArrayDestroy};
+
+static CUresult settle(const struct kind *kind, CUresult result, const CUarray *array,
+                       uint64_t reserved)
 {
     struct cuda_requirements needs = {0};
     CUdevice device;
     if (result != CUDA_SUCCESS)
         return memory_settle(result, BLOCK_ARRAY, 0, reserved);
     if (reserved && driver_cuCtxGetDevice(&device) == CUDA_SUCCESS &&
-        driver_cuArrayGetMemoryRequirements(&needs, array, device) == CUDA_SUCCESS &&
-        !adjust(&reserved, needs.bytes)) {
-        (void)driver_cuArrayDestroy(array); /* just made */
+        kind->ask(&needs, *array, device) == CUDA_SUCCESS && !adjust(&reserved, needs.bytes)) {
+        (void)kind->destroy(*array); /* just made */
         process_release(reserved);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    return memory_settle(result, BLOCK_ARRAY, (uintptr_t)array, reserved);
+    return memory_settle(result, BLOCK_ARRAY, (uintptr_t)*array, reserved);
+}
+
+static CUresult destroy(const struct kind *kind, CUarray array)
+{
+    uint64_t bytes = blocks_take(BLOCK_ARRAY, (uintptr_t)array);
+    return memory_freed(kind->destroy(array), BLOCK_ARRAY, (uintptr_t)array, bytes);
 }
 
 CUresult api_cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *shape)
@@ -96,8 +112,7 @@ CUresult api_cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *sha
     CUresult result = memory_reserve(reserved);
     if (result != CUDA_SUCCESS)
         return result;
-    result = driver_cuArrayCreate_v2(array, shape);
-    return settle_array(result, result == CUDA_SUCCESS ? *array : NULL, reserved);
+    return settle(&plain, driver_cuArrayCreate_v2(array, shape), array, reserved);
 }
 
 CUresult api_cuArray3DCreate_v2(CUarray *array, const struct cuda_array3d_shape *shape)
@@ -106,41 +121,25 @@ CUresult api_cuArray3DCreate_v2(CUarray *array, const struct cuda_array3d_shape 
     CUresult result = memory_reserve(reserved);
     if (result != CUDA_SUCCESS)
         return result;
-    result = driver_cuArray3DCreate_v2(array, shape);
-    return settle_array(result, result == CUDA_SUCCESS ? *array : NULL, reserved);
+    return settle(&plain, driver_cuArray3DCreate_v2(array, shape), array, reserved);
 }
 
 CUresult api_cuMipmappedArrayCreate(CUmipmappedArray *array, const struct cuda_array3d_shape *shape,
                                     unsigned levels)
 {
-    struct cuda_requirements needs = {0};
-    CUdevice device;
     uint64_t reserved = shape_bytes(shape, levels);
     CUresult result = memory_reserve(reserved);
     if (result != CUDA_SUCCESS)
         return result;
-    result = driver_cuMipmappedArrayCreate(array, shape, levels);
-    if (result != CUDA_SUCCESS)
-        return memory_settle(result, BLOCK_ARRAY, 0, reserved);
-    if (reserved && driver_cuCtxGetDevice(&device) == CUDA_SUCCESS &&
-        driver_cuMipmappedArrayGetMemoryRequirements(&needs, *array, device) == CUDA_SUCCESS &&
-        !adjust(&reserved, needs.bytes)) {
-        (void)driver_cuMipmappedArrayDestroy(*array); /* just made */
-        process_release(reserved);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    return memory_settle(result, BLOCK_ARRAY, (uintptr_t)*array, reserved);
+    return settle(&mipmapped, driver_cuMipmappedArrayCreate(array, shape, levels), array, reserved);
 }
 
 CUresult api_cuArrayDestroy(CUarray array)
 {
-    uint64_t bytes = blocks_take(BLOCK_ARRAY, (uintptr_t)array);
-    return memory_freed(driver_cuArrayDestroy(array), BLOCK_ARRAY, (uintptr_t)array, bytes);
+    return destroy(&plain, array);
 }
 
 CUresult api_cuMipmappedArrayDestroy(CUmipmappedArray array)
 {
-    uint64_t bytes = blocks_take(BLOCK_ARRAY, (uintptr_t)array);
-    return memory_freed(driver_cuMipmappedArrayDestroy(array), BLOCK_ARRAY, (uintptr_t)array,
-                        bytes);
+    return destroy(&mipmapped, array);
 }

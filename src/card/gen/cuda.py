@@ -3,7 +3,7 @@
 
 usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the driver, prototypes of Leat's own functions
        cuda.py entries TABLE OUTPUT   the exported symbols, in assembler
-       cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of class gate
+       cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of classes gate and context
        cuda.py coverage TABLE OUTPUT  docs/cuda-coverage.md
        cuda.py check TABLE HEADER [STAMP]   names of a driver header (or of a list, one a line) that the table lacks: status 1;
                                       else STAMP is written
@@ -115,13 +115,18 @@ def gate(e):
             "    return result;", "}", ""]
 
 
+def context(e):
+    """The end of a context, or of all of a device: what is measured in it ends first."""
+    return [f"CUresult api_{e.symbol}({e.parameters})", "{", "    launch_drain();",
+            f"    return driver_{e.symbol}({e.names()});", "}", ""]
+
+
 def names(entries):
     prefix = interface(entries)
     out = ["/* Generated; do not edit. */", '#include "card/cuda/driver.h"', '#include "card/cuda/launch.h"', "",
            f'#include "{prefix.lower()}_api.h"', ""]
     for e in entries:
-        if e.kind == "gate":
-            out += gate(e)
+        out += {"gate": gate, "context": context}.get(e.kind, lambda e: [])(e)
     own = [e for e in entries if e.hooked or e.kind == "refused"]
     out += [f"extern char entry_{e.symbol}[];" for e in own] + [""]
     out += [f"void *driver_table[{prefix}_NAMES];", f"const struct driver_name driver_names[{prefix}_NAMES] = {{"]
