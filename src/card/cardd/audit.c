@@ -82,11 +82,11 @@ struct audit *audit_open(struct cardd *cardd, const struct audit_options *option
                          struct error *err)
 {
     int ends[2];
-    bool local = false;
+    bool any = false;
     for (unsigned i = 0; i < cardd->devices.count; i++)
-        local = local || cardd->devices.items[i].local;
+        any = any || cardd->devices.items[i].cuda;
     *err = (struct error){0};
-    if (!local || options->policy == AUDIT_OFF)
+    if (!any || options->policy == AUDIT_OFF)
         return NULL;
     AUTO_FREE struct audit *audit = calloc(1, sizeof(*audit));
     if (!audit || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
@@ -121,7 +121,7 @@ static struct session *session_of(const struct cardd *cardd, pid_t pid, unsigned
     LIST_EACH (link, &cardd->sessions) {
         struct session *session = LIST_ENTRY(link, struct session, link);
         const struct device *own = session->card->device;
-        if (session->client_pid == pid && own->local && own->device_index == device)
+        if (session->pid == pid && own->cuda && own->device_index == device)
             return session;
     }
     return NULL;
@@ -219,7 +219,7 @@ static void ask(uv_timer_t *timer)
     struct audit *audit = timer->data;
     bool used = false;
     LIST_EACH (link, &audit->cardd->sessions)
-        used = used || LIST_ENTRY(link, struct session, link)->card->device->local;
+        used = used || LIST_ENTRY(link, struct session, link)->card->device->cuda;
     if (used && !audit->asked)
         audit->asked = send(audit->fd, "?", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }

@@ -49,8 +49,8 @@ static int page_create(const char *name, size_t bytes, int seals, void **ret_pag
 static int pages_create(struct card *card)
 {
     void *page;
-    /* On a local device the card's programs write their slots themselves. */
-    int seals = card->device->local ? 0 : F_SEAL_FUTURE_WRITE;
+    /* The programs of a local card write their slots themselves. */
+    int seals = card_is_local(card) ? 0 : F_SEAL_FUTURE_WRITE;
     int r = page_create("leat-ledger", sizeof(struct ledger_card), seals, &page, &card->ledger_fd);
     if (r < 0)
         return r;
@@ -81,6 +81,11 @@ static int cache_make(const char *cache_root, const char *tenant, struct card *c
     return card->cache_dir ? 0 : error_set(err, -ENOMEM, "out-of-memory", "naming '%s'", path);
 }
 
+bool card_is_local(const struct card *card)
+{
+    return card->device->cuda && !card->remote;
+}
+
 int card_create(const struct card_wish *wish, struct device *device, struct card **ret_card,
                 struct error *err)
 {
@@ -91,6 +96,7 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
     list_init(&card->link);
     card->ledger_fd = card->claims_fd = card->notify_fd = card->file_fd = -1;
     card->device = device;
+    card->remote = wish->remote;
     (void)snprintf(card->name, sizeof(card->name), "%s", name);
     int r = 0;
     if (wish->token)
@@ -308,9 +314,9 @@ struct json_t *card_json(const struct card *card)
         {"builds", live.builds},
         {"build_hits", live.build_hits},
     };
-    json_t *object =
-        json_pack("{ss ss ss sb}", "card", card->name, "device", card->device->id, "state",
-                  phase_names[card->phase], "share_wanted", card_wants_share(card));
+    json_t *object = json_pack("{ss ss ss sb sb}", "card", card->name, "device", card->device->id,
+                               "state", phase_names[card->phase], "share_wanted",
+                               card_wants_share(card), "remote", !card_is_local(card));
     for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
         /* JSON integers are signed; a client that lies in its figures must not make them negative.
          */

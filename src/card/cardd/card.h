@@ -36,6 +36,7 @@ struct card {
     char token[WIRE_TOKEN_MAX];
     char *cache_dir;       /* where compiled code is kept for the card's tenant; owned */
     struct device *device; /* borrowed */
+    bool remote;           /* of a CUDA device: executors call the driver, not the programs */
     uint64_t quota_bytes;
     uint32_t share_asked_permille, share_permille; /* whole; now, 0 while it is lent */
     uint64_t created_ns;
@@ -76,6 +77,7 @@ struct card {
 
 /* What a card is made of; borrowed. */
 struct card_wish {
+    bool remote;
     const char *name;
     const char *token;      /* NULL: a new one */
     const char *cache_root; /* folder of all tenants' compiled code */
@@ -91,6 +93,9 @@ void card_destroy(struct card *card); /* no sessions left; NULL is fine */
 
 /* In an executor of another card: let go of everything that belongs to this one. */
 void card_forget(struct card *card);
+
+/* True when the card's programs call the driver themselves, and there are no executors. */
+bool card_is_local(const struct card *card);
 
 /* Publish a new share, and wake the executors that wait for it. */
 void card_set_share(struct card *card, uint32_t share_permille);

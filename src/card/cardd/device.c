@@ -75,7 +75,7 @@ static int device_decode(const json_t *object, struct device *ret_device, struct
         device_finish(&probed.device);
         return r;
     }
-    probed.device.local = strcmp(probed.device.kind, "cuda") == 0;
+    probed.device.cuda = strcmp(probed.device.kind, "cuda") == 0;
     *ret_device = probed.device;
     return 0;
 }

@@ -22,11 +22,11 @@ struct device {
     bool shares_memory;                      /* buffers can lie in the arena */
     uint64_t snapshot_bytes;
     uint8_t *snapshot; /* what the device answers (struct wire_info), owned; NULL: nothing */
-    bool local;        /* CUDA: programs call the driver themselves, and there are no executors */
+    bool cuda;         /* its cards are for CUDA programs */
     uint32_t platform_index, device_index;
     uint64_t memory_bytes, max_alloc_bytes, compute_units;
     struct meter_device *turn; /* shared with all executors of the device */
-    int turn_fd;               /* its memory, for programs of a local device; 0: none */
+    int turn_fd;               /* its memory, for programs of local cards; 0: none */
     /* What its cards hold. */
     uint64_t granted_bytes;
     uint32_t granted_permille;

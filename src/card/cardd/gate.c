@@ -92,11 +92,11 @@ static int guest_serve(struct guest *guest, struct error *err)
     if (!card)
         return error_set(err, -EACCES, "bad-token",
                          "no card has this token; it may have been removed");
-    bool local = (hello->flags & WIRE_HELLO_LOCAL) != 0;
-    if (local != card->device->local)
+    bool cuda = hello->flags == WIRE_HELLO_CUDA;
+    if (cuda != card->device->cuda)
         return error_set(err, -EOPNOTSUPP, "wrong-interface", "card '%s' is for %s programs",
-                         card->name, local ? "OpenCL" : "CUDA");
-    if (local)
+                         card->name, cuda ? "OpenCL" : "CUDA");
+    if (card_is_local(card))
         return session_attach(cardd, card, guest->fd, err);
     return session_start(cardd, card, guest->fd, err);
 }

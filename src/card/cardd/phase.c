@@ -233,7 +233,7 @@ static int suspend_to(struct card *card, struct device *move_to, const struct ph
     int r = expect(card, CARD_ACTIVE, err);
     if (r < 0)
         return r;
-    if (card->device->local)
+    if (card_is_local(card))
         return error_set(err, -EOPNOTSUPP, "card-local",
                          "card '%s' is driven by its programs themselves and stays on its device",
                          card->name);

@@ -88,12 +88,12 @@ static uint64_t machine_bytes(void)
     return (uint64_t)total_kib * 1024;
 }
 
-/* The page of a local device has a descriptor, with a size that nobody can change. */
+/* The page of a CUDA device has a descriptor, with a size that nobody can change. */
 static int turn_create(struct device *device)
 {
     const size_t bytes = sizeof(*device->turn);
     int flags = MAP_SHARED;
-    if (device->local) {
+    if (device->cuda) {
         device->turn_fd = memfd_create("leat-turn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (device->turn_fd < 0 || ftruncate(device->turn_fd, (off_t)bytes) < 0 ||
             fcntl(device->turn_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
@@ -102,7 +102,7 @@ static int turn_create(struct device *device)
         flags |= MAP_ANONYMOUS;
     }
     void *page =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, device->local ? device->turn_fd : -1, 0);
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, device->cuda ? device->turn_fd : -1, 0);
     if (page == MAP_FAILED)
         return -errno;
     device->turn = page;

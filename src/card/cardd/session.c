@@ -55,13 +55,15 @@ static int memory_fill(const struct session *session, int fd)
     (void)wire_session_layout(&layout);
     layout.arena_bytes = session->arena_bytes;
     layout.snapshot_length = device->snapshot_bytes;
+    int r = put_at(fd, &layout, sizeof(layout), 0);
+    if (r < 0 || device->snapshot_bytes == 0) /* a CUDA program asks its executor */
+        return r;
     AUTO_FREE uint8_t *snapshot = malloc(device->snapshot_bytes);
     if (!snapshot)
         return -ENOMEM;
     memcpy(snapshot, device->snapshot, device->snapshot_bytes);
     executor_fit_snapshot(snapshot, device->snapshot_bytes, card->quota_bytes);
-    int r = put_at(fd, &layout, sizeof(layout), 0);
-    return r == 0 ? put_at(fd, snapshot, device->snapshot_bytes, layout.snapshot_offset) : r;
+    return put_at(fd, snapshot, device->snapshot_bytes, layout.snapshot_offset);
 }
 
 /* A memory of fixed size for client and executor; `session->memory` is what we read of it. */
@@ -359,7 +361,7 @@ int session_launch(struct session *session)
 int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
 {
     struct wire_session layout;
-    if (!card->device->snapshot)
+    if (!card->device->snapshot && !card->device->cuda)
         return error_set(err, -ENODEV, "no-snapshot", "device %s cannot be described in %u bytes",
                          card->device->id, WIRE_SNAPSHOT_BYTES);
     struct session *session = session_create(cardd, card, socket_fd, err);

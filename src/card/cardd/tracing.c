@@ -24,7 +24,7 @@ static void empty(struct card *card)
 
 int tracing_start(struct card *card, struct error *err)
 {
-    if (card->device->local)
+    if (card->device->cuda)
         return error_set(err, -EOPNOTSUPP, "card-local",
                          "the commands of card '%s' go to the driver without leat-cardd",
                          card->name);

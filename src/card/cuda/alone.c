@@ -156,6 +156,10 @@ enum card_state alone_attach(struct attachment *ret)
     (void)close(fd);
     if (!taken)
         return CARD_FAILED;
-    *ret = (struct attachment){&page->ledger, &page->device, -1, slot, 1};
+    *ret = (struct attachment){.ledger = &page->ledger,
+                               .device = &page->device,
+                               .notify_fd = -1,
+                               .slot = slot,
+                               .alone = 1};
     return CARD_READY;
 }

@@ -57,6 +57,10 @@ static const struct ledger_card *card_ledger(int *ret_failed)
             if (a.notify_fd >= 0)
                 (void)close(a.notify_fd);
         }
+        if (monitor.state == CARD_REMOTE) {
+            wire_disconnect(&a.client);
+            monitor.state = CARD_FAILED; /* the real library is with the device */
+        }
     }
     const struct ledger_card *ledger = monitor.ledger;
     *ret_failed = monitor.state == CARD_FAILED;

@@ -107,7 +107,7 @@ static cl_int connect_locked(void)
     process.strict = strict && strcmp(strict, "1") == 0;
     char text[WIRE_TEXT_MAX];
     struct wire_pages pages;
-    if (wire_connect(&process.client, path, token, &pages, text) < 0) {
+    if (wire_connect(&process.client, path, token, WIRE_HELLO_OPENCL, &pages, text) < 0) {
         (void)fprintf(stderr, "leat: no card here: %s\n", text); /* the one line we ever print */
         return CL_DEVICE_NOT_AVAILABLE;
     }

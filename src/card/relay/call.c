@@ -33,13 +33,17 @@ static int verdict_read(struct conn *conn, unsigned *ret_slot, struct error *err
     return 0;
 }
 
-int relay_call(const struct relay_host *host, unsigned purpose, const char *card_token,
+int relay_call(const struct relay_host *host, const struct wire_hello *program,
                struct conn **ret_conn, unsigned *ret_slot, struct error *err)
 {
     CLEANUP(cleanup_conn) struct conn *conn = NULL;
-    struct relay_hello hello = {.magic = RELAY_MAGIC, .version = RELAY_VERSION, .purpose = purpose};
+    struct relay_hello hello = {.magic = RELAY_MAGIC,
+                                .version = RELAY_VERSION,
+                                .purpose = program ? RELAY_SESSION : RELAY_CONTROL,
+                                .program = program ? program->flags : 0};
     (void)snprintf(hello.token, sizeof(hello.token), "%s", host->token);
-    (void)snprintf(hello.card_token, sizeof(hello.card_token), "%s", card_token);
+    if (program)
+        (void)snprintf(hello.card_token, sizeof(hello.card_token), "%s", program->token);
     int r = conn_dial(host->address, host->fingerprint, &conn, err);
     if (r < 0)
         return r;
@@ -101,7 +105,7 @@ int near_control(int fd, const struct relay_host *host, struct error *err)
     CLEANUP(cleanup_conn) struct conn *conn = NULL;
     AUTO_FD int asker = fd;
     unsigned slot;
-    int r = relay_call(host, RELAY_CONTROL, "", &conn, &slot, err);
+    int r = relay_call(host, NULL, &conn, &slot, err);
     if (r < 0)
         control_refuse(asker, err);
     return r < 0 ? r : splice_run(conn, asker, err);

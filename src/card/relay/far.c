@@ -449,7 +449,7 @@ static void *map_page(int fd, size_t bytes, int protection)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int open_session(struct far *far, const char *card_token, const char *run_dir,
+static int open_session(struct far *far, const struct relay_hello *hello, const char *run_dir,
                         struct error *err)
 {
     char path[PATH_MAX], text[WIRE_TEXT_MAX];
@@ -457,9 +457,12 @@ static int open_session(struct far *far, const char *card_token, const char *run
     int r = path_join(run_dir, "card/card.sock", path, err);
     if (r < 0)
         return r;
-    r = wire_connect(&far->client, path, card_token, &pages, text);
+    r = wire_connect(&far->client, path, hello->card_token, hello->program, &pages, text);
     if (r < 0)
         return error_set(err, r, "no-session", "%s", text);
+    if (!far->client.session)
+        return error_set(err, -EOPNOTSUPP, "card-local",
+                         "the card is for CUDA programs of its own host; make it with 'remote'");
     far->ledger = map_page(pages.ledger_fd, sizeof(*far->ledger), PROT_READ);
     far->claims = map_page(pages.claims_fd, sizeof(*far->claims), PROT_READ | PROT_WRITE);
     if (!far->ledger || !far->claims || wire_producer_open(&far->client, &far->lane) < 0)
@@ -493,7 +496,7 @@ int far_session(struct conn *conn, const struct relay_hello *hello, const char *
     far->client.socket_fd = -1;
     pthread_mutex_init(&far->send_lock, NULL);
     pthread_mutex_init(&far->lock, NULL);
-    int opened = open_session(far, hello->card_token, run_dir, err);
+    int opened = open_session(far, hello, run_dir, err);
     verdict.status = opened;
     verdict.slot = far->client.slot;
     (void)snprintf(verdict.text, sizeof(verdict.text), "%.255s", opened < 0 ? err->text : "");

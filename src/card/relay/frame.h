@@ -28,8 +28,8 @@ enum relay_purpose {
 };
 struct relay_hello {
     uint32_t magic, version;
-    uint32_t purpose; /* enum relay_purpose */
-    uint32_t reserved;
+    uint32_t purpose;                /* enum relay_purpose */
+    uint32_t program;                /* enum wire_hello_flags, of a session */
     char token[RELAY_TOKEN_MAX];     /* of the host; NUL-ended */
     char card_token[WIRE_TOKEN_MAX]; /* of a session's card; NUL-ended */
 };

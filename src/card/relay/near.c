@@ -292,9 +292,6 @@ static int read_hello(int fd, struct wire_hello *ret_hello, struct error *err)
     if (ret_hello->magic != WIRE_MAGIC || ret_hello->version != WIRE_VERSION)
         return error_set(err, -EPROTO, "bad-version", "the program's library speaks version %u",
                          ret_hello->version);
-    if (ret_hello->flags != WIRE_HELLO_PLAIN)
-        return error_set(err, -EOPNOTSUPP, "not-from-afar",
-                         "a card of another host serves OpenCL programs only");
     ret_hello->token[WIRE_TOKEN_MAX - 1] = '\0';
     return 0;
 }
@@ -383,7 +380,7 @@ static int begin(struct near *near, const struct relay_host *host, struct error 
     struct wire_hello hello;
     int r = read_hello(near->client_fd, &hello, err);
     if (r == 0)
-        r = relay_call(host, RELAY_SESSION, hello.token, &near->conn, &near->slot, err);
+        r = relay_call(host, &hello, &near->conn, &near->slot, err);
     if (r == 0 && near->slot >= LEDGER_SLOTS)
         r = error_set(err, -EPROTO, "bad-frame", "there is no slot %u", near->slot);
     if (r == 0)

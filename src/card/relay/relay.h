@@ -11,6 +11,7 @@
 #include "card/relay/conn.h"
 
 struct relay_hello;
+struct wire_hello;
 
 /* Which host, and with what right. */
 struct relay_host {
@@ -19,8 +20,9 @@ struct relay_host {
     const char *token;
 };
 
-/* Call the host for `purpose` (enum relay_purpose). On refusal err has the host's words. */
-int relay_call(const struct relay_host *host, unsigned purpose, const char *card_token,
+/* Call the host for a session of the program that said `program`, or, NULL, for the card control.
+ * On refusal err has the host's words. */
+int relay_call(const struct relay_host *host, const struct wire_hello *program,
                struct conn **ret_conn, unsigned *ret_slot, struct error *err);
 
 /* The program's host: a program on `fd` asks for a session, or somebody for the card control. */

@@ -39,10 +39,10 @@ static int dial(const char *path, int *ret_fd)
     return 0;
 }
 
-static int send_hello(int fd, const char *token)
+static int send_hello(int fd, const char *token, enum wire_hello_flags flags)
 {
     struct wire_hello hello = {
-        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid()};
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid(), .flags = flags};
     size_t length = strlen(token);
     if (length >= sizeof(hello.token))
         return -EINVAL;
@@ -86,8 +86,7 @@ static int map_session(struct wire_client *client, int fd, const struct wire_wel
 {
     struct wire_session expected;
     uint64_t need = wire_session_layout(&expected);
-    if (welcome->magic != WIRE_MAGIC || welcome->version != WIRE_VERSION ||
-        welcome->session_bytes < need)
+    if (welcome->session_bytes < need)
         return -EPROTO;
     void *memory = mmap(NULL, welcome->session_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
@@ -104,8 +103,33 @@ static void close_all(int *fds, int count)
             (void)close(fds[i]);
 }
 
+/* What the welcome has brought. Without a session the socket has done its work. */
+static int begin(struct wire_client *client, const struct wire_welcome *welcome,
+                 enum wire_hello_flags flags, const int fds[PASSED_FDS])
+{
+    if (welcome->magic != WIRE_MAGIC || welcome->version != WIRE_VERSION || fds[0] < 0)
+        return -EPROTO;
+    if (welcome->session_bytes == 0)
+        return flags == WIRE_HELLO_CUDA ? 0 : -EPROTO;
+    return map_session(client, fds[0], welcome);
+}
+
+static void keep_session(struct wire_client *client, int socket_fd, const int fds[PASSED_FDS],
+                         struct wire_pages *ret_pages)
+{
+    (void)close(fds[0]); /* it is mapped */
+    *ret_pages = (struct wire_pages){fds[1], fds[2], -1, -1};
+    client->socket_fd = socket_fd;
+    client->sequence = 0;
+    client->dead = 0;
+    client->lanes_taken = 0;
+    client->spin_ns = SPIN_FIRST_NS;
+    wire_load_init(&client->load);
+}
+
 int wire_connect(struct wire_client *client, const char *path, const char *token,
-                 struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX])
+                 enum wire_hello_flags flags, struct wire_pages *ret_pages,
+                 char ret_text[WIRE_TEXT_MAX])
 {
     struct wire_welcome welcome = {0};
     int fds[PASSED_FDS] = {-1, -1, -1};
@@ -113,7 +137,7 @@ int wire_connect(struct wire_client *client, const char *path, const char *token
     int result = dial(path, &fd);
     if (result < 0)
         return refuse(ret_text, result, path);
-    result = send_hello(fd, token);
+    result = send_hello(fd, token, flags);
     if (result == 0)
         result = receive_welcome(fd, &welcome, fds);
     if (result == 0 && welcome.status < 0) {
@@ -121,7 +145,7 @@ int wire_connect(struct wire_client *client, const char *path, const char *token
         result = welcome.status;
     } else {
         if (result == 0)
-            result = fds[0] < 0 ? -EPROTO : map_session(client, fds[0], &welcome);
+            result = begin(client, &welcome, flags, fds);
         if (result < 0)
             (void)refuse(ret_text, result, "the card gave no session");
     }
@@ -130,15 +154,13 @@ int wire_connect(struct wire_client *client, const char *path, const char *token
         (void)close(fd);
         return result;
     }
-    (void)close(fds[0]);
-    *ret_pages = (struct wire_pages){.ledger_fd = fds[1], .claims_fd = fds[2]};
-    client->socket_fd = fd;
     client->slot = welcome.slot;
-    client->sequence = 0;
-    client->dead = 0;
-    client->lanes_taken = 0;
-    client->spin_ns = SPIN_FIRST_NS;
-    wire_load_init(&client->load);
+    if (client->session) {
+        keep_session(client, fd, fds, ret_pages);
+        return 0;
+    }
+    (void)close(fd);
+    *ret_pages = (struct wire_pages){fds[0], -1, fds[1], fds[2]};
     return 0;
 }
 

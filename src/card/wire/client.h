@@ -21,16 +21,21 @@ struct wire_client {
     struct wire_load load;
 };
 
-/* What the welcome carries besides the session; the caller maps and closes them. */
+/* What the welcome carries besides the session; the caller maps and closes them. -1: not there. */
 struct wire_pages {
-    int ledger_fd, claims_fd;
+    int ledger_fd;
+    int claims_fd;          /* of a session */
+    int turn_fd, notify_fd; /* of a CUDA program that calls the driver itself */
 };
 
 #define WIRE_TEXT_MAX 256
 
-/* Connect to `path` and show `token`. 0, or a negative errno with one sentence in `ret_text`. */
+/* Connect to `path` and show `token`. 0, or a negative errno with one sentence in `ret_text`.
+ * Without a session (`client->session` NULL), which only WIRE_HELLO_CUDA may come to, nothing but
+ * the slot is known to `client` and there is nothing to disconnect. */
 int wire_connect(struct wire_client *client, const char *path, const char *token,
-                 struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX]);
+                 enum wire_hello_flags flags, struct wire_pages *ret_pages,
+                 char ret_text[WIRE_TEXT_MAX]);
 /* Unmap and close. Not while another thread uses the session. Leaves it as never connected. */
 void wire_disconnect(struct wire_client *client);
 

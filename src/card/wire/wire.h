@@ -37,11 +37,11 @@
  * (map read-only) and the card's claims page (map read-write). The socket then stays open and
  * silent: its end is the end of the session for both sides. */
 enum wire_hello_flags {
-    WIRE_HELLO_PLAIN = 0,
-    /* The client calls the driver itself, as CUDA programs do, and writes its own slot. The welcome
-     * has other descriptors then: ledger page, turn of the device (both to be mapped read-write),
-     * and the card's eventfd; the socket is not kept. */
-    WIRE_HELLO_LOCAL = 1
+    WIRE_HELLO_OPENCL = 0,
+    /* On a card of its own host a CUDA program calls the driver itself and writes its own slot: the
+     * welcome says 0 session_bytes then and has other descriptors: ledger page, turn of the device
+     * (both to be mapped read-write), and the card's eventfd; the socket is not kept. */
+    WIRE_HELLO_CUDA = 1
 };
 
 struct wire_hello {
