@@ -104,14 +104,6 @@ int file_put(int dir_fd, const char *path, const char *text)
     return (size_t)n == length ? 0 : -EIO;
 }
 
-int fd_set_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return -errno;
-    return 0;
-}
-
 int dir_make(const char *path, mode_t mode, struct error *err)
 {
     char part[PATH_MAX];

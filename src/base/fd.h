@@ -21,7 +21,6 @@ int file_write_atomic(int dir_fd, const char *path, const void *data, size_t len
 int file_put(int dir_fd, const char *path, const char *text);
 
 int fd_write_all(int fd, const void *data, size_t length); /* 0 or -errno; retries EINTR */
-int fd_set_nonblocking(int fd);
 /* mkdir -p with `mode` for what is made. */
 int dir_make(const char *path, mode_t mode, struct error *err);
 /* Remove a tree without following links or crossing into other file systems. Missing: fine. */

@@ -10,7 +10,7 @@
 
 static const char *const level_names[] = {"invalid", "error", "warn", "info", "debug"};
 
-int log_enabled(enum log_level level)
+static int log_enabled(enum log_level level)
 {
     static int limit; /* written with the same value by whoever comes first */
     int known = __atomic_load_n(&limit, __ATOMIC_RELAXED);

@@ -5,9 +5,7 @@
 
 enum log_level { LOG_INVALID, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* What passes is decided by LEAT_LOG (error, warn, info, debug) at the first call; default info. */
-int log_enabled(enum log_level level);
-
+/* What passes is decided by LEAT_LOG (error, warn, info, debug) at the first line; default info. */
 /* `pairs` is a printf format that yields `key=value key="two words"`; write text values with
  * %s inside quotes: log_event(LOG_INFO, "job.started", "job=%llu device=\"%s\"", ...). Newlines in
  * the result are turned into spaces. Thread-safe: one write(2) a line. */

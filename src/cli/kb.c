@@ -59,7 +59,8 @@ bool kb_put_text(json_t *object, const char *member, const char *text)
     return !text || json_object_set_new(object, member, json_string(text)) == 0;
 }
 
-char *kb_words(const struct args *args)
+/* Operands as one text, owned by the caller; NULL: no memory. */
+static char *kb_words(const struct args *args)
 {
     AUTO_BUF struct buf words = BUF_INIT;
     for (char **word = args->operands; *word; word++)

@@ -27,8 +27,6 @@ int kb_attributes(const struct args *args, json_t *attributes, struct error *err
 /* The values of a repeatable option, with a text in front of each, as a list. 0 or -ENOMEM. */
 int kb_put_texts(json_t *body, const char *member, const struct args *args, const char *option,
                  const char *prefix);
-/* Operands as one text, owned by the caller; NULL: no memory. */
-char *kb_words(const struct args *args);
 
 extern const struct option_spec kb_fits_options[];
 

@@ -23,7 +23,7 @@
 
 /* -- the list -- */
 
-struct image *image_find(struct images *images, const char *name)
+static struct image *image_find(struct images *images, const char *name)
 {
     LIST_EACH (link, &images->list) {
         struct image *image = LIST_ENTRY(link, struct image, link);

@@ -33,7 +33,6 @@ struct images {
 };
 
 /* image.c */
-struct image *image_find(struct images *images, const char *name);
 /* Show a new state; `format` becomes the image's text. */
 void image_show(struct image *image, enum engine_image_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -111,11 +111,6 @@ int device_decode(const json_t *object, struct device *ret_device, struct error 
     return r;
 }
 
-json_t *device_encode(const struct device *device)
-{
-    return fields_encode(device_fields, device);
-}
-
 void card_usage_finish(struct card_usage *usage)
 {
     free(usage->card);
@@ -133,11 +128,6 @@ int card_usage_decode(const json_t *object, struct card_usage *ret_usage, struct
     else
         *ret_usage = usage;
     return r;
-}
-
-json_t *card_usage_encode(const struct card_usage *usage)
-{
-    return fields_encode(card_fields, usage);
 }
 
 struct rule_body {

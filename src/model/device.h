@@ -27,7 +27,6 @@ struct device {
 void device_finish(struct device *device);
 /* Unknown members are passed over: a newer leat-cardd may say more. */
 int device_decode(const struct json_t *object, struct device *ret_device, struct error *err);
-struct json_t *device_encode(const struct device *device);
 
 /* Which jobs a device takes, as its site says. */
 #define DEVICE_ID_MAX 63 /* bytes */
@@ -62,6 +61,5 @@ struct card_usage {
 
 void card_usage_finish(struct card_usage *usage);
 int card_usage_decode(const struct json_t *object, struct card_usage *ret_usage, struct error *err);
-struct json_t *card_usage_encode(const struct card_usage *usage);
 
 #endif

@@ -58,11 +58,6 @@ bool job_state_may_follow(enum job_state from, enum job_state to)
 
 static const char *const network_names[] = {"invalid", "none", "host", "outbound"};
 
-const char *job_network_name(enum job_network network)
-{
-    return network_names[network];
-}
-
 enum job_network job_network_parse(const char *name)
 {
     for (enum job_network network = JOB_NETWORK_NONE; network <= JOB_NETWORK_OUTBOUND; network++) {

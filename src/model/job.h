@@ -44,7 +44,6 @@ bool job_state_may_follow(enum job_state from, enum job_state to);
 
 enum job_network { JOB_NETWORK_INVALID, JOB_NETWORK_NONE, JOB_NETWORK_HOST, JOB_NETWORK_OUTBOUND };
 
-const char *job_network_name(enum job_network network);
 enum job_network job_network_parse(const char *name);
 
 /* What a user asks for, and after template_fill what is to be done: nothing is missing any more. */

@@ -193,21 +193,3 @@ bool knowledge_number(const struct knowledge *entry, const char *name, double *r
     *ret_value = json_number_value(value);
     return true;
 }
-
-static bool text_is(const json_t *value, const char *text)
-{
-    const char *said = json_is_true(value)    ? "true"
-                       : json_is_false(value) ? "false"
-                                              : json_string_value(value);
-    return said && strcasecmp(said, text) == 0;
-}
-
-bool knowledge_says(const struct knowledge *entry, const char *name, const char *text)
-{
-    const json_t *value = json_object_get(entry->attributes, name);
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        if (text_is(json_array_get(value, i), text))
-            return true;
-    }
-    return text_is(value, text);
-}

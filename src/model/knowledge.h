@@ -51,7 +51,5 @@ const char *knowledge_kind_name(enum knowledge_kind kind);
 enum knowledge_kind knowledge_kind_parse(const char *name); /* KNOWLEDGE_INVALID: none */
 /* The number of an attribute; false: it has none of that name. */
 bool knowledge_number(const struct knowledge *entry, const char *name, double *ret_value);
-/* Whether an attribute is `text`, or a list that holds it; letters of ASCII in any case. */
-bool knowledge_says(const struct knowledge *entry, const char *name, const char *text);
 
 #endif

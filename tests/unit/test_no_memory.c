@@ -145,11 +145,10 @@ static unsigned ask(struct rig *rig, const char *request)
     AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(fd_write_all(fd, request, strlen(request)), 0);
-    assert_int_equal(fd_set_nonblocking(fd), 0);
     for (;;) {
         char answer[4096];
         unsigned status = 0;
-        ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
+        ssize_t n = recv(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
         if (n > 0) {
             answer[n] = '\0';
             (void)sscanf(answer, "HTTP/1.1 %u", &status);

@@ -85,21 +85,6 @@ void session_clear(struct session *session)
     completion_finish(session);
 }
 
-void session_finish(struct session *session)
-{
-    if (session->objects && session->events)
-        session_clear(session);
-    free(session->objects);
-    free(session->events);
-    free(session->wait_list);
-    free(session->memory_list);
-    free(session->device_text);
-    if (session->builds_fd > 0)
-        (void)close(session->builds_fd);
-    meter_destroy(session->meter);
-    pthread_mutex_destroy(&session->commands_lock);
-}
-
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err)
 {
     struct reply reply = {0};

@@ -130,7 +130,6 @@ int session_init(struct session *session, const struct wire_session *layout);
 /* Release every object and event. Commands that wait for user events fail; no other may be
  * outstanding. */
 void session_clear(struct session *session);
-void session_finish(struct session *session);
 /* Run one checked record. 0 or -EPROTO. */
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err);
 

@@ -91,7 +91,8 @@ static int ended(const void *arg)
     return event_ended(arg);
 }
 
-cl_int event_wait(cl_event event)
+/* Wait until it ended; CL_SUCCESS whatever its status, or CL_DEVICE_NOT_AVAILABLE. Observes. */
+static cl_int event_wait(cl_event event)
 {
     cl_int result = CL_SUCCESS;
     if (event->queue)

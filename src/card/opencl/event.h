@@ -35,8 +35,6 @@ static inline int event_ended(const struct _cl_event *event)
 
 /* Make the effects of an ended event visible: what was read on its queue is copied out. */
 void event_observe(const struct _cl_event *event);
-/* Wait until it ended; CL_SUCCESS whatever its status, or CL_DEVICE_NOT_AVAILABLE. Observes. */
-cl_int event_wait(cl_event event);
 /* Let a command at the executor wait for this event; 0: nothing to wait for (it has completed). */
 cl_int event_ensure(cl_event event);
 

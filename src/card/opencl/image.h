@@ -24,10 +24,7 @@ cl_int image_send(cl_mem memory, uint32_t id);
 /* Free what makes a memory object an image, if it is one. */
 void image_finish(cl_mem memory);
 
-/* Check that a box of pixels is in an image which the queue can work on. */
-cl_int image_check(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
-                   const size_t *origin, const size_t *region);
-/* Such a box and its other end in the program's memory; pitches may be 0. CL_SUCCESS or
+/* A box of pixels and its other end in the program's memory; pitches may be 0. CL_SUCCESS or
  * CL_INVALID_VALUE. */
 cl_int image_region(struct region *ret_region, cl_mem memory, const size_t *origin,
                     const size_t *region, size_t row_pitch, size_t slice_pitch, const void *host);

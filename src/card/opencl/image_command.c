@@ -39,8 +39,9 @@ void image_finish(cl_mem memory)
     free(image);
 }
 
-cl_int image_check(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
-                   const size_t *origin, const size_t *region)
+/* Check that a box of pixels is in an image which the queue can work on. */
+static cl_int image_check(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
+                          const size_t *origin, const size_t *region)
 {
     const struct image *image = memory->image;
     if (!image)

@@ -306,11 +306,6 @@ void conn_close(struct conn *conn)
     free(conn);
 }
 
-int conn_fd(const struct conn *conn)
-{
-    return conn->fd;
-}
-
 size_t conn_gathered(const struct conn *conn)
 {
     return conn->gathered;

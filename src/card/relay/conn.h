@@ -34,7 +34,6 @@ int conn_accept(int fd, struct conn_server *server, struct conn **ret_conn, stru
 int conn_listen(const char *address, int is_secure, int *ret_fd, struct error *err);
 void conn_close(struct conn *conn); /* NULL is fine */
 
-int conn_fd(const struct conn *conn);
 /* Bytes put and not yet flushed. */
 size_t conn_gathered(const struct conn *conn);
 
