@@ -31,9 +31,12 @@ static void test_credit_gains_share(void **state)
         {1000, 0, 10 * MS, 10 * MS, CREDIT_IDLE},
         {0, -5 * MS, 10 * S, -5 * MS, CREDIT_ACTIVE},
         {500, 0, 60 * S, METER_BURST_NS, CREDIT_IDLE},
-        {500, 0, 60 * S, METER_BACKLOG_NS, CREDIT_ACTIVE},
-        {500, 150 * MS, 60 * S, 150 * MS, CREDIT_IDLE}, /* what is there stays */
-        {300, 0, 1500, 300, CREDIT_ACTIVE},             /* whole microseconds only */
+        {500, 0, 60 * S, METER_BACKLOG_NS / 2, CREDIT_ACTIVE},
+        {500, 150 * MS, 60 * S, 150 * MS, CREDIT_IDLE},             /* what is there stays */
+        {200, 150 * MS, 2000, METER_BACKLOG_NS / 5, CREDIT_ACTIVE}, /* unless the share shrank */
+        {50, 150 * MS, 2000, METER_BURST_NS, CREDIT_ACTIVE},
+        {50, 150 * MS, 2000, METER_BURST_NS, CREDIT_IDLE},
+        {300, 0, 1500, 300, CREDIT_ACTIVE}, /* whole microseconds only */
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct ledger_card card = {.share_permille = cases[i].share,
@@ -90,32 +93,161 @@ static void test_share_over_time(void **state)
     }
 }
 
+/* Leaves a wish behind, as one who sleeps. */
+static void ask(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns)
+{
+    turn_wait(device, owner, virtual_ns, now_ns, 0);
+}
+
 static void test_turn_rules(void **state)
 {
     struct meter_device device = {0};
     uint64_t now = 5 * S;
-    assert_true(turn_take(&device, 1, TURN_PLAIN, now));
-    assert_false(turn_take(&device, 2, TURN_PLAIN, now));
-    turn_rest(&device, 1); /* idle: anybody may have it, the last owner as well */
-    assert_true(turn_take(&device, 1, TURN_PLAIN, now));
-    turn_rest(&device, 1);
-    assert_false(turn_take(&device, 1, TURN_POLITE, now));
-    assert_true(turn_take(&device, 2, TURN_PLAIN, now));
-    turn_rest(&device, 1); /* not its turn: nothing happens */
-    assert_false(turn_take(&device, 1, TURN_PLAIN, now));
-    assert_false(turn_is_due(&device, now + METER_QUANTUM_NS + 1));
-    assert_int_equal(turn_wait(&device, 1, TURN_PLAIN, 1), TURN_SLEPT); /* leaves the mark */
-    assert_true(turn_is_due(&device, now + METER_QUANTUM_NS + 1));
-    assert_false(turn_is_due(&device, now + METER_QUANTUM_NS - 1));
-    turn_rest(&device, 2);
-    assert_int_equal(turn_wait(&device, 2, TURN_POLITE, 1), TURN_PLAIN);
-    assert_true(turn_take(&device, 2, TURN_PLAIN, now)); /* nobody came, and nobody is marked */
+    assert_true(turn_take(&device, 1, 0, now));
+    assert_false(turn_take(&device, 2, 0, now));
+    turn_rest(&device, 1, now); /* idle: anybody may have it, the last owner as well */
+    assert_true(turn_retake(&device, 1));
+    turn_rest(&device, 1, now);
+    assert_true(turn_take(&device, 2, 0, now));
+    turn_rest(&device, 1, now); /* not its turn: nothing happens */
+    assert_false(turn_take(&device, 1, 0, now));
+    assert_false(turn_is_due(&device, 5, now + METER_QUANTUM_NS + 1));
+    ask(&device, 1, 4, now);
+    assert_true(turn_is_wanted(&device));
+    assert_true(turn_is_due(&device, 5, now + METER_QUANTUM_NS + 1));
+    assert_false(turn_is_due(&device, 5, now + METER_QUANTUM_NS - 1));
+    assert_false(turn_is_due(&device, 4, now + METER_QUANTUM_NS + 1)); /* still goes first */
+    turn_rest(&device, 2, now);
+    assert_false(turn_retake(&device, 2));
+    turn_leave(&device, 1);
+    assert_true(turn_take(&device, 2, 5, now)); /* nobody came, and nobody asks */
     assert_false(turn_is_wanted(&device));
     turn_reap(&device, 1);
-    assert_false(turn_take(&device, 1, TURN_PLAIN, now));
+    assert_false(turn_take(&device, 1, 5, now));
     turn_reap(&device, 2);
-    assert_true(turn_take(&device, 1, TURN_PLAIN, now));
-    assert_true(turn_take(&device, 3, TURN_PLAIN, now + METER_PATIENCE_NS + 1)); /* outstayed */
+    assert_true(turn_take(&device, 1, 5, now));
+    turn_show_life(&device, now + 1000); /* a long turn in which commands end is no hung one */
+    assert_false(turn_take(&device, 3, 5, now + METER_PATIENCE_NS + 1));
+    assert_true(turn_take(&device, 3, 5, now + METER_PATIENCE_NS + 1001)); /* outstayed */
+}
+
+/* A turn that is given up is for the one who had least, as long as that one may be on its way. */
+static void test_turn_order(void **state)
+{
+    struct meter_device device = {0};
+    uint64_t now = 5 * S;
+    assert_true(turn_take(&device, 9, 0, now));
+    for (uint32_t owner = 1; owner <= 3; owner++)
+        ask(&device, owner, 40 - 10 * owner, now);
+    turn_rest(&device, 9, now);
+    assert_false(turn_take(&device, 1, 30, now + 1));
+    assert_false(turn_take(&device, 9, 15, now + 1)); /* who had it last is one of them */
+    assert_true(turn_take(&device, 3, 10, now + 1));
+    assert_true(turn_is_wanted(&device));
+    turn_rest(&device, 3, now + 2);
+    turn_reap(&device, 2); /* died on its way */
+    assert_true(turn_take(&device, 1, 30, now + 3));
+    assert_false(turn_is_wanted(&device));
+
+    ask(&device, 2, 20, now + 4);
+    turn_rest(&device, 1, now + 4);
+    assert_false(turn_take(&device, 1, 30, now + 5));
+    assert_true(turn_take(&device, 1, 30, now + 5 + METER_GRACE_NS)); /* it does not come */
+    turn_rest(&device, 1, now + S);
+    assert_true(turn_take(&device, 2, 20, now + S));
+}
+
+static void test_virtual_time_stays_near(void **state)
+{
+    struct meter_device device = {.virtual_ns = 10 * S};
+    uint64_t away = 3 * S, alone = 90 * S, near = 10 * S + 5 * MS;
+    assert_int_equal(turn_virtual_ns(&device, &away), 10 * S - METER_LAG_NS);
+    assert_int_equal(away, 10 * S - METER_LAG_NS);
+    assert_int_equal(turn_virtual_ns(&device, &alone), 10 * S + METER_LEAD_NS);
+    assert_int_equal(turn_virtual_ns(&device, &near), 10 * S + 5 * MS);
+    assert_int_equal(turn_weigh_ns(30, 300), 100);
+    assert_int_equal(turn_weigh_ns(30, 0), 30000);
+}
+
+/* One card in a simulation of a device that loses time at each turn. */
+struct sharer {
+    uint32_t share;
+    uint64_t command_ns, used_ns;
+    struct ledger_card card;
+};
+
+/* The next turn at `now`; returns when it is over. All that may run ask, and the device is given to
+ * who can take it. */
+static uint64_t run_turn(struct meter_device *device, struct sharer *sharers, uint32_t count,
+                         uint64_t now, uint64_t lost_ns)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct ledger_card *card = &sharers[i].card;
+        if (credit_refill(card, now, CREDIT_ACTIVE) >= 0)
+            ask(device, i + 1, turn_virtual_ns(device, &card->virtual_ns), now);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct sharer *sharer = &sharers[i];
+        struct ledger_card *card = &sharer->card;
+        if (credit_refill(card, now, CREDIT_ACTIVE) < 0 ||
+            !turn_take(device, i + 1, turn_virtual_ns(device, &card->virtual_ns), now))
+            continue;
+        credit_charge(card, sharer->command_ns);
+        card->virtual_ns += turn_weigh_ns(sharer->command_ns, sharer->share);
+        sharer->used_ns += sharer->command_ns;
+        now += sharer->command_ns + lost_ns;
+        turn_rest(device, i + 1, now);
+        return now;
+    }
+    return now + MS / 10;
+}
+
+/* What the device has is divided as the shares are, whether it suffices for all of them or not;
+ * nobody gets more than granted, also after having waited for long with a larger share. */
+static void test_division(void **state)
+{
+    enum { SECONDS = 5 };
+    static const struct {
+        uint64_t lost_ns, command_ns[4];
+        uint32_t shares[4];
+    } cases[] = {
+        {0, {MS, MS, MS, MS}, {500, 150, 150, 150}},
+        {MS, {MS, MS, MS, MS}, {500, 150, 150, 150}},
+        {MS, {2 * MS, MS / 2, MS, 5 * MS}, {100, 283, 283, 283}},
+        {3 * MS, {MS, MS, MS, MS}, {900, 16, 16, 16}},
+        {MS / 10, {20 * MS, 20 * MS, MS, MS}, {300, 300, 300, 50}},
+    };
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct meter_device device = {0};
+        struct sharer sharers[4];
+        uint64_t now = S, all_ns = 0, shares = 0;
+        for (int j = 0; j < 4; j++) {
+            sharers[j] =
+                (struct sharer){.share = cases[i].shares[j], .command_ns = cases[i].command_ns[j]};
+            sharers[j].card.share_permille = 950; /* so far */
+            sharers[j].card.credit_ns = 300 * MS;
+            sharers[j].card.credit_time_ns = now;
+        }
+        for (int j = 0; j < 4; j++)
+            sharers[j].card.share_permille = sharers[j].share;
+        const uint64_t end = now + SECONDS * (uint64_t)S;
+        while (now < end)
+            now = run_turn(&device, sharers, 4, now, cases[i].lost_ns);
+        for (int j = 0; j < 4; j++) {
+            all_ns += sharers[j].used_ns;
+            shares += sharers[j].share;
+        }
+        for (int j = 0; j < 4; j++) {
+            double part = 1000.0 * (double)sharers[j].used_ns / (double)all_ns;
+            double fair = 1000.0 * sharers[j].share / (double)shares;
+            uint64_t most_ns =
+                (SECONDS * (uint64_t)S + METER_BACKLOG_NS) / 1000 * sharers[j].share +
+                METER_BURST_NS + sharers[j].command_ns;
+            print_message("case %u: %.0f of %.0f permille\n", i, part, fair);
+            assert_true(part > fair - 10 && part < fair + 10);
+            assert_true(sharers[j].used_ns <= most_ns);
+        }
+    }
 }
 
 static uint64_t clock_now(void)
@@ -302,6 +434,38 @@ static void test_charge_pauses(void **state)
     meter_destroy(meter);
 }
 
+/* The next card is called before the last command of this one has ended, so that the device does
+ * not stand still meanwhile; what the two overlap is charged to one of them. */
+static void test_turn_passes_early(void **state)
+{
+    struct ledger_card cards[2] = {{.share_permille = 1000}, {.share_permille = 1000}};
+    struct meter_device device = {0};
+    struct meter *first = meter_create(&cards[0], &device, 1, 0, -1);
+    struct meter *next = meter_create(&cards[1], &device, 2, 0, -1);
+    const uint64_t us = 1000, estimate = 100 * us;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(meter_enter(first, estimate, nothing, NULL), 0);
+    assert_false(meter_is_pressed(first));
+    ask(&device, 2, 0, 0);
+    assert_true(meter_is_pressed(first));
+    const struct meter_span one = {0, 0, 100 * us}, two = {0, 100 * us, 200 * us};
+    meter_charge(first, &one, estimate);
+    assert_false(turn_take(&device, 2, 0, 0)); /* more may follow */
+    meter_rest(first);
+    assert_false(turn_take(&device, 2, 0, 0)); /* too much is in flight */
+    meter_charge(first, &two, estimate);
+    assert_int_equal(meter_enter(next, estimate, nothing, NULL), 0);
+    const struct meter_span last = {0, 200 * us, 300 * us}, over = {200 * us, 220 * us, 420 * us};
+    meter_charge(first, &last, estimate);
+    assert_false(turn_take(&device, 3, 0, 0)); /* the turn is the other's now */
+    meter_charge(next, &over, estimate);
+    assert_int_equal(cards[0].device_time_ns, 300 * us);
+    assert_int_equal(cards[1].device_time_ns, 120 * us);
+    assert_true(turn_take(&device, 3, 0, clock_now()));
+    meter_destroy(first);
+    meter_destroy(next);
+}
+
 static void test_free_pass_is_cheap(void **state)
 {
     enum { ROUNDS = 100000 };
@@ -321,12 +485,21 @@ static void test_free_pass_is_cheap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_credit_gains_share), cmocka_unit_test(test_credit_loses_no_fraction),
-        cmocka_unit_test(test_credit_wait),        cmocka_unit_test(test_share_over_time),
-        cmocka_unit_test(test_turn_rules),         cmocka_unit_test(test_two_cards),
-        cmocka_unit_test(test_released_share),     cmocka_unit_test(test_charge_overlap),
-        cmocka_unit_test(test_charge_pauses),      cmocka_unit_test(test_free_pass_is_cheap),
+        cmocka_unit_test(test_credit_gains_share),
+        cmocka_unit_test(test_credit_loses_no_fraction),
+        cmocka_unit_test(test_credit_wait),
+        cmocka_unit_test(test_share_over_time),
+        cmocka_unit_test(test_turn_rules),
+        cmocka_unit_test(test_two_cards),
+        cmocka_unit_test(test_released_share),
+        cmocka_unit_test(test_charge_overlap),
+        cmocka_unit_test(test_charge_pauses),
+        cmocka_unit_test(test_free_pass_is_cheap),
         cmocka_unit_test(test_work_counts_as_use),
+        cmocka_unit_test(test_turn_order),
+        cmocka_unit_test(test_virtual_time_stays_near),
+        cmocka_unit_test(test_division),
+        cmocka_unit_test(test_turn_passes_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -258,16 +258,34 @@ static void end_quiet(struct session *session, uint32_t slot)
 
 static void CL_CALLBACK on_quiet(cl_event event, cl_int status, void *arg);
 
-static void report_last(struct session *session, uint32_t slot)
+static void report(struct session *session, struct command *command)
 {
-    struct command *last = quiet_at(session, slot, 1);
-    if (!last || last->reported)
+    if (command->reported)
         return;
-    last->reported = 1;
+    command->reported = 1;
     pthread_mutex_unlock(&session->commands_lock);
     /* May call back at once. If the driver cannot, the next look finds the end. */
-    (void)clSetEventCallback(last->event, CL_COMPLETE, on_quiet, session);
+    (void)clSetEventCallback(command->event, CL_COMPLETE, on_quiet, session);
     pthread_mutex_lock(&session->commands_lock);
+}
+
+/* The command whose end leaves so little in flight that the meter may pass the turn on. */
+static struct command *before_tail(struct session *session, uint32_t slot)
+{
+    struct command *command = quiet_at(session, slot, 1);
+    struct list *quiet = &session->quiet[slot];
+    uint64_t tail_ns = 0;
+    while (command->quiet_link.prev != quiet && (tail_ns += command->estimate_ns) <= METER_TAIL_NS)
+        command = LIST_ENTRY(command->quiet_link.prev, struct command, quiet_link);
+    return command;
+}
+
+static void report_last(struct session *session, uint32_t slot)
+{
+    if (!list_empty(&session->quiet[slot]) && meter_is_pressed(session->meter))
+        report(session, before_tail(session, slot));
+    if (!list_empty(&session->quiet[slot]))
+        report(session, quiet_at(session, slot, 1));
 }
 
 enum reap { REAP_LOOK, REAP_REST };
@@ -481,6 +499,7 @@ void completion_set_event(struct session *session, uint32_t slot, cl_int status)
 void completion_rest(struct session *session)
 {
     reap(session, REAP_REST);
+    meter_rest(session->meter);
 }
 
 void completion_sweep(struct session *session)

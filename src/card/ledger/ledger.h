@@ -51,6 +51,7 @@ struct ledger_card {
     uint32_t slots_end;             /* slots from here on were never in use; 0: not known */
     _Alignas(64) int64_t credit_ns; /* compute credit of the card, see meter */
     uint64_t credit_time_ns;        /* when the credit was last brought up to date */
+    uint64_t virtual_ns;            /* device time over share, for the order of turns */
     _Alignas(64) struct ledger_slot slots[LEDGER_SLOTS];
 };
 

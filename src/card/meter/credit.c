@@ -7,12 +7,21 @@
 #define STEP_NS 1000u /* refills are whole steps, so that no fraction is lost */
 #define ELAPSED_MAX_NS (86400ull * 1000000000u) /* keeps the product with the share small */
 
-static int64_t lift(int64_t credit, int64_t gain, int64_t cap)
+/* `most` a card may have, `cap` it may grow to now. */
+static int64_t lift(int64_t credit, int64_t gain, int64_t cap, int64_t most)
 {
     int64_t sum = credit + gain;
     if (sum <= cap)
         return sum;
-    return credit > cap ? credit : cap; /* what is above the cap is not taken away */
+    if (credit > most)
+        return most; /* saved up with a larger share */
+    return credit > cap ? credit : cap;
+}
+
+static int64_t backlog_of(uint32_t share_permille)
+{
+    int64_t backlog = METER_BACKLOG_NS / 1000 * share_permille;
+    return backlog > METER_BURST_NS ? backlog : METER_BURST_NS;
 }
 
 int64_t credit_refill(struct ledger_card *card, uint64_t now_ns, enum credit_period period)
@@ -30,10 +39,10 @@ int64_t credit_refill(struct ledger_card *card, uint64_t now_ns, enum credit_per
         whole_ns = ELAPSED_MAX_NS;
     uint32_t share = __atomic_load_n(&card->share_permille, __ATOMIC_RELAXED);
     int64_t gain = (int64_t)(whole_ns / 1000 * share);
-    int64_t cap = period == CREDIT_ACTIVE ? METER_BACKLOG_NS : METER_BURST_NS;
+    int64_t most = backlog_of(share), cap = period == CREDIT_ACTIVE ? most : METER_BURST_NS;
     int64_t lifted;
     do
-        lifted = lift(credit, gain, cap);
+        lifted = lift(credit, gain, cap, most);
     while (!__atomic_compare_exchange_n(&card->credit_ns, &credit, lifted, 0, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED));
     return lifted;

@@ -10,10 +10,11 @@ struct ledger_card;
 enum credit_period {
     CREDIT_INVALID,
     CREDIT_IDLE,  /* nothing ran and nothing waited: the credit grows to METER_BURST_NS at most */
-    CREDIT_ACTIVE /* something ran or waited: the credit may grow to METER_BACKLOG_NS */
+    CREDIT_ACTIVE /* something ran or waited: it may grow to what METER_BACKLOG_NS give */
 };
 
-/* Add what the card gained since the last refill; returns the credit. */
+/* Add what the card gained since the last refill; returns the credit. What a larger share has saved
+ * up is lost as far as this one could not have. */
 int64_t credit_refill(struct ledger_card *card, uint64_t now_ns, enum credit_period period);
 /* Take `device_ns` off. */
 void credit_charge(struct ledger_card *card, uint64_t device_ns);

@@ -13,7 +13,6 @@
 
 #define LOOK_NS 100000000ull /* waiters look again this often, whatever they missed */
 #define SHARE_LOOK_NS 1000000000ull
-#define POLITE_NS 500000ull /* how long a turn that was given up is left to the others */
 #define SHARE_WHOLE 1000u
 
 struct meter {
@@ -30,12 +29,14 @@ struct meter {
     uint64_t in_flight;        /* commands */
     uint64_t working;          /* calls between meter_work_begin and meter_work_end */
     uint64_t in_flight_ns;     /* their estimates */
+    uint64_t unknown;          /* those without an estimate */
     uint64_t charged_until_ns; /* device clock */
+    int resting;               /* nothing comes after what is in flight, or not in this turn */
+    int passed;                /* the turn was passed on before what is in flight ended */
 
     /* meter_enter's own, no lock */
     int in_debt; /* waits for METER_RESUME_NS of credit */
-    unsigned turn_flags;
-    uint64_t polite_until_ns;
+    int asking;  /* for the turn */
 };
 
 enum pause {
@@ -104,30 +105,49 @@ static enum pause judge_credit(struct meter *meter, uint32_t share, uint64_t est
     return meter->in_debt ? PAUSE_CREDIT : PAUSE_NONE;
 }
 
+static uint64_t virtual_now(struct meter *meter)
+{
+    return turn_virtual_ns(meter->device, &meter->card->virtual_ns);
+}
+
+static uint64_t weighed(const struct meter *meter, uint64_t device_ns)
+{
+    return turn_weigh_ns(device_ns,
+                         __atomic_load_n(&meter->card->share_permille, __ATOMIC_RELAXED));
+}
+
+/* With the lock held: give the turn up when nothing is in flight, or little, after which nothing
+ * comes in this turn. */
+static void pass_turn(struct meter *meter, uint64_t now)
+{
+    int near_end = meter->resting && !meter->unknown && meter->in_flight_ns <= METER_TAIL_NS &&
+                   turn_is_wanted(meter->device);
+    if (meter->in_flight && (meter->passed || !near_end))
+        return;
+    turn_rest(meter->device, meter->owner, now);
+    meter->passed = meter->in_flight != 0;
+}
+
 static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns, uint64_t *ret_wait_ns)
 {
+    struct meter_device *device = meter->device;
     *ret_wait_ns = LOOK_NS;
-    if (meter->in_flight) {
-        if (!estimate_ns || !turn_is_wanted(meter->device) || !turn_is_due(meter->device, now_ns()))
-            return PAUSE_NONE;
-        meter->turn_flags |= TURN_POLITE; /* once everything has ended */
-        meter->polite_until_ns = 0;
-        return PAUSE_FLIGHT;
-    }
-    if (meter->turn_flags == TURN_PLAIN && turn_retake(meter->device, meter->owner))
+    if (!meter->in_flight && !meter->asking && turn_retake(device, meter->owner))
         return PAUSE_NONE;
-    uint64_t now = now_ns();
-    if (meter->turn_flags & TURN_POLITE) {
-        if (!meter->polite_until_ns)
-            meter->polite_until_ns = now + POLITE_NS;
-        if (now >= meter->polite_until_ns)
-            meter->turn_flags &= ~(unsigned)TURN_POLITE;
-        else
-            *ret_wait_ns = meter->polite_until_ns - now;
+    if (meter->in_flight && !meter->passed) {
+        if (!estimate_ns || !turn_is_wanted(device))
+            return PAUSE_NONE;
+        uint64_t then = virtual_now(meter) + weighed(meter, meter->in_flight_ns), now = now_ns();
+        if (!turn_is_due(device, then, now))
+            return PAUSE_NONE;
+        meter->resting = 1;
+        pass_turn(meter, now);
+        if (!meter->passed)
+            return PAUSE_FLIGHT;
     }
-    if (!turn_take(meter->device, meter->owner, meter->turn_flags, now))
+    if (!turn_take(device, meter->owner, virtual_now(meter), now_ns()))
         return PAUSE_TURN;
-    meter->turn_flags = TURN_PLAIN;
+    meter->passed = meter->asking = 0;
     return PAUSE_NONE;
 }
 
@@ -188,7 +208,8 @@ static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint
         wait_for_flight(meter, ended, wait_ns);
         break;
     case PAUSE_TURN:
-        meter->turn_flags |= turn_wait(meter->device, meter->owner, meter->turn_flags, wait_ns);
+        meter->asking = 1;
+        turn_wait(meter->device, meter->owner, virtual_now(meter), before, wait_ns);
         break;
     case PAUSE_NONE:
         break;
@@ -203,6 +224,14 @@ static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint
         (void)credit_refill(card, after, CREDIT_IDLE);
 }
 
+/* Whatever we do next, it is not waiting for the turn. */
+static void ask_no_more(struct meter *meter)
+{
+    if (meter->asking)
+        turn_leave(meter->device, meter->owner);
+    meter->asking = 0;
+}
+
 int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *arg), void *arg)
 {
     int flushed = 0;
@@ -210,14 +239,17 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
         uint64_t wait_ns;
         if (__atomic_load_n(&meter->called_off, __ATOMIC_ACQUIRE)) {
             __atomic_store_n(&meter->called_off, 0, __ATOMIC_SEQ_CST);
+            ask_no_more(meter);
             return -EINTR;
         }
         uint32_t ended = __atomic_load_n(&meter->ended, __ATOMIC_SEQ_CST);
         pthread_mutex_lock(&meter->lock);
         enum pause pause = judge(meter, estimate_ns, &wait_ns);
+        meter->resting = pause != PAUSE_NONE;
         if (pause == PAUSE_NONE) {
             meter->in_flight++;
             meter->in_flight_ns += estimate_ns;
+            meter->unknown += estimate_ns == 0;
             show_in_flight(meter);
         }
         pthread_mutex_unlock(&meter->lock);
@@ -226,9 +258,39 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
         if (!flushed)
             flush(arg);
         flushed = 1;
+        if (pause != PAUSE_TURN)
+            ask_no_more(meter);
         wait_for(meter, pause, ended, wait_ns);
     }
+    ask_no_more(meter);
     return -ECANCELED;
+}
+
+void meter_rest(struct meter *meter)
+{
+    pthread_mutex_lock(&meter->lock);
+    meter->resting = 1;
+    if (meter->in_flight)
+        pass_turn(meter, now_ns());
+    pthread_mutex_unlock(&meter->lock);
+}
+
+int meter_is_pressed(const struct meter *meter)
+{
+    return turn_is_wanted(meter->device);
+}
+
+/* When the turn was passed on early, the first command of one card and the last of another overlap
+ * a little: where that which is charged to nobody yet begins. */
+static uint64_t after_others(struct meter_device *device, uint64_t start_ns, uint64_t end_ns)
+{
+    uint64_t *word = &device->charged_until_ns, until_ns = __atomic_load_n(word, __ATOMIC_RELAXED);
+    do {
+        if (until_ns >= end_ns && until_ns - start_ns < METER_GAP_NS)
+            return end_ns;
+    } while (!__atomic_compare_exchange_n(word, &until_ns, end_ns, 0, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    return until_ns > start_ns && until_ns - start_ns < METER_GAP_NS ? until_ns : start_ns;
 }
 
 /* What the command adds to the charge, with the lock held. */
@@ -241,7 +303,7 @@ static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
     if (span->end_ns <= start_ns || span->end_ns == span->start_ns)
         return 0;
     meter->charged_until_ns = span->end_ns;
-    return span->end_ns - start_ns;
+    return span->end_ns - after_others(meter->device, start_ns, span->end_ns);
 }
 
 void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns)
@@ -258,11 +320,13 @@ void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t e
     __atomic_add_fetch(&meter->slot->device_time_ns, took_ns, __ATOMIC_RELAXED);
     __atomic_add_fetch(&meter->slot->commands, span->commands ? span->commands : 1,
                        __ATOMIC_RELAXED);
+    __atomic_add_fetch(&card->virtual_ns, weighed(meter, took_ns), __ATOMIC_RELAXED);
+    turn_show_life(meter->device, now);
     meter->in_flight_ns -= estimate_ns;
+    meter->unknown -= estimate_ns == 0;
     meter->in_flight--;
     show_in_flight(meter);
-    if (meter->in_flight == 0)
-        turn_rest(meter->device, meter->owner);
+    pass_turn(meter, now);
     pthread_mutex_unlock(&meter->lock);
     __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&meter->sleeping, __ATOMIC_SEQ_CST))
@@ -307,7 +371,7 @@ void meter_move(struct meter *meter, struct meter_device *device)
         turn_reap(meter->device, meter->owner);
         meter->device = device;
         meter->charged_until_ns = 0;
-        meter->turn_flags = TURN_PLAIN;
+        meter->passed = 0;
     }
     pthread_mutex_unlock(&meter->lock);
 }
