@@ -121,7 +121,16 @@ def test_without_a_card_everything_passes(cuda):
 def test_return_codes_and_figures(cuda):
     got = figures(cuda.probe(cuda.lease("a", 64 * MIB), "codes"))
     assert got == {"whole": 64 * MIB, "total": 64 * MIB, "over": 2, "over_async": 2, "full": 2, "left": 0, "unknown": 1,
-                   "node": 801, "missing": 500}
+                   "never": 801, "missing": 500}
+
+
+def test_graphs_that_allocate(cuda):
+    """Charged when they are uploaded or launched, with what the device's graph memory grows by; refused at the quota only, and
+    at once when there could never be room. Idle graph memory serves other graphs, and makes room for everything else."""
+    got = figures(cuda.probe(cuda.lease("a", 64 * MIB), "graphs"))
+    assert got == {"made": 64, "uploaded": 40, "launched": 40, "never": 2, "shared": 16, "refused": 2, "refused_upload": 2,
+                   "refused_params": 2, "trimmed": 48, "inside": 24, "captured": 16, "beside": 2, "left": 0}
+    assert cuda.truth()["peak"] == 64 * MIB
 
 
 def test_parts_of_a_divided_device_are_devices():

@@ -10,6 +10,7 @@
 
 #include "card/cuda/types.h"
 #include "fake-cuda/device.h"
+#include "fake-cuda/graph.h"
 
 #define API __attribute__((visibility("default")))
 #define TWIN(name, suffix) \
@@ -47,12 +48,6 @@ struct CUevent_st {
 struct CUmemPoolHandle_st {
     int device;
     uint64_t reserved, used;
-};
-struct CUgraph_st {
-    uint64_t duration_ns;
-};
-struct CUgraphExec_st {
-    uint64_t duration_ns;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -92,6 +87,11 @@ static void drop(struct block **at)
 static int device_now(void)
 {
     return current ? current->device : 0;
+}
+
+static CUstream stream_of(CUstream stream)
+{
+    return (uintptr_t)stream <= 2 ? &default_stream : stream; /* null, legacy, per thread */
 }
 
 static void *map_host(size_t bytes)
@@ -248,6 +248,10 @@ API CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t widt
 
 API CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
 {
+    if (stream_of(stream)->capturing)
+        return graph_free(stream_of(stream)->capturing, NULL, pointer);
+    if (graph_free_pointer(pointer))
+        return CUDA_SUCCESS;
     (void)pthread_mutex_lock(&lock);
     struct block **at = find(MEMORY, pointer);
     if (!*at)
@@ -337,6 +341,9 @@ API CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemPo
                                      CUstream stream)
 {
     CUresult result = CUDA_SUCCESS;
+    CUgraph graph = stream_of(stream)->capturing;
+    if (graph)
+        return graph_allocate(graph, NULL, pointer, bytes, pool->device);
     if (fake_fails("cuMemAllocFromPoolAsync"))
         return CUDA_ERROR_OUT_OF_MEMORY;
     (void)pthread_mutex_lock(&lock);
@@ -527,11 +534,6 @@ API CUresult cuMipmappedArrayGetMemoryRequirements(struct cuda_requirements *nee
 
 /* ---- streams, events, launches ---- */
 
-static CUstream stream_of(CUstream stream)
-{
-    return (uintptr_t)stream <= 2 ? &default_stream : stream; /* null, legacy, per thread */
-}
-
 static void sleep_until(uint64_t at_ns)
 {
     struct timespec at = {(time_t)(at_ns / 1000000000u), (long)(at_ns % 1000000000u)};
@@ -588,13 +590,6 @@ API CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
 {
     *graph = stream_of(stream)->capturing;
     stream_of(stream)->capturing = NULL;
-    return CUDA_SUCCESS;
-}
-
-API CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags)
-{
-    *exec = calloc(1, sizeof(**exec));
-    (*exec)->duration_ns = graph->duration_ns;
     return CUDA_SUCCESS;
 }
 
@@ -698,9 +693,12 @@ API CUresult cuLaunchKernelEx(const struct cuda_launch *launch, CUfunction funct
 
 API CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream)
 {
-    run(stream, graph->duration_ns);
-    return CUDA_SUCCESS;
+    CUresult result = graph_take(graph);
+    if (result == CUDA_SUCCESS)
+        run(stream, graph->graph->duration_ns);
+    return result;
 }
+TWIN(cuGraphLaunch, _ptsz);
 
 /* ---- look-up ---- */
 
@@ -731,6 +729,8 @@ API CUresult cuGetProcAddress_v2(const char *symbol, void **function, int versio
         ROW("cuMemFreeAsync", cuMemFreeAsync_ptsz, 11020, 1),
         ROW("cuMemFreeAsync", cuMemFreeAsync, 11020, 0),
         ROW("cuGetProcAddress", cuGetProcAddress_v2, 12000, 0),
+        ROW("cuGraphInstantiate", cuGraphInstantiateWithFlags, 12000, 0),
+        ROW("cuGraphInstantiate", cuGraphInstantiate_v2, 11000, 0),
         ROW("cuNewerThanLeat", cuInit, 2000, 0),
     };
     *function = NULL;

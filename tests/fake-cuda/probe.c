@@ -1,7 +1,7 @@
 /* A program on the CUDA driver interface, for tests: what it is told to do, and one line of what
  * came of it. It runs unchanged on a driver and on a card.
  *
- * usage: cuda-probe numbers | codes | resolve | fork | manners | nvml | bench
+ * usage: cuda-probe numbers | codes | graphs | resolve | fork | manners | nvml | bench
  *        cuda-probe crowd PROCESSES TOKEN...
  *        cuda-probe hold|cheat BYTES
  *        cuda-probe churn OPERATIONS SEED
@@ -21,63 +21,11 @@
 #include <unistd.h>
 
 #include "card/cuda/types.h"
+#include "fake-cuda/api.h"
 
 #define HELD 64
 #define SIGNALS 32
 #define CHECK(call) check((call), #call)
-
-CUresult cuInit(unsigned flags);
-CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device);
-CUresult cuCtxDestroy_v2(CUcontext context);
-CUresult cuCtxSynchronize(void);
-CUresult cuMemGetInfo_v2(size_t *left, size_t *whole);
-CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device);
-CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes);
-CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned flags);
-CUresult cuMemAllocPitch_v2(CUdeviceptr *p, size_t *pitch, size_t width, size_t height, unsigned e);
-CUresult cuMemFree_v2(CUdeviceptr pointer);
-CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream);
-CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream);
-CUresult cuMemPoolCreate(CUmemPool *pool, const void *properties);
-CUresult cuMemPoolDestroy(CUmemPool pool);
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr *p, size_t bytes, CUmemPool pool, CUstream stream);
-CUresult cuDeviceGetDefaultMemPool(CUmemPool *pool, CUdevice device);
-CUresult cuMemPoolTrimTo(CUmemPool pool, size_t keep);
-CUresult cuMemCreate(CUmemHandle *h, size_t bytes, const struct cuda_memory_kind *k,
-                     unsigned long long f);
-CUresult cuMemRelease(CUmemHandle handle);
-CUresult cuMemAddressReserve(CUdeviceptr *p, size_t b, size_t a, CUdeviceptr w,
-                             unsigned long long f);
-CUresult cuMemAddressFree(CUdeviceptr pointer, size_t bytes);
-CUresult cuMemMap(CUdeviceptr p, size_t b, size_t offset, CUmemHandle h, unsigned long long flags);
-CUresult cuMemUnmap(CUdeviceptr pointer, size_t bytes);
-CUresult cuMemRetainAllocationHandle(CUmemHandle *handle, void *address);
-CUresult cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *shape);
-CUresult cuArray3DCreate_v2(CUarray *array, const struct cuda_array3d_shape *shape);
-CUresult cuArrayDestroy(CUarray array);
-CUresult cuMipmappedArrayCreate(CUmipmappedArray *a, const struct cuda_array3d_shape *s,
-                                unsigned levels);
-CUresult cuMipmappedArrayDestroy(CUmipmappedArray array);
-CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes);
-CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes);
-CUresult cuModuleLoadData(void **module, const void *image);
-CUresult cuModuleGetFunction(CUfunction *function, void *module, const char *name);
-CUresult cuLaunchKernel(CUfunction f, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
-                        unsigned, CUstream stream, void **params, void **extra);
-CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned, unsigned, unsigned, unsigned, unsigned,
-                             unsigned, unsigned, CUstream stream, void **params, void **extra);
-CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned, unsigned, unsigned, unsigned, unsigned,
-                                   unsigned, unsigned, CUstream stream, void **params);
-CUresult cuLaunchKernelEx(const struct cuda_launch *l, CUfunction f, void **params, void **extra);
-CUresult cuStreamCreate(CUstream *stream, unsigned flags);
-CUresult cuStreamBeginCapture_v2(CUstream stream, int mode);
-CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph);
-CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags);
-CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream);
-CUresult cuGraphAddMemAllocNode(void);
-CUresult cuGetProcAddress_v2(const char *s, void **f, int version, cuuint64_t flags, int *status);
-CUresult cuGetExportTable(const void **table, const void *id);
-CUresult cuTexRefSetMipmapLevelBias(void *reference, float bias);
 
 static void check(CUresult result, const char *what)
 {
@@ -139,7 +87,19 @@ static CUfunction kernel(const char *name)
 
 /* ---- churn ---- */
 
-enum family { LINEAR, MANAGED, PITCHED, ASYNC, POOLED, VIRTUAL, RELEASED, ARRAY, LEVELS, FAMILIES };
+enum family {
+    LINEAR,
+    MANAGED,
+    PITCHED,
+    ASYNC,
+    POOLED,
+    VIRTUAL,
+    RELEASED,
+    ARRAY,
+    LEVELS,
+    GRAPH,
+    FAMILIES
+};
 
 struct held {
     enum family family;
@@ -162,6 +122,37 @@ static CUresult take_virtual(struct held *h)
     }
     h->key = handle;
     return CUDA_SUCCESS;
+}
+
+/* A graph with a node that allocates, and one that frees unless the memory is to outlive it. */
+static CUgraph allocating_graph(size_t bytes, int frees, CUdeviceptr *pointer)
+{
+    struct cuda_allocation allocation = {.pool = {.type = 1, .location_type = 1}, .bytes = bytes};
+    CUgraphNode made, freed;
+    CUgraph graph;
+    CHECK(cuGraphCreate(&graph, 0));
+    CHECK(cuGraphAddMemAllocNode(&made, graph, NULL, 0, &allocation));
+    if (frees)
+        CHECK(cuGraphAddMemFreeNode(&freed, graph, &made, 1, allocation.pointer));
+    *pointer = allocation.pointer;
+    return graph;
+}
+
+static CUresult take_graph(struct held *h)
+{
+    CUgraphExec exec;
+    CUdeviceptr pointer;
+    CUgraph graph = allocating_graph(h->bytes, 0, &pointer);
+    CUresult result = cuGraphInstantiateWithFlags(&exec, graph, 0);
+    CHECK(cuGraphDestroy(graph));
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = h->bytes % 32 == 0 ? cuGraphLaunch(exec, NULL) : cuGraphUpload(exec, NULL);
+    h->key = pointer;
+    h->address = (uintptr_t)exec;
+    if (result != CUDA_SUCCESS)
+        CHECK(cuGraphExecDestroy(exec));
+    return result;
 }
 
 static CUresult take(struct held *h, CUmemPool pool)
@@ -188,10 +179,18 @@ static CUresult take(struct held *h, CUmemPool pool)
                             : cuArray3DCreate_v2((CUarray *)&h->key, &deep);
     case LEVELS:
         return cuMipmappedArrayCreate((CUmipmappedArray *)&h->key, &deep, 3);
+    case GRAPH:
+        return take_graph(h);
     case FAMILIES:
         break;
     }
     return CUDA_ERROR_INVALID_VALUE;
+}
+
+/* A graph that was only uploaded has memory and no pointer. */
+static int is_launched(const struct held *h)
+{
+    return h->bytes % 32 == 0;
 }
 
 static void give(struct held *h)
@@ -205,10 +204,10 @@ static void give(struct held *h)
             CHECK(cuMemRelease(h->key));
         CHECK(cuMemUnmap(h->address, h->bytes));
         CHECK(cuMemAddressFree(h->address, h->bytes));
-    } else if (h->bytes & 2)
-        CHECK(cuMemFreeAsync(h->key, NULL));
-    else
-        CHECK(cuMemFree_v2(h->key));
+    } else if (h->family != GRAPH || is_launched(h))
+        CHECK(h->bytes & 2 ? cuMemFreeAsync(h->key, NULL) : cuMemFree_v2(h->key));
+    if (h->family == GRAPH)
+        CHECK(cuGraphExecDestroy((CUgraphExec)(uintptr_t)h->address));
     h->key = 0;
 }
 
@@ -240,6 +239,7 @@ static int churn(unsigned long operations, unsigned seed)
     CHECK(cuDeviceGetDefaultMemPool(&pool, 0));
     CHECK(cuMemPoolTrimTo(pool, 0));
     CHECK(cuMemPoolDestroy(own));
+    CHECK(cuDeviceGraphMemTrim(0));
     (void)printf("granted=%lu refused=%lu\n", granted, refused);
     (void)fflush(stdout);
     (void)getchar(); /* until the test has looked */
@@ -388,14 +388,79 @@ static int codes(void)
     CHECK(cuDeviceTotalMem_v2(&total, 0));
     int over = (int)cuMemAlloc_v2(&memory, whole + 1);
     int over_async = (int)cuMemAllocAsync(&memory, whole + 1, NULL);
-    int unknown = (int)cuMemFree_v2(4096), node = (int)cuGraphAddMemAllocNode();
+    int unknown = (int)cuMemFree_v2(4096);
+    int never = (int)cuLaunchCooperativeKernelMultiDevice(NULL, 0, 0);
     int missing = (int)cuTexRefSetMipmapLevelBias(NULL, 1.0f);
     CHECK(cuMemAlloc_v2(&memory, whole));
     int full = (int)cuMemAlloc_v2(&memory, 1);
     CHECK(cuMemGetInfo_v2(&left, NULL));
-    (void)printf("whole=%zu total=%zu over=%d over_async=%d full=%d left=%zu unknown=%d node=%d "
-                 "missing=%d\n",
-                 whole, total, over, over_async, full, left, unknown, node, missing);
+    (void)printf("whole=%zu total=%zu over=%d over_async=%d full=%d left=%zu unknown=%d "
+                 "never=%d missing=%d\n",
+                 whole, total, over, over_async, full, left, unknown, never, missing);
+    return 0;
+}
+
+static size_t left_mib(void)
+{
+    size_t left;
+    CHECK(cuMemGetInfo_v2(&left, NULL));
+    return left >> 20;
+}
+
+/* What is left of a card of 64 MiB, step by step, and what calls return. */
+static int graphs(void)
+{
+    const size_t mib = 1 << 20;
+    struct cuda_instantiation params = {.flags = 2};
+    CUgraphExec small, middle, large, nested, captured, lasting;
+    CUgraphNode node;
+    CUdeviceptr pointer, memory, alive;
+    CUgraph graph = allocating_graph(24 * mib, 1, &pointer), outer;
+    CUstream stream;
+    CHECK(cuGraphInstantiateWithFlags(&small, graph, 0));
+    size_t made = left_mib();
+    CHECK(cuGraphUpload(small, NULL));
+    size_t uploaded = left_mib();
+    CHECK(cuGraphLaunch(small, NULL));
+    CHECK(cuGraphLaunch(small, NULL));
+    size_t launched = left_mib();
+    int never =
+        (int)cuGraphInstantiateWithFlags(&large, allocating_graph(65 * mib, 1, &pointer), 0);
+    CHECK(cuGraphInstantiateWithParams(&middle, allocating_graph(48 * mib, 1, &pointer), &params));
+    CHECK(cuGraphLaunch(middle, NULL));
+    size_t shared = left_mib();
+    CHECK(cuMemAlloc_v2(&memory, 16 * mib));
+    CHECK(cuGraphLaunch(middle, NULL)); /* the card is full, and it has its memory */
+    CHECK(cuGraphInstantiateWithFlags(&large, allocating_graph(60 * mib, 1, &pointer), 0));
+    int refused = (int)cuGraphLaunch(large, NULL), refused_upload = (int)cuGraphUpload(large, NULL);
+    int refused_params =
+        (int)cuGraphInstantiateWithParams(&large, allocating_graph(60 * mib, 1, &pointer), &params);
+    CHECK(cuGraphCreate(&outer, 0));
+    CHECK(cuGraphAddChildGraphNode(&node, outer, NULL, 0, graph));
+    CHECK(cuGraphInstantiateWithFlags(&nested, outer, 0));
+    CHECK(cuDeviceGraphMemTrim(0));
+    size_t trimmed = left_mib();
+    CHECK(cuGraphLaunch(nested, NULL));
+    size_t inside = left_mib();
+    CHECK(cuStreamCreate(&stream, 0));
+    CHECK(cuStreamBeginCapture_v2(stream, 0));
+    CHECK(cuMemAllocAsync(&pointer, 32 * mib, stream));
+    CHECK(cuMemFreeAsync(pointer, stream));
+    CHECK(cuStreamEndCapture(stream, &graph));
+    CHECK(cuGraphInstantiateWithFlags(&captured, graph, 0));
+    CHECK(cuGraphLaunch(captured, stream));
+    size_t after_capture = left_mib();
+    CHECK(cuGraphInstantiateWithFlags(&lasting, allocating_graph(40 * mib, 0, &alive), 0));
+    CHECK(cuGraphLaunch(lasting, NULL));
+    int beside = (int)cuGraphLaunch(captured, stream);
+    CHECK(cuMemFree_v2(alive));
+    CHECK(cuGraphLaunch(captured, stream));
+    CHECK(cuMemAlloc_v2(&memory, 48 * mib)); /* idle graph memory makes room */
+    (void)printf("made=%zu uploaded=%zu launched=%zu never=%d shared=%zu refused=%d "
+                 "refused_upload=%d refused_params=%d trimmed=%zu inside=%zu captured=%zu "
+                 "beside=%d left=%zu\n",
+                 made, uploaded, launched, never, shared, refused, refused_upload, refused_params,
+                 trimmed, inside, after_capture, beside, left_mib());
     return 0;
 }
 
@@ -413,6 +478,7 @@ static int resolve(void)
         {"cuLaunchKernel", 12000, 1, (void *)cuLaunchKernel},
         {"cuLaunchKernel", 12000, 2, (void *)cuLaunchKernel_ptsz},
         {"cuGetProcAddress", 12000, 0, (void *)cuGetProcAddress_v2},
+        {"cuGraphInstantiate", 12000, 0, (void *)cuGraphInstantiateWithFlags},
     };
     void *function, *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
     const void *table = NULL;
@@ -674,10 +740,11 @@ static const struct {
     int (*plain)(void);
     int (*run)(char **words);
 } verbs[] = {
-    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},     {"resolve", 0, resolve, NULL},
-    {"fork", 0, forked, NULL},     {"manners", 0, manners, NULL}, {"nvml", 0, nvml, NULL},
-    {"bench", 0, bench, NULL},     {"churn", 2, NULL, run_churn}, {"spin", 3, NULL, run_spin},
-    {"hold", 1, NULL, run_hold},   {"cheat", 1, NULL, run_cheat}, {"crowd", 2, NULL, run_crowd},
+    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},   {"graphs", 0, graphs, NULL},
+    {"resolve", 0, resolve, NULL}, {"fork", 0, forked, NULL},   {"manners", 0, manners, NULL},
+    {"nvml", 0, nvml, NULL},       {"bench", 0, bench, NULL},   {"churn", 2, NULL, run_churn},
+    {"spin", 3, NULL, run_spin},   {"hold", 1, NULL, run_hold}, {"cheat", 1, NULL, run_cheat},
+    {"crowd", 2, NULL, run_crowd},
 };
 
 int main(int argc, char **argv)

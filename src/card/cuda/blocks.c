@@ -99,6 +99,15 @@ uint64_t blocks_take(enum block_kind kind, uint64_t key)
     return bytes;
 }
 
+uint64_t blocks_look(enum block_kind kind, uint64_t key)
+{
+    (void)pthread_mutex_lock(&blocks.lock);
+    struct entry *known = *find(kind, key);
+    uint64_t bytes = known ? known->block->bytes : 0;
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return bytes;
+}
+
 int blocks_map(uint64_t handle, uint64_t address, uint64_t bytes)
 {
     (void)pthread_mutex_lock(&blocks.lock);

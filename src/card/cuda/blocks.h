@@ -11,6 +11,7 @@ enum block_kind {
     BLOCK_ARRAY,   /* plain and mipmapped */
     BLOCK_HANDLE,  /* physical memory: charged while a handle or a mapping holds it */
     BLOCK_MAPPING, /* an address at which a handle is mapped */
+    BLOCK_GRAPH /* an executable graph: what its nodes allocate, which is not charged by itself */
 };
 
 /* Remember `bytes` charged for `key`; a known handle gets one more reference. -ENOMEM. */
@@ -18,6 +19,8 @@ int blocks_add(enum block_kind kind, uint64_t key, uint64_t bytes);
 /* Forget one reference to `key`; returns the bytes that nothing holds any more, 0 for what is
  * unknown. */
 uint64_t blocks_take(enum block_kind kind, uint64_t key);
+/* The same, and nothing is forgotten. */
+uint64_t blocks_look(enum block_kind kind, uint64_t key);
 /* `handle` is mapped at [address, address + bytes). An unknown handle is fine. -ENOMEM. */
 int blocks_map(uint64_t handle, uint64_t address, uint64_t bytes);
 /* All mappings inside the range are gone; returns the bytes that nothing holds any more. */

@@ -14,6 +14,10 @@ CUresult memory_reserve(uint64_t bytes)
         pools_reconcile();
         r = process_reserve(bytes);
     }
+    if (r == -ENOSPC) {
+        pools_trim();
+        r = process_reserve(bytes);
+    }
     if (r == -EIO)
         return CUDA_ERROR_SYSTEM_NOT_READY;
     return r < 0 ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
@@ -136,22 +140,4 @@ CUresult api_cuMemRetainAllocationHandle(CUmemHandle *handle, void *address)
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     return result;
-}
-
-/* ---- graphs ---- */
-
-CUresult api_cuGraphAddNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
-                            size_t count, const struct cuda_node *kind)
-{
-    if (kind && kind->type == CUDA_NODE_MEM_ALLOC)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    return driver_cuGraphAddNode(node, graph, after, count, kind);
-}
-
-CUresult api_cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
-                               const void *edges, size_t count, const struct cuda_node *kind)
-{
-    if (kind && kind->type == CUDA_NODE_MEM_ALLOC)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    return driver_cuGraphAddNode_v2(node, graph, after, edges, count, kind);
 }

@@ -5,7 +5,8 @@
 #include "card/cuda/blocks.h"
 #include "card/cuda/types.h"
 
-/* CUDA_SUCCESS, or what the program is to be told. What pools gave back is counted first. */
+/* CUDA_SUCCESS, or what the program is to be told. What pools gave back is counted first,
+ * and what they hold idle is let go. */
 CUresult memory_reserve(uint64_t bytes);
 /* The driver has answered `result` about `key`: on success `reserved` bytes stay charged, else they
  * are released. Returns the result. */

@@ -1,6 +1,6 @@
-/* Stream-ordered memory: see pool.h. The lock is held over calls into the driver, as a charge must
- * be made of what one call alone has changed; none of these calls waits for the device, but for the
- * one that finds the card full and lets the stream end to shrink the pool. */
+/* Stream-ordered and graph memory: see pool.h. The lock is held over calls into the driver, as a
+ * charge must be made of what one call alone has changed; none of these calls waits for the device,
+ * but for the one that finds the card full and lets the stream end to shrink the pool. */
 #include "card/cuda/pool.h"
 
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include "cuda_api.h"
 
 #define POOLS_MAX 64
-#define POOL_STEP_BYTES (2ull << 20) /* drivers take memory for a pool in steps of 2 MiB */
+#define DEVICES_MAX 64
 
 struct pool {
     CUmemPool handle;
@@ -20,6 +20,8 @@ struct pool {
 static struct {
     pthread_mutex_t lock;
     struct pool items[POOLS_MAX];
+    struct pool graphs;     /* the graph memory of all devices; it has no handle */
+    uint64_t graph_devices; /* a bit for each that may have some */
 } pools = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct pool *pool_find(CUmemPool handle)
@@ -36,18 +38,42 @@ static struct pool *pool_find(CUmemPool handle)
     return vacant;
 }
 
-static uint64_t reserved_bytes(CUmemPool handle)
+static uint64_t graph_memory(int attribute)
+{
+    uint64_t bytes = 0, sum = 0;
+    for (int device = 0; device < DEVICES_MAX; device++) {
+        if ((pools.graph_devices >> device & 1) &&
+            driver_cuDeviceGetGraphMemAttribute(device, attribute, &bytes) == CUDA_SUCCESS)
+            sum += bytes;
+    }
+    return sum;
+}
+
+static uint64_t reserved_bytes(const struct pool *pool)
 {
     uint64_t bytes = 0;
-    return driver_cuMemPoolGetAttribute(handle, CUDA_POOL_RESERVED_NOW, &bytes) == CUDA_SUCCESS
-               ? bytes
-               : 0;
+    if (pool == &pools.graphs)
+        return graph_memory(CUDA_GRAPH_MEMORY_RESERVED);
+    if (driver_cuMemPoolGetAttribute(pool->handle, CUDA_POOL_RESERVED_NOW, &bytes) != CUDA_SUCCESS)
+        return 0;
+    return bytes;
+}
+
+/* The most that it may grow by for `bytes` more. What graphs reserved and do not use serves others.
+ */
+static uint64_t growth(const struct pool *pool, uint64_t bytes)
+{
+    if (pool != &pools.graphs)
+        return bytes;
+    uint64_t reserved = reserved_bytes(pool), used = graph_memory(CUDA_GRAPH_MEMORY_USED);
+    uint64_t idle = reserved > used ? reserved - used : 0;
+    return bytes > idle ? bytes - idle : 0;
 }
 
 /* A pool that has shrunk is charged less. */
 static void lower(struct pool *pool)
 {
-    uint64_t held = reserved_bytes(pool->handle);
+    uint64_t held = reserved_bytes(pool);
     if (held >= pool->charged_bytes)
         return;
     process_release(pool->charged_bytes - held);
@@ -59,6 +85,20 @@ static void lower_all(void)
     for (unsigned i = 0; i < POOLS_MAX; i++)
         if (pools.items[i].handle && pools.items[i].charged_bytes)
             lower(&pools.items[i]);
+    if (pools.graphs.charged_bytes)
+        lower(&pools.graphs);
+}
+
+/* A pool that has gone, or a device without graph memory, is no matter. */
+static void trim_all(void)
+{
+    for (unsigned i = 0; i < POOLS_MAX; i++)
+        if (pools.items[i].handle)
+            (void)driver_cuMemPoolTrimTo(pools.items[i].handle, 0);
+    for (int device = 0; device < DEVICES_MAX; device++)
+        if (pools.graph_devices >> device & 1)
+            (void)driver_cuDeviceGraphMemTrim(device);
+    lower_all();
 }
 
 void pools_reconcile(void)
@@ -68,11 +108,31 @@ void pools_reconcile(void)
     (void)pthread_mutex_unlock(&pools.lock);
 }
 
+void pools_trim(void)
+{
+    (void)pthread_mutex_lock(&pools.lock);
+    trim_all();
+    (void)pthread_mutex_unlock(&pools.lock);
+}
+
 void pools_clear(void)
 {
     (void)pthread_mutex_init(&pools.lock, NULL);
     for (unsigned i = 0; i < POOLS_MAX; i++)
         pools.items[i] = (struct pool){0};
+    pools.graphs = (struct pool){0};
+    pools.graph_devices = 0;
+}
+
+void pools_note_graphs(uint64_t devices)
+{
+    if (devices)
+        __atomic_or_fetch(&pools.graph_devices, devices, __ATOMIC_RELAXED);
+}
+
+int pools_have_graphs(void)
+{
+    return __atomic_load_n(&pools.graph_devices, __ATOMIC_RELAXED) != 0;
 }
 
 /* The three calls of one flavour of the null stream. */
@@ -89,41 +149,51 @@ static const struct calls per_thread = {driver_cuMemAllocFromPoolAsync_ptsz,
                                         driver_cuMemFreeAsync_ptsz, driver_cuStreamSynchronize_ptsz,
                                         driver_cuStreamIsCapturing_ptsz};
 
+static int reserve_growth(const struct pool *pool, uint64_t bytes, uint64_t *ret_room)
+{
+    *ret_room = growth(pool, bytes);
+    return process_reserve(*ret_room) == 0;
+}
+
 /* Room for the most that the pool may grow by; with the lock held. */
 static CUresult make_room(const struct calls *calls, struct pool *pool, CUstream stream,
-                          uint64_t room)
+                          uint64_t bytes, uint64_t *ret_room)
 {
-    if (process_reserve(room) == 0)
+    lower(pool);
+    if (reserve_growth(pool, bytes, ret_room))
         return CUDA_SUCCESS;
     lower_all();
     (void)calls->synchronize(stream); /* what was freed on it is idle then */
-    for (unsigned i = 0; i < POOLS_MAX; i++)
-        if (pools.items[i].handle)
-            (void)driver_cuMemPoolTrimTo(pools.items[i].handle, 0); /* may have gone */
-    lower_all();
+    if (pool == &pools.graphs && reserve_growth(pool, bytes, ret_room))
+        return CUDA_SUCCESS;
+    trim_all();
     lower(pool);
-    return process_reserve(room) == 0 ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return reserve_growth(pool, bytes, ret_room) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-/* Charge what the pool has grown by, of `room` that is reserved. */
-static CUresult settle(const struct calls *calls, struct pool *pool, uint64_t room,
-                       CUdeviceptr pointer, CUstream stream)
+/* Charge what the pool has grown by, of `room` that is reserved. What there is no room for is not
+ * charged. */
+static CUresult settle(struct pool *pool, uint64_t room)
 {
-    uint64_t held = reserved_bytes(pool->handle);
+    uint64_t held = reserved_bytes(pool);
     uint64_t grown = held > pool->charged_bytes ? held - pool->charged_bytes : 0;
-    if (grown <= room) {
+    if (grown > room && process_reserve(grown - room) < 0) {
+        pool->charged_bytes += room;
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    if (grown < room)
         process_release(room - grown);
-        pool->charged_bytes += grown;
-        return CUDA_SUCCESS;
-    }
-    if (process_reserve(grown - room) == 0) {
-        pool->charged_bytes += grown;
-        return CUDA_SUCCESS;
-    }
+    pool->charged_bytes += grown;
+    return CUDA_SUCCESS;
+}
+
+/* The pool took more than there was room for. */
+static CUresult undo(const struct calls *calls, struct pool *pool, CUdeviceptr pointer,
+                     CUstream stream)
+{
     (void)calls->free(pointer, stream); /* just allocated */
     (void)calls->synchronize(stream);
     (void)driver_cuMemPoolTrimTo(pool->handle, 0);
-    pool->charged_bytes += room;
     lower(pool);
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -134,29 +204,45 @@ static CUresult allocate(const struct calls *calls, CUdeviceptr *pointer, size_t
     struct card_view view;
     enum card_state state = process_card(&view);
     int capturing = 0;
-    uint64_t room;
+    uint64_t most, room;
     if (state == CARD_NONE)
         return calls->allocate(pointer, bytes, handle, stream);
     if (state != CARD_READY)
         return CUDA_ERROR_SYSTEM_NOT_READY;
-    if (calls->is_capturing(stream, &capturing) != CUDA_SUCCESS || capturing)
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; /* it would be a node that nothing counts */
-    if (__builtin_add_overflow(bytes, POOL_STEP_BYTES - 1, &room))
+    if (calls->is_capturing(stream, &capturing) == CUDA_SUCCESS && capturing)
+        return calls->allocate(pointer, bytes, handle, stream); /* a node: its graph is charged */
+    if (__builtin_add_overflow(bytes, POOL_STEP_BYTES - 1, &most))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    room -= room % POOL_STEP_BYTES;
+    most -= most % POOL_STEP_BYTES;
     (void)pthread_mutex_lock(&pools.lock);
     struct pool *pool = pool_find(handle);
-    CUresult result = pool ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-    if (pool) {
-        lower(pool);
-        result = make_room(calls, pool, stream, room);
-    }
+    CUresult result = pool ? make_room(calls, pool, stream, most, &room) : CUDA_ERROR_OUT_OF_MEMORY;
     if (result == CUDA_SUCCESS) {
         result = calls->allocate(pointer, bytes, handle, stream);
-        if (result == CUDA_SUCCESS)
-            result = settle(calls, pool, room, *pointer, stream);
-        else
+        if (result != CUDA_SUCCESS)
             process_release(room);
+        else if (settle(pool, room) != CUDA_SUCCESS)
+            result = undo(calls, pool, *pointer, stream);
+    }
+    (void)pthread_mutex_unlock(&pools.lock);
+    return result;
+}
+
+/* A launch that took more than was expected cannot be undone: it is charged as far as the quota
+ * goes, and seen by the auditor. */
+CUresult pools_run_graph(CUresult (*call)(CUgraphExec, CUstream), CUgraphExec graph,
+                         CUstream stream, enum stream_flavour flavour, uint64_t bytes)
+{
+    const struct calls *calls = flavour == STREAM_PER_THREAD ? &per_thread : &legacy;
+    int capturing = 0;
+    uint64_t room;
+    if (calls->is_capturing(stream, &capturing) == CUDA_SUCCESS && capturing)
+        return call(graph, stream); /* part of another graph, which is charged */
+    (void)pthread_mutex_lock(&pools.lock);
+    CUresult result = make_room(calls, &pools.graphs, stream, bytes, &room);
+    if (result == CUDA_SUCCESS) {
+        result = call(graph, stream);
+        (void)settle(&pools.graphs, room); /* one that failed may have taken some */
     }
     (void)pthread_mutex_unlock(&pools.lock);
     return result;

@@ -1,11 +1,25 @@
-/* Memory pools are charged with what they have reserved, not with what was asked of them: a free
- * gives nothing back until the pool shrinks. Any thread. */
+/* Memory that a driver keeps after its allocations: its pools, and the graph memory of devices.
+ * Each is charged with what it has reserved, not with what was asked of it: a free gives nothing
+ * back until it shrinks. Any thread. */
 #ifndef LEAT_CARD_CUDA_POOL_H
 #define LEAT_CARD_CUDA_POOL_H
 
-/* Bring all charges to what the pools hold now. */
+#include "card/cuda/types.h"
+
+#define POOL_STEP_BYTES (2ull << 20) /* drivers take memory for a pool in steps of 2 MiB */
+
+/* Bring all charges to what is reserved now. */
 void pools_reconcile(void);
-/* A child after fork has no pools. */
+/* Let go of what nothing uses. */
+void pools_trim(void);
+/* Graphs of the process allocate on these devices, a bit each. */
+void pools_note_graphs(uint64_t devices);
+int pools_have_graphs(void);
+/* Launch or upload a graph that allocates at most `bytes`, and charge what graph memory grows by.
+ */
+CUresult pools_run_graph(CUresult (*call)(CUgraphExec, CUstream), CUgraphExec graph,
+                         CUstream stream, enum stream_flavour flavour, uint64_t bytes);
+/* A child after fork has none of it. */
 void pools_clear(void);
 
 #endif

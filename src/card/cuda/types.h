@@ -16,8 +16,7 @@ typedef enum {
     CUDA_ERROR_NOT_READY = 600,
     CUDA_ERROR_LAUNCH_FAILED = 719,
     CUDA_ERROR_NOT_SUPPORTED = 801,
-    CUDA_ERROR_SYSTEM_NOT_READY = 802,
-    CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900
+    CUDA_ERROR_SYSTEM_NOT_READY = 802
 } CUresult;
 
 typedef int CUdevice;
@@ -44,7 +43,12 @@ enum stream_flavour {
 #define CUDA_PER_THREAD_STREAM_FLAG 2u       /* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
 #define CUDA_POOL_RESERVED_NOW 5             /* CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT */
 #define CUDA_LOCATION_DEVICE 1               /* CU_MEM_LOCATION_TYPE_DEVICE */
+#define CUDA_NODE_GRAPH 4                    /* CU_GRAPH_NODE_TYPE_GRAPH */
 #define CUDA_NODE_MEM_ALLOC 10               /* CU_GRAPH_NODE_TYPE_MEM_ALLOC */
+#define CUDA_NODE_MEM_FREE 11                /* CU_GRAPH_NODE_TYPE_MEM_FREE */
+#define CUDA_GRAPH_MEMORY_USED 0             /* CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT */
+#define CUDA_GRAPH_MEMORY_RESERVED 2         /* CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT */
+#define CUDA_INSTANTIATE_UPLOAD 2u           /* CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD */
 #define CUDA_ARRAY_SPARSE 0x40u              /* CUDA_ARRAY3D_SPARSE */
 #define CUDA_ARRAY_DEFERRED_MAPPING 0x80u    /* CUDA_ARRAY3D_DEFERRED_MAPPING */
 
@@ -80,9 +84,29 @@ struct cuda_launch {
     CUstream stream;
 };
 
-/* The beginning of CUgraphNodeParams */
-struct cuda_node {
-    int type;
+/* CUmemPoolProps */
+struct cuda_pool_kind {
+    int type, handle_types;
+    int location_type, location_id;
+    void *security;
+    size_t most_bytes;
+    unsigned char reserved[56];
+};
+
+/* CUDA_MEM_ALLOC_NODE_PARAMS */
+struct cuda_allocation {
+    struct cuda_pool_kind pool;
+    const void *accesses;
+    size_t access_count, bytes;
+    CUdeviceptr pointer;
+};
+
+/* CUDA_GRAPH_INSTANTIATE_PARAMS */
+struct cuda_instantiation {
+    cuuint64_t flags;
+    CUstream stream;
+    CUgraphNode wrong;
+    int result;
 };
 
 /* ---- NVML ---- */

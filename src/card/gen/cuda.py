@@ -8,6 +8,7 @@ usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the drive
        cuda.py check TABLE HEADER [STAMP]   names of a driver header (or of a list, one a line) that the table lacks: status 1;
                                       else STAMP is written
 """
+import copy
 import re
 import sys
 
@@ -17,12 +18,13 @@ CLASSES = {
     "refused": "not supported: `CUDA_ERROR_NOT_SUPPORTED`"}
 TESTS = {  # in tests/e2e/test_cuda.py
     "pass": "test_exports_are_the_interface, test_same_answer_on_driver_and_card",
-    "account": "test_quota_is_exact_over_many_processes_and_kills, test_a_failed_allocation_is_not_charged",
+    "account": "test_quota_is_exact_over_many_processes_and_kills, test_a_failed_allocation_is_not_charged, test_graphs_that_allocate",
     "gate": "test_shares", "report": "test_return_codes_and_figures", "resolve": "test_resolver",
     "context": "test_same_answer_on_driver_and_card", "refused": "test_return_codes_and_figures"}
 HOOKED = ("account", "gate", "report", "resolve", "context")
 ROW = re.compile(r"(\w+) ((?:cu|nvml)[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?(?: \((.*)\))?$")
 RESULTS = {"CUDA": "CUresult", "NVML": "nvmlReturn_t"}  # what the functions of a table return
+ALIAS = re.compile(r"alias (\w+) (\d+) (\w+)$")
 FIRST_VERSION = 2000
 
 
@@ -34,6 +36,14 @@ class Entry:
         self.parameters = parameters
         self.symbol = f"{name}_{twin}" if twin else name
         self.hooked = kind in HOOKED
+        self.number = self.symbol
+
+    def alias(self, base, version):
+        """The same function under another name; it is exported once."""
+        other = copy.copy(self)
+        other.kind, other.hooked, other.parameters = "alias", False, None
+        other.base, other.version, other.number = base, int(version), f"{base}_{version}"
+        return other
 
     def names(self):
         return ", ".join(re.search(r"(\w+)$", p).group(1) for p in self.parameters.split(", "))
@@ -44,11 +54,15 @@ def fail(text):
 
 
 def parse(path):
-    entries = []
+    entries, aliases = [], []
     with open(path, encoding="utf-8") as table:
         for line in table:
             line = line.split("#")[0].strip()
             if not line:
+                continue
+            row = ALIAS.match(line)
+            if row:
+                aliases.append(row.groups())
                 continue
             row = ROW.match(line)
             if not row or row[1] not in CLASSES:
@@ -61,6 +75,8 @@ def parse(path):
     seen = [e.symbol for e in entries]
     for name in sorted({n for n in seen if seen.count(n) > 1}):
         fail(f"{name} comes twice")
+    for base, version, other in aliases:
+        entries += [e.alias(base, version) for e in entries if e.symbol == other and e.kind != "alias"]
     return sorted(entries, key=lambda e: (e.base, e.version, e.symbol))  # the resolver searches by base
 
 
@@ -74,7 +90,7 @@ def api(entries):
     out = [f"/* Generated from {lower}.table; do not edit. */", f"#ifndef LEAT_{prefix}_API_H",
            f"#define LEAT_{prefix}_API_H", "", '#include "card/cuda/driver.h"', '#include "card/cuda/types.h"', "",
            f"enum {lower}_name {{"]
-    out += [f"    {prefix}_{e.symbol}," for e in entries] + [f"    {prefix}_NAMES", "};", ""]
+    out += [f"    {prefix}_{e.number}," for e in entries] + [f"    {prefix}_NAMES", "};", ""]
     for e in entries:
         if e.parameters:
             out += [f"static inline {result} driver_{e.symbol}({e.parameters})", "{",
@@ -89,6 +105,8 @@ def api(entries):
 def entries_text(entries):
     out = ["/* Generated; do not edit. */", '#include "card/cuda/entry.h"', ""]
     for number, e in enumerate(entries):
+        if e.kind == "alias":
+            continue
         if e.hooked:
             out.append(f"OWN({e.symbol}, api_{e.symbol});")
         elif e.kind == "refused":
@@ -108,10 +126,11 @@ def gate(e):
             "width": "(uint64_t)width * (uint64_t)height"}
     blocks = next((text for name, text in size.items() if name in parameters), "1")
     flavour = "STREAM_PER_THREAD" if e.twin else "STREAM_LEGACY"
+    call = f"graph_run(driver_{e.symbol}, {e.names()}, {flavour})" if subject == "graph" else f"driver_{e.symbol}({e.names()})"
     return [f"CUresult api_{e.symbol}({e.parameters})", "{", "    struct launch_pass pass;",
             f"    CUresult result = launch_enter(&pass, {stream}, {flavour}, {subject}, {blocks});",
             "    if (result == CUDA_SUCCESS)",
-            f"        result = launch_leave(&pass, driver_{e.symbol}({e.names()}));",
+            f"        result = launch_leave(&pass, {call});",
             "    return result;", "}", ""]
 
 
@@ -123,7 +142,8 @@ def context(e):
 
 def names(entries):
     prefix = interface(entries)
-    out = ["/* Generated; do not edit. */", '#include "card/cuda/driver.h"', '#include "card/cuda/launch.h"', "",
+    out = ["/* Generated; do not edit. */", '#include "card/cuda/driver.h"', '#include "card/cuda/graph.h"',
+           '#include "card/cuda/launch.h"', "",
            f'#include "{prefix.lower()}_api.h"', ""]
     for e in entries:
         out += {"gate": gate, "context": context}.get(e.kind, lambda e: [])(e)
@@ -131,12 +151,13 @@ def names(entries):
     out += [f"extern char entry_{e.symbol}[];" for e in own] + [""]
     out += [f"void *driver_table[{prefix}_NAMES];", f"const struct driver_name driver_names[{prefix}_NAMES] = {{"]
     for e in entries:
-        address = f"entry_{e.symbol}" if e in own else "0"
+        address = f"entry_{e.symbol}" if any(e.symbol == o.symbol for o in own) else "0"
         out.append(f'    {{"{e.symbol}", "{e.base}", {address}, {e.version}, {1 if e.twin else 0}}},')
     return out + ["};"]
 
 
 def coverage(entries):
+    entries = [e for e in entries if e.kind != "alias"]
     count = {kind: sum(e.kind == kind for e in entries) for kind in CLASSES}
     summary = ", ".join(f"{count[kind]} {kind}" for kind in CLASSES)
     out = ["# CUDA driver functions on a card", "",
