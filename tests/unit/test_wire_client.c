@@ -342,6 +342,35 @@ static void test_wake_many(void **state)
 }
 
 /* Against a plain array of pages. */
+/* The other side makes a little room and clears the mark just before each sleep; that does not
+ * suffice until the last time. A sleep on the cleared mark would last until the next look whether
+ * the executor lives, and this test for a quarter of an hour. */
+struct little_room {
+    uint32_t *word;
+    uint32_t *left;
+};
+
+static int room_at_last(const void *arg)
+{
+    const struct little_room *room = arg;
+    if (__atomic_load_n(room->word, __ATOMIC_SEQ_CST) == 0)
+        return 0;
+    __atomic_store_n(room->word, 0, __ATOMIC_SEQ_CST);
+    futex_wake_all(room->word);
+    return --*room->left == 0;
+}
+
+static void test_no_sleep_on_a_cleared_mark(void **state)
+{
+    struct rig rig;
+    open_rig(&rig);
+    uint32_t word = 0, left = 10000;
+    const struct little_room room = {&word, &left};
+    assert_int_equal(wire_wait_word(&rig.client, &word, &word, room_at_last, &room), 0);
+    assert_int_equal(left, 0);
+    close_rig(&rig);
+}
+
 static void test_slab(void **state)
 {
     static uint8_t used[SLAB_PAGES];
@@ -394,10 +423,15 @@ static void test_slab_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_reply),
-        cmocka_unit_test(test_dead_executor), cmocka_unit_test(test_wake_at_target),
-        cmocka_unit_test(test_wake_by_event), cmocka_unit_test(test_wake_many),
-        cmocka_unit_test(test_slab),          cmocka_unit_test(test_slab_limits),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_dead_executor),
+        cmocka_unit_test(test_wake_at_target),
+        cmocka_unit_test(test_wake_by_event),
+        cmocka_unit_test(test_wake_many),
+        cmocka_unit_test(test_slab),
+        cmocka_unit_test(test_slab_limits),
+        cmocka_unit_test(test_no_sleep_on_a_cleared_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

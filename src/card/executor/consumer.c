@@ -29,7 +29,11 @@ static void advance(struct consumer *consumer, unsigned index, uint32_t length)
     struct wire_lane *lane = &consumer->lanes[index];
     consumer->heads[index] += length;
     __atomic_store_n(&lane->head, consumer->heads[index], __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&lane->producer_waits, __ATOMIC_SEQ_CST)) {
+    /* Not for each record: a producer that waits finds more than half of the ring in use, for no
+     * record and its skip take more than the other half. */
+    if (__atomic_load_n(&lane->producer_waits, __ATOMIC_SEQ_CST) &&
+        __atomic_load_n(&lane->tail, __ATOMIC_RELAXED) - consumer->heads[index] <=
+            WIRE_LANE_BYTES / 2) {
         __atomic_store_n(&lane->producer_waits, 0, __ATOMIC_SEQ_CST);
         futex_wake(&lane->producer_waits, INT_MAX);
     }

@@ -73,11 +73,13 @@ static void count_wait(struct wire_client *client, uint64_t since_ns)
                              __ATOMIC_RELAXED);
 }
 
+/* A word that is its own mark is slept on only while it is marked: who clears it wakes once, and
+ * that may be over before the sleep. */
 static int sleep_on_word(struct wire_client *client, uint32_t *word, uint32_t *waiting,
                          wire_done_fn done, const void *arg)
 {
     for (;;) {
-        uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+        uint32_t seen = word == waiting ? 1 : __atomic_load_n(word, __ATOMIC_SEQ_CST);
         if (waiting)
             __atomic_store_n(waiting, 1, __ATOMIC_SEQ_CST);
         if (done(arg))

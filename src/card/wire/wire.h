@@ -69,8 +69,9 @@ struct wire_lane {
     _Alignas(WIRE_CACHE_LINE) uint64_t tail; /* written by the client, after the record (release) */
     uint32_t in_use;                         /* written by the client */
     _Alignas(WIRE_CACHE_LINE) uint64_t head; /* written by the executor */
-    /* The client sleeps on this word (futex) while the ring is full: it sets 1; the executor, after
-     * it moved `head` and saw 1, sets 0 and wakes. Sequentially consistent, like `asleep`. */
+    /* The client sleeps on this word (futex) while the ring is full: it sets 1; the executor, when
+     * it moved `head`, half of the ring is free and it saw 1, sets 0 and wakes. Sequentially
+     * consistent, like `asleep`. */
     uint32_t producer_waits;
     /* Reply to the lane's last waiting record: `reply_sequence` is written last (release) and is
      * the futex word; it holds the record's sequence number plus 1, so it never equals the initial
