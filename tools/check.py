@@ -123,10 +123,11 @@ def e2e():
     result = os.path.join(BUILD, "e2e.xml")
     if os.path.exists(result):
         os.remove(result)
-    # Two files of tests at once: each test has daemons and folders of its own, and most of its time it waits.
+    # Two files of tests at once: each test has daemons and folders of its own, and most of its time it waits. One that
+    # hangs ends with its worker and is named, instead of taking all others with it.
     done = subprocess.run([PYTHON, "-m", "pytest", "-q", "-x" if "--stop" in sys.argv else "-q", "--tb=short", "-n", "2",
-                           "--dist", "loadfile", f"--junitxml={result}", "tests/e2e"], cwd=ROOT,
-                          env=dict(ENV, BUILD=BUILD), stdin=subprocess.DEVNULL, check=False)
+                           "--dist", "loadfile", "--timeout", "400", "--timeout-method", "thread", f"--junitxml={result}",
+                           "tests/e2e"], cwd=ROOT, env=dict(ENV, BUILD=BUILD), stdin=subprocess.DEVNULL, check=False)
     if not os.path.exists(result):
         report("failed", "e2e: pytest did not run")
         return

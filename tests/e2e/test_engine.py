@@ -322,7 +322,7 @@ def test_closed_program_folder_is_refused(engine, task, tmp_path):
 
 
 def test_root_of_a_root_owned_folder_sees_no_secrets(engine, task, tmp_path):
-    _, log = sh(engine, task, "cat /etc/shadow | wc -c; ls -A /etc/ssh | wc -l; grep Cap /proc/self/status",
+    _, log = sh(engine, task, "cat /etc/shadow | wc -c; ls -A /etc/ssh 2>/dev/null | wc -l; grep Cap /proc/self/status",
                 work_dir=str(tmp_path))
     lines = log.split("\n")
     assert lines[:2] == ["0", "0"] and all(int(line.split()[1], 16) == 0 for line in lines[2:] if line)
