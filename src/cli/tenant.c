@@ -43,7 +43,8 @@ static const struct view_column loan_columns[] = {
     {"LOAN", "loan", VIEW_COUNT},        {"LENDER", "lender", VIEW_TEXT},
     {"BORROWER", "borrower", VIEW_TEXT}, {"JOB", "job", VIEW_TEXT},
     {"SHARE", "milli", VIEW_SHARE},      {"SINCE", "since", VIEW_AGO},
-    {"DUE", "due", VIEW_TEXT},           {0},
+    {"DUE", "due", VIEW_TEXT},           {"FOR", "for", VIEW_TEXT},
+    {0},
 };
 
 static const struct view_column queue_columns[] = {
@@ -68,7 +69,7 @@ static const struct resource tenant_resource = {
 };
 static const struct resource loan_resource = {
     .kind = "loans",
-    .none = "nothing is lent",
+    .none = "nothing is lent, and nobody gives way",
     .columns = loan_columns,
 };
 static const struct resource queue_resource = {

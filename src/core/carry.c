@@ -174,11 +174,13 @@ static void on_away(struct core *core, uint64_t id, json_t *result, const struct
     if (!live)
         return;
     live->sharing = false;
-    if (err) /* then others get its compute alone */
+    if (err) { /* then others get its compute alone */
+        preempt_stays(core, live);
         log_event(LOG_INFO, "job.not_suspended", "job=%llu code=%s text=\"%s\"",
                   (unsigned long long)id, err->code, err->text);
-    else
+    } else {
         note(core, result);
+    }
     idle_wake_all(core);
     place_soon(core);
 }

@@ -220,6 +220,7 @@ int core_create(const struct core_options *options, struct core **ret_core, stru
     core->loop = options->loop;
     core->poll_ms = options->idle_poll_ms ? options->idle_poll_ms : POLL_DEFAULT_MS;
     core->started_us = clock_realtime_us();
+    preempt_init(core, options);
     repack_init(core, options->moves_per_hour);
     lists_init(core);
     core->jobs_by_id = map_create();

@@ -30,6 +30,7 @@ struct core_options {
     uint32_t idle_poll_ms;                /* how often cards are asked for their usage; 0: 500 */
     uint64_t loan_minimum_ms;             /* that a borrower of compute may run; 0: a minute */
     uint64_t loan_notice_ms; /* before borrowed compute is taken back; 0: half a minute */
+    bool no_preemption;      /* no job gives way to one of higher priority; the times above hold */
     uint32_t moves_per_hour; /* of cards to other devices, to let a waiting job in */
 };
 

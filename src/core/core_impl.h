@@ -8,7 +8,9 @@
 
 #include "base/list.h"
 #include "core/core.h"
+#include "core/idle.h"
 #include "core/place.h"
+#include "core/preempt.h"
 #include "core/repack.h"
 #include "engine/engine.h"
 #include "model/device.h"
@@ -54,7 +56,9 @@ struct live_job {
     bool clearing;           /* its end is durable; container and card are being removed */
     bool paid;               /* its tenant's account is charged with its share */
     bool claims;             /* what comes free is kept for it */
-    bool reclaiming;         /* the card.set_share under way takes borrowed compute back */
+    enum idle_why taking;    /* by the card.set_share under way */
+    bool preempts;           /* others have been told to give way to it */
+    bool stays;              /* its card cannot leave its device */
     uint64_t idle_before_ms; /* in earlier times of being idle */
     struct sched_finding finding; /* of the last decision about it; start_us 0: there was none */
     size_t nearest;               /* the device that the finding names, or SIZE_MAX */
@@ -70,7 +74,7 @@ struct grant {
 /* Counters of /metrics. */
 struct core_counters {
     uint64_t submits, refusals, commits, commit_failures, decisions, placements;
-    uint64_t idle_releases, wakes, card_reconnects, starts_failed;
+    uint64_t idle_releases, preemptions, wakes, card_reconnects, starts_failed;
     uint64_t ended[JOB_STATE_COUNT];
     uint64_t decision_ns;
 };
@@ -100,6 +104,7 @@ struct core {
     size_t queue_count, placed_count;
     uint64_t next_job, next_event;
 
+    struct preemption preemption;
     struct repacking repacking;
     struct tenants *tenants;  /* quota.c */
     bool counted, recounting; /* its capacity is known, is being counted for the first time */
@@ -205,17 +210,6 @@ void life_on_exit(void *context, const char *id, const struct engine_exit *exit)
 /* {"card","device","memory_bytes","share_permille","token"} for card.create; NULL: out of memory.
  */
 struct json_t *life_card_params(const struct live_job *live);
-
-/* -- idle.c -- */
-void idle_on_poll(uv_timer_t *timer);
-void idle_watch(struct core *core); /* there are jobs: poll their cards */
-void idle_cards_seen(struct core *core, const struct json_t *cards); /* the answer of card.list */
-/* leat-cardd refused a card for want of room: take the device for full until its cards are seen. */
-void idle_device_taken(struct core *core, const char *device);
-void idle_wants_share(struct core *core, struct live_job *live);
-void idle_wake_all(struct core *core);                   /* who can be given its share again is */
-void idle_count(struct live_job *live, uint64_t now_us); /* how long it has been idle in all */
-void idle_usage(struct live_job *live, const struct card_usage *usage);
 
 /* -- cards.c: leat-cardd's control protocol -- */
 typedef void cards_reply_fn(struct core *core, uint64_t job, struct json_t *result,

@@ -83,6 +83,7 @@ static uint64_t held(const struct core *core, const struct live_job *waiter,
         {SCHED_WHY_CPUS, true, running->cpus_milli},
         {SCHED_WHY_RAM, true, running->ram_bytes},
         {SCHED_WHY_CALLED, holder->job.loan_due_us != 0, running->share_permille},
+        {SCHED_WHY_PREEMPTS, holder->job.preempt_for == waiter->job.id, running->memory_bytes},
         {SCHED_WHY_LIMIT, kin, running->share_permille},
     };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -105,16 +106,22 @@ static int by_amount(const void *left, const void *right)
     return (a->running->job > b->running->job) - (a->running->job < b->running->job);
 }
 
+/* When it is expected to give up what it holds. */
+static uint64_t ends_of(const struct live_job *holder, const struct sched_running *running)
+{
+    return holder->job.loan_due_us ? holder->job.loan_due_us : running->ends_us;
+}
+
 static json_t *holder_encode(const struct core *core, const struct sched_running *running)
 {
     char id[JOB_ID_TEXT_MAX];
     const struct live_job *holder = core_find(core, running->job);
-    return json_pack(
-        "{s:s, s:s, s:s, s:I, s:i, s:i, s:o}", "job", job_id_text(running->job, id), "tenant",
-        holder->job.request.tenant, "state", job_state_name(holder->job.state), "memory_bytes",
-        (json_int_t)running->memory_bytes, "share_permille", (int)running->share_permille,
-        "cpus_milli", (int)running->cpus_milli, "ends_estimate",
-        time_encode(holder->job.loan_due_us ? holder->job.loan_due_us : running->ends_us));
+    return json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:o}", "job", job_id_text(running->job, id),
+                     "tenant", holder->job.request.tenant, "state",
+                     job_state_name(holder->job.state), "memory_bytes",
+                     (json_int_t)running->memory_bytes, "share_permille",
+                     (int)running->share_permille, "cpus_milli", (int)running->cpus_milli,
+                     "ends_estimate", time_encode(ends_of(holder, running)));
 }
 
 static json_t *holders_encode(const struct core *core, const struct live_job *live,
@@ -154,6 +161,8 @@ static uint64_t start_of(struct core *core, const struct live_job *live, struct 
     uint64_t start_us = SCHED_FAR;
     if (live->finding.why == SCHED_WHY_CALLED)
         return due_of(core);
+    if (live->finding.why == SCHED_WHY_PREEMPTS)
+        return preempt_due_for(core, live);
     if (live->finding.why < SCHED_WHY_GANG || live->finding.why == SCHED_WHY_MEMBERS ||
         live->finding.why == SCHED_WHY_IMAGE)
         return SCHED_FAR;
@@ -211,7 +220,7 @@ static bool waking_reason(const struct core *core, const struct live_job *live,
                           struct sched_reason *ret_reason)
 {
     struct sched_state state;
-    if (live->job.state != JOB_IDLE || list_empty(&live->waking) ||
+    if (live->job.state != JOB_IDLE || list_empty(&live->waking) || live->job.preempt_for ||
         place_state_make(core, live, 0, &state) < 0)
         return false;
     struct sched_job asked = place_job(&live->job);
@@ -257,8 +266,10 @@ static json_t *placed_encode(const struct core *core, const struct live_job *liv
     const struct sched_amounts asked = {live->job.request.memory_bytes, live->job.request.ram_bytes,
                                         live->job.request.share_permille,
                                         live->job.request.cpus_milli};
-    return json_pack("{s:o, s:s?, s:O?}", "asked", amounts_encode(&asked), "device",
-                     live->job.device, "placement", live->job.placement);
+    char other[JOB_ID_TEXT_MAX];
+    const char *behind = live->job.preempt_for ? job_id_text(live->job.preempt_for, other) : NULL;
+    return json_pack("{s:o, s:s?, s:s?, s:O?}", "asked", amounts_encode(&asked), "device",
+                     live->job.device, "behind", behind, "placement", live->job.placement);
 }
 
 /* One so far down the queue that no decision has looked at it: what it would find now, alone. */

@@ -67,26 +67,31 @@ static json_t *share_params(const struct live_job *live, uint32_t share_permille
 
 /* -- giving -- */
 
-/* Why compute goes to others: nobody uses it, or it was borrowed and its owner wants it. */
 static const struct giving {
     const char *kind, *code, *text;
 } givings[] = {
-    {"job.idle", "idle",
-     "it has not used its card for its idle time; its compute is lent until its next command"},
-    {"loan.reclaimed", "reclaimed",
-     "its compute was borrowed and went back to the tenant that reserved it; it goes on when some "
-     "is free"},
+    [IDLE_UNUSED] =
+        {"job.idle", "idle",
+         "it has not used its card for its idle time; its compute is lent until its next command"},
+    [IDLE_RECLAIMED] = {"loan.reclaimed", "reclaimed",
+                        "its compute was borrowed and went back to the tenant that reserved it; it "
+                        "goes on when some "
+                        "is free"},
+    [IDLE_PREEMPTED] =
+        {"job.preempted", "preempted",
+         "a job of higher priority has its place; it goes on when there is room again"},
 };
 
 static void share_given(struct core *core, struct live_job *live)
 {
-    const struct giving *giving = &givings[live->reclaiming];
+    const struct giving *giving = &givings[live->taking];
     uint32_t share = live->job.request.share_permille;
     live->released = true;
     live->job.usage.released_permille = share;
     live->job.usage.share_granted_permille = 0;
-    live->job.usage.times_idle += !live->reclaiming;
-    core->counters.idle_releases += !live->reclaiming;
+    live->job.usage.times_idle += live->taking == IDLE_UNUSED;
+    core->counters.preemptions += live->taking == IDLE_PREEMPTED;
+    core->counters.idle_releases += live->taking == IDLE_UNUSED;
     life_move(
         core, live, JOB_IDLE,
         &(struct life_reason){
@@ -105,25 +110,26 @@ static void on_released(struct core *core, uint64_t id, json_t *result, const st
     if (!live)
         return;
     live->sharing = false;
-    bool reclaimed = live->reclaiming;
+    bool taken = live->taking != IDLE_UNUSED;
     if (!err && !live->ending && live->job.state == JOB_RUNNING) {
         share_given(core, live);
-        if (reclaimed)
+        if (taken)
             idle_wants_share(core, live); /* it did not give it up by itself */
-        if (!live->sharing && (reclaimed || job_gives_memory(&live->job.request)))
+        if (!live->sharing && (taken || job_gives_memory(&live->job.request)))
             carry_away(core, live);
         idle_wake_all(core);
         place_soon(core);
     }
-    live->reclaiming = false;
+    live->taking = IDLE_UNUSED;
 }
 
-void idle_reclaim(struct core *core, struct live_job *live)
+void idle_take(struct core *core, struct live_job *live, enum idle_why why)
 {
     if (live->ending || live->sharing)
         return; /* the next poll tries again */
-    live->sharing = live->reclaiming =
+    live->sharing =
         cards_ask(core, "card.set_share", share_params(live, 0), on_released, live->job.id) == 0;
+    live->taking = live->sharing ? why : IDLE_UNUSED;
 }
 
 static void consider(struct core *core, struct live_job *live, const struct card_usage *usage)
@@ -164,6 +170,7 @@ static void on_woken(struct core *core, uint64_t id, json_t *result, const struc
     uint32_t share = live->job.request.share_permille;
     live->job.usage.released_permille = 0;
     live->job.usage.share_granted_permille = share;
+    preempt_over(live);
     core->counters.wakes++;
     life_move(core, live, JOB_RUNNING,
               &(struct life_reason){
@@ -183,7 +190,8 @@ static size_t ahead_of(const struct core *core, const struct live_job *live, con
         const struct live_job *other = LIST_ENTRY(link, struct live_job, waking);
         if (other == live)
             break;
-        ahead += strcmp(other->job.device, device) == 0 && !quota_defers(core, other);
+        ahead += strcmp(other->job.device, device) == 0 && !quota_defers(core, other) &&
+                 !preempt_defers(core, other);
     }
     return ahead;
 }
@@ -262,7 +270,8 @@ void idle_wake_all(struct core *core)
         struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         uint32_t share = live->job.request.share_permille;
         const char *device;
-        if (live->sharing || quota_ask(core, live, share) != SCHED_PERMITTED)
+        if (live->sharing || preempt_defers(core, live) ||
+            quota_ask(core, live, share) != SCHED_PERMITTED)
             continue;
         device = wake_place(core, live);
         if (!device || wake_ask(core, live, device) < 0)
@@ -361,6 +370,7 @@ void idle_on_poll(uv_timer_t *timer)
     if (core->cards_known && !core->polling)
         core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
     quota_poll(core);
+    preempt_poll(core);
     repack_poll(core);
     if (!list_empty(&core->queue))
         place_soon(core);

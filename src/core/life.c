@@ -88,6 +88,7 @@ void life_requeue(struct core *core, struct live_job *live, const char *code, co
         (void)cards_ask(core, "card.remove", card_param(live->job.id), on_ignored,
                         live->job.id); /* when it is away, reconciling removes the card */
     live->has_card = live->has_container = live->released = live->away = false;
+    preempt_over(live);
     (void)place_set(core, live, NULL); /* fails only with a device */
     life_move(core, live, JOB_QUEUED,
               &(struct life_reason){.kind = "job.requeued", .code = code, .text = text});
@@ -289,6 +290,7 @@ static void life_end(struct core *core, struct live_job *live, enum job_state st
     const char *kind = finals[state - JOB_SUCCEEDED].kind;
     struct job *job = &live->job;
     live->ending = true;
+    preempt_over(live);
     job->usage.share_granted_permille = job->usage.released_permille = 0;
     list_remove(&live->waking);
     if (job->state == JOB_QUEUED)

@@ -156,6 +156,8 @@ static uint64_t end_of(const struct job *job, uint64_t now_us)
 {
     uint64_t length_us = place_length_us(job);
     uint64_t begin_us = job->started_us ? job->started_us : now_us;
+    if (job->preempt_due_us) /* it gives way then, if not before */
+        return job->preempt_due_us > now_us ? job->preempt_due_us : now_us;
     if (length_us == SCHED_FAR)
         return SCHED_FAR;
     if (!job->request.expect_ms && job->prediction.remaining_ms) /* by what it has computed */
@@ -346,7 +348,7 @@ static void keep_for_waking(struct core *core, struct sched_state *state)
     LIST_EACH (link, &core->waking) {
         const struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         struct sched_device *device = device_find(state, live->job.device);
-        if (device && !quota_defers(core, live))
+        if (device && !quota_defers(core, live) && !preempt_defers(core, live))
             device->share_free_permille = 0;
     }
 }
@@ -400,6 +402,7 @@ static void carry_out(struct core *core, struct sched_state *state)
     for (size_t i = 0; i < state->job_count; i++) {
         const struct sched_decision *decision = &core->decisions[i];
         struct live_job *live = core_find(core, decision->job);
+        preempt_find(live, &core->decisions[i].finding);
         find(core, live, &decision->finding, decision->device);
         if (decision->placed) {
             core->counters.placements++;

@@ -25,10 +25,11 @@
 static json_t *loan_encode(const struct tenant_loan *loan)
 {
     char id[JOB_ID_TEXT_MAX], since[TIME_TEXT_MAX], due[TIME_TEXT_MAX];
-    return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:o}", "loan", (json_int_t)loan->id, "job",
-                     job_id_text(loan->job, id), "lender", loan->lender, "borrower", loan->borrower,
-                     "milli", (json_int_t)loan->milli, "since", time_text(loan->since_us, since),
-                     "due", loan->due_us ? json_string(time_text(loan->due_us, due)) : json_null());
+    return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:o, s:n}", "loan", (json_int_t)loan->id,
+                     "job", job_id_text(loan->job, id), "lender", loan->lender, "borrower",
+                     loan->borrower, "milli", (json_int_t)loan->milli, "since",
+                     time_text(loan->since_us, since), "due",
+                     loan->due_us ? json_string(time_text(loan->due_us, due)) : json_null(), "for");
 }
 
 static void note(struct core *core, const char *kind, uint64_t job, json_t *data)
@@ -288,6 +289,23 @@ int quota_may_grow(const struct core *core, const struct live_job *live, uint32_
                      limited ? "its limit is reached" : "it is reserved by others");
 }
 
+bool quota_permits_without(const struct core *core, const struct live_job *live,
+                           const uint64_t *jobs, size_t count)
+{
+    struct tenant_job job = tenant_job(core, live);
+    if (tenants_count(core->tenants) == 0)
+        return true;
+    enum tenant_verdict verdict = tenants_ask_without(core->tenants, &job, jobs, count);
+    return verdict == TENANT_OWN || verdict == TENANT_BORROWS;
+}
+
+bool quota_may_preempt(const struct core *core, const struct live_job *live,
+                       const struct live_job *victim)
+{
+    struct tenant_job job = tenant_job(core, live), other = tenant_job(core, victim);
+    return tenants_may_preempt(core->tenants, &job, &other);
+}
+
 bool quota_defers(const struct core *core, const struct live_job *live)
 {
     struct tenant_job job = tenant_job(core, live);
@@ -310,7 +328,7 @@ void quota_poll(struct core *core)
             live->job.state != JOB_RUNNING)
             continue;
         if (tenants_called(core->tenants, job.id)) {
-            idle_reclaim(core, live);
+            idle_take(core, live, IDLE_RECLAIMED);
         } else {
             live->job.loan_due_us = 0;
             (void)job_reason_set(&live->job, "running", "its program runs"); /* as before */
@@ -427,8 +445,10 @@ static void loan_collect(void *arg, const struct tenant_loan *loan)
 void core_loans(struct core *core, core_reply_fn *reply, void *arg)
 {
     json_t *list = json_array();
-    if (list)
+    if (list) {
         tenants_loans(core->tenants, loan_collect, list);
+        preempt_list(core, list);
+    }
     core_reply_value(reply, arg, list ? json_pack("{s:o}", "loans", list) : NULL);
 }
 

@@ -4,6 +4,8 @@
 #define LEAT_CORE_QUOTA_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "sched/sched.h"
 
@@ -26,11 +28,15 @@ enum sched_permit quota_ask(struct core *core, struct live_job *live, uint64_t m
  * others claim are in the way. */
 int quota_may_grow(const struct core *core, const struct live_job *live, uint32_t share_permille,
                    struct error *err);
+/* May `live` have its share once these jobs have given up theirs? */
+bool quota_permits_without(const struct core *core, const struct live_job *live,
+                           const uint64_t *jobs, size_t count);
+/* May it take the place of `victim`, which has a lower priority? */
+bool quota_may_preempt(const struct core *core, const struct live_job *live,
+                       const struct live_job *victim);
 /* Must it let those go first who claim what they reserved? */
 bool quota_defers(const struct core *core, const struct live_job *live);
 void quota_poll(struct core *core); /* take back what is due */
-/* In idle.c: take the share of a running job back for the tenant that reserved it. */
-void idle_reclaim(struct core *core, struct live_job *live);
 /* Whose turn it is among jobs of one priority. False when there are no tenants. */
 bool quota_turns(struct core *core, struct sched_state *state);
 

@@ -20,7 +20,7 @@
 /* As given; NULL: not given. */
 struct given {
     char *run_dir, *state_dir, *data_dir, *listen, *engine, *cardd, *loan_minimum, *loan_notice,
-        *moves;
+        *preemption, *moves;
 };
 
 #define MOVES_DEFAULT 6 /* of cards to other devices, an hour */
@@ -41,6 +41,8 @@ static const struct setting {
      offsetof(struct given, loan_minimum)},
     {"loan-notice", "TIME", "before borrowed compute goes back (30s)",
      offsetof(struct given, loan_notice)},
+    {"preemption", "on|off", "jobs give way to those of higher priority (on)",
+     offsetof(struct given, preemption)},
     {"moves-per-hour", "COUNT", "of cards to other devices, to let a waiting job in (6)",
      offsetof(struct given, moves)},
 };
@@ -164,11 +166,21 @@ static int time_apply(const char *text, uint64_t *ret_ms, struct error *err)
     return text ? duration_parse(text, ret_ms, err) : 0;
 }
 
+static int switch_apply(const char *text, bool *ret_off, struct error *err)
+{
+    *ret_off = strcmp(text, "off") == 0;
+    return *ret_off || strcmp(text, "on") == 0
+               ? 0
+               : error_set(err, -EINVAL, "bad-switch", "'%.32s' is neither on nor off", text);
+}
+
 static int figures_apply(const struct given *given, struct config *config, struct error *err)
 {
     int r = time_apply(given->loan_minimum, &config->loan_minimum_ms, err);
     if (r == 0)
         r = time_apply(given->loan_notice, &config->loan_notice_ms, err);
+    if (r == 0 && given->preemption)
+        r = switch_apply(given->preemption, &config->no_preemption, err);
     if (r == 0 && given->moves)
         r = u64_parse(given->moves, &config->moves_per_hour, err);
     return r;

@@ -3,6 +3,7 @@
 #define LEAT_LEATD_CONFIG_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -22,6 +23,7 @@ struct config {
     char *listen;                             /* owned; NULL: no TCP */
     char *engine;                             /* owned; NULL: the default of core */
     uint64_t loan_minimum_ms, loan_notice_ms; /* 0: the defaults of core */
+    bool no_preemption;
     uint64_t moves_per_hour;
 };
 

@@ -155,6 +155,7 @@ static int daemon_run(struct daemon *daemon, const struct config *config, struct
                                                .engine_name = config->engine,
                                                .loan_minimum_ms = config->loan_minimum_ms,
                                                .loan_notice_ms = config->loan_notice_ms,
+                                               .no_preemption = config->no_preemption,
                                                .moves_per_hour = (uint32_t)config->moves_per_hour},
                         &daemon->core, err);
     if (r < 0)

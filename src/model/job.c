@@ -222,6 +222,8 @@ static const struct json_field record_fields[] = {
     JOB("has_used", JSON_KIND_BOOL, has_used),
     JOB("paid_since_us", JSON_KIND_U64, paid_since_us),
     JOB("loan_due_us", JSON_KIND_U64, loan_due_us),
+    JOB("preempt_for", JSON_KIND_U64, preempt_for),
+    JOB("preempt_due_us", JSON_KIND_U64, preempt_due_us),
     JOB("mustered", JSON_KIND_BOOL, mustered),
     JOB("placement", JSON_KIND_VALUE, placement),
     JOB("starts", JSON_KIND_U32, starts),

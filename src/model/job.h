@@ -144,6 +144,8 @@ struct job {
     bool has_used;            /* its card did at least one command */
     uint64_t paid_since_us;   /* when its tenant began to pay for its share; 0: it does not */
     uint64_t loan_due_us;     /* when its borrowed compute goes back; 0: not called */
+    uint64_t preempt_for;     /* the job of higher priority that it gives way to; 0: none */
+    uint64_t preempt_due_us;  /* when its card is suspended for that; 0: it is, or none */
     bool mustered;            /* its gang has been placed together */
     struct json_t *placement; /* why it sits where it sits; NULL: not known */
     uint32_t starts;          /* how many times it was given to the engine */

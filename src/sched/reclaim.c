@@ -159,6 +159,18 @@ bool tenants_called(struct tenants *tenants, uint64_t job)
     return false;
 }
 
+bool tenants_may_preempt(const struct tenants *tenants, const struct tenant_job *job,
+                         const struct tenant_job *victim)
+{
+    struct tenants *book = (struct tenants *)(uintptr_t)tenants;
+    const struct tenant_charge *charge = tenant_charge_find(tenants, victim->id);
+    bool borrowed = charge && charge->kind == TENANT_CHARGE_PAID && charge->part_count;
+    for (size_t i = 0; borrowed && i < charge->part_count; i++)
+        borrowed = charge->parts[i].loan;
+    return borrowed ||
+           tenant_node_find(book, victim->tenant) == tenant_node_find(book, job->tenant);
+}
+
 static unsigned level(const struct tenant_node *node)
 {
     unsigned steps = 0;

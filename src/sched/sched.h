@@ -131,6 +131,7 @@ enum sched_why {
     SCHED_WHY_GANG,     /* another member of its gang has no room */
     SCHED_WHY_MEMBERS,  /* members of its gang have not come yet */
     SCHED_WHY_IMAGE,    /* its image is not ready */
+    SCHED_WHY_PREEMPTS, /* others have been told to give way to it */
     SCHED_WHY_PRIORITY, /* kept free for a job of higher priority */
     SCHED_WHY_HELD,     /* kept free for a job that waits longer */
     SCHED_WHY_RAM,

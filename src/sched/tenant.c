@@ -193,25 +193,28 @@ static void parts_return(struct tenants *tenants, struct tenant_charge *charge)
 
 /* -- paying -- */
 
-static uint64_t claim_of(const struct tenant_charge *claim, const struct tenant_node *from)
+static uint64_t part_of(const struct tenant_charge *charge, const struct tenant_node *from)
 {
     uint64_t milli = 0;
-    for (size_t i = 0; claim && i < claim->part_count; i++)
-        milli += claim->parts[i].from == from ? claim->parts[i].milli : 0;
+    for (size_t i = 0; charge && i < charge->part_count; i++)
+        milli += charge->parts[i].from == from ? charge->parts[i].milli : 0;
     return milli;
 }
 
-/* What is free and not kept for others; `claim` (may be NULL) is the asker's own. */
-static uint64_t spare(const struct tenant_node *node, const struct tenant_charge *claim)
+/* What is free and not kept for others; `claim` (may be NULL) is the asker's own, and `more` would
+ * be free as well. */
+static uint64_t spare(const struct tenant_node *node, const struct tenant_charge *claim,
+                      uint64_t more)
 {
-    uint64_t kept = node->claimed - claim_of(claim, node), there = tenant_free(node);
+    uint64_t kept = node->claimed - part_of(claim, node);
+    uint64_t paid = node->paid - more, there = node->own > paid ? node->own - paid : 0;
     return there > kept ? there - kept : 0;
 }
 
 /* The same with what is lent counted as there. */
 static uint64_t due(const struct tenant_node *node, const struct tenant_charge *claim)
 {
-    uint64_t kept = node->claimed - claim_of(claim, node), there = tenant_free(node) + node->lent;
+    uint64_t kept = node->claimed - part_of(claim, node), there = tenant_free(node) + node->lent;
     return there > kept ? there - kept : 0;
 }
 
@@ -233,11 +236,11 @@ static struct tenant_node *lender_find(const struct tenants *tenants,
     unsigned best_depth = 0;
     for (size_t i = 0; i < tenants->node_count; i++) {
         struct tenant_node *node = tenants->nodes[i];
-        if (spare(node, NULL) == 0 || tenant_is_family(node, borrower))
+        if (spare(node, NULL, 0) == 0 || tenant_is_family(node, borrower))
             continue;
         unsigned depth = common_depth(node, borrower);
         if (!best || depth > best_depth ||
-            (depth == best_depth && spare(node, NULL) > spare(best, NULL))) {
+            (depth == best_depth && spare(node, NULL, 0) > spare(best, NULL, 0))) {
             best = node;
             best_depth = depth;
         }
@@ -255,14 +258,14 @@ static int64_t pay(struct tenants *tenants, struct tenant_charge *charge)
 {
     uint64_t missing = charge->job.milli;
     for (struct tenant_node *node = charge->node; node && missing; node = node->parent) {
-        uint64_t milli = smaller(spare(node, NULL), missing);
+        uint64_t milli = smaller(spare(node, NULL, 0), missing);
         if (part_add(tenants, charge, node, milli) < 0)
             return -ENOMEM;
         missing -= milli;
     }
     struct tenant_node *lender;
     while (missing && (lender = lender_find(tenants, charge->node))) {
-        uint64_t milli = smaller(spare(lender, NULL), missing);
+        uint64_t milli = smaller(spare(lender, NULL, 0), missing);
         if (part_add(tenants, charge, lender, milli) < 0)
             return -ENOMEM;
         missing -= milli;
@@ -276,7 +279,7 @@ static bool part_settle(struct tenants *tenants, struct tenant_charge *charge, s
     for (struct tenant_node *node = charge->node; node && node != charge->parts[index].from;
          node = node->parent) {
         struct tenant_part *part = &charge->parts[index];
-        uint64_t milli = smaller(spare(node, NULL), part->milli);
+        uint64_t milli = smaller(spare(node, NULL, 0), part->milli);
         if (milli == 0 || part_add(tenants, charge, node, milli) < 0)
             continue;
         part_return(tenants, charge, &charge->parts[index], (uint32_t)milli);
@@ -530,24 +533,64 @@ void tenants_view(const struct tenants *tenants, size_t index, uint64_t now_us,
 
 /* -- jobs -- */
 
+struct jobs {
+    const uint64_t *ids;
+    size_t count;
+};
+
+/* What these jobs have of the node's own. */
+static uint64_t given_up(const struct tenants *tenants, const struct tenant_node *node,
+                         const struct jobs *without)
+{
+    uint64_t milli = 0;
+    for (size_t i = 0; i < without->count; i++) {
+        const struct tenant_charge *charge = tenant_charge_find(tenants, without->ids[i]);
+        if (charge && charge->kind == TENANT_CHARGE_PAID)
+            milli += part_of(charge, node);
+    }
+    return milli;
+}
+
+/* What these jobs use of all that the node's family does. */
+static uint64_t given_back(const struct tenants *tenants, const struct tenant_node *node,
+                           const struct jobs *without)
+{
+    uint64_t milli = 0;
+    for (size_t i = 0; i < without->count; i++) {
+        const struct tenant_charge *charge = tenant_charge_find(tenants, without->ids[i]);
+        if (charge && charge->kind == TENANT_CHARGE_PAID && tenant_is_family(node, charge->node))
+            milli += charge->job.milli;
+    }
+    return milli;
+}
+
 enum tenant_verdict tenants_ask(const struct tenants *tenants, const struct tenant_job *job)
 {
+    return tenants_ask_without(tenants, job, NULL, 0);
+}
+
+enum tenant_verdict tenants_ask_without(const struct tenants *tenants, const struct tenant_job *job,
+                                        const uint64_t *ids, size_t count)
+{
+    const struct jobs without = {ids, count};
     const struct tenant_charge *known = tenant_charge_find(tenants, job->id);
     const struct tenant_charge *claim = known && known->kind == TENANT_CHARGE_CLAIM ? known : NULL;
     const struct tenant_node *own =
         tenant_node_find((struct tenants *)(uintptr_t)tenants, job->tenant);
     uint64_t family = 0, entitled = 0, others = 0;
     for (const struct tenant_node *node = own; node; node = node->parent) {
-        if (node->tenant.limit_milli && node->used + job->milli > node->tenant.limit_milli)
+        uint64_t used = node->used - given_back(tenants, node, &without);
+        if (node->tenant.limit_milli && used + job->milli > node->tenant.limit_milli)
             return TENANT_LIMITED;
-        family += spare(node, claim);
+        family += spare(node, claim, given_up(tenants, node, &without));
         entitled += due(node, claim);
     }
     if (family >= job->milli)
         return TENANT_OWN;
     for (size_t i = 0; i < tenants->node_count; i++) {
         const struct tenant_node *node = tenants->nodes[i];
-        others += tenant_is_family(node, own) ? 0 : spare(node, NULL);
+        others +=
+            tenant_is_family(node, own) ? 0 : spare(node, NULL, given_up(tenants, node, &without));
     }
     /* Who has called loans in does not borrow on top. */
     if (!claim && family + others >= job->milli)

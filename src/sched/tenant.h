@@ -100,6 +100,13 @@ enum tenant_verdict {
 };
 
 enum tenant_verdict tenants_ask(const struct tenants *tenants, const struct tenant_job *job);
+/* The same once the jobs of these numbers have given up what they have. */
+enum tenant_verdict tenants_ask_without(const struct tenants *tenants, const struct tenant_job *job,
+                                        const uint64_t *without, size_t count);
+/* May a job of higher priority take the place of `victim`? Within its own tenant it may; of another
+ * one it may take what is borrowed whole, and nothing else. */
+bool tenants_may_preempt(const struct tenants *tenants, const struct tenant_job *job,
+                         const struct tenant_job *victim);
 /* Pay for the job, whose claim (if any) ends. -EDQUOT unless the verdict is TENANT_OWN or
  * TENANT_BORROWS; -ENOMEM. */
 int tenants_charge(struct tenants *tenants, const struct tenant_job *job, uint64_t now_us);

@@ -130,7 +130,7 @@ def test_gang(house):
 
 
 def test_priority(house):
-    runs(house, share="50%", expect="1h")
+    runs(house, share="50%", expect="1h", priority=900)  # which gives way to nobody here
     urgent = submit(house, share="60%", priority=900)
     answer = explained(house, submit(house, share="50%", expect="2h"), "behind-priority")
     assert answer["behind"] == urgent
@@ -138,6 +138,23 @@ def test_priority(house):
     assert late["behind"] == urgent
     short = runs(house, share="50%", expect="30m")  # ends before the urgent one can begin
     assert house.get(f"/v1/jobs/{short}/explain")["placement"]["step"] == "backfill"
+
+
+def test_preemption(house):
+    low, equal = runs(house, share="70%", priority=100), runs(house, share="20%", priority=900)
+    urgent = submit(house, share="60%", priority=900)
+    answer = explained(house, urgent, "preempting")
+    assert holders(answer) == [low]
+    notice = house.get(f"/v1/jobs/{low}/explain")
+    assert notice["code"] == "preemption-called" and notice["behind"] == urgent and f"job {urgent} " in notice["text"]
+    row = house.get("/v1/loans")["loans"][0]
+    assert (row["loan"], row["job"], row["for"]) == (None, low, urgent)
+    assert answer["start_estimate"] == answer["holders"][0]["ends_estimate"] == row["due"]
+    assert urgent in house.leat("loan").stdout
+    house.request("POST", f"/v1/jobs/{urgent}/stop", {"grace": 0})  # the notice is withdrawn
+    houses.eventually("it runs as before", lambda: house.job(low)["code"] == "running")
+    assert house.get("/v1/loans") == {"loans": []}
+    assert house.job(equal)["state"] == "running"
 
 
 def test_image(house):

@@ -1,4 +1,5 @@
-"""Tenants on real cards: a share is borrowed, its owner asks, it comes back in time, the borrower goes on."""
+"""Shares that go to others for a while, on real cards: what was borrowed goes back to its owner, and jobs give way to those
+of higher priority. Either way the one that is interrupted goes on later, and its result is right."""
 import subprocess
 import time
 
@@ -6,7 +7,7 @@ import pytest
 
 import house as houses
 from conftest import needs
-from test_idle import train
+from test_idle import WORK, train
 
 MINIMUM_S, NOTICE_S, GRACE_S = 2, 1, 5  # the first two are given to leatd, the last is its own
 
@@ -58,4 +59,23 @@ def test_a_borrowed_share_comes_back_and_the_borrower_goes_on(tenant_house, tmp_
     assert story.index("loan.reclaimed") < story.index("job.suspended") < story.index("job.woken"), story
     assert story.index("loan.reclaimed") < story.index("job.woken"), story
     assert (tmp_path / "borrower" / "net").read_bytes() == (tmp_path / "direct").read_bytes()
+    assert house.get("/v1/loans") == {"loans": []}
+
+
+def test_a_job_of_lower_priority_gives_way_and_goes_on(tenant_house, tmp_path):
+    needs("digits")
+    house = tenant_house
+    subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    low = train(house, tmp_path, "low", "--sleep-at", "200:6", share="80%", priority=100, idle_after=0)
+    house.wait_state(low, ("running",))
+    high = train(house, tmp_path, "high", share="60%", priority=900)
+    houses.eventually("the notice", lambda: house.job(low)["code"] in ("preemption-called", "preempted"))
+    assert house.wait(high)["state"] == "succeeded"
+    ended = house.wait(low)
+    assert ended["state"] == "succeeded", ended
+    story = [kind for kind in kinds(house, low) if kind in ("job.preempting", "job.preempted", "job.woken")]
+    assert story == ["job.preempting", "job.preempted", "job.woken"], story
+    for name in ("low", "high"):
+        assert (tmp_path / name / "net").read_bytes() == (tmp_path / "direct").read_bytes()
     assert house.get("/v1/loans") == {"loans": []}

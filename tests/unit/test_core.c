@@ -119,7 +119,7 @@ static void test_queue_waits_for_share(void **state)
     (void)state;
     AUTO_HOUSE struct house house;
     house_open(&house);
-    uint64_t first = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\"}");
+    uint64_t first = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\",\"priority\":900}");
     job_becomes(&house, first, "running");
     uint64_t second = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\"}");
     uint64_t urgent = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\",\"priority\":900}");
@@ -614,6 +614,73 @@ static void test_limits_hold_and_are_explained(void **state)
     assert_int_equal(tenant_figure(&house, "a", "used_milli"), -1);
 }
 
+#define RANKED(priority, share) \
+    "{" ANY_COMMAND ",\"priority\":" #priority ",\"share\":\"" share "\",\"memory\":\"1GiB\"}"
+
+/* Who runs at lower priority is suspended, its compute and its memory go, and it goes on later. */
+static void test_lower_priority_gives_way(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t other = submitted(&house, RANKED(500, "20%"));
+    uint64_t low = submitted(&house, RANKED(100, "70%"));
+    job_becomes(&house, other, "running");
+    job_becomes(&house, low, "running");
+    uint64_t equal = submitted(&house, RANKED(100, "60%"));
+    uint64_t high = submitted(&house, RANKED(900, "80%"));
+    job_says(&house, low, "idle", "preempted");
+    job_becomes(&house, high, "running");
+    assert_true(job_is(&house, other, "running")); /* nobody needed its place */
+    assert_int_equal(fake_cardd_figure(house.cardd, "2", "share_permille"), 0);
+    assert_int_equal(loans_count(&house), 1);
+    AUTO_ANSWER struct answer why = {0};
+    core_job_explain(house.core, "2", take_answer, &why);
+    TURN_UNTIL(&house, why.given);
+    assert_string_equal(text_of(why.result, "code"), "preempted");
+    assert_string_equal(text_of(why.result, "behind"), "4");
+    job_exits(&house, high, 0);
+    job_becomes(&house, low, "running"); /* before those who never ran */
+    assert_int_equal(fake_cardd_figure(house.cardd, "2", "share_permille"), 700);
+    assert_int_equal(loans_count(&house), 0);
+    assert_true(job_is(&house, equal, "queued"));
+    job_exits(&house, low, 0);
+    job_becomes(&house, equal, "running");
+    job_exits(&house, equal, 0);
+    job_exits(&house, other, 0);
+    nothing_left(&house);
+}
+
+/* What a tenant reserved is out of the reach of others' priority; what it borrowed is not. */
+static void test_priority_stops_at_reservations(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t first = submitted(&house, JOB_OF("a", "10%"));
+    job_becomes(&house, first, "running"); /* devices are known */
+    tenant_set(&house, "a", 400, 0, NULL);
+    tenant_set(&house, "b", 300, 0, NULL);
+    tenant_set(&house, "c", 300, 0, NULL);
+    uint64_t own = submitted(&house, JOB_OF("a", "30%"));
+    job_becomes(&house, own, "running");
+    uint64_t borrowed = submitted(&house, JOB_OF("a", "50%")); /* all of it */
+    job_becomes(&house, borrowed, "running");
+    assert_int_equal(tenant_figure(&house, "a", "borrowed_milli"), 500);
+    uint64_t high = submitted(&house, "{" ANY_COMMAND ",\"tenant\":\"b\",\"share\":\"50%\","
+                                      "\"memory\":\"1GiB\",\"priority\":900}");
+    job_says(&house, borrowed, "idle", "preempted");
+    job_becomes(&house, high, "running");
+    assert_true(job_is(&house, own, "running"));
+    assert_true(job_is(&house, first, "running"));
+    job_exits(&house, high, 0);
+    job_becomes(&house, borrowed, "running");
+    job_exits(&house, borrowed, 0);
+    job_exits(&house, own, 0);
+    job_exits(&house, first, 0);
+    nothing_left(&house);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -626,6 +693,8 @@ int main(void)
         cmocka_unit_test(test_failed_starts),
         cmocka_unit_test(test_what_is_lent_comes_back),
         cmocka_unit_test(test_limits_hold_and_are_explained),
+        cmocka_unit_test(test_lower_priority_gives_way),
+        cmocka_unit_test(test_priority_stops_at_reservations),
         cmocka_unit_test(test_idle_share_is_lent_and_given_back),
         cmocka_unit_test(test_idle_memory_is_lent_and_given_back),
         cmocka_unit_test(test_restart_adopts_what_runs),
