@@ -279,7 +279,8 @@ def test_a_job_in_a_container():
     with houses.House(environment=CUDA_ENVIRONMENT) as house:
         words = ("run", "--cuda", "--memory", "64MiB", "--share", "50%")
         assert figures(house.leat(*words, PROBE, "codes").stdout)["whole"] == 64 * MIB
-        assert figures(house.leat(*words, PROBE, "nvml").stdout)["total"] == 64 * MIB
+        told = figures(house.leat(*words, PROBE, "nvml").stdout)
+        assert told["total"] == 64 * MIB and told["own"] == 1  # a process number of the container's
         shown = house.leat(*words, "--", "sh", "-c", "ls /run/cuda/driver; touch /run/cuda/libcuda.so.1 2>&- || echo no").stdout
         assert shown.split() == ["libcuda.so.1", "libnvidia-ml.so.1", "no"]
         assert {job["device"] for job in house.jobs()} == {"cuda-0"}

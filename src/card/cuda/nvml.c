@@ -234,7 +234,8 @@ nvmlReturn_t api_nvmlDeviceGetUtilizationRates(nvmlDevice_t device,
 
 /* ---- processes ---- */
 
-/* Those of the card that hold memory, `put` into a list that has room for `*count`. */
+/* Those of the card that hold memory, by the numbers that they know themselves by, `put` into a
+ * list that has room for `*count`. */
 static nvmlReturn_t list_processes(const struct ledger_card *ledger, unsigned *count, void *list,
                                    void (*put)(void *list, unsigned at, unsigned pid,
                                                uint64_t used))
@@ -246,7 +247,7 @@ static nvmlReturn_t list_processes(const struct ledger_card *ledger, unsigned *c
         if (!__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) || !used)
             continue;
         if (found < room && list)
-            put(list, found, __atomic_load_n(&slot->pid, __ATOMIC_RELAXED), used);
+            put(list, found, __atomic_load_n(&slot->own_pid, __ATOMIC_RELAXED), used);
         found++;
     }
     *count = found;

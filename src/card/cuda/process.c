@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "card/cuda/alone.h"
 #include "card/cuda/blocks.h"
@@ -49,6 +50,7 @@ static enum card_state attach(struct card_view *ret_view)
     struct meter *meter = meter_create(a.ledger, a.device, owner, a.slot, a.notify_fd);
     if (!meter)
         return CARD_FAILED;
+    __atomic_store_n(&a.ledger->slots[a.slot].own_pid, (uint32_t)getpid(), __ATOMIC_SEQ_CST);
     card.device = a.alone ? a.device : NULL;
     *ret_view = (struct card_view){a.ledger, meter, a.slot};
     return CARD_READY;
