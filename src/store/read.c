@@ -11,14 +11,6 @@
 
 #define RECORD_LIMIT_BYTES (4u << 20)
 
-static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret_statement,
-                   struct error *err)
-{
-    if (sqlite3_prepare_v2(store->reader, sql, -1, ret_statement, NULL) == SQLITE_OK)
-        return 0;
-    return store_refuse(store->reader, "read the database", err);
-}
-
 static const char *column_text(sqlite3_stmt *statement, int column)
 {
     return (const char *)sqlite3_column_text(statement, column);
@@ -27,15 +19,6 @@ static const char *column_text(sqlite3_stmt *statement, int column)
 static uint64_t column_u64(sqlite3_stmt *statement, int column)
 {
     return (uint64_t)sqlite3_column_int64(statement, column);
-}
-
-/* 1: a row; 0: the end. */
-static int step(struct store *store, sqlite3_stmt *statement, struct error *err)
-{
-    int stepped = sqlite3_step(statement);
-    if (stepped == SQLITE_ROW)
-        return 1;
-    return stepped == SQLITE_DONE ? 0 : store_refuse(store->reader, "read the database", err);
 }
 
 /* A column of JSON; NULL with err set. */
@@ -59,11 +42,11 @@ static int record_decode(sqlite3_stmt *statement, int column, struct job *job, s
 int store_job_read(struct store *store, uint64_t id, struct job *ret_job, struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT record FROM job WHERE id = ?", &statement, err);
+    int r = store_prepare(store, "SELECT record FROM job WHERE id = ?", &statement, err);
     if (r < 0)
         return r;
     (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)id); /* an index that exists */
-    r = step(store, statement, err);
+    r = store_step(store, statement, err);
     if (r < 0)
         return r;
     if (r == 0)
@@ -83,7 +66,7 @@ static int visit_rows(struct store *store, sqlite3_stmt *statement,
                       int (*visit)(void *arg, const struct job *job), void *arg, struct error *err)
 {
     int r;
-    while ((r = step(store, statement, err)) > 0) {
+    while ((r = store_step(store, statement, err)) > 0) {
         struct job job;
         job_init(&job);
         r = record_decode(statement, 0, &job, err);
@@ -107,10 +90,10 @@ int store_jobs_list(struct store *store, const struct store_query *query,
     }
     if (states.failed)
         return error_set(err, -ENOMEM, "out-of-memory", "listing jobs");
-    int r = prepare(store,
-                    "SELECT record FROM job WHERE id < ? AND instr(?, ',' || state || ',')"
-                    " ORDER BY id DESC LIMIT ?",
-                    &statement, err);
+    int r = store_prepare(store,
+                          "SELECT record FROM job WHERE id < ? AND instr(?, ',' || state || ',')"
+                          " ORDER BY id DESC LIMIT ?",
+                          &statement, err);
     if (r < 0)
         return r;
     size_t limit = query->limit < STORE_LIST_MAX ? query->limit : STORE_LIST_MAX;
@@ -126,7 +109,8 @@ int store_jobs_live(struct store *store, int (*visit)(void *arg, const struct jo
                     struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT record FROM job WHERE ended = 0 ORDER BY id", &statement, err);
+    int r =
+        store_prepare(store, "SELECT record FROM job WHERE ended = 0 ORDER BY id", &statement, err);
     return r < 0 ? r : visit_rows(store, statement, visit, arg, err);
 }
 
@@ -177,17 +161,17 @@ int store_events_read(struct store *store, uint64_t since, size_t limit, json_t 
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
     AUTO_JSON json_t *events = json_array();
     uint64_t last = since;
-    int r = prepare(store,
-                    "SELECT seq, time_us, kind, job, from_state, to_state, data FROM event"
-                    " WHERE seq > ? ORDER BY seq LIMIT ?",
-                    &statement, err);
+    int r = store_prepare(store,
+                          "SELECT seq, time_us, kind, job, from_state, to_state, data FROM event"
+                          " WHERE seq > ? ORDER BY seq LIMIT ?",
+                          &statement, err);
     if (r < 0)
         return r;
     limit = limit < STORE_LIST_MAX ? limit : STORE_LIST_MAX;
     /* Indexes that exist. A number beyond what SQLite holds is after all events. */
     (void)sqlite3_bind_int64(statement, 1, since > INT64_MAX ? INT64_MAX : (sqlite3_int64)since);
     (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)limit);
-    while ((r = step(store, statement, err)) > 0) {
+    while ((r = store_step(store, statement, err)) > 0) {
         last = column_u64(statement, 0);
         if (json_array_append_new(events, event_row(statement)) < 0)
             return error_set(err, -ENOMEM, "out-of-memory", "reading events");
@@ -205,11 +189,12 @@ int store_idempotency_find(struct store *store, const char *key, uint64_t *ret_j
                            char **ret_digest, struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT job, digest FROM idempotency WHERE key = ?", &statement, err);
+    int r =
+        store_prepare(store, "SELECT job, digest FROM idempotency WHERE key = ?", &statement, err);
     if (r < 0)
         return r;
     (void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC); /* an index that exists */
-    r = step(store, statement, err);
+    r = store_step(store, statement, err);
     if (r < 0)
         return r;
     char *digest = r > 0 && ret_digest ? strdup(column_text(statement, 1)) : NULL;
@@ -266,14 +251,14 @@ int store_measurements(struct store *store, const struct store_likeness *like,
     size_t count = 0;
     for (size_t walk = 0; walk < walks && count < room; walk++) {
         AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-        int r = prepare(store, measurement_sql[walk], &statement, err);
+        int r = store_prepare(store, measurement_sql[walk], &statement, err);
         if (r < 0)
             return r;
         /* Indexes that exist. */
         for (int i = 0; i < 6; i++)
             (void)sqlite3_bind_text(statement, i + 1, texts[i], -1, SQLITE_STATIC);
         (void)sqlite3_bind_int64(statement, 7, (sqlite3_int64)(room - count));
-        while ((r = step(store, statement, err)) > 0 && count < room)
+        while ((r = store_step(store, statement, err)) > 0 && count < room)
             measurements[count++] = measurement_row(statement);
         if (r < 0)
             return r;
@@ -285,8 +270,8 @@ int store_devices(struct store *store, int (*visit)(void *arg, const struct devi
                   void *arg, struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT id, pool, healthy FROM device", &statement, err);
-    while (r >= 0 && (r = step(store, statement, err)) > 0) {
+    int r = store_prepare(store, "SELECT id, pool, healthy FROM device", &statement, err);
+    while (r >= 0 && (r = store_step(store, statement, err)) > 0) {
         struct device_rule rule = {.healthy = column_u64(statement, 2)};
         (void)snprintf(rule.id, sizeof(rule.id), "%s", column_text(statement, 0));
         (void)snprintf(rule.pool, sizeof(rule.pool), "%s", column_text(statement, 1));
@@ -299,9 +284,10 @@ int store_tenants(struct store *store, int (*visit)(void *arg, const struct tena
                   void *arg, struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT name, parent, reserved_milli, limit_milli, weight FROM tenant",
-                    &statement, err);
-    while (r >= 0 && (r = step(store, statement, err)) > 0) {
+    int r =
+        store_prepare(store, "SELECT name, parent, reserved_milli, limit_milli, weight FROM tenant",
+                      &statement, err);
+    while (r >= 0 && (r = store_step(store, statement, err)) > 0) {
         struct tenant tenant = {
             .reserved_milli = (uint32_t)column_u64(statement, 2),
             .limit_milli = (uint32_t)column_u64(statement, 3),
@@ -318,8 +304,8 @@ int store_models(struct store *store, int (*visit)(void *arg, const struct model
                  struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT record FROM model ORDER BY name", &statement, err);
-    while (r >= 0 && (r = step(store, statement, err)) > 0) {
+    int r = store_prepare(store, "SELECT record FROM model ORDER BY name", &statement, err);
+    while (r >= 0 && (r = store_step(store, statement, err)) > 0) {
         struct model model;
         AUTO_JSON json_t *record = column_json(statement, 0, err);
         r = record ? model_record_decode(record, &model, err) : -EINVAL;

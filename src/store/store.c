@@ -35,6 +35,22 @@ int store_refuse(sqlite3 *db, const char *what, struct error *err)
     return error_set(err, -EIO, "store-failed", "could not %s: %s", what, text);
 }
 
+int store_prepare(struct store *store, const char *sql, sqlite3_stmt **ret_statement,
+                  struct error *err)
+{
+    if (sqlite3_prepare_v2(store->reader, sql, -1, ret_statement, NULL) == SQLITE_OK)
+        return 0;
+    return store_refuse(store->reader, "read the database", err);
+}
+
+int store_step(struct store *store, sqlite3_stmt *statement, struct error *err)
+{
+    int stepped = sqlite3_step(statement);
+    if (stepped == SQLITE_ROW)
+        return 1;
+    return stepped == SQLITE_DONE ? 0 : store_refuse(store->reader, "read the database", err);
+}
+
 int store_execute(sqlite3 *db, const char *sql, struct error *err)
 {
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK)
@@ -96,7 +112,8 @@ static int writer_open(struct store *store, const char *path, struct error *err)
 static int reader_open(struct store *store, const char *path, struct error *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &store->reader, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &store->reader, flags, NULL) != SQLITE_OK ||
+        store_search_functions(store->reader) != SQLITE_OK)
         return store_refuse(store->reader, "open the database", err);
     return store_execute(store->reader, READER_PRAGMAS, err);
 }

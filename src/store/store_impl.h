@@ -58,8 +58,21 @@ extern const char *const store_write_sql[STORE_WRITE_COUNT];
 int store_schema_update(sqlite3 *db, const char *path, struct error *err);
 /* Run statements that give no rows. */
 int store_execute(sqlite3 *db, const char *sql, struct error *err);
+/* A statement for the reader's connection. */
+int store_prepare(struct store *store, const char *sql, sqlite3_stmt **ret_statement,
+                  struct error *err);
+/* Of a statement for the reader's connection. 1: a row; 0: the end. */
+int store_step(struct store *store, sqlite3_stmt *statement, struct error *err);
 /* The refusal for a failed call on `db`; a negative errno by the kind of failure. */
 int store_refuse(sqlite3 *db, const char *what, struct error *err);
+
+#define STORE_ENTRY_COLUMNS \
+    "k.id, k.kind, k.name, k.task, k.model, k.text, k.source, k.updated_us, k.attributes"
+/* The entry of a row of those columns, into an initialised `entry`, which the caller finishes. */
+int store_entry_read(sqlite3_stmt *statement, struct knowledge *entry, struct error *err);
+
+/* What searches need on the reader's connection. SQLITE_OK or not. */
+int store_search_functions(sqlite3 *db);
 
 static inline void cleanup_statement(sqlite3_stmt **statement)
 {

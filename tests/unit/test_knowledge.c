@@ -18,6 +18,8 @@
 #include "model/knowledge_query.h"
 #include "store/store.h"
 
+#define MANY 6000 /* entries; more than a search lists or tries at once */
+
 struct shelf {
     char folder[64], path[80];
     struct store *store;
@@ -168,16 +170,17 @@ static void test_an_entry_is_replaced_and_removed(void **state)
     knowledge_finish(&second);
 }
 
-static void test_rare_conditions_drive(void **state)
+static void test_conditions_rare_and_common(void **state)
 {
     struct store *store = ((struct shelf *)*state)->store;
     struct store_batch *batch = store_batch_create();
     char name[32];
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < MANY; i++) {
         (void)snprintf(name, sizeof(name), "m%d", i);
         AUTO_JSON json_t *body = json_pack(
-            "{s:s, s:s, s:s, s:{s:i, s:i}}", "kind", "model", "name", name, "text",
-            i == 1234 ? "common needle" : "common words", "attributes", "n", i, "parity", i % 2);
+            "{s:s, s:s, s:s, s:{s:i, s:i, s:s, s:s}}", "kind", "model", "name", name, "text",
+            i == 1234 ? "common needle" : "common words", "attributes", "n", i, "parity", i % 2,
+            "side", i % 2 ? "left" : "right", "hand", i % 2 || i == 40 ? "left" : "right");
         struct knowledge entry;
         knowledge_init(&entry);
         assert_int_equal(knowledge_decode(body, &entry, NULL), 0);
@@ -188,11 +191,20 @@ static void test_rare_conditions_drive(void **state)
     store_batch_destroy(batch);
     uint64_t count;
     assert_int_equal(store_knowledge_count(store, &count, NULL), 0);
-    assert_int_equal(count, 3000);
+    assert_int_equal(count, MANY);
     finds(store, "{'text':'common needle','where':['n>=0']}", "m1234");
     finds(store, "{'text':'common','where':['n<3','parity=0']}", "m2 m0");
-    finds(store, "{'text':'common','sort':'-n','limit':3}", "m2999 m2998 m2997");
+    finds(store, "{'text':'common','where':['n<100','side=left','n>=96']}", "m99 m97");
+    finds(store, "{'text':'common','sort':'-n','limit':3}", "m5999 m5998 m5997");
     finds(store, "{'text':'common','where':['parity=1'],'sort':'n','limit':2}", "m1 m3");
+    /* Conditions that half of all meet, and hardly one meets together. */
+    finds(store, "{'where':['side=right','hand=left']}", "m40");
+    finds(store, "{'text':'common','where':['side=right','hand=left','n>=0','n<5999']}", "m40");
+    finds(store, "{'where':['side=left','hand=right']}", "");
+    finds(store, "{'where':['side=right','hand=left'],'sort':'-n'}", "m40");
+    finds(store, "{'where':['n<2900','n>=2898']}", "m2899 m2898");
+    finds(store, "{'where':['parity=0','n<3000','parity=1']}", "");
+    finds(store, "{'kinds':['model','task'],'where':['n>=0','n<2'],'sort':'-n'}", "m1 m0");
 }
 
 static void refused(const char *body, const char *code)
@@ -290,7 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_entries_are_found, shelf_make, shelf_remove),
         cmocka_unit_test_setup_teardown(test_an_entry_is_replaced_and_removed, shelf_make,
                                         shelf_remove),
-        cmocka_unit_test_setup_teardown(test_rare_conditions_drive, shelf_make, shelf_remove),
+        cmocka_unit_test_setup_teardown(test_conditions_rare_and_common, shelf_make, shelf_remove),
         cmocka_unit_test(test_entries_are_limited),
         cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_models_are_held_against_memory),
