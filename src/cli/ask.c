@@ -61,6 +61,14 @@ int ask_path(const char *kind, const char *id, const char *rest, char **ret_path
     return 0;
 }
 
+int ask_about(struct cli *cli, const char *kind, const char *id, const char *rest,
+              json_t **ret_answer, struct error *err)
+{
+    AUTO_FREE char *path = NULL;
+    int r = ask_path(kind, id, rest, &path, err);
+    return r < 0 ? r : ask_get(cli, ret_answer, err, "%s", path);
+}
+
 void ask_print(const json_t *answer)
 {
     AUTO_FREE char *text = json_text(answer);

@@ -18,6 +18,9 @@ int ask_get(struct cli *cli, json_t **ret_answer, struct error *err, const char 
 /* The path "/v1/KIND/ID" or, with `rest`, "/v1/KIND/ID/rest", `id` escaped. Owned by the caller. */
 int ask_path(const char *kind, const char *id, const char *rest, char **ret_path,
              struct error *err);
+/* GET of such a path. */
+int ask_about(struct cli *cli, const char *kind, const char *id, const char *rest,
+              json_t **ret_answer, struct error *err);
 /* One line of compact JSON on standard output. */
 void ask_print(const json_t *answer);
 /* What libleat says about a failure, in the house's form. Returns the errno. */

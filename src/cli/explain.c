@@ -8,7 +8,6 @@
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
-#include "leat/client.h"
 
 /* "memory_bytes" is "memory": the unit shows in the value. */
 static void put_name(struct buf *out, const char *name)
@@ -87,13 +86,8 @@ static void put_placement(struct buf *out, const json_t *placement)
 
 static int explain_main(struct cli *cli, const struct args *args, struct error *err)
 {
-    AUTO_FREE char *path = NULL;
     AUTO_JSON json_t *answer = NULL;
-    int r = ask_path("jobs", args->operands[0], "explain", &path, err);
-    if (r < 0)
-        return r;
-    struct leat_request request = {.method = "GET", .path = path};
-    r = ask(cli, &request, &answer, err);
+    int r = ask_about(cli, "jobs", args->operands[0], "explain", &answer, err);
     if (r < 0)
         return r;
     if (cli->json) {

@@ -63,16 +63,6 @@ static int image_event(void *context, const json_t *event)
     return strncmp(view_text(event, "kind", ""), "image.", strlen("image.")) == 0;
 }
 
-static int image_get(struct cli *cli, const char *name, json_t **ret_image, struct error *err)
-{
-    AUTO_FREE char *path = NULL;
-    int r = ask_path("images", name, NULL, &path, err);
-    if (r < 0)
-        return r;
-    struct leat_request request = {.method = "GET", .path = path};
-    return ask(cli, &request, ret_image, err);
-}
-
 /* Until it is no longer being made; `since` is an event number from before that began. */
 static int image_wait(struct cli *cli, const char *name, uint64_t since, struct error *err)
 {
@@ -80,7 +70,7 @@ static int image_wait(struct cli *cli, const char *name, uint64_t since, struct 
         AUTO_JSON json_t *image = NULL;
         int r = stream_events(cli, &since, image_event, NULL, err);
         if (r == 0)
-            r = image_get(cli, name, &image, err);
+            r = ask_about(cli, "images", name, NULL, &image, err);
         if (r < 0)
             return r;
         const char *state = view_text(image, "state", "");

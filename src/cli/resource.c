@@ -8,7 +8,6 @@
 #include "cli/ask.h"
 #include "cli/verb.h"
 #include "cli/view.h"
-#include "leat/client.h"
 
 int resource_list(struct cli *cli, const struct resource *resource, struct error *err)
 {
@@ -35,12 +34,7 @@ int resource_show(struct cli *cli, const struct resource *resource, const char *
                   struct error *err)
 {
     AUTO_JSON json_t *answer = NULL;
-    AUTO_FREE char *path = NULL;
-    int r = ask_path(resource->kind, id, NULL, &path, err);
-    if (r < 0)
-        return r;
-    struct leat_request request = {.method = "GET", .path = path};
-    r = ask(cli, &request, &answer, err);
+    int r = ask_about(cli, resource->kind, id, NULL, &answer, err);
     if (r < 0)
         return r;
     if (cli->json) {

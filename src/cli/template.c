@@ -55,8 +55,7 @@ static int template_show(struct cli *cli, const struct args *args, struct error 
     int r = template_path(args, &path, err);
     if (r < 0)
         return r;
-    struct leat_request request = {.method = "GET", .path = path};
-    r = ask(cli, &request, &answer, err);
+    r = ask_get(cli, &answer, err, "%s", path);
     if (r < 0)
         return r;
     if (cli->json) {
