@@ -40,10 +40,14 @@ static const struct view_column tenant_fields[] = {
 };
 
 static const struct view_column loan_columns[] = {
-    {"LOAN", "loan", VIEW_COUNT},        {"LENDER", "lender", VIEW_TEXT},
-    {"BORROWER", "borrower", VIEW_TEXT}, {"JOB", "job", VIEW_TEXT},
-    {"SHARE", "milli", VIEW_SHARE},      {"SINCE", "since", VIEW_AGO},
-    {"DUE", "due", VIEW_TEXT},           {"FOR", "for", VIEW_TEXT},
+    {"LOAN", "loan", VIEW_COUNT},
+    {"LENDER", "lender", VIEW_TEXT},
+    {"BORROWER", "borrower", VIEW_TEXT},
+    {"JOB", "job", VIEW_TEXT},
+    {"SHARE", "milli", VIEW_SHARE},
+    {"SINCE", "since", VIEW_AGO},
+    {"DUE", "due", VIEW_TEXT},
+    {"FOR", "for", VIEW_TEXT},
     {0},
 };
 
