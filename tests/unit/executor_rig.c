@@ -28,18 +28,13 @@ struct rig_card rig_card(uint64_t quota_bytes, uint32_t share_permille)
     return card;
 }
 
-static _Noreturn void run_executor(struct rig_card card, unsigned slot, int socket_fd,
-                                   int session_fd, pid_t parent)
+static _Noreturn void run_executor(struct rig_card card, int control_fd, pid_t parent)
 {
     const struct executor_params params = {
-        .control_fd = -1,
-        .socket_fd = socket_fd,
-        .session_fd = session_fd,
+        .control_fd = control_fd,
         .notify_fd = -1,
-        .arena_bytes = RIG_ARENA_BYTES,
         .ledger = card.ledger,
         .device = card.device,
-        .slot = slot,
         .card_name = "test",
         .cache_dir = "/tmp/leat-test-cache",
         .parent_pid = parent,
@@ -49,12 +44,13 @@ static _Noreturn void run_executor(struct rig_card card, unsigned slot, int sock
 
 int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
 {
-    int sockets[2];
+    int sockets[2], controls[2];
     *rig = (struct rig){.ledger = card.ledger, .device = card.device};
     rig->session_bytes = wire_session_layout(&rig->layout) + RIG_ARENA_BYTES;
     int session_fd = memfd_create("session", MFD_CLOEXEC);
     if (session_fd < 0 || ftruncate(session_fd, (off_t)rig->session_bytes) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, controls) < 0)
         return -errno;
     rig->session =
         mmap(NULL, rig->session_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session_fd, 0);
@@ -63,13 +59,20 @@ int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
     pid_t parent = getpid();
     rig->pid = fork();
     if (rig->pid == 0) {
-        (void)close(sockets[0]);
-        run_executor(card, slot, sockets[1], session_fd, parent);
+        (void)close(controls[0]);
+        run_executor(card, controls[1], parent);
     }
+    const struct executor_client client = {.slot = slot,
+                                           .arena_bytes = RIG_ARENA_BYTES,
+                                           .socket_fd = sockets[1],
+                                           .session_fd = session_fd};
+    int r = executor_serve(controls[0], &client);
+    (void)close(controls[0]);
+    (void)close(controls[1]);
     (void)close(sockets[1]);
     (void)close(session_fd);
     rig->socket_fd = sockets[0];
-    return 0;
+    return r;
 }
 
 int rig_wait_end(struct rig *rig)

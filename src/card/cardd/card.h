@@ -16,6 +16,7 @@ struct cardd;
 struct device;
 struct json_t;
 struct session;
+struct spare;
 struct trace;
 struct watch;
 
@@ -49,6 +50,9 @@ struct card {
     bool want_announced;    /* since the share was last set */
     bool confined;          /* has control groups */
     uint64_t kills_seen;    /* of its executors, for want of memory in the group */
+
+    struct spare *spare; /* an executor that waits for a client (spare.h); NULL: none */
+    bool spare_wanted;
 
     struct session *sessions[LEDGER_SLOTS]; /* by slot; owned by session.c */
     unsigned session_count, sessions_most;  /* now, at most at once */

@@ -24,6 +24,7 @@
 #include "card/cardd/probe.h"
 #include "card/cardd/secret.h"
 #include "card/cardd/session.h"
+#include "card/cardd/spare.h"
 #include "card/cardd/start.h"
 #include "card/cardd/watch.h"
 #include "card/meter/meter.h"
@@ -162,6 +163,7 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
     card->bound_to = request->bound ? caller->connection : 0;
     card_confine(cardd, card);
     list_append(&cardd->cards, &card->link);
+    spares_want(card);
     cardd->card_count++;
     cardd_touch(cardd);
     log_event(LOG_INFO, "card.created", "card=%s device=%s memory_bytes=%llu share_permille=%u",
@@ -257,6 +259,7 @@ void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connecti
     watch_stop(card->notified);
     card->notified = NULL;
     phase_abandon(cardd, card);
+    spares_drop(card);
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
             session_kill(card->sessions[slot]);
@@ -318,10 +321,21 @@ void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_
         control_event(cardd->control, "card.session_ended",
                       json_pack("{ss si si sb}", "card", card->name, "pid",
                                 (int)session->client_pid, "status", status, "oom", oom));
-    if (card->leaving && card->session_count == 0)
+    if (card->leaving && card->session_count == 0) {
         card_gone(cardd, card);
-    else if (!card->leaving)
-        phase_advance(cardd, card);
+        return;
+    }
+    if (card->leaving)
+        return;
+    phase_advance(cardd, card);
+    if (card->session_count == 0)
+        spares_want(card); /* for the next program */
+}
+
+/* When it was killed for want of memory, no session is to be told so. */
+void cardd_spare_ended(struct card *card)
+{
+    (void)out_of_memory(card->cardd, card);
 }
 
 void cardd_forget_others(struct cardd *cardd, const struct card *own)
@@ -366,6 +380,7 @@ static void confine_closed(void *arg)
     struct cardd *cardd = arg;
     cardd->confine = NULL;
     starter_close(cardd->starter);
+    spares_close(cardd->spares);
     uv_close((uv_handle_t *)&cardd->linger, NULL);
     for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++)
         uv_close((uv_handle_t *)&cardd->signals[i], NULL);
@@ -454,7 +469,8 @@ static int handles_open(struct cardd *cardd, struct error *err)
     if (!confine_active(cardd->confine))
         log_event(LOG_WARN, "cardd.unconfined", "text=\"%s\"", reason.text);
     cardd->starter = starter_open(&cardd->loop);
-    if (!cardd->starter)
+    cardd->spares = spares_open(cardd);
+    if (!cardd->starter || !cardd->spares)
         return error_set(err, -ENOMEM, "start-failed", "cannot prepare to start executors");
     int r = uv_timer_init(&cardd->loop, &cardd->linger);
     cardd->linger.data = cardd;

@@ -22,6 +22,7 @@ struct error;
 struct executor_notice;
 struct gate;
 struct session;
+struct spares;
 struct starter;
 
 #define CARDD_CARDS_MAX 1024
@@ -40,6 +41,7 @@ struct cardd {
     struct control *control;       /* cardd.sock */
     struct gate *gate;             /* card.sock */
     struct starter *starter;       /* of executors */
+    struct spares *spares;         /* executors that wait for a client */
     struct audit *audit;           /* NULL: none */
     uint64_t suspended_most_bytes; /* contents in host memory; 0: no limit */
     uint64_t linger_ms; /* leave after that long without cards and connections; 0: stay */
@@ -95,6 +97,8 @@ struct card *cardd_card_by_token(struct cardd *cardd, const char *token);
 void cardd_session_started(struct cardd *cardd, const struct session *session);
 /* Called by a session that has been reaped, before it is freed. */
 void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status);
+/* A spare executor has ended by itself. */
+void cardd_spare_ended(struct card *card);
 /* In an executor: let go of all cards and devices but its own. */
 void cardd_forget_others(struct cardd *cardd, const struct card *own);
 

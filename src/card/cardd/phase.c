@@ -18,6 +18,7 @@
 #include "card/cardd/control.h"
 #include "card/cardd/device.h"
 #include "card/cardd/session.h"
+#include "card/cardd/spare.h"
 #include "card/executor/checkpoint.h"
 #include "card/executor/executor.h"
 
@@ -48,6 +49,7 @@ static void begin(struct card *card, enum card_phase phase, enum executor_verb v
         .file_fd = card->file_fd,
     };
     card->phase = phase;
+    spares_drop(card); /* it would be on the device still */
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
             session_order(card->sessions[slot], &order);
@@ -142,6 +144,7 @@ static void suspended(struct cardd *cardd, struct card *card)
 static void resumed(struct cardd *cardd, struct card *card)
 {
     card->phase = CARD_ACTIVE;
+    spares_want(card);
     if (!card->failing)
         card->resume_ns = clock_monotonic_ns() - card->phase_since_ns;
     conclude(cardd, card);

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,8 +18,9 @@
 #include "base/random.h"
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
-#include "card/cardd/confine.h"
 #include "card/cardd/device.h"
+#include "card/cardd/process.h"
+#include "card/cardd/spare.h"
 #include "card/cardd/start.h"
 #include "card/cardd/watch.h"
 #include "card/executor/executor.h"
@@ -85,55 +85,6 @@ static int memory_create(struct session *session)
     session->memory = page;
     session->session_fd = take_fd(&fd);
     return 0;
-}
-
-static int compare_fds(const void *a, const void *b)
-{
-    int left = *(const int *)a, right = *(const int *)b;
-    return (left > right) - (left < right);
-}
-
-/* Close every descriptor above 2 but those in `keep`, which is sorted in place. */
-static void close_others(int *keep, size_t count)
-{
-    unsigned first = STDERR_FILENO + 1;
-    qsort(keep, count, sizeof(*keep), compare_fds);
-    for (size_t i = 0; i < count; i++) {
-        if ((unsigned)keep[i] > first)
-            (void)close_range(first, (unsigned)keep[i] - 1, 0);
-        first = (unsigned)keep[i] + 1;
-    }
-    (void)close_range(first, ~0u, 0); /* fails only on wrong arguments */
-}
-
-/* Signals as a fresh process has them; libuv's handlers would write to a pipe of the parent. */
-static void signals_reset(void)
-{
-    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD};
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    sigset_t none;
-    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-        (void)sigaction(handled[i], &plain, NULL); /* fails only on wrong arguments */
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The child: give up everything that is not this session's, then serve. */
-static _Noreturn void executor_run(struct cardd *cardd, struct card *card, pid_t parent,
-                                   const struct executor_params *params)
-{
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (getppid() != parent)
-        _exit(EXIT_FAILURE); /* leat-cardd ended before the death signal was set */
-    signals_reset();
-    int r = card->confined ? confine_enter(cardd->confine, card->name) : 0;
-    if (r < 0)
-        log_event(LOG_WARN, "executor.unconfined", "card=%s errno=%d", card->name, r);
-    cardd_forget_others(cardd, card);
-    int keep[] = {params->socket_fd, params->session_fd, params->notify_fd, params->control_fd};
-    close_others(keep, sizeof(keep) / sizeof(keep[0]));
-    executor_main(params);
 }
 
 static pid_t peer_pid(int socket_fd)
@@ -215,51 +166,50 @@ static void session_reap(void *arg)
     session_free(session);
 }
 
-static int executor_fork(struct session *session)
+/* Hand the client to the card's spare executor, or to a new one. A spare that has ended meanwhile
+ * has not taken it. */
+static int process_find(const struct session *session, const struct executor_client *client,
+                        struct process *ret_process)
 {
     struct card *card = session->card;
-    struct cardd *cardd = session->cardd;
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    session->control_fd = pair[0];
-    AUTO_FD int executors_fd = pair[1];
-    struct executor_params params = {
-        .control_fd = executors_fd,
-        .suspended = card_is_away(card),
+    if (spares_take(card, ret_process)) {
+        if (executor_serve(ret_process->control_fd, client) == 0)
+            return 0;
+        process_discard(ret_process);
+    }
+    int r = process_fork(session->cardd, card, PROCESS_FOR_CLIENT, ret_process);
+    return r == 0 ? executor_serve(ret_process->control_fd, client) : r;
+}
+
+static int executor_find(struct session *session)
+{
+    uv_loop_t *loop = &session->cardd->loop;
+    struct executor_client client = {
+        .arena_bytes = session->arena_bytes,
+        .slot = session->slot,
+        .suspended = card_is_away(session->card),
         .socket_fd = session->socket_fd,
         .session_fd = session->session_fd,
-        .notify_fd = card->notify_fd,
-        .arena_bytes = session->arena_bytes,
-        .ledger = card->ledger,
-        .trace = card->trace,
-        .device = card->device->turn,
-        .slot = session->slot,
-        .platform_index = card->device->platform_index,
-        .device_index = card->device->device_index,
-        .card_name = card->name,
-        .cache_dir = card->cache_dir,
     };
-    int r = random_bytes(params.id, sizeof(params.id));
-    if (r < 0)
-        return r;
-    pid_t parent = getpid(), child = fork();
-    if (child == 0)
-        executor_run(cardd, card, parent, &params);
-    if (child < 0)
-        return -errno;
-    session->pid = child;
-    session->pidfd = (int)syscall(SYS_pidfd_open, child, 0);
-    if (session->pidfd >= 0)
-        session->ended = watch_start(&cardd->loop, session->pidfd, session_reap, session);
-    session->notices = watch_start(&cardd->loop, session->control_fd, notice_arrived, session);
-    if (!session->ended || !session->notices) {
-        (void)kill(child, SIGKILL); /* our child, not yet waited for */
-        (void)waitpid(child, NULL, 0);
-        session->pid = 0;
-        return -ENOMEM;
+    struct process process = {0, -1, -1};
+    int r = random_bytes(client.id, sizeof(client.id));
+    if (r == 0)
+        r = process_find(session, &client, &process);
+    if (r == 0) {
+        session->ended = watch_start(loop, process.pidfd, session_reap, session);
+        session->notices = watch_start(loop, process.control_fd, notice_arrived, session);
+        r = session->ended && session->notices ? 0 : -ENOMEM;
     }
-    return 0;
+    if (r < 0 && process.pid) {
+        watch_stop(session->ended);
+        watch_stop(session->notices);
+        session->ended = session->notices = NULL;
+        process_discard(&process);
+    }
+    session->pid = process.pid;
+    session->pidfd = process.pidfd;
+    session->control_fd = process.control_fd;
+    return r;
 }
 
 /* A session in a free slot of the card, not running yet. NULL with err set. */
@@ -342,12 +292,14 @@ int session_launch(struct session *session)
 {
     struct error err;
     list_remove(&session->starting);
-    int r = executor_fork(session);
+    int r = executor_find(session);
     cleanup_fd(&session->session_fd);
     cleanup_fd(&session->socket_fd);
     session->session_fd = session->socket_fd = -1;
     if (r == 0) {
         session_announce(session);
+        if (session->card->sessions_total > 1)
+            spares_want(session->card); /* it is one of several: others may follow */
         return 0;
     }
     error_errno(&err, r, "session-failed", "cannot start a session of card '%s'",

@@ -1,6 +1,5 @@
 #include "card/cardd/start.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -65,6 +64,15 @@ void starter_close(struct starter *starter)
         return;
     uv_close((uv_handle_t *)&starter->busy, handle_closed);
     uv_close((uv_handle_t *)&starter->turn, handle_closed);
+}
+
+bool starter_rested(struct starter *starter)
+{
+    if (!list_empty(&starter->sessions))
+        return false;
+    bool rested = !starter->held;
+    starter->held = false;
+    return rested;
 }
 
 void starter_hold(struct starter *starter)

@@ -4,6 +4,7 @@
 #ifndef LEAT_CARDD_START_H
 #define LEAT_CARDD_START_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 struct session;
@@ -15,6 +16,8 @@ struct starter *starter_open(uv_loop_t *loop);
 void starter_close(struct starter *starter);
 /* A client has knocked: others may follow at once. */
 void starter_hold(struct starter *starter);
+/* Nobody waits for an executor, and nobody has knocked since this was asked last. */
+bool starter_rested(struct starter *starter);
 void starter_add(struct starter *starter, struct session *session);
 
 #endif

@@ -119,7 +119,7 @@ static int build_kept(struct session *session, struct object *object, const stru
     if (program) {
         (void)buf_append(reply, result.reply, result.reply_length); /* remembered in the buf */
         replace(object, program);
-        count(&session->ledger->slots[session->params.slot].build_hits);
+        count(&session->ledger->slots[session->client.slot].build_hits);
     }
     buf_finish(&result.file);
     return program != NULL;
@@ -175,7 +175,7 @@ static cl_int build_driver(struct session *session, struct object *object, const
 {
     restore(object);
     *ret_built = clBuildProgram(object->driver, 1, &session->device, options, NULL, NULL);
-    count(&session->ledger->slots[session->params.slot].builds);
+    count(&session->ledger->slots[session->client.slot].builds);
     return build_reply_write(object->driver, session->device, *ret_built, asked, reply);
 }
 
@@ -231,7 +231,7 @@ cl_int build_compile(struct session *session, struct object *object, const char 
     cl_int built =
         clCompileProgram(object->driver, 1, &session->device, options, 0, NULL, NULL, NULL, NULL);
     meter_work_end(session->meter);
-    count(&session->ledger->slots[session->params.slot].builds);
+    count(&session->ledger->slots[session->client.slot].builds);
     if (built == CL_SUCCESS)
         become_binary(object->driver, program);
     free(TAKE(program->options)); /* of a whole build before */
@@ -248,7 +248,7 @@ cl_int build_link(struct session *session, struct object *object, const cl_progr
     object->driver = clLinkProgram(context, 1, &session->device, options, input_count, inputs, NULL,
                                    NULL, &linked);
     meter_work_end(session->meter);
-    count(&session->ledger->slots[session->params.slot].builds);
+    count(&session->ledger->slots[session->client.slot].builds);
     if (!object->driver) {
         object->error = linked;
         return linked;

@@ -165,7 +165,7 @@ static struct trace_entry *trace_begin(const struct session *session, const stru
         return NULL; /* one that is not seen */
     const char *name = order->kernel ? order->kernel : wire_opcode_name(session->opcode);
     (void)snprintf(entry->name, sizeof(entry->name), "%s", name);
-    entry->slot = session->params.slot;
+    entry->slot = session->client.slot;
     entry->queue = order->queue->slot;
     return entry;
 }

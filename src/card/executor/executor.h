@@ -37,18 +37,24 @@ struct executor_notice {
 
 #define EXECUTOR_ID_BYTES 16
 
-struct executor_params {
+/* The client that an executor serves: the first message on its control descriptor. */
+struct executor_client {
     uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever */
-    int control_fd;                /* SOCK_SEQPACKET: orders come, notices go; -1: none will come */
-    int suspended;                 /* start as after EXECUTOR_SUSPEND */
-    int socket_fd;                 /* the client's connection: its end is the session's */
-    int session_fd;       /* memfd of the session memory, which the client may be using already */
-    int notify_fd;        /* eventfd of the card, for meter_create; never sent to the client */
-    uint64_t arena_bytes; /* of the session memory; 0: the device has memory of its own */
-    struct trace *trace;  /* mapped likewise; NULL: none */
+    uint64_t arena_bytes;          /* of the session memory; 0: the device has memory of its own */
+    uint32_t slot;
+    int32_t suspended;  /* start as after EXECUTOR_SUSPEND */
+    int32_t socket_fd;  /* its connection, whose end is the session's; */
+    int32_t session_fd; /* memfd of the session memory, which it may be using already: both ride
+                           along, and each side has its own numbers */
+};
+
+struct executor_params {
+    int control_fd;      /* SOCK_SEQPACKET: a client comes, then orders; notices go */
+    int is_spare;        /* there is no client yet: start the driver at once */
+    int notify_fd;       /* eventfd of the card, for meter_create; never sent to the client */
+    struct trace *trace; /* mapped as what follows; NULL: none */
     struct ledger_card *ledger;  /* mapped read-write by leat-cardd before the fork */
     struct meter_device *device; /* turn of the device, mapped read-write before the fork */
-    unsigned slot;
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
     const char *card_name;
     /* Absolute: where compiled code is kept for the card's tenant, the one folder that the executor
@@ -58,10 +64,14 @@ struct executor_params {
                          any */
 };
 
-/* Runs in the forked child and does not return: serves the session until the client leaves or
- * leat-cardd dies, then ends the process. The client has been welcomed. The driver is started for
- * the first record, so a program that only asks for the device never waits for it. */
+/* Runs in the forked child and does not return: waits for its client, serves it until it leaves or
+ * leat-cardd dies, then ends the process. The client has been welcomed. Unless this is a spare the
+ * driver is started for the first record, so a program that only asks for the device never waits
+ * for it. */
 _Noreturn void executor_main(const struct executor_params *params);
+/* In the parent, which has the other end of the control descriptor and keeps what it hands over: 0,
+ * or a negative errno when the executor has ended. */
+int executor_serve(int control_fd, const struct executor_client *client);
 
 /* Map the libraries of the machine's drivers, without a call into one: a process forked afterwards
  * need not do it again, which is most of a session's start (PoCL with LLVM: 32 of 37 ms). 0, or

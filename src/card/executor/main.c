@@ -1,4 +1,4 @@
-/* The executor process: it leaves what it inherited behind, opens the device, welcomes the client
+/* The executor process: it leaves what it inherited behind, is handed its client, opens the device
  * and consumes records until the client leaves. */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include "card/executor/completion.h"
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
+#include "card/executor/handover.h"
 #include "card/executor/output.h"
 #include "card/executor/park.h"
 #include "card/executor/sandbox.h"
@@ -63,8 +64,7 @@ static int compare_fds(const void *a, const void *b)
 /* Close everything but standard streams and the descriptors of this session. */
 static void close_others(const struct executor_params *params)
 {
-    int kept[] = {STDERR_FILENO, params->socket_fd, params->session_fd, params->notify_fd,
-                  params->control_fd};
+    int kept[] = {STDERR_FILENO, params->notify_fd, params->control_fd};
     const unsigned count = sizeof(kept) / sizeof(kept[0]);
     qsort(kept, count, sizeof(kept[0]), compare_fds);
     for (unsigned i = 0; i < count; i++) {
@@ -75,15 +75,20 @@ static void close_others(const struct executor_params *params)
     }
 }
 
+static void name_process(const char *what, const char *card)
+{
+    char name[16];
+    (void)snprintf(name, sizeof(name), "%s:%s", what, card);
+    (void)prctl(PR_SET_NAME, name);
+}
+
 /* Leave behind what leat-cardd had. 0 or a negative errno. */
 static int settle(const struct executor_params *params, struct error *err)
 {
-    char name[16];
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* cannot fail for a valid signal */
     if (params->parent_pid && getppid() != params->parent_pid)
         _exit(EXIT_CLIENT_LEFT); /* leat-cardd died before the line above */
-    (void)snprintf(name, sizeof(name), "leat-exec:%s", params->card_name);
-    (void)prctl(PR_SET_NAME, name);
+    name_process(params->is_spare ? "leat-spare" : "leat-exec", params->card_name);
     (void)setsid(); /* fails only for a group leader, which a fresh child is not */
     reset_signals();
     close_others(params);
@@ -106,14 +111,14 @@ static int settle(const struct executor_params *params, struct error *err)
 static int map_session(struct session *session, const struct wire_session *layout,
                        struct error *err)
 {
-    const struct executor_params *params = &session->params;
-    uint64_t bytes = layout->arena_offset + params->arena_bytes;
-    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, params->session_fd, 0);
+    const struct executor_client *client = &session->client;
+    uint64_t bytes = layout->arena_offset + client->arena_bytes;
+    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, client->session_fd, 0);
     if (memory == MAP_FAILED)
         return error_errno(err, -errno, "no-session-memory", "cannot map the session memory");
     session->shared = (struct wire_session *)(void *)memory;
-    session->arena = params->arena_bytes ? memory + layout->arena_offset : NULL;
-    session->arena_bytes = params->arena_bytes;
+    session->arena = client->arena_bytes ? memory + layout->arena_offset : NULL;
+    session->arena_bytes = client->arena_bytes;
     return 0;
 }
 
@@ -127,8 +132,8 @@ static int open_session(struct session *session, struct error *err)
         return err->errnum;
     session->output_caught = 1;
     session->ledger = params->ledger;
-    session->meter = meter_create(params->ledger, params->device, (uint32_t)getpid(), params->slot,
-                                  params->notify_fd);
+    session->meter = meter_create(params->ledger, params->device, (uint32_t)getpid(),
+                                  session->client.slot, params->notify_fd);
     if (!session->meter || session_init(session, &layout) < 0)
         return error_set(err, -ENOMEM, "no-memory", "no memory for a session");
     return 0;
@@ -141,22 +146,30 @@ static _Noreturn void refuse(struct session *session, const struct error *err)
     leave(session, EXIT_NO_DEVICE);
 }
 
-/* The first record has come. */
 static void start_driver(struct session *session)
 {
     const struct executor_params *params = &session->params;
     struct error err = {0};
     cl_platform_id platform;
-    meter_work_begin(session->meter);
     if (device_find(params->platform_index, params->device_index, &platform, &session->device,
                     &err) < 0)
         refuse(session, &err);
+    build_open(session, platform);
+}
+
+/* The first record has come. */
+static void begin_work(struct session *session)
+{
+    session->begun = 1;
+    if (!session->device) {
+        meter_work_begin(session->meter);
+        start_driver(session);
+        meter_work_end(session->meter);
+    }
     if (session->arena && !device_shares_memory(session->device)) {
         session->arena = NULL; /* whoever places a buffer there is told so by the end */
         session->shared->arena_bytes = session->arena_bytes = 0;
     }
-    build_open(session, platform);
-    meter_work_end(session->meter);
 }
 
 /* The client says nothing more on its socket: whatever comes is the end. Orders of leat-cardd are
@@ -165,7 +178,7 @@ static void *watch_outside(void *arg)
 {
     struct session *session = arg;
     struct pollfd outside[] = {
-        {.fd = session->params.socket_fd, .events = POLLIN | POLLRDHUP},
+        {.fd = session->client.socket_fd, .events = POLLIN | POLLRDHUP},
         {.fd = session->params.control_fd, .events = POLLIN},
     };
     for (;;) {
@@ -199,13 +212,13 @@ static int next_record(struct session *session, const struct wire_header **ret_r
 static _Noreturn void serve(struct session *session)
 {
     struct error err = {0};
-    session->suspended = session->params.suspended;
+    session->suspended = session->client.suspended;
     for (;;) {
         const struct wire_header *record;
         int taken = session->suspended ? park_wait(session, &record, 0, &err)
                                        : next_record(session, &record, &err);
-        if (taken > 0 && !session->device)
-            start_driver(session);
+        if (taken > 0 && !session->begun)
+            begin_work(session);
         if (taken >= 0 && park_due(session))
             taken = park(session, &record, taken, &err);
         if (taken > 0)
@@ -227,7 +240,14 @@ _Noreturn void executor_main(const struct executor_params *params)
         _exit(EXIT_NO_DEVICE);
     session->params = *params;
     session->builds_fd = -1;
-    if (settle(params, &err) < 0 || open_session(session, &err) < 0)
+    if (settle(params, &err) < 0)
+        refuse(session, &err);
+    if (params->is_spare)
+        start_driver(session);
+    if (handover_receive(params->control_fd, &session->client) < 0)
+        leave(session, EXIT_CLIENT_LEFT); /* not wanted any more */
+    name_process("leat-exec", params->card_name);
+    if (open_session(session, &err) < 0)
         refuse(session, &err);
     if (pthread_create(&watcher, NULL, watch_outside, session) != 0)
         leave(session, EXIT_NO_DEVICE);

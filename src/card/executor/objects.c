@@ -86,7 +86,7 @@ static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
     struct session *session = allocation->session;
     if (!allocation->kept)
         range_leave(session, &allocation->range);
-    (allocation->kept ? ledger_put_away : ledger_release)(session->ledger, session->params.slot,
+    (allocation->kept ? ledger_put_away : ledger_release)(session->ledger, session->client.slot,
                                                           allocation->bytes);
     __atomic_sub_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
     free(allocation);
@@ -118,7 +118,7 @@ static cl_int make_allocated(struct session *session, struct object *object)
 static cl_int make_buffer(struct session *session, struct object *object)
 {
     struct ledger_card *ledger = session->ledger;
-    unsigned slot = session->params.slot;
+    unsigned slot = session->client.slot;
     uint64_t bytes = object->size_bytes;
     struct allocation *allocation = malloc(sizeof(*allocation));
     if (allocation && object->away)
@@ -382,7 +382,7 @@ void object_release(struct session *session, struct object *object)
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
     else if (object->away && object->is_buffer) {
         range_leave(session, &object->range);
-        ledger_drop_away(session->ledger, session->params.slot, object->size_bytes);
+        ledger_drop_away(session->ledger, session->client.slot, object->size_bytes);
     }
     if (object->kind == OBJECT_PROGRAM && object->extra)
         program_finish(object->extra);

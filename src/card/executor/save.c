@@ -32,7 +32,7 @@ static int object_save(struct session *session, struct object *object, int fd, u
     int r = bring(session, object, err);
     const uint8_t *contents = contents_of(object);
     struct checkpoint_part part = {.serial = object->serial, .object_bytes = object->size_bytes};
-    memcpy(part.session, session->params.id, sizeof(part.session));
+    memcpy(part.session, session->client.id, sizeof(part.session));
     while (contents && r == 0 && part.offset_bytes < part.object_bytes) {
         uint64_t left = part.object_bytes - part.offset_bytes;
         part.bytes = left < CHECKPOINT_PART_MAX ? left : CHECKPOINT_PART_MAX;
@@ -65,7 +65,7 @@ static void part_load(void *arg, const struct checkpoint_part *part, const void 
 {
     struct loading *loading = arg;
     struct session *session = loading->session;
-    if (memcmp(part->session, session->params.id, sizeof(part->session)) != 0)
+    if (memcmp(part->session, session->client.id, sizeof(part->session)) != 0)
         return;
     for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
         const struct object *object = &session->objects[id];

@@ -41,6 +41,7 @@ struct spill {
 
 struct session {
     struct executor_params params;
+    struct executor_client client;
     struct wire_session *shared;
     uint8_t *slab;
     uint8_t *arena;       /* NULL: the device has memory of its own */
@@ -50,6 +51,7 @@ struct session {
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
     cl_device_id device;
+    int begun;         /* a record has come */
     int builds_fd;     /* folder of kept builds; -1: none */
     char *device_text; /* identity of the device and its driver, owned */
     struct ledger_card *ledger;

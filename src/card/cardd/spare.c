@@ -1,0 +1,168 @@
+/* Spare executors: see spare.h. */
+#include "card/cardd/spare.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "card/cardd/card.h"
+#include "card/cardd/cardd.h"
+#include "card/cardd/device.h"
+#include "card/cardd/start.h"
+#include "card/cardd/watch.h"
+
+#define REST_MS 20 /* after anything that a client waits for */
+
+struct spare {
+    struct list link;  /* in the order they were made */
+    struct card *card; /* NULL: killed, and to be reaped */
+    struct process process;
+    struct watch *ended;
+};
+
+struct spares {
+    struct cardd *cardd;
+    struct list ready;
+    unsigned count; /* of `ready` */
+    uv_timer_t timer;
+};
+
+static void spare_free(struct spare *spare)
+{
+    watch_stop(spare->ended);
+    cleanup_fd(&spare->process.pidfd);
+    cleanup_fd(&spare->process.control_fd);
+    free(spare);
+}
+
+static void spare_unlist(struct spare *spare)
+{
+    list_remove(&spare->link);
+    spare->card->cardd->spares->count--;
+    spare->card->spare = NULL;
+    spare->card = NULL;
+}
+
+static void spare_ended(void *arg)
+{
+    struct spare *spare = arg;
+    int status = 0;
+    pid_t got = waitpid(spare->process.pid, &status, WNOHANG);
+    if (got == 0 || (got < 0 && errno == EINTR))
+        return;
+    if (spare->card) {
+        log_event(LOG_WARN, "spare.ended", "card=%s executor=%d status=%d", spare->card->name,
+                  (int)spare->process.pid, status);
+        cardd_spare_ended(spare->card);
+        spare_unlist(spare);
+    }
+    spare_free(spare);
+}
+
+static void spare_kill(struct spare *spare)
+{
+    (void)kill(spare->process.pid, SIGKILL); /* our child, not yet waited for */
+    spare_unlist(spare);
+}
+
+static void spare_make(struct spares *spares, struct card *card)
+{
+    struct spare *spare = calloc(1, sizeof(*spare));
+    if (!spare || process_fork(spares->cardd, card, PROCESS_SPARE, &spare->process) < 0) {
+        free(spare);
+        return; /* the next client waits a little longer */
+    }
+    spare->ended = watch_start(&spares->cardd->loop, spare->process.pidfd, spare_ended, spare);
+    if (!spare->ended) {
+        process_discard(&spare->process);
+        free(spare);
+        return;
+    }
+    if (spares->count == SPARES_MAX)
+        spare_kill(LIST_ENTRY(spares->ready.next, struct spare, link));
+    spare->card = card;
+    card->spare = spare;
+    list_append(&spares->ready, &spare->link);
+    spares->count++;
+}
+
+static struct card *next_wanted(const struct cardd *cardd)
+{
+    LIST_EACH (link, &cardd->cards) {
+        struct card *card = LIST_ENTRY(link, struct card, link);
+        if (card->spare_wanted)
+            return card;
+    }
+    return NULL;
+}
+
+static void rest_over(uv_timer_t *timer)
+{
+    struct spares *spares = timer->data;
+    struct card *card = next_wanted(spares->cardd);
+    if (!card)
+        return;
+    if (starter_rested(spares->cardd->starter)) {
+        card->spare_wanted = false;
+        spare_make(spares, card);
+    }
+    (void)uv_timer_start(timer, rest_over, REST_MS, 0); /* cannot fail */
+}
+
+struct spares *spares_open(struct cardd *cardd)
+{
+    struct spares *spares = calloc(1, sizeof(*spares));
+    if (!spares)
+        return NULL;
+    spares->cardd = cardd;
+    list_init(&spares->ready);
+    (void)uv_timer_init(&cardd->loop, &spares->timer); /* cannot fail */
+    spares->timer.data = spares;
+    return spares;
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void spares_close(struct spares *spares)
+{
+    if (spares)
+        uv_close((uv_handle_t *)&spares->timer, timer_closed);
+}
+
+void spares_want(struct card *card)
+{
+    struct spares *spares = card->cardd->spares;
+    if (card->spare || card->spare_wanted || card->leaving || card->device->cuda ||
+        card->phase != CARD_ACTIVE)
+        return;
+    card->spare_wanted = true;
+    (void)uv_timer_start(&spares->timer, rest_over, REST_MS, 0); /* cannot fail */
+}
+
+bool spares_take(struct card *card, struct process *ret_process)
+{
+    struct spare *spare = card->spare;
+    if (!spare)
+        return false;
+    *ret_process = spare->process;
+    spare->process.pidfd = spare->process.control_fd = -1;
+    spare_unlist(spare);
+    spare_free(spare);
+    return true;
+}
+
+void spares_drop(struct card *card)
+{
+    card->spare_wanted = false;
+    if (card->spare)
+        spare_kill(card->spare);
+}
