@@ -1,100 +1,73 @@
 #!/usr/bin/python3
-"""Clients that all start at once: how long each waits for its session, and whether any got another's.
+"""Programs that start at once: how long each waits for its device and for its first command, and whether any got another's.
 
 usage: bench_start.py [CLIENTS]      (BUILD names the build folder)
 
-Each client says hello with the token of its card and waits for the welcome, as the library does at a program's first call.
-Cards differ in their quota, which stands in the ledger page that comes along: a client with another quota, or with a slot
-that somebody else has, was mixed up.
+bench_crowd forks the programs, lets them go together, and has each ask for its device, which is the session's start, and then
+write and read a number. What a program waits is in the figures, what it takes to make its process is not. The same binary
+tells what the driver itself needs for as many programs without Leat: the limit that the machine sets. Cards differ in their
+quota, which a program sees as its device's memory, so that one with another's card is found.
 """
-import array
-import mmap
 import os
-import socket
-import struct
+import statistics
+import subprocess
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import house as houses  # noqa: E402
 
-HELLO = struct.Struct("=IIII72s")
-WELCOME = struct.Struct("=IIiIQ256s")
-MAGIC, VERSION = 0x5441454C, 2
 MIB = 1 << 20
-CLIENTS_PER_CARD = 100
-WAIT_S = 60
+CARDS = 3
+ALONE = 5
+REST_S = 0.3  # between single starts, in which a spare executor is made
 
 
-class Client:
-    def __init__(self, house, card, token, quota_bytes):
-        self.path = os.path.join(house.run_dir, "card", "card.sock")
-        self.card, self.token, self.quota_bytes = card, token, quota_bytes
-        self.slot = self.seconds = None
-        self.wrong = "no welcome"
-
-    def start(self, gate):
-        gate.wait()
-        begin = time.monotonic()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(WAIT_S)
-        self.socket.connect(self.path)
-        self.socket.sendall(HELLO.pack(MAGIC, VERSION, os.getpid(), 0, self.token.encode()))
-        data, ancillary, _, _ = self.socket.recvmsg(WELCOME.size, socket.CMSG_SPACE(16))
-        self.seconds = time.monotonic() - begin
-        self.look(data, ancillary)
-
-    def look(self, data, ancillary):
-        if len(data) < WELCOME.size:
-            return
-        _, _, status, self.slot, _, text = WELCOME.unpack(data)
-        if status:
-            self.wrong = text.split(b"\0")[0].decode()
-            return
-        fds = array.array("i")
-        fds.frombytes(ancillary[0][2])
-        with mmap.mmap(fds[1], 4096, mmap.MAP_SHARED, mmap.PROT_READ) as ledger:
-            quota_bytes, = struct.unpack_from("=Q", ledger, 8)
-        for fd in fds:
-            os.close(fd)
-        self.wrong = "" if quota_bytes == self.quota_bytes else f"the ledger of a card with {quota_bytes} bytes"
+def figure(name, value, unit, target=""):
+    print(name, value if isinstance(value, str) else f"{value:.1f}", unit, target, sep="\t", flush=True)
 
 
-def measure(house, count):
-    """(seconds of each client in rising order, what was wrong)."""
-    clients = []
-    for first in range(0, count, CLIENTS_PER_CARD):
-        card, quota_bytes = f"start-{first}", (16 + first // CLIENTS_PER_CARD) * MIB
-        lease = house.card("card.create", card=card, memory_bytes=quota_bytes, share_permille=100)
-        clients += [Client(house, card, lease["token"], quota_bytes)
-                    for _ in range(min(CLIENTS_PER_CARD, count - first))]
-    gate = threading.Barrier(count)
-    threads = [threading.Thread(target=client.start, args=(gate,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    wrong = [client.wrong for client in clients if client.wrong]
-    wrong += ["a slot twice"] * (count - len({(client.card, client.slot) for client in clients}))
-    for client in clients:
-        client.socket.close()
-    return sorted(client.seconds or WAIT_S for client in clients), wrong
+def crowd(house, leases, count):
+    """The figures of `count` programs on cards, or directly when there are no leases."""
+    words = [houses.built("bench_crowd"), str(count)]
+    if leases:
+        program = house.on_card(leases[0], *words, *(f"{lease['token']}:{lease['bytes']}" for lease in leases))
+        output, errors = program.communicate()
+        if program.returncode:
+            raise SystemExit(errors + house.log())
+    else:
+        output = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return {name: float(value) for name, value in (line.split("\t") for line in output.splitlines())}
+
+
+def alone(house, leases):
+    """Medians of single starts."""
+    seen = []
+    for _ in range(ALONE):
+        time.sleep(REST_S)
+        seen.append(crowd(house, leases, 1))
+    return {name: statistics.median(one[name] for one in seen) for name in seen[0]}
 
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     with houses.House(cards_only=True) as house:
-        alone, _ = measure(house, 1)
-        house.card("card.remove", card="start-0")
-        seconds, wrong = measure(house, count)
-    print("card.start_alone_ms", f"{alone[0] * 1e3:.1f}", "ms", "", sep="\t")
-    print(f"card.start_{count}_p50_ms", f"{seconds[count // 2] * 1e3:.1f}", "ms", "", sep="\t")
-    print(f"card.start_{count}_p99_ms", f"{seconds[-1 - count // 100] * 1e3:.1f}", "ms", "<= 100", sep="\t")
-    print(f"card.start_{count}_mixed_up", len(wrong), "clients", "0", sep="\t")
-    for text in sorted(set(wrong)):
-        print(f"# {text}", file=sys.stderr)
+        leases = [dict(house.card("card.create", card=f"start-{number}", memory_bytes=(16 + number) * MIB,
+                                  share_permille=1000 // CARDS), bytes=(16 + number) * MIB) for number in range(CARDS)]
+        carded, direct = alone(house, leases[:1]), alone(house, [])
+        figure("card.start_alone_ms", carded["device_p50_ms"], "ms")
+        figure("card.first_command_alone_ms", carded["first_command_p50_ms"], "ms")
+        figure("direct.start_alone_ms", direct["device_p50_ms"], "ms")
+        figure("direct.first_command_alone_ms", direct["first_command_p50_ms"], "ms")
+        many = crowd(house, leases, count)
+        limit = crowd(house, [], count)
+        figure(f"card.start_{count}_p50_ms", many["device_p50_ms"], "ms")
+        figure(f"card.start_{count}_p99_ms", many["device_p99_ms"], "ms", "<= 100")
+        figure(f"card.first_command_{count}_p99_ms", many["first_command_p99_ms"], "ms")
+        figure(f"direct.start_{count}_p99_ms", limit["device_p99_ms"], "ms")
+        figure(f"direct.first_command_{count}_p99_ms", limit["first_command_p99_ms"], "ms")
+        figure(f"card.start_{count}_mixed_up", f"{many['wrong']:.0f}", "programs", "0")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ PATHS = {
     "quota_storm": "tests/e2e/programs/quota_storm",
     "quota_probe": "tests/e2e/programs/quota_probe",
     "bench_card": "tests/bench/bench_card",
+    "bench_crowd": "tests/bench/bench_crowd",
     "bench_daemon": "tests/bench/bench_daemon",
     "bench_sched": "tests/bench/bench_sched",
 }
