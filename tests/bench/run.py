@@ -202,7 +202,7 @@ def bench_kill():
 
 
 def bench_card():
-    for script in ("bench_start.py", "bench_suspend.py", "bench_share.py"):
+    for script in ("bench_start.py", "bench_relay.py", "bench_suspend.py", "bench_share.py"):
         subprocess.run([sys.executable, os.path.join(HERE, script)], check=True)
     with houses.House(cards_only=True) as house:
         for part in (bench_calls, bench_second_start, bench_programs, bench_shares, bench_ledger, bench_demo):

@@ -1,0 +1,124 @@
+"""Two network namespaces and a wire between them that delays and loses packets: what netem does, without its kernel module,
+and with the packets in the test's own hands."""
+import fcntl
+import heapq
+import os
+import random
+import select
+import struct
+import subprocess
+import threading
+import time
+
+TUNSETIFF = 0x400454CA
+IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+PACKET_MAX = 65535
+MTU = "1500"
+TCP = 6
+NEAR_ADDRESS, FAR_ADDRESS = "198.18.0.1", "198.18.0.2"  # for such tests, RFC 2544; known in the namespaces only
+
+
+def impossible():
+    """Why a link cannot be made here, or None."""
+    name = f"leat-try-{os.getpid()}"
+    try:
+        with open("/dev/net/tun", "rb"):
+            pass
+        made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    if made.returncode:
+        return f"ip netns add: {made.stderr.strip()}"
+    subprocess.run(["ip", "netns", "del", name], check=True)
+    return None
+
+
+def payload_bytes(packet):
+    """Of a TCP packet of IPv4; 0 of any other."""
+    if packet[0] >> 4 != 4 or packet[9] != TCP:
+        return 0
+    head = (packet[0] & 15) * 4
+    return struct.unpack_from("!H", packet, 2)[0] - head - (packet[head + 12] >> 4) * 4
+
+
+class Link:
+    """A program in the namespace `near` reaches `address` of the namespace `far`. Each packet takes half the round trip and
+    is lost with probability `loss`; all are while `up` is false. `turns` counts how often the near side spoke after the far
+    side had."""
+
+    def __init__(self, round_trip_ms, loss=0.0, seed=1):
+        self.delay_s, self.loss, self.up = round_trip_ms / 2000, loss, True
+        self.address = FAR_ADDRESS
+        self.near, self.far = (f"leat-{side}-{os.getpid()}" for side in ("near", "far"))
+        self.turns = self.lost = self.carried = 0
+        self.random = random.Random(seed)
+        self.talked_last = None
+        self.ends = {}
+        self.wake, self.waker = os.pipe()
+        self.thread = threading.Thread(target=self.carry, daemon=True)
+
+    def __enter__(self):
+        try:
+            for number, (space, address) in enumerate(((self.near, NEAR_ADDRESS), (self.far, FAR_ADDRESS))):
+                self.ends[self.make_end(number, space, address)] = space
+        except BaseException:
+            self.remove()
+            raise
+        self.thread.start()
+        return self
+
+    def make_end(self, number, space, address):
+        name = f"leat{os.getpid() % 1000000}{'nf'[number]}"
+        end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+        for words in (f"netns add {space}", f"link set {name} netns {space}", f"-n {space} link set lo up",
+                      f"-n {space} addr add {address}/24 dev {name}", f"-n {space} link set {name} mtu {MTU} up"):
+            subprocess.run(["ip", *words.split()], check=True, capture_output=True)
+        return end
+
+    def __exit__(self, *reason):
+        os.close(self.waker)
+        self.thread.join()
+        self.remove()
+
+    def remove(self):
+        for end in self.ends:
+            os.close(end)
+        for space in (self.near, self.far):
+            subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)  # may not be there
+
+    def within(self, *words):
+        """The command, run on the program's side."""
+        return ["ip", "netns", "exec", self.near, *words]
+
+    def carry(self):
+        near, far = self.ends
+        under_way = []  # (when it arrives, number, where, packet)
+        while True:
+            patience = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
+            ready = select.select([near, far, self.wake], [], [], patience)[0]
+            if self.wake in ready:
+                return
+            for end in ready:
+                self.take(end, far if end == near else near, under_way)
+            while under_way and under_way[0][0] <= time.monotonic():
+                _, _, end, packet = heapq.heappop(under_way)
+                try:
+                    os.write(end, packet)
+                except OSError:
+                    pass  # the namespace is going
+
+    def take(self, source, sink, under_way):
+        try:
+            packet = os.read(source, PACKET_MAX)
+        except OSError:
+            return
+        self.carried += 1
+        if payload_bytes(packet):
+            is_near = self.ends[source] == self.near
+            self.turns += is_near and self.talked_last is False
+            self.talked_last = is_near
+        if not self.up or self.random.random() < self.loss:
+            self.lost += 1
+        else:
+            heapq.heappush(under_way, (time.monotonic() + self.delay_s, self.carried, sink, packet))
