@@ -1,5 +1,6 @@
 """CUDA cards on the fake driver: what the card grants is compared with what the device really did."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,38 @@ def test_a_slot_is_nobody_elses(cuda):
     assert ": 2\n" in err and cuda.truth()["peak"] <= 64 * MIB
     for program in (second, third):
         program.communicate("\n", timeout=60)
+
+
+def test_kills_while_starting(cuda):
+    """Processes that are killed at any point of their start leave nothing that the next would wait for, with leat-cardd and
+    without."""
+    lease = cuda.lease("a", 64 * MIB)
+    limits = dict(cuda.environment, CUDA_DEVICE_MEMORY_LIMIT="64m", CUDA_DEVICE_MEMORY_SHARED_CACHE=os.path.join(cuda.folder, "c"))
+    for number in range(20):
+        victims = [cuda.start_probe(lease, "hold", MIB), subprocess.Popen([PROBE, "hold", str(MIB)], env=limits,
+                                                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)]
+        for victim in victims:
+            try:
+                victim.wait(number / 1000)  # somewhere on its way
+            except subprocess.TimeoutExpired:
+                victim.kill()
+            victim.communicate()
+    assert figures(cuda.probe(lease, "codes"))["full"] == 2
+    alone = subprocess.run([PROBE, "codes"], env=limits, capture_output=True, text=True, check=True, timeout=60)
+    assert figures(alone.stdout)["full"] == 2
+    eventually("free", lambda: cuda.show("a")["memory_used_bytes"] == 0)
+
+
+def test_many_blocks(cuda):
+    """What is allocated is found again among thousands, without a walk through them."""
+    assert figures(cuda.probe(cuda.lease("a"), "blocks", 20000)) == {"blocks": 20000, "wrong": 0}
+    assert cuda.show("a")["memory_used_bytes"] == 0 == cuda.truth()["used"]
+
+
+def test_every_scenario_has_its_test():
+    with open(os.path.join(houses.ROOT, "docs/cuda-scenarios.md"), encoding="utf-8") as page:
+        named = set(re.findall(r"`(test_\w+)`", page.read()))
+    assert len(named) >= 15 and not [name for name in named if name not in globals()]
 
 
 def test_same_answer_on_driver_and_card(cuda):

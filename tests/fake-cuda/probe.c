@@ -4,6 +4,7 @@
  * usage: cuda-probe numbers | codes | graphs | resolve | fork | manners | nvml | bench
  *        cuda-probe crowd PROCESSES TOKEN...
  *        cuda-probe hold|cheat BYTES
+ *        cuda-probe blocks COUNT
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
  *                        plain|graph|cooperative|extended|mixed|streams */
@@ -255,6 +256,24 @@ static int hold(size_t bytes)
     (void)fflush(stdout);
     (void)getchar();
     return 0;
+}
+
+/* Many blocks at once, of sizes that tell them apart, freed in another order. */
+static int many_blocks(unsigned count)
+{
+    CUdeviceptr *memory = calloc(count, sizeof(*memory));
+    size_t before, left;
+    unsigned wrong = 0;
+    CHECK(cuMemGetInfo_v2(&before, NULL));
+    for (unsigned i = 0; i < count; i++)
+        CHECK(cuMemAlloc_v2(&memory[i], 256 + i % 1024));
+    for (unsigned i = 0; i < count; i++)
+        CHECK(cuMemFree_v2(memory[(i * 7919ull) % count]));
+    CHECK(cuMemGetInfo_v2(&left, NULL));
+    wrong += left != before;
+    (void)printf("blocks=%u wrong=%u\n", count, wrong);
+    free(memory);
+    return wrong != 0;
 }
 
 /* ---- a guest's manners ---- */
@@ -721,6 +740,11 @@ static int run_hold(char **words)
     return hold(strtoul(words[0], NULL, 10));
 }
 
+static int run_blocks(char **words)
+{
+    return many_blocks(number(words[0]));
+}
+
 static int run_cheat(char **words)
 {
     return cheat(strtoul(words[0], NULL, 10));
@@ -740,11 +764,11 @@ static const struct {
     int (*plain)(void);
     int (*run)(char **words);
 } verbs[] = {
-    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},   {"graphs", 0, graphs, NULL},
-    {"resolve", 0, resolve, NULL}, {"fork", 0, forked, NULL},   {"manners", 0, manners, NULL},
-    {"nvml", 0, nvml, NULL},       {"bench", 0, bench, NULL},   {"churn", 2, NULL, run_churn},
-    {"spin", 3, NULL, run_spin},   {"hold", 1, NULL, run_hold}, {"cheat", 1, NULL, run_cheat},
-    {"crowd", 2, NULL, run_crowd},
+    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},       {"graphs", 0, graphs, NULL},
+    {"resolve", 0, resolve, NULL}, {"fork", 0, forked, NULL},       {"manners", 0, manners, NULL},
+    {"nvml", 0, nvml, NULL},       {"bench", 0, bench, NULL},       {"churn", 2, NULL, run_churn},
+    {"spin", 3, NULL, run_spin},   {"hold", 1, NULL, run_hold},     {"cheat", 1, NULL, run_cheat},
+    {"crowd", 2, NULL, run_crowd}, {"blocks", 1, NULL, run_blocks},
 };
 
 int main(int argc, char **argv)
