@@ -4,9 +4,15 @@
 usage: torch_jobs.py transformer|cnn SECONDS [compile|graph]   train, print steps per second after a warm-up
        torch_jobs.py quota                                     take memory until it is refused, and go on working
        torch_jobs.py nccl                                      reduce in a group of one process
+       torch_jobs.py cudnn|cublas                              compute on the device and on the processor: the largest difference
+       torch_jobs.py estimate LEAT                             memory of small models, measured and by `leat estimate`, a line each,
+                                                               then the mean error
 """
+import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 
 import torch
@@ -100,12 +106,90 @@ def nccl():
     torch.distributed.destroy_process_group()
 
 
+def differ(work, *inputs):
+    """By how much the device's answer differs from the processor's, of the largest value."""
+    here, there = work(*inputs), work(*[one.cuda() for one in inputs]).cpu()
+    print(f"error={((here - there).abs().max() / here.abs().max()).item():.6f}")
+
+
+def cudnn():
+    assert torch.backends.cudnn.is_available()
+    torch.backends.cudnn.allow_tf32 = False
+    differ(nn.functional.conv2d, torch.randn(8, 16, 64, 64), torch.randn(32, 16, 3, 3))
+
+
+def cublas():
+    differ(torch.matmul, torch.randn(1024, 512), torch.randn(512, 768))
+
+
+# ---- estimates: (name, what leat estimate is told) of models made here, and of language models by their configuration ----
+
+PERCEPTRONS = [(width, batch) for width in (1024, 4096, 8192, 12288, 16384) for batch in (256, 16384)]
+DECODERS = [(layers, width, batch) for layers, width in ((4, 512), (8, 1024), (12, 1536), (16, 2048), (24, 2048)) for batch in (1, 8)]
+TOKENS, WORDS = 512, 32000
+
+
+def perceptron(width, batch):
+    widths = (width, width, width, 10)
+    model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)).cuda()
+    told = {"task": "train", "params": sum(p.numel() for p in model.parameters()), "weights": "fp32", "optimizer": "adam",
+            "batch": batch, "saved_elements": sum(widths) + 2 * width, "widest_elements": width}
+    data, wanted = torch.randn(batch, width, device="cuda"), torch.randint(10, (batch,), device="cuda")
+    return told, (), model, lambda: nn.functional.cross_entropy(model(data), wanted), torch.optim.Adam
+
+
+def decoder(layers, width, batch):
+    from transformers import LlamaConfig, LlamaForCausalLM  # only some machines have it
+    config = LlamaConfig(num_hidden_layers=layers, hidden_size=width, num_attention_heads=width // 64, intermediate_size=width * 4,
+                         num_key_value_heads=width // 64, vocab_size=WORDS, use_cache=False, torch_dtype="bfloat16")
+    model = LlamaForCausalLM(config).to(torch.bfloat16).cuda()
+    words = torch.randint(WORDS, (batch, TOKENS), device="cuda")
+    return (json.loads(config.to_json_string(use_diff=False)), ("--batch", str(batch), "--seq", str(TOKENS), "--optimizer", "adamw"),
+            model, lambda: model(input_ids=words, labels=words).loss, torch.optim.AdamW)
+
+
+def row(kind, *numbers):
+    """Train a few steps in a process of its own; what the whole device held at the peak."""
+    told, options, model, loss_of, optimizer_of = {"perceptron": perceptron, "decoder": decoder}[kind](*map(int, numbers))
+    optimizer = optimizer_of(model.parameters())
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss_of().backward()
+        optimizer.step()
+    torch.cuda.synchronize()
+    free, total = torch.cuda.mem_get_info()
+    beside = total - free - torch.cuda.memory_reserved()
+    print(json.dumps({"measured": beside + torch.cuda.max_memory_reserved(), "told": told, "options": options}))
+
+
+def estimate(leat):
+    errors = []
+    for kind, all_numbers in (("perceptron", PERCEPTRONS), ("decoder", DECODERS)):
+        for numbers in all_numbers:
+            name = "-".join(map(str, (kind, *numbers)))
+            run = subprocess.run([sys.executable, __file__, "row", kind, *map(str, numbers)], capture_output=True, text=True, check=False)
+            if run.returncode:
+                print(f"left_out={name} {run.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                continue
+            got = json.loads(run.stdout.splitlines()[-1])
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.yaml" if kind == "perceptron" else "config.json")
+                with open(path, "w", encoding="utf-8") as file:
+                    json.dump(got["told"], file)
+                answer = subprocess.run([leat, "estimate", path, *got["options"], "--json"], capture_output=True, text=True, check=True)
+            point = json.loads(answer.stdout)["point_bytes"]
+            errors.append(abs(point - got["measured"]) * 100 / got["measured"])
+            print(f"row={name} measured={got['measured']} estimated={point} error_percent={errors[-1]:.1f}")
+    print(f"rows={len(errors)} mean_error_percent={sum(errors) / len(errors) if errors else 100:.1f}")
+
+
+PLAIN = {"quota": quota, "nccl": nccl, "cudnn": cudnn, "cublas": cublas, "estimate": estimate, "row": row}
+
+
 def main():
     words = sys.argv[1:]
-    if words == ["quota"]:
-        quota()
-    elif words == ["nccl"]:
-        nccl()
+    if words and words[0] in PLAIN:
+        PLAIN[words[0]](*words[1:])
     elif len(words) in (2, 3) and words[0] in ("transformer", "cnn"):
         train(words[0], float(words[1]), words[2] if len(words) == 3 else "")
     else:
