@@ -110,7 +110,8 @@ static void publish(struct command *command)
 {
     struct session *session = command->session;
     struct list ready = LIST_INIT(ready);
-    int published = 0;
+    int published = 0,
+        waited_for = __atomic_load_n(&session->shared->sleepers, __ATOMIC_SEQ_CST) != 0;
     pthread_mutex_lock(&session->commands_lock);
     drop_hold(command, &ready);
     while (!list_empty(&ready)) {
@@ -127,9 +128,12 @@ static void publish(struct command *command)
         }
         forget(next);
     }
+    int last = list_empty(&session->commands);
     pthread_mutex_unlock(&session->commands_lock);
     if (published)
         tell_client(session);
+    if (published && waited_for && last)
+        consumer_expect(&session->consumer);
 }
 
 /* The meter needs three of the times. */
@@ -269,23 +273,32 @@ static void report(struct session *session, struct command *command)
     pthread_mutex_lock(&session->commands_lock);
 }
 
-/* The command whose end leaves so little in flight that the meter may pass the turn on. */
-static struct command *before_tail(struct session *session, uint32_t slot)
+/* The command whose end leaves no more than `most_ns` in flight, if that is not all of them anyhow.
+ */
+static struct command *before_tail(struct session *session, uint32_t slot, uint64_t most_ns)
 {
     struct command *command = quiet_at(session, slot, 1);
     struct list *quiet = &session->quiet[slot];
     uint64_t tail_ns = 0;
-    while (command->quiet_link.prev != quiet && (tail_ns += command->estimate_ns) <= METER_TAIL_NS)
+    while (command->quiet_link.prev != quiet && (tail_ns += command->estimate_ns) <= most_ns)
         command = LIST_ENTRY(command->quiet_link.prev, struct command, quiet_link);
-    return command;
+    return tail_ns > most_ns ? command : NULL;
 }
 
+/* The last, so that all are known to have ended. And those after which the meter lets more commands
+ * through, or passes the turn on. */
 static void report_last(struct session *session, uint32_t slot)
 {
-    if (!list_empty(&session->quiet[slot]) && meter_is_pressed(session->meter))
-        report(session, before_tail(session, slot));
-    if (!list_empty(&session->quiet[slot]))
-        report(session, quiet_at(session, slot, 1));
+    const uint64_t tails_ns[] = {METER_IN_FLIGHT_NS / 2,
+                                 meter_is_pressed(session->meter) ? METER_TAIL_NS : 0, 0};
+    for (unsigned i = 0; i < sizeof(tails_ns) / sizeof(tails_ns[0]); i++) {
+        struct command *command = NULL;
+        if (!list_empty(&session->quiet[slot]))
+            command =
+                tails_ns[i] ? before_tail(session, slot, tails_ns[i]) : quiet_at(session, slot, 1);
+        if (command)
+            report(session, command);
+    }
 }
 
 enum reap { REAP_LOOK, REAP_REST };

@@ -9,6 +9,8 @@
 
 #define SPIN_BASE_NS 20000u
 #define SPIN_CAP_NS 100000u
+#define VAIN_MOST 8   /* so many vain expectations, and only one in ... */
+#define VAIN_PAUSE 64 /* ... so many is tried */
 #define SPIN_LOOKS 32 /* looks at the lanes between two looks at the clock */
 
 void consumer_init(struct consumer *consumer, struct wire_session *session,
@@ -125,18 +127,26 @@ int consumer_take(struct consumer *consumer, const struct wire_header **ret_reco
 static int spin(struct consumer *consumer, const struct wire_header **ret_record, struct error *err)
 {
     uint64_t start_ns = clock_monotonic_ns();
-    if (!wire_load_has_room(&consumer->load, start_ns, 0))
+    int expects = (int)__atomic_exchange_n(&consumer->expects, 0, __ATOMIC_RELAXED);
+    uint32_t spin_ns = expects ? SPIN_CAP_NS : consumer->spin_ns;
+    if (!wire_load_has_room(&consumer->load, start_ns))
         return 0;
     do {
         for (int i = 0; i < SPIN_LOOKS; i++) {
             int taken = consumer_take(consumer, ret_record, err);
             if (taken) {
+                if (expects)
+                    __atomic_store_n(&consumer->vain, 0, __ATOMIC_RELAXED);
                 consumer->spin_ns += consumer->spin_ns < SPIN_CAP_NS ? consumer->spin_ns / 4 : 0;
                 return taken;
             }
             __builtin_ia32_pause();
         }
-    } while (clock_monotonic_ns() - start_ns < consumer->spin_ns);
+    } while (clock_monotonic_ns() - start_ns < spin_ns);
+    if (expects) {
+        (void)__atomic_add_fetch(&consumer->vain, 1, __ATOMIC_RELAXED);
+        return 0;
+    }
     consumer->spin_ns -= consumer->spin_ns > SPIN_BASE_NS ? consumer->spin_ns / 8 : 0;
     return 0;
 }
@@ -144,12 +154,16 @@ static int spin(struct consumer *consumer, const struct wire_header **ret_record
 int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
                   const struct wire_header **ret_record, struct error *err)
 {
-    uint32_t *asleep = &consumer->session->asleep;
     int taken = spin(consumer, ret_record, err);
-    if (taken)
-        return taken;
+    return taken ? taken : consumer_sleep(consumer, timeout_ns, ret_record, err);
+}
+
+int consumer_sleep(struct consumer *consumer, uint64_t timeout_ns,
+                   const struct wire_header **ret_record, struct error *err)
+{
+    uint32_t *asleep = &consumer->session->asleep;
     __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
-    taken = consumer_take(consumer, ret_record, err);
+    int taken = consumer_take(consumer, ret_record, err);
     if (!taken && !__atomic_load_n(&consumer->called, __ATOMIC_SEQ_CST))
         futex_sleep(asleep, 1, timeout_ns);
     __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
@@ -162,6 +176,22 @@ void consumer_call(struct consumer *consumer)
     __atomic_store_n(&consumer->called, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&consumer->session->asleep, 0, __ATOMIC_SEQ_CST);
     futex_wake(&consumer->session->asleep, INT_MAX);
+}
+
+void consumer_expect(struct consumer *consumer)
+{
+    uint32_t *asleep = &consumer->session->asleep;
+    uint32_t vain = __atomic_load_n(&consumer->vain, __ATOMIC_RELAXED);
+    if (vain >= VAIN_MOST) { /* counts those not tried, too */
+        (void)__atomic_add_fetch(&consumer->vain, 1, __ATOMIC_RELAXED);
+        if (vain % VAIN_PAUSE)
+            return;
+    }
+    if (!wire_load_has_room(&consumer->load, clock_monotonic_ns()))
+        return;
+    __atomic_store_n(&consumer->expects, 1, __ATOMIC_RELAXED);
+    if (__atomic_exchange_n(asleep, 0, __ATOMIC_SEQ_CST))
+        futex_wake(asleep, 1);
 }
 
 void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,

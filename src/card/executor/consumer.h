@@ -20,6 +20,8 @@ struct consumer {
     unsigned lane;       /* of the last record: the first to look at, and the one a reply goes to */
     unsigned lanes_seen; /* lanes below this were used once */
     uint32_t spin_ns;    /* how long to look before sleeping */
+    uint32_t expects;    /* 1: a record will come any moment; atomic */
+    uint32_t vain;       /* expectations in line that came to nothing; atomic */
     uint32_t called;     /* by consumer_call, atomic */
     struct wire_load load;
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
@@ -35,6 +37,12 @@ int consumer_take(struct consumer *consumer, const struct wire_header **ret_reco
 /* As consumer_take, but looks for a while and then sleeps for `timeout_ns` at most. */
 int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
                   const struct wire_header **ret_record, struct error *err);
+/* As consumer_wait, but sleeps at once: the client waits, too, so that nothing comes soon. */
+int consumer_sleep(struct consumer *consumer, uint64_t timeout_ns,
+                   const struct wire_header **ret_record, struct error *err);
+/* From any thread: what the client waited for has ended, so that its next record will probably come
+ * soon. A consumer that sleeps wakes while the client does, and looks for it. */
+void consumer_expect(struct consumer *consumer);
 /* From any thread: a consumer_wait that sleeps, or else the next one, returns at once. */
 void consumer_call(struct consumer *consumer);
 /* Answer the record that was taken last. */

@@ -200,11 +200,16 @@ static int next_record(struct session *session, const struct wire_header **ret_r
         return taken;
     session_flush(session);
     completion_rest(session);
-    int pending = completion_pending(session);
-    if (pending && __atomic_load_n(&session->quiet_count, __ATOMIC_RELAXED) > 1)
-        return consumer_wait(&session->consumer, LOOK_NS, ret_record, err);
-    taken = consumer_wait(&session->consumer, pending ? SWEEP_NS : IDLE_NS, ret_record, err);
-    if (taken == 0 && pending)
+    uint64_t limit_ns = IDLE_NS;
+    int client_waits = 0;
+    if (completion_pending(session)) {
+        int unreported = __atomic_load_n(&session->quiet_count, __ATOMIC_RELAXED) > 1;
+        limit_ns = unreported ? LOOK_NS : SWEEP_NS;
+        client_waits = __atomic_load_n(&session->shared->sleepers, __ATOMIC_RELAXED) != 0;
+    }
+    taken = client_waits ? consumer_sleep(&session->consumer, limit_ns, ret_record, err)
+                         : consumer_wait(&session->consumer, limit_ns, ret_record, err);
+    if (taken == 0 && limit_ns == SWEEP_NS)
         completion_sweep(session);
     return taken;
 }

@@ -22,7 +22,7 @@ struct meter {
     uint32_t owner;
     int notify_fd;
     uint32_t stopped, called_off;
-    uint32_t ended;    /* futex: commands that ended */
+    uint32_t ended;    /* futex: how often enough of what was in flight had ended */
     uint32_t sleeping; /* meter_enter sleeps on `ended` */
 
     pthread_mutex_t lock;      /* guards what follows */
@@ -31,6 +31,7 @@ struct meter {
     uint64_t in_flight_ns;     /* their estimates */
     uint64_t unknown;          /* those without an estimate */
     uint64_t charged_until_ns; /* device clock */
+    uint64_t wake_at_ns;       /* so little in flight ends a wait for what is in flight */
     int resting;               /* nothing comes after what is in flight, or not in this turn */
     int passed;                /* the turn was passed on before what is in flight ended */
 
@@ -142,6 +143,7 @@ static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns, uint64_t
             return PAUSE_NONE;
         meter->resting = 1;
         pass_turn(meter, now);
+        meter->wake_at_ns = METER_TAIL_NS;
         if (!meter->passed)
             return PAUSE_FLIGHT;
     }
@@ -156,6 +158,7 @@ static enum pause judge(struct meter *meter, uint64_t estimate_ns, uint64_t *ret
 {
     uint32_t share = __atomic_load_n(&meter->card->share_permille, __ATOMIC_ACQUIRE);
     *ret_wait_ns = SHARE_LOOK_NS;
+    meter->wake_at_ns = meter->in_flight_ns / 2; /* one wake-up, many commands */
     if (share == 0)
         return PAUSE_SHARE;
     if (share < SHARE_WHOLE) {
@@ -327,7 +330,10 @@ void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t e
     meter->in_flight--;
     show_in_flight(meter);
     pass_turn(meter, now);
+    int enough = !meter->in_flight || meter->in_flight_ns <= meter->wake_at_ns;
     pthread_mutex_unlock(&meter->lock);
+    if (!enough)
+        return;
     __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&meter->sleeping, __ATOMIC_SEQ_CST))
         futex_wake(&meter->ended, 1);

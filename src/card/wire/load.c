@@ -33,11 +33,11 @@ static uint32_t runnable_now(void)
     return rest ? (uint32_t)strtoul(rest, NULL, 10) : 0;
 }
 
-int wire_load_has_room(struct wire_load *load, uint64_t now_ns, unsigned more)
+int wire_load_has_room(struct wire_load *load, uint64_t now_ns)
 {
     if (now_ns - __atomic_load_n(&load->looked_ns, __ATOMIC_RELAXED) >= LOOK_NS) {
         __atomic_store_n(&load->looked_ns, now_ns, __ATOMIC_RELAXED);
         __atomic_store_n(&load->runnable, runnable_now(), __ATOMIC_RELAXED);
     }
-    return __atomic_load_n(&load->runnable, __ATOMIC_RELAXED) + more <= load->cpus;
+    return __atomic_load_n(&load->runnable, __ATOMIC_RELAXED) <= load->cpus;
 }

@@ -13,8 +13,8 @@ struct wire_load {
 };
 
 void wire_load_init(struct wire_load *load);
-/* 1 when the runnable tasks (the caller among them) and `more` others have a CPU each. Looks at the
- * machine now and then: a system call every 20 ms at most. */
-int wire_load_has_room(struct wire_load *load, uint64_t now_ns, unsigned more);
+/* 1 when the runnable tasks, the caller among them, have a CPU each. Looks at the machine now and
+ * then: a system call every 20 ms at most. */
+int wire_load_has_room(struct wire_load *load, uint64_t now_ns);
 
 #endif

@@ -43,12 +43,12 @@ static void cpu_relax(void)
 }
 
 /* Returns 1 when `done` came true while spinning. A success makes the next spin longer and a
- * failure shorter. Where the device's own thread would have to wait for a CPU, nobody spins. */
+ * failure shorter. Where other threads would have to wait for a CPU, nobody spins. */
 static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done, const void *arg)
 {
     uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
     uint64_t end_ns = since_ns + budget_ns;
-    if (!wire_load_has_room(&client->load, since_ns, 1))
+    if (!wire_load_has_room(&client->load, since_ns))
         return 0;
     do {
         for (int i = 0; i < SPIN_CHECKS; i++) {
@@ -197,11 +197,10 @@ int wire_wait_queue(struct wire_client *client, struct wire_queue_state *queue, 
         return 0;
     uint64_t since_ns = now_ns();
     int result = 0;
-    if (!spin(client, since_ns, queue_is_there, &wait)) {
-        count_sleeper(client, 1);
+    count_sleeper(client, 1);
+    if (!spin(client, since_ns, queue_is_there, &wait))
         result = sleep_on_queue(client, &wait);
-        count_sleeper(client, -1u);
-    }
+    count_sleeper(client, -1u);
     count_wait(client, since_ns);
     return result;
 }

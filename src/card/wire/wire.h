@@ -138,7 +138,7 @@ struct wire_session {
     uint32_t executor_ended; /* set by the executor before it leaves in good order */
     /* Completions: `completion` counts changes of queue and event states (futex word); the executor
      * wakes it only when `waiters` is not 0. Whoever waits for one command sleeps on its queue or
-     * event instead, and counts in `sleepers`. */
+     * event instead, and counts in `sleepers`, while it spins already. */
     _Alignas(WIRE_CACHE_LINE) uint32_t completion;
     uint32_t waiters;
     uint32_t sleepers;
