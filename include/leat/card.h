@@ -56,7 +56,8 @@ int leat_card_device_list(struct leat_card_control *control, struct leat_card_de
 
 enum leat_card_create_flags {
     LEAT_CARD_PLAIN = 0,
-    LEAT_CARD_BOUND = 1 /* remove the card when this connection closes, for whatever reason */
+    LEAT_CARD_BOUND = 1, /* remove the card when this connection closes, for whatever reason */
+    LEAT_CARD_REMOTE = 2 /* of a CUDA device: the program has only a socket, as with OpenCL */
 };
 
 struct leat_card_request {

@@ -32,6 +32,7 @@ static const struct option_spec exec_options[] = {
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
     {"device", 0, "ID", "device to take the card from (default: the first)"},
     {"cuda", 0, NULL, "the program is a CUDA program (default device: cuda-0)"},
+    {"remote", 0, NULL, "with --cuda: the program has only a socket, and no way to the driver"},
     {"on", 0, "HOST[:PORT]", "take the card from a host where leat-relay listens"},
     {"host-token", 0, "FILE", "holds the secret of that host"},
     {"host-fingerprint", 0, "SHA256", "of that host's certificate, as its leat-relay logs it"},
@@ -44,7 +45,7 @@ struct exec {
     const char *device;
     const char *on; /* NULL: this host */
     const char *host_token, *host_fingerprint;
-    bool cuda;
+    bool cuda, remote; /* remote: an executor calls the CUDA driver, not the program */
     uint64_t memory_bytes;
     uint32_t share_permille;
     char run_dir[PATH_MAX], socket[PATH_MAX], icd_dir[PATH_MAX];
@@ -52,14 +53,17 @@ struct exec {
     char cards_dir[PATH_MAX]; /* leat-cardd's run folder, or what stands for that of the host */
 };
 
-/* After the device and the host: a CUDA card is of a CUDA device of this host. */
+/* After the device and the host: a CUDA card is of a CUDA device, and remote when it is another
+ * host's. */
 static int cuda_read(const struct args *args, struct exec *exec, struct error *err)
 {
     exec->cuda = args_has(args, "cuda");
+    exec->remote = args_has(args, "remote") || (exec->cuda && exec->on);
+    if (exec->remote && !exec->cuda)
+        return error_set(err, -EINVAL, "usage",
+                         "--remote goes with --cuda: OpenCL cards always are");
     if (!exec->cuda)
         return 0;
-    if (exec->on)
-        return error_set(err, -EINVAL, "usage", "a CUDA card is one of this host: leave out --on");
     if (!exec->device)
         exec->device = CUDA_DEVICE "0";
     if (strncmp(exec->device, CUDA_DEVICE, strlen(CUDA_DEVICE)) != 0)
@@ -184,7 +188,7 @@ static int card_make(const struct exec *exec, struct leat_card_control **ret_con
         .device = exec->device,
         .memory_bytes = exec->memory_bytes,
         .share_permille = exec->share_permille,
-        .flags = LEAT_CARD_BOUND,
+        .flags = LEAT_CARD_BOUND | (exec->remote ? LEAT_CARD_REMOTE : 0),
     };
     struct leat_error why = {0};
     for (int tries = 0; tries < START_TRIES; tries++) {
@@ -288,7 +292,9 @@ const struct verb verb_card_exec = {
     .summary = "Run an OpenCL or CUDA program on a card, without leatd",
     .details =
         "The program sees one device: a card with this memory quota and share of compute. A CUDA\n"
-        "program, with --cuda, finds Leat's libcuda.so.1 in LD_LIBRARY_PATH.\n"
+        "program, with --cuda, finds Leat's libcuda.so.1 in LD_LIBRARY_PATH. With --remote or --on "
+        "it is\n"
+        "served if it is on the CUDA driver's interface; the CUDA runtime library is not.\n"
         "leat-cardd is started when it does not run. The exit status is the program's; 128 + N\n"
         "after signal N; 125 when the card could not be had. With --on the card is one of another "
         "host;\n"

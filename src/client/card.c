@@ -310,11 +310,12 @@ int leat_card_device_list(struct leat_card_control *control, struct leat_card_de
 int leat_card_create(struct leat_card_control *control, const struct leat_card_request *request,
                      struct leat_card_lease *ret_lease, struct leat_error *error)
 {
-    json_t *object = json_pack("{ss ss* ss* ss* sI sI sb}", "card", request->card, "device",
+    json_t *object = json_pack("{ss ss* ss* ss* sI sI sb sb}", "card", request->card, "device",
                                request->device, "token", request->token, "tenant", request->tenant,
                                "memory_bytes", (json_int_t)request->memory_bytes, "share_permille",
                                (json_int_t)request->share_permille, "bound",
-                               (request->flags & LEAT_CARD_BOUND) != 0);
+                               (request->flags & LEAT_CARD_BOUND) != 0, "remote",
+                               (request->flags & LEAT_CARD_REMOTE) != 0);
     return call_record(control, "card.create", object, lease_members, ret_lease, error);
 }
 

@@ -4,6 +4,7 @@ import itertools
 import os
 import struct
 import subprocess
+import tempfile
 
 import house as houses
 
@@ -11,6 +12,7 @@ MIB = 1 << 20
 TRUTH = struct.Struct("=IIQ2Q2Q2Q2Q")  # the beginning of struct fake_truth
 PROCESS, PROCESSES = struct.Struct("=ixxxx2Q2Q"), 2048
 PROBE = os.path.join(houses.BUILD, "tests/fake-cuda/cuda-probe")
+PROGRAM = os.path.join(houses.BUILD, "tests/fake-cuda/cuda-program")
 CLOCK = os.path.join(houses.BUILD, "tests/fake-cuda/libfake-clock.so")
 DRIVER = os.path.join(houses.BUILD, "tests/fake-cuda/libfake-cuda.so")
 
@@ -20,11 +22,16 @@ class CudaHouse(houses.House):
 
     def __init__(self, *arguments, **environment):
         super().__init__(cards_only=True, arguments=arguments, environment=environment)
-        self.truth_file = os.path.join(self.folder, "truth")
+        self.truth_folder = tempfile.TemporaryDirectory(prefix="leat-", dir="/dev/shm")  # where executors may write
+        self.truth_file = os.path.join(self.truth_folder.name, "truth")
         self.environment["LD_LIBRARY_PATH"] = os.path.join(houses.BUILD, "tests/fake-cuda")
         self.environment["LEAT_FAKE_CUDA"] = self.truth_file
         self.environment["LEAT_CUDA_DRIVER"] = DRIVER
         self.environment["LEAT_NVML_DRIVER"] = os.path.join(houses.BUILD, "tests/fake-cuda/libnvidia-ml.so.1")
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        self.truth_folder.cleanup()
 
     def truth(self):
         with open(self.truth_file, "rb") as file:
@@ -37,15 +44,18 @@ class CudaHouse(houses.House):
             slots = file.read()[TRUTH.size:]
         return sum(busy for number, _, _, busy, _ in PROCESS.iter_unpack(slots[:PROCESS.size * PROCESSES]) if number == pid)
 
-    def lease(self, name, memory_bytes=256 * MIB, share_permille=1000):
+    def lease(self, name, memory_bytes=256 * MIB, share_permille=1000, **more):
         return self.card("card.create", card=name, memory_bytes=memory_bytes, share_permille=share_permille,
-                         device="cuda-0")
+                         device="cuda-0", **more)
 
-    def start_probe(self, lease, *words, **environment):
+    def start_program(self, lease, program, *words, **environment):
         there = dict(self.environment, LEAT_CARD_TOKEN=lease["token"],
                      LEAT_CARD_SOCKET=os.path.join(self.run_dir, "card", "card.sock"), **environment)
-        return subprocess.Popen([PROBE, *map(str, words)], env=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        return subprocess.Popen([program, *map(str, words)], env=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
+
+    def start_probe(self, lease, *words, **environment):
+        return self.start_program(lease, PROBE, *words, **environment)
 
     def probe(self, lease, *words, **environment):
         out, err = self.start_probe(lease, *words, **environment).communicate(timeout=60)

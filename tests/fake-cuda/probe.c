@@ -79,7 +79,7 @@ static const char kernels[] =
 
 static CUfunction kernel(const char *name)
 {
-    void *module;
+    CUmodule module;
     CUfunction function;
     CHECK(cuModuleLoadData(&module, kernels));
     CHECK(cuModuleGetFunction(&function, module, name));

@@ -142,7 +142,8 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
         return r;
     struct card *card = NULL;
     tenant_folder(request->tenant, caller->uid, tenant);
-    const struct card_wish wish = {.name = request->card,
+    const struct card_wish wish = {.remote = request->remote,
+                                   .name = request->card,
                                    .token = request->token,
                                    .cache_root = cardd->cache_dir,
                                    .tenant = tenant,

@@ -254,6 +254,17 @@ int phase_suspend(struct card *card, const struct phase_caller *caller, struct e
     return suspend_to(card, NULL, caller, err);
 }
 
+/* The contexts of CUDA programs stay with the driver of their device. */
+static int check_target(const struct card *card, const struct device *target, struct error *err)
+{
+    if (!card->device->cuda || card_is_local(card) || target == card->device)
+        return 0;
+    return error_set(err, -EXDEV, "other-device",
+                     "card '%s' can be suspended, but comes back to %s only: that is where the "
+                     "contexts of its CUDA programs are",
+                     card->name, card->device->id);
+}
+
 int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
                struct error *err)
 {
@@ -263,6 +274,8 @@ int phase_move(struct card *card, const char *device, const struct phase_caller 
     if (card->phase == CARD_SUSPENDED)
         return phase_resume(card, device, 0, caller, err);
     int r = device_stands_in(target, card->device, err);
+    if (r == 0)
+        r = check_target(card, target, err);
     return r < 0 ? r : suspend_to(card, target, caller, err);
 }
 
@@ -275,6 +288,9 @@ int phase_resume(struct card *card, const char *device, uint32_t share_permille,
         r == 0 && device ? devices_find(&cardd->devices, device, err) : card->device;
     if (r < 0 || !target)
         return r < 0 ? r : -ENODEV;
+    r = check_target(card, target, err);
+    if (r < 0)
+        return r;
     set_caller(card, caller);
     r = resume_on(cardd, card, target, share_permille ? share_permille : card->share_kept_permille,
                   err);

@@ -85,6 +85,8 @@ int process_fork(struct cardd *cardd, struct card *card, enum process_kind kind,
         .platform_index = card->device->platform_index,
         .device_index = card->device->device_index,
         .card_name = card->name,
+        .uuid = card->device->uuid,
+        .cuda = card->device->cuda,
         .cache_dir = card->cache_dir,
     };
     pid_t parent = getpid(), child = fork();

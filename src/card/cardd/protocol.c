@@ -71,6 +71,7 @@ static const struct json_field create_fields[] = {
     FIELD(token, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(tenant, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(bound, JSON_KIND_BOOL, JSON_OPTIONAL),
+    FIELD(remote, JSON_KIND_BOOL, JSON_OPTIONAL),
     FIELDS_END,
 };
 

@@ -42,6 +42,7 @@ struct control_request {
     uint64_t memory_bytes;
     uint32_t share_permille;
     bool bound;   /* the card goes when the connection does */
+    bool remote;  /* CUDA: executors call the driver, not the programs */
     bool suspend; /* a card that holds more than it is to have */
     bool on;      /* a trace begins, or ends */
 };

@@ -63,8 +63,10 @@ void *driver_entry(unsigned name)
     void *entry = __atomic_load_n(&driver_table[name], __ATOMIC_RELAXED);
     if (entry)
         return entry;
-    void *library = real_library();
-    entry = library ? dlsym(library, driver_names[name].symbol) : NULL;
+    entry = driver_library.stand_in ? driver_library.stand_in(name) : NULL;
+    void *library = entry ? NULL : real_library();
+    if (library)
+        entry = dlsym(library, driver_names[name].symbol);
     if (!entry)
         entry = driver_library.missing;
     __atomic_store_n(&driver_table[name], entry, __ATOMIC_RELAXED);

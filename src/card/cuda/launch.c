@@ -2,6 +2,7 @@
  * take. */
 #include "card/cuda/launch.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -84,7 +85,9 @@ static int may_open(CUstream stream, enum stream_flavour flavour, uint64_t usual
 static CUresult enter(struct measurement *m)
 {
     (void)pthread_mutex_lock(&launches.entering);
-    int entered = meter_enter(m->meter, m->estimate_ns, nothing_to_flush, NULL);
+    int entered;
+    while ((entered = meter_enter(m->meter, m->estimate_ns, nothing_to_flush, NULL)) == -EINTR)
+        process_called_off();
     (void)pthread_mutex_unlock(&launches.entering);
     if (entered < 0) {
         measure_put_back(m);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "card/cuda/alone.h"
@@ -17,6 +18,10 @@ static struct {
     pthread_mutex_t reserve; /* one reservation at a time */
     enum card_state state;
     struct card_view view;
+    const struct ledger_card *ledger; /* of a remote card, like what follows */
+    struct wire_client client;
+    void (*call_off)(void *arg);
+    void *call_off_arg;
     struct meter_device *device; /* of a card that no daemon looks after; else NULL */
 } card = {.lock = PTHREAD_MUTEX_INITIALIZER, .reserve = PTHREAD_MUTEX_INITIALIZER};
 
@@ -30,6 +35,10 @@ static void begin_anew(void)
     blocks_clear();
     pools_clear();
     launch_clear();
+    wire_disconnect(&card.client);
+    if (card.ledger)
+        (void)munmap((void *)(uintptr_t)card.ledger, sizeof(*card.ledger));
+    card.ledger = NULL;
     card.view = (struct card_view){0};
     card.state = CARD_UNKNOWN;
 }
@@ -44,6 +53,10 @@ static enum card_state attach(struct card_view *ret_view)
 {
     struct attachment a;
     enum card_state state = card_attach(&a);
+    if (state == CARD_REMOTE) {
+        card.client = a.client;
+        card.ledger = a.ledger;
+    }
     if (state != CARD_READY)
         return state;
     uint32_t owner = __atomic_load_n(&a.ledger->slots[a.slot].pid, __ATOMIC_SEQ_CST);
@@ -56,7 +69,7 @@ static enum card_state attach(struct card_view *ret_view)
     return CARD_READY;
 }
 
-enum card_state process_card(struct card_view *ret_view)
+static enum card_state find_card(void)
 {
     enum card_state state = __atomic_load_n(&card.state, __ATOMIC_ACQUIRE);
     if (state == CARD_UNKNOWN) {
@@ -71,9 +84,37 @@ enum card_state process_card(struct card_view *ret_view)
         (void)pthread_mutex_unlock(&card.lock);
         errno = saved;
     }
+    return state;
+}
+
+enum card_state process_card(struct card_view *ret_view)
+{
+    enum card_state state = find_card();
     if (state == CARD_READY)
         *ret_view = card.view;
-    return state;
+    return state == CARD_REMOTE ? CARD_NONE : state;
+}
+
+struct wire_client *process_remote(const struct ledger_card **ret_ledger)
+{
+    if (find_card() != CARD_REMOTE)
+        return NULL;
+    *ret_ledger = card.ledger;
+    return &card.client;
+}
+
+void process_adopt(const struct card_view *view, void (*call_off)(void *arg), void *arg)
+{
+    card.view = *view;
+    card.call_off = call_off;
+    card.call_off_arg = arg;
+    __atomic_store_n(&card.state, CARD_READY, __ATOMIC_RELEASE);
+}
+
+void process_called_off(void)
+{
+    if (card.call_off)
+        card.call_off(card.call_off_arg);
 }
 
 int process_reserve(uint64_t bytes)

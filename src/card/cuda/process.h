@@ -11,6 +11,8 @@
 struct ledger_card;
 struct meter;
 
+struct wire_client;
+
 struct card_view {
     struct ledger_card *ledger;
     struct meter *meter;
@@ -18,8 +20,17 @@ struct card_view {
 };
 
 /* `ret_view` is filled when CARD_READY is returned; what it points to lives as long as the process.
- */
+ * With a remote card there is nothing to count here: CARD_NONE. */
 enum card_state process_card(struct card_view *ret_view);
+/* The session with the executor and the card's page, when the card is a remote one; else NULL.
+ * Until the next fork. */
+struct wire_client *process_remote(const struct ledger_card **ret_ledger);
+
+/* In an executor: this is the card, and `call_off` is called when a wait for its share was called
+ * off, by the thread that waited, which then waits on. Before any other call. */
+void process_adopt(const struct card_view *view, void (*call_off)(void *arg), void *arg);
+/* A wait was called off. */
+void process_called_off(void);
 
 /* Charge the card: 0 or -ENOSPC. Without a card 0, with a failed one -EIO. */
 int process_reserve(uint64_t bytes);

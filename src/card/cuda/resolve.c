@@ -1,21 +1,8 @@
-/* The look-up that hands out Leat's functions in place of the driver's, and what the CUDA driver's
- * library is called. */
+/* The look-up that hands out Leat's functions in place of the driver's. */
 #include <string.h>
 
 #include "card/cuda/driver.h"
 #include "cuda_api.h"
-
-int driver_refuses(void)
-{
-    return CUDA_ERROR_NOT_SUPPORTED;
-}
-
-static CUresult missing(void)
-{
-    return CUDA_ERROR_NOT_FOUND;
-}
-
-const struct driver_library driver_library = {"LEAT_CUDA_DRIVER", "libcuda.so.1", (void *)missing};
 
 /* The first entry of that base; CUDA_NAMES when there is none. */
 static unsigned first_of(const char *base)

@@ -10,19 +10,30 @@ typedef enum {
     CUDA_SUCCESS = 0,
     CUDA_ERROR_INVALID_VALUE = 1,
     CUDA_ERROR_OUT_OF_MEMORY = 2,
+    CUDA_ERROR_NOT_INITIALIZED = 3,
+    CUDA_ERROR_INVALID_DEVICE = 101,
+    CUDA_ERROR_INVALID_IMAGE = 200,
     CUDA_ERROR_INVALID_CONTEXT = 201,
+    CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
+    CUDA_ERROR_INVALID_PTX = 218,
+    CUDA_ERROR_FILE_NOT_FOUND = 301,
     CUDA_ERROR_INVALID_HANDLE = 400,
     CUDA_ERROR_NOT_FOUND = 500,
     CUDA_ERROR_NOT_READY = 600,
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700,
+    CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES = 701,
     CUDA_ERROR_LAUNCH_FAILED = 719,
     CUDA_ERROR_NOT_SUPPORTED = 801,
-    CUDA_ERROR_SYSTEM_NOT_READY = 802
+    CUDA_ERROR_SYSTEM_NOT_READY = 802,
+    CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900,
+    CUDA_ERROR_UNKNOWN = 999
 } CUresult;
 
 typedef int CUdevice;
 typedef unsigned long long CUdeviceptr, CUmemHandle;
 typedef uint64_t cuuint64_t;
 typedef struct CUctx_st *CUcontext;
+typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
@@ -39,6 +50,7 @@ enum stream_flavour {
 };
 
 #define CUDA_STREAM_PER_THREAD ((CUstream)2) /* CU_STREAM_PER_THREAD: the thread's, by name */
+#define CUDA_STREAM_LEGACY ((CUstream)1)     /* CU_STREAM_LEGACY: the null stream, by name */
 #define CUDA_EVENT_BLOCKING_SYNC 1u          /* CU_EVENT_BLOCKING_SYNC */
 #define CUDA_PER_THREAD_STREAM_FLAG 2u       /* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
 #define CUDA_POOL_RESERVED_NOW 5             /* CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT */
@@ -72,16 +84,35 @@ struct cuda_requirements {
     unsigned reserved[4];
 };
 
-/* The beginning of CUmemAllocationProp */
+/* CUmemAllocationProp */
 struct cuda_memory_kind {
     int type, handle_types;
     int location_type, location_id;
+    void *windows_handle;
+    unsigned char compression, direct_rdma;
+    unsigned short usage;
+    unsigned char reserved[4];
 };
 
-/* The beginning of CUlaunchConfig */
+/* CUmemAccessDesc */
+struct cuda_access {
+    int location_type, location_id;
+    int flags;
+};
+#define CUDA_ACCESS_READ_WRITE 3 /* CU_MEM_ACCESS_FLAGS_PROT_READWRITE */
+#define CUDA_MEMORY_PINNED 1     /* CU_MEM_ALLOCATION_TYPE_PINNED */
+
+/* Ways to give a kernel's parameters as one block: the list `extra` of launches. */
+#define CUDA_LAUNCH_END ((void *)0)
+#define CUDA_LAUNCH_BLOCK ((void *)1)       /* CU_LAUNCH_PARAM_BUFFER_POINTER */
+#define CUDA_LAUNCH_BLOCK_BYTES ((void *)2) /* CU_LAUNCH_PARAM_BUFFER_SIZE: of a size_t */
+
+/* CUlaunchConfig */
 struct cuda_launch {
     unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
     CUstream stream;
+    const void *attributes;
+    unsigned attribute_count;
 };
 
 /* CUmemPoolProps */

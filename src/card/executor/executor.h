@@ -57,6 +57,8 @@ struct executor_params {
     struct meter_device *device; /* turn of the device, mapped read-write before the fork */
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
     const char *card_name;
+    const char *uuid; /* of a CUDA device; NULL: not told */
+    int cuda;         /* the client is a CUDA program */
     /* Absolute: where compiled code is kept for the card's tenant, the one folder that the executor
      * and its driver may write. */
     const char *cache_dir;

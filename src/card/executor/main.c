@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "card/executor/build.h"
 #include "card/executor/completion.h"
+#include "card/executor/cuda.h"
 #include "card/executor/device.h"
 #include "card/executor/executor.h"
 #include "card/executor/handover.h"
@@ -151,6 +152,11 @@ static void start_driver(struct session *session)
     const struct executor_params *params = &session->params;
     struct error err = {0};
     cl_platform_id platform;
+    if (params->cuda) {
+        if (cuda_open(session, &err) < 0)
+            refuse(session, &err);
+        return;
+    }
     if (device_find(params->platform_index, params->device_index, &platform, &session->device,
                     &err) < 0)
         refuse(session, &err);

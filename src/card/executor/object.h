@@ -17,7 +17,8 @@ enum object_kind {
     OBJECT_MEMORY,
     OBJECT_SAMPLER,
     OBJECT_PROGRAM,
-    OBJECT_KERNEL
+    OBJECT_KERNEL,
+    OBJECT_CUDA_MEMORY /* `driver` is the handle of physical memory mapped at `address` */
 };
 
 /* A client's object, and what it is made from, so that it can be made again after the card was
@@ -43,6 +44,7 @@ struct object {
             uint32_t addressing, filter;
         };
     };
+    uint64_t address;              /* of CUDA memory, for ever */
     struct allocation *allocation; /* of a buffer that the driver holds; freed with it */
     struct range range;            /* of a buffer; what lies there stays there while it is away */
     struct image *image;           /* NULL: not an image; owned */

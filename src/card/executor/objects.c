@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "card/executor/completion.h"
+#include "card/executor/cuda.h"
 #include "card/executor/image.h"
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
@@ -186,7 +187,7 @@ static cl_int parent_error(struct session *session, const struct object *object)
         [OBJECT_SAMPLER] = OBJECT_CONTEXT, [OBJECT_PROGRAM] = OBJECT_CONTEXT,
         [OBJECT_KERNEL] = OBJECT_PROGRAM,
     };
-    if (object->kind == OBJECT_CONTEXT)
+    if (object->kind == OBJECT_CONTEXT || object->kind == OBJECT_CUDA_MEMORY)
         return CL_SUCCESS;
     const struct object *parent = parent_of(session, object);
     if (parent->kind != (object->is_buffer ? OBJECT_CONTEXT : kinds[object->kind]))
@@ -202,9 +203,10 @@ int object_is_orphan(struct session *session, const struct object *object)
 cl_int object_make(struct session *session, struct object *object)
 {
     static cl_int (*const makers[])(struct session *, struct object *) = {
-        [OBJECT_CONTEXT] = make_context, [OBJECT_QUEUE] = make_queue,
-        [OBJECT_MEMORY] = make_memory,   [OBJECT_SAMPLER] = make_sampler,
-        [OBJECT_PROGRAM] = program_make, [OBJECT_KERNEL] = kernel_make,
+        [OBJECT_CONTEXT] = make_context,         [OBJECT_QUEUE] = make_queue,
+        [OBJECT_MEMORY] = make_memory,           [OBJECT_SAMPLER] = make_sampler,
+        [OBJECT_PROGRAM] = program_make,         [OBJECT_KERNEL] = kernel_make,
+        [OBJECT_CUDA_MEMORY] = cuda_memory_make,
     };
     cl_int status = parent_error(session, object);
     if (!status)
@@ -333,6 +335,9 @@ static cl_int release_driver(struct session *session, struct object *object)
         return clReleaseProgram(object->driver);
     case OBJECT_KERNEL:
         return clReleaseKernel(object->driver);
+    case OBJECT_CUDA_MEMORY:
+        cuda_memory_unmake(session, object);
+        break;
     case OBJECT_NONE:
         break;
     }
@@ -352,6 +357,8 @@ void object_put_away(struct session *session, struct object *object)
         object->allocation->kept = 1;
     object->allocation = NULL;             /* the driver frees it */
     (void)release_driver(session, object); /* ours: the driver cannot refuse */
+    if (object->kind == OBJECT_CUDA_MEMORY)
+        ledger_put_away(session->ledger, session->client.slot, object->size_bytes);
     if (object->kind == OBJECT_QUEUE)
         ((struct queue *)object->extra)->driver = NULL;
     if (object->kind == OBJECT_PROGRAM)
@@ -378,9 +385,11 @@ static void kernel_finish(struct kernel *kernel)
 
 void object_release(struct session *session, struct object *object)
 {
-    if (object->driver)
+    if (object->driver) {
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
-    else if (object->away && object->is_buffer) {
+        if (object->kind == OBJECT_CUDA_MEMORY)
+            ledger_release(session->ledger, session->client.slot, object->size_bytes);
+    } else if (object->away && object->is_buffer) {
         range_leave(session, &object->range);
         ledger_drop_away(session->ledger, session->client.slot, object->size_bytes);
     }

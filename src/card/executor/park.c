@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "card/executor/completion.h"
 #include "card/executor/build.h"
+#include "card/executor/cuda.h"
 #include "card/executor/device.h"
 #include "card/executor/save.h"
 #include "card/executor/session.h"
@@ -63,6 +64,8 @@ int park_due(struct session *session)
 /* Everything in the driver ends, and what clients released is freed. */
 static void settle(struct session *session)
 {
+    if (session->cuda)
+        cuda_settle(session->cuda);
     session_flush(session);
     while (completion_pending(session)) {
         uint32_t seen = __atomic_load_n(&session->shared->completion, __ATOMIC_SEQ_CST);
@@ -78,6 +81,8 @@ static int change_device(struct session *session, const struct executor_order *o
                          struct error *err)
 {
     cl_platform_id platform;
+    if (session->params.cuda)
+        return 0; /* it comes back to its own device only */
     if (device_find(order->platform_index, order->device_index, &platform, &session->device, err) <
         0)
         return err->errnum;

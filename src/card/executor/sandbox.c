@@ -90,7 +90,7 @@ static const struct sandbox_path system_paths[] = {
 static const struct sandbox_path named_paths[] = {
     {"POCL_CACHE_DIR", USE_WRITE},  {"XDG_CACHE_HOME", USE_WRITE},
     {"CUDA_CACHE_PATH", USE_WRITE}, {"LEAT_DEVICE_ICD_VENDORS", USE_READ},
-    {"LD_LIBRARY_PATH", USE_READ},
+    {"LD_LIBRARY_PATH", USE_READ},  {"LEAT_CUDA_DRIVER", USE_READ},
 };
 
 static uint64_t use_access(enum sandbox_use use, int is_folder)

@@ -13,7 +13,8 @@
 /* Where what an away object holds lies; NULL: it holds nothing that was ever on the device. */
 static uint8_t *contents_of(const struct object *object)
 {
-    if (object->kind != OBJECT_MEMORY || !object->is_buffer || !object->away || object->error)
+    int is_memory = object->kind == OBJECT_MEMORY || object->kind == OBJECT_CUDA_MEMORY;
+    if (!is_memory || !object->is_buffer || !object->away || object->error)
         return NULL;
     return object->range.host ? object->range.host : object->extra;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "card/executor/completion.h"
+#include "card/executor/cuda.h"
 #include "card/meter/meter.h"
 
 #define LIST_MAX (WIRE_RECORD_MAX / sizeof(uint32_t))
@@ -44,6 +45,20 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_IMAGE_COPY] = handle_image_copy,
     [WIRE_OUTPUT_READ] = handle_output_read,
     [WIRE_SVM_PLACE] = handle_svm_place,
+};
+
+static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {
+    [WIRE_CUDA_OPEN] = handle_cuda_open,
+    [WIRE_CUDA_ASK] = handle_cuda_ask,
+    [WIRE_CUDA_TELL] = handle_cuda_tell,
+    [WIRE_CUDA_MODULE_LOAD] = handle_cuda_module_load,
+    [WIRE_CUDA_MODULE_FUNCTIONS] = handle_cuda_module_functions,
+    [WIRE_CUDA_MODULE_GLOBAL] = handle_cuda_module_global,
+    [WIRE_CUDA_UPLOAD] = handle_cuda_upload,
+    [WIRE_CUDA_DOWNLOAD] = handle_cuda_download,
+    [WIRE_CUDA_COPY] = handle_cuda_copy,
+    [WIRE_CUDA_FILL] = handle_cuda_fill,
+    [WIRE_CUDA_LAUNCH] = handle_cuda_launch,
 };
 
 int session_init(struct session *session, const struct wire_session *layout)
@@ -91,8 +106,10 @@ int session_dispatch(struct session *session, const struct wire_header *record, 
     session->opcode = record->opcode;
     if (wire_opcode_waits(record->opcode))
         completion_rest(session); /* it may take long */
-    /* consumer_take checked the opcode; every opcode has a handler. */
-    int result = handlers[record->opcode](session, record, &reply, err);
+    /* consumer_take checked the opcode; which interface it is of shows here. */
+    record_handler *handler = (session->cuda ? cuda_handlers : handlers)[record->opcode];
+    int result = handler ? handler(session, record, &reply, err)
+                         : BAD_RECORD(err, "a record of another interface");
     if (result < 0)
         return error_context(err, "%s", wire_opcode_name(record->opcode));
     if (wire_opcode_waits(record->opcode))

@@ -21,6 +21,7 @@ struct meter;
 #define PACES 4096 /* learned kernel times; two kernels may share one */
 
 struct command;
+struct cuda;
 
 struct event_slot {
     cl_event driver;         /* one reference owned; NULL: the driver never had the command */
@@ -50,10 +51,11 @@ struct session {
     uint32_t *ranges; /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
-    cl_device_id device;
-    int begun;         /* a record has come */
-    int builds_fd;     /* folder of kept builds; -1: none */
-    char *device_text; /* identity of the device and its driver, owned */
+    cl_device_id device; /* NULL: the driver was not started, or it is a CUDA one */
+    struct cuda *cuda;   /* of a CUDA program, once the driver was started */
+    int begun;           /* a record has come */
+    int builds_fd;       /* folder of kept builds; -1: none */
+    char *device_text;   /* identity of the device and its driver, owned */
     struct ledger_card *ledger;
     struct meter *meter;
     struct consumer consumer;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "card/executor/cuda.h"
 #include "card/executor/image.h"
 #include "card/executor/session.h"
 #include "card/executor/spill.h"
@@ -26,9 +27,10 @@ enum rank {
 static enum rank rank_of(const struct session *session, const struct object *object)
 {
     static const enum rank ranks[] = {
-        [OBJECT_CONTEXT] = RANK_CONTEXT, [OBJECT_QUEUE] = RANK_QUEUE,
-        [OBJECT_MEMORY] = RANK_MEMORY,   [OBJECT_SAMPLER] = RANK_SAMPLER,
-        [OBJECT_PROGRAM] = RANK_PROGRAM, [OBJECT_KERNEL] = RANK_KERNEL,
+        [OBJECT_CONTEXT] = RANK_CONTEXT,    [OBJECT_QUEUE] = RANK_QUEUE,
+        [OBJECT_MEMORY] = RANK_MEMORY,      [OBJECT_SAMPLER] = RANK_SAMPLER,
+        [OBJECT_PROGRAM] = RANK_PROGRAM,    [OBJECT_KERNEL] = RANK_KERNEL,
+        [OBJECT_CUDA_MEMORY] = RANK_MEMORY,
     };
     enum rank rank = ranks[object->kind];
     for (; object->kind == OBJECT_MEMORY && !object->is_buffer && rank < RANK_VIEW_3; rank++)
@@ -68,10 +70,13 @@ static cl_int carrier_open(struct carrier *carrier, uint32_t context)
 static cl_int take_contents(struct carrier *carrier, struct object *object)
 {
     void *contents = malloc(object->size_bytes);
-    cl_int status = contents ? carrier_open(carrier, object->parent) : CL_OUT_OF_HOST_MEMORY;
+    int is_cuda = object->kind == OBJECT_CUDA_MEMORY;
+    cl_int status = !contents ? CL_OUT_OF_HOST_MEMORY
+                    : is_cuda ? cuda_memory_read(carrier->session, object, contents)
+                              : carrier_open(carrier, object->parent);
     if (!status && object->image)
         status = image_carry(object, carrier->queue, IMAGE_OUT, contents);
-    else if (!status)
+    else if (!status && !is_cuda)
         status = clEnqueueReadBuffer(carrier->queue, object->driver, CL_TRUE, 0, object->size_bytes,
                                      contents, 0, NULL, NULL);
     if (status)
@@ -83,10 +88,12 @@ static cl_int take_contents(struct carrier *carrier, struct object *object)
 
 static cl_int give_contents(struct carrier *carrier, struct object *object)
 {
-    cl_int status = carrier_open(carrier, object->parent);
+    int is_cuda = object->kind == OBJECT_CUDA_MEMORY;
+    cl_int status = is_cuda ? cuda_memory_write(carrier->session, object, object->extra)
+                            : carrier_open(carrier, object->parent);
     if (!status && object->image)
         status = image_carry(object, carrier->queue, IMAGE_IN, object->extra);
-    else if (!status)
+    else if (!status && !is_cuda)
         status = clEnqueueWriteBuffer(carrier->queue, object->driver, CL_TRUE, 0,
                                       object->size_bytes, object->extra, 0, NULL, NULL);
     if (status)

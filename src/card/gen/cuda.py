@@ -4,6 +4,7 @@
 usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the driver, prototypes of Leat's own functions
        cuda.py entries TABLE OUTPUT   the exported symbols, in assembler
        cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of classes gate and context
+       cuda.py remote TABLE OUTPUT    what stands in for the driver where an executor calls it
        cuda.py coverage TABLE OUTPUT  docs/cuda-coverage.md
        cuda.py check TABLE HEADER [STAMP]   names of a driver header (or of a list, one a line) that the table lacks: status 1;
                                       else STAMP is written
@@ -21,15 +22,17 @@ TESTS = {  # in tests/e2e/test_cuda.py
     "account": "test_quota_is_exact_over_many_processes_and_kills, test_a_failed_allocation_is_not_charged, test_graphs_that_allocate",
     "gate": "test_shares", "report": "test_return_codes_and_figures", "resolve": "test_resolver",
     "context": "test_same_answer_on_driver_and_card", "refused": "test_return_codes_and_figures"}
+REMOTE_TEST = "test_same_answer_everywhere"  # in tests/e2e/test_cuda_remote.py
 HOOKED = ("account", "gate", "report", "resolve", "context")
-ROW = re.compile(r"(\w+) ((?:cu|nvml)[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?(?: \((.*)\))?$")
+ROW = re.compile(r"(\w+) ((?:cu|nvml)[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?( remote)?(?: \((.*)\))?$")
 RESULTS = {"CUDA": "CUresult", "NVML": "nvmlReturn_t"}  # what the functions of a table return
 ALIAS = re.compile(r"alias (\w+) (\d+) (\w+)$")
 FIRST_VERSION = 2000
 
 
 class Entry:
-    def __init__(self, kind, name, twin, version, parameters):
+    def __init__(self, kind, name, twin, version, remote, parameters):
+        self.remote = bool(remote)
         self.kind, self.name, self.twin = kind, name, twin
         self.base = re.sub(r"_v\d+$", "", name)
         self.version = int(version) if version else FIRST_VERSION
@@ -46,7 +49,7 @@ class Entry:
         return other
 
     def names(self):
-        return ", ".join(re.search(r"(\w+)$", p).group(1) for p in self.parameters.split(", "))
+        return "" if self.parameters == "void" else ", ".join(re.search(r"(\w+)$", p).group(1) for p in self.parameters.split(", "))
 
 
 def fail(text):
@@ -67,11 +70,11 @@ def parse(path):
             row = ROW.match(line)
             if not row or row[1] not in CLASSES:
                 fail(f"not classified: {line}")
-            kind, name, twin, version, parameters = row.groups()
-            if kind in HOOKED and not parameters:
-                fail(f"{name} is of class {kind} and has no parameters")
+            kind, name, twin, version, remote, parameters = row.groups()
+            if (kind in HOOKED or remote) and not parameters:
+                fail(f"{name} is of class {kind}{remote or ''} and has no parameters")
             for suffix in ("", twin) if twin else ("",):
-                entries.append(Entry(kind, name, suffix, version, parameters))
+                entries.append(Entry(kind, name, suffix, version, remote, parameters))
     seen = [e.symbol for e in entries]
     for name in sorted({n for n in seen if seen.count(n) > 1}):
         fail(f"{name} comes twice")
@@ -99,6 +102,8 @@ def api(entries):
                     f"    return call({e.names()});", "}"]
         if e.hooked:
             out.append(f"{result} api_{e.symbol}({e.parameters});")
+        if e.remote and e.parameters and not e.twin:
+            out.append(f"{result} remote_{e.name}({e.parameters});")
     return out + ["", "#endif"]
 
 
@@ -156,6 +161,13 @@ def names(entries):
     return out + ["};"]
 
 
+def remote(entries):
+    out = ["/* Generated; do not edit. */", '#include "card/cuda/remote.h"', '#include "cuda_api.h"', "",
+           "void *const remote_table[CUDA_NAMES] = {"]
+    out += [f"    [CUDA_{e.number}] = (void *)remote_{e.name}," for e in entries if e.remote]
+    return out + ["};"]
+
+
 def coverage(entries):
     entries = [e for e in entries if e.kind != "alias"]
     count = {kind: sum(e.kind == kind for e in entries) for kind in CLASSES}
@@ -163,8 +175,11 @@ def coverage(entries):
     out = ["# CUDA driver functions on a card", "",
            f"Made from `src/card/gen/cuda.table` by `src/card/gen/cuda.py`: {len(entries)} names, {summary}.",
            "A name that is not listed is looked up in the driver and handed out untouched.", "",
-           "| function | class | what happens | test |", "| --- | --- | --- | --- |"]
-    return out + [f"| `{e.symbol}` | {e.kind} | {CLASSES[e.kind]} | {TESTS[e.kind]} |" for e in entries]
+           "On a remote card, where an executor calls the driver, those marked are served; the others return",
+           f"`CUDA_ERROR_NOT_SUPPORTED`. Served: {sum(e.remote for e in entries)}.", "",
+           "| function | class | what happens | remote | test |", "| --- | --- | --- | --- | --- |"]
+    return out + [f"| `{e.symbol}` | {e.kind} | {CLASSES[e.kind]} | {'served' if e.remote else ''} | {TESTS[e.kind]}"
+                  f"{', ' + REMOTE_TEST if e.remote else ''} |" for e in entries]
 
 
 def check(entries, path):
@@ -187,7 +202,7 @@ def main():
         for stamp in sys.argv[4:]:
             open(stamp, "w", encoding="utf-8").close()
         return
-    lines = {"api": api, "entries": entries_text, "names": names, "coverage": coverage}[mode](entries)
+    lines = {"api": api, "entries": entries_text, "names": names, "remote": remote, "coverage": coverage}[mode](entries)
     with open(other, "w", encoding="utf-8") as target:
         target.write("\n".join(lines) + "\n")
 

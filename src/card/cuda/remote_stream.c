@@ -1,0 +1,245 @@
+/* A remote card: streams, events and graphs. They are made at once and told of; what cannot be made
+ * shows when it is waited for. */
+#include <string.h>
+
+#include "card/cuda/remote.h"
+#include "cuda_api.h"
+
+struct CUstream_st {
+    struct remote_object object;
+    int capturing;
+};
+
+struct CUevent_st {
+    struct remote_object object;
+};
+
+struct CUgraph_st {
+    struct remote_object object;
+};
+
+struct CUgraphExec_st {
+    struct remote_object object;
+};
+
+static uint32_t id_of(const void *handle)
+{
+    return ((const struct remote_object *)handle)->id;
+}
+
+/* Make something under a number of its own, and tell the executor or ask it. */
+static CUresult make(enum remote_kind kind, size_t bytes, struct remote_call *call, int asks,
+                     void **ret_handle)
+{
+    struct remote_object *object = ret_handle ? remote_create(kind, bytes) : NULL;
+    if (!object)
+        return ret_handle ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
+    call->object = object->id;
+    CUresult result = asks ? remote_ask(call, NULL) : remote_tell(call);
+    if (result == CUDA_SUCCESS)
+        *ret_handle = object;
+    else
+        remote_destroy(object);
+    return result;
+}
+
+static CUresult end(void *handle, enum remote_kind kind, enum wire_cuda_call what)
+{
+    if (!remote_is(handle, kind))
+        return CUDA_ERROR_INVALID_HANDLE;
+    const struct remote_call call = {.call = what, .object = id_of(handle)};
+    CUresult result = remote_tell(&call);
+    remote_destroy(handle);
+    return result;
+}
+
+/* ---- streams ---- */
+
+CUresult remote_stream_id(CUstream stream, uint32_t *ret_id)
+{
+    int is_null = !stream || stream == CUDA_STREAM_LEGACY || stream == CUDA_STREAM_PER_THREAD;
+    if (!is_null && !remote_is(stream, REMOTE_STREAM))
+        return CUDA_ERROR_INVALID_HANDLE;
+    *ret_id = is_null ? 0 : stream->object.id;
+    return CUDA_SUCCESS;
+}
+
+CUresult remote_cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority)
+{
+    struct remote_call call = {
+        .call = WIRE_CUDA_STREAM_CREATE, .first = flags, .second = (uint64_t)(int64_t)priority};
+    if (!remote_context())
+        return CUDA_ERROR_INVALID_CONTEXT;
+    return make(REMOTE_STREAM, sizeof(**stream), &call, 0, (void **)stream);
+}
+
+CUresult remote_cuStreamCreate(CUstream *stream, unsigned flags)
+{
+    return remote_cuStreamCreateWithPriority(stream, flags, 0);
+}
+
+CUresult remote_cuStreamDestroy_v2(CUstream stream)
+{
+    return end(stream, REMOTE_STREAM, WIRE_CUDA_STREAM_DESTROY);
+}
+
+static CUresult ask_stream(CUstream stream, enum wire_cuda_call what)
+{
+    struct remote_call call = {.call = what};
+    if (!remote_context())
+        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult result = remote_stream_id(stream, &call.object);
+    return result == CUDA_SUCCESS ? remote_ask(&call, NULL) : result;
+}
+
+CUresult remote_cuStreamSynchronize(CUstream stream)
+{
+    return ask_stream(stream, WIRE_CUDA_STREAM_WAIT);
+}
+
+CUresult remote_cuStreamQuery(CUstream stream)
+{
+    return ask_stream(stream, WIRE_CUDA_STREAM_QUERY);
+}
+
+CUresult remote_cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
+{
+    struct remote_call call = {.call = WIRE_CUDA_STREAM_FOLLOW, .first = flags};
+    CUresult result = remote_stream_id(stream, &call.object);
+    if (result != CUDA_SUCCESS || !remote_is(event, REMOTE_EVENT))
+        return CUDA_ERROR_INVALID_HANDLE;
+    call.other = event->object.id;
+    return remote_tell(&call);
+}
+
+/* ---- events ---- */
+
+CUresult remote_cuEventCreate(CUevent *event, unsigned flags)
+{
+    struct remote_call call = {.call = WIRE_CUDA_EVENT_CREATE, .first = flags};
+    if (!remote_context())
+        return CUDA_ERROR_INVALID_CONTEXT;
+    return make(REMOTE_EVENT, sizeof(**event), &call, 0, (void **)event);
+}
+
+CUresult remote_cuEventDestroy_v2(CUevent event)
+{
+    return end(event, REMOTE_EVENT, WIRE_CUDA_EVENT_DESTROY);
+}
+
+CUresult remote_cuEventRecord(CUevent event, CUstream stream)
+{
+    struct remote_call call = {.call = WIRE_CUDA_EVENT_RECORD};
+    CUresult result = remote_stream_id(stream, &call.other);
+    if (result != CUDA_SUCCESS || !remote_is(event, REMOTE_EVENT))
+        return CUDA_ERROR_INVALID_HANDLE;
+    call.object = event->object.id;
+    return remote_tell(&call);
+}
+
+static CUresult ask_event(CUevent event, enum wire_cuda_call what)
+{
+    if (!remote_is(event, REMOTE_EVENT))
+        return CUDA_ERROR_INVALID_HANDLE;
+    const struct remote_call call = {.call = what, .object = event->object.id};
+    return remote_ask(&call, NULL);
+}
+
+CUresult remote_cuEventQuery(CUevent event)
+{
+    return ask_event(event, WIRE_CUDA_EVENT_QUERY);
+}
+
+CUresult remote_cuEventSynchronize(CUevent event)
+{
+    return ask_event(event, WIRE_CUDA_EVENT_WAIT);
+}
+
+CUresult remote_cuEventElapsedTime(float *ms, CUevent start, CUevent end)
+{
+    if (!ms)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!remote_is(start, REMOTE_EVENT) || !remote_is(end, REMOTE_EVENT))
+        return CUDA_ERROR_INVALID_HANDLE;
+    const struct remote_call call = {
+        .call = WIRE_CUDA_EVENT_ELAPSED, .object = start->object.id, .other = end->object.id};
+    uint64_t answer = 0;
+    CUresult result = remote_ask(&call, &answer);
+    uint32_t bits = (uint32_t)answer;
+    if (result == CUDA_SUCCESS)
+        memcpy(ms, &bits, sizeof(*ms));
+    return result;
+}
+
+/* ---- graphs ---- */
+
+CUresult remote_cuStreamBeginCapture_v2(CUstream stream, int mode)
+{
+    if (!remote_is(stream, REMOTE_STREAM))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; /* the null stream cannot be captured */
+    const struct remote_call call = {
+        .call = WIRE_CUDA_CAPTURE_BEGIN, .object = stream->object.id, .first = (uint64_t)mode};
+    CUresult result = remote_ask(&call, NULL);
+    if (result == CUDA_SUCCESS)
+        stream->capturing = 1;
+    return result;
+}
+
+CUresult remote_cuStreamEndCapture(CUstream stream, CUgraph *ret_graph)
+{
+    if (!ret_graph || !remote_is(stream, REMOTE_STREAM))
+        return CUDA_ERROR_INVALID_VALUE;
+    CUgraph graph = remote_create(REMOTE_GRAPH, sizeof(*graph));
+    if (!graph)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    const struct remote_call call = {
+        .call = WIRE_CUDA_CAPTURE_END, .object = stream->object.id, .other = graph->object.id};
+    CUresult result = remote_ask(&call, NULL);
+    stream->capturing = 0;
+    if (result == CUDA_SUCCESS)
+        *ret_graph = graph;
+    else
+        remote_destroy(graph);
+    return result;
+}
+
+CUresult remote_cuStreamIsCapturing(CUstream stream, int *status)
+{
+    uint32_t id;
+    if (!status)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = remote_stream_id(stream, &id);
+    if (result == CUDA_SUCCESS)
+        *status = id && stream->capturing;
+    return result;
+}
+
+CUresult remote_cuGraphDestroy(CUgraph graph)
+{
+    return end(graph, REMOTE_GRAPH, WIRE_CUDA_GRAPH_DESTROY);
+}
+
+CUresult remote_cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph,
+                                            unsigned long long flags)
+{
+    if (!remote_is(graph, REMOTE_GRAPH))
+        return CUDA_ERROR_INVALID_HANDLE;
+    struct remote_call call = {
+        .call = WIRE_CUDA_GRAPH_INSTANTIATE, .other = graph->object.id, .first = flags};
+    return make(REMOTE_EXEC, sizeof(**exec), &call, 1, (void **)exec);
+}
+
+CUresult remote_cuGraphExecDestroy(CUgraphExec exec)
+{
+    return end(exec, REMOTE_EXEC, WIRE_CUDA_EXEC_DESTROY);
+}
+
+CUresult remote_cuGraphLaunch(CUgraphExec exec, CUstream stream)
+{
+    struct remote_call call = {.call = WIRE_CUDA_GRAPH_LAUNCH};
+    CUresult result = remote_stream_id(stream, &call.other);
+    if (result != CUDA_SUCCESS || !remote_is(exec, REMOTE_EXEC))
+        return CUDA_ERROR_INVALID_HANDLE;
+    call.object = exec->object.id;
+    return remote_tell(&call);
+}

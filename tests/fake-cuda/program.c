@@ -1,0 +1,326 @@
+/* A program on the CUDA driver interface that runs unchanged, and prints the same, on a driver, on
+ * a local card and on a remote one.
+ *
+ * usage: cuda-program all            everything that remote cards serve, a line each
+ *        cuda-program keep BYTES     fill BYTES in pieces of all sizes, then for each line of input
+ *                                    print a checksum of them, of which pointers are a part
+ *        cuda-program launches COUNT time of a launch in ns: COUNT in a row, no waiting */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fake-cuda/api.h"
+
+#define CHECK(call) check((call), #call)
+#define NUMBERS 1024u
+#define PIECES 4096
+
+static void check(CUresult result, const char *what)
+{
+    if (result == CUDA_SUCCESS)
+        return;
+    (void)fprintf(stderr, "cuda-program: %s: %d\n", what, (int)result);
+    exit(1);
+}
+
+/* The kernel for a real driver; the fake one knows it by its name. */
+static const char kernels[] = ".version 6.3\n.target sm_75\n.address_size 64\n"
+                              ".visible .entry add_one(.param .u64 numbers, .param .u32 n)\n"
+                              "{\n"
+                              ".reg .pred %p;\n.reg .u32 %thread, %block, %width, %n, %value;\n"
+                              ".reg .u64 %at, %offset;\n"
+                              "ld.param.u64 %at, [numbers];\n"
+                              "ld.param.u32 %n, [n];\n"
+                              "mov.u32 %thread, %tid.x;\n"
+                              "mov.u32 %block, %ctaid.x;\n"
+                              "mov.u32 %width, %ntid.x;\n"
+                              "mad.lo.u32 %thread, %block, %width, %thread;\n"
+                              "setp.ge.u32 %p, %thread, %n;\n"
+                              "@%p ret;\n"
+                              "mul.wide.u32 %offset, %thread, 4;\n"
+                              "cvta.to.global.u64 %at, %at;\n"
+                              "add.u64 %at, %at, %offset;\n"
+                              "ld.global.u32 %value, [%at];\n"
+                              "add.u32 %value, %value, 1;\n"
+                              "st.global.u32 [%at], %value;\n"
+                              "ret;\n"
+                              "}\n";
+
+/* What all parts work on. */
+struct work {
+    CUmodule module;
+    CUfunction add_one;
+    CUdeviceptr numbers;
+    uint32_t count, host[NUMBERS];
+};
+
+static unsigned long sum(const struct work *work)
+{
+    unsigned long all = 0;
+    for (unsigned i = 0; i < NUMBERS; i++)
+        all += work->host[i];
+    return all;
+}
+
+static unsigned long read_back(struct work *work)
+{
+    CHECK(cuMemcpyDtoH_v2(work->host, work->numbers, sizeof(work->host)));
+    return sum(work);
+}
+
+static void launch(struct work *work, CUstream stream)
+{
+    void *params[] = {&work->numbers, &work->count};
+    CHECK(cuLaunchKernel(work->add_one, 4, 1, 1, 256, 1, 1, 0, stream, params, NULL));
+}
+
+static void device(void)
+{
+    char name[128];
+    int version, attribute, major, minor;
+    CHECK(cuDriverGetVersion(&version));
+    CHECK(cuDeviceGetName(name, sizeof(name), 0));
+    CHECK(cuDeviceGetAttribute(&attribute, 16, 0)); /* multiprocessors */
+    CHECK(cuDeviceComputeCapability(&major, &minor, 0));
+    (void)printf("device: %s, driver %d, %d processors, %d.%d\n", name, version, attribute, major,
+                 minor);
+}
+
+static void errors(struct work *work)
+{
+    CUfunction function;
+    CUdeviceptr pointer = 0;
+    CUcontext context;
+    size_t limit = 0;
+    int codes[] = {cuModuleGetFunction(&function, work->module, "no_such_kernel"),
+                   cuMemAlloc_v2(&pointer, 0), cuMemAlloc_v2(&pointer, 1ull << 60),
+                   cuMemAlloc_v2(NULL, 1)};
+    CHECK(cuCtxSetLimit(1, 1 << 20));
+    CHECK(cuCtxGetLimit(&limit, 1));
+    CHECK(cuCtxGetCurrent(&context));
+    CHECK(cuCtxSetCurrent(NULL));
+    int without = cuMemAlloc_v2(&pointer, 4096);
+    CHECK(cuCtxSetCurrent(context));
+    (void)printf("errors: %d %d %d %d, without a context %d; limit %zu\n", codes[0], codes[1],
+                 codes[2], codes[3], without, limit);
+}
+
+static void launches(struct work *work)
+{
+    size_t offset, bytes, block_bytes = 12;
+    char block[12];
+    int attribute, blocks;
+    memcpy(block, &work->numbers, 8);
+    memcpy(block + 8, &work->count, 4);
+    void *params[] = {&work->numbers, &work->count};
+    void *extra[] = {CUDA_LAUNCH_BLOCK, block, CUDA_LAUNCH_BLOCK_BYTES, &block_bytes,
+                     CUDA_LAUNCH_END};
+    for (int i = 0; i < 100; i++)
+        launch(work, NULL);
+    CHECK(cuLaunchKernel(work->add_one, 4, 1, 1, 256, 1, 1, 0, NULL, NULL, extra));
+    CHECK(cuLaunchCooperativeKernel(work->add_one, 4, 1, 1, 256, 1, 1, 0, NULL, params));
+    CHECK(cuCtxSynchronize());
+    CHECK(cuFuncGetParamInfo(work->add_one, 1, &offset, &bytes));
+    CHECK(cuFuncGetAttribute(&attribute, 0, work->add_one));
+    CHECK(cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, work->add_one, 256, 0));
+    (void)printf("launches: sum %lu; n at %zu of %zu; %d threads, %d blocks\n", read_back(work),
+                 offset, bytes, attribute, blocks);
+}
+
+static void streams(struct work *work)
+{
+    CUstream streams[2];
+    CUevent start, end;
+    CUdeviceptr other;
+    float ms = -1;
+    void *pinned;
+    CHECK(cuMemHostAlloc(&pinned, sizeof(work->host), 0));
+    CHECK(cuMemAlloc_v2(&other, sizeof(work->host)));
+    for (int i = 0; i < 2; i++)
+        CHECK(cuStreamCreate(&streams[i], 1));
+    CHECK(cuEventCreate(&start, 0));
+    CHECK(cuEventCreate(&end, 0));
+    memset(pinned, 0, sizeof(work->host));
+    CHECK(cuMemcpyHtoDAsync_v2(work->numbers, pinned, sizeof(work->host), streams[0]));
+    CHECK(cuEventRecord(start, streams[0]));
+    for (int i = 0; i < 10; i++)
+        launch(work, streams[0]);
+    CHECK(cuEventRecord(end, streams[0]));
+    CHECK(cuStreamWaitEvent(streams[1], end, 0));
+    CHECK(cuMemcpyDtoDAsync_v2(other, work->numbers, sizeof(work->host), streams[1]));
+    CHECK(cuMemsetD32Async(other, 7, 24, streams[1]));
+    CHECK(cuMemcpyDtoHAsync_v2(work->host, other, sizeof(work->host), streams[1]));
+    CHECK(cuStreamSynchronize(streams[1]));
+    CHECK(cuEventSynchronize(end));
+    CHECK(cuEventQuery(end));
+    CHECK(cuStreamQuery(streams[1]));
+    CHECK(cuEventElapsedTime(&ms, start, end));
+    (void)printf("streams: sum %lu; %s\n", sum(work),
+                 ms > 0 && ms < 1000 ? "time has passed" : "no time has passed");
+    for (int i = 0; i < 2; i++)
+        CHECK(cuStreamDestroy_v2(streams[i]));
+    CHECK(cuEventDestroy_v2(start));
+    CHECK(cuEventDestroy_v2(end));
+    CHECK(cuMemFreeHost(pinned));
+    CHECK(cuMemFree_v2(other));
+}
+
+static void fills(struct work *work)
+{
+    CUdeviceptr plane;
+    size_t pitch;
+    unsigned short row[8];
+    CHECK(cuMemsetD8_v2(work->numbers, 1, sizeof(work->host)));
+    CHECK(cuMemAllocPitch_v2(&plane, &pitch, sizeof(row), 4, 4));
+    CHECK(cuMemsetD2D16_v2(plane, pitch, 515, 8, 4));
+    CHECK(cuMemcpyDtoH_v2(row, plane + 3 * pitch, sizeof(row)));
+    CHECK(cuMemcpy(work->numbers, plane, sizeof(row)));
+    (void)printf("fills: %u, sum %lu\n", row[7], read_back(work));
+    CHECK(cuMemFree_v2(plane));
+}
+
+static void graphs(struct work *work)
+{
+    CUstream stream;
+    CUgraph graph;
+    CUgraphExec exec;
+    int during, after;
+    CHECK(cuMemsetD8_v2(work->numbers, 0, sizeof(work->host)));
+    CHECK(cuStreamCreate(&stream, 1));
+    CHECK(cuStreamBeginCapture_v2(stream, 0));
+    CHECK(cuStreamIsCapturing(stream, &during));
+    CHECK(cuStreamEndCapture(stream, &graph));
+    CHECK(cuStreamIsCapturing(stream, &after));
+    CHECK(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    CHECK(cuGraphLaunch(exec, stream));
+    CHECK(cuStreamSynchronize(stream));
+    (void)printf("graphs: capturing %d, then %d; sum %lu\n", during, after, read_back(work));
+    CHECK(cuGraphExecDestroy(exec));
+    CHECK(cuGraphDestroy(graph));
+    CHECK(cuStreamDestroy_v2(stream));
+}
+
+/* More than lies in one piece of the session. */
+static void large(void)
+{
+    const size_t bytes = 40u << 20;
+    CUdeviceptr memory;
+    uint32_t *host = malloc(bytes);
+    unsigned long wrong = 0;
+    if (!host)
+        exit(1);
+    CHECK(cuMemAlloc_v2(&memory, bytes));
+    for (uint32_t i = 0; i < bytes / 4; i++)
+        host[i] = i * 2654435761u;
+    for (int i = 0; i < 3; i++)
+        CHECK(cuMemcpyHtoD_v2(memory, host, bytes));
+    memset(host, 0, bytes);
+    CHECK(cuMemcpyDtoH_v2(host, memory, bytes));
+    for (uint32_t i = 0; i < bytes / 4; i++)
+        wrong += host[i] != i * 2654435761u;
+    (void)printf("large: %lu wrong\n", wrong);
+    CHECK(cuMemFree_v2(memory));
+    free(host);
+}
+
+static int all(struct work *work)
+{
+    device();
+    errors(work);
+    launches(work);
+    streams(work);
+    fills(work);
+    graphs(work);
+    large();
+    return 0;
+}
+
+/* ---- memory that is kept ---- */
+
+struct piece {
+    CUdeviceptr address;
+    size_t bytes;
+};
+
+static unsigned long checksum(const struct piece *pieces, unsigned count)
+{
+    unsigned long hash = 14695981039346656037ul;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned char *host = malloc(pieces[i].bytes);
+        if (!host)
+            exit(1);
+        CHECK(cuMemcpyDtoH_v2(host, pieces[i].address, pieces[i].bytes));
+        for (size_t b = 0; b < pieces[i].bytes; b++)
+            hash = (hash ^ host[b]) * 1099511628211ul;
+        free(host);
+    }
+    return hash;
+}
+
+/* Each piece holds the address of the one before, as a list on a device does. */
+static int keep(struct work *work, size_t bytes)
+{
+    static struct piece pieces[PIECES];
+    unsigned count = 0;
+    char line[16];
+    for (size_t size = 64; bytes >= size && count < PIECES; count++) {
+        struct piece *piece = &pieces[count];
+        piece->bytes = size;
+        CHECK(cuMemAlloc_v2(&piece->address, size));
+        CHECK(cuMemsetD8_v2(piece->address, (unsigned char)count, size));
+        if (count)
+            CHECK(cuMemcpyHtoD_v2(piece->address, &pieces[count - 1].address, 8));
+        bytes -= size;
+        size = count % 8 == 7 ? size * 2 : size;
+    }
+    do {
+        (void)printf("%u %lx\n", count, checksum(pieces, count));
+        (void)fflush(stdout);
+        launch(work, NULL);
+    } while (fgets(line, sizeof(line), stdin));
+    (void)printf("launches %u\n", (read_back(work), work->host[0]));
+    return 0;
+}
+
+static int time_launches(struct work *work, unsigned count)
+{
+    struct timespec from, to;
+    launch(work, NULL);
+    CHECK(cuCtxSynchronize());
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    for (unsigned i = 0; i < count; i++)
+        launch(work, NULL);
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    CHECK(cuCtxSynchronize());
+    (void)printf("launch_ns=%.1f\n",
+                 ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
+                     count);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct work work = {.count = NUMBERS};
+    const char *what = argc > 1 ? argv[1] : "";
+    unsigned long number = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    CUcontext context;
+    int r = 2;
+    CHECK(cuInit(0));
+    CHECK(cuDevicePrimaryCtxRetain(&context, 0));
+    CHECK(cuCtxSetCurrent(context));
+    CHECK(cuModuleLoadData(&work.module, kernels));
+    CHECK(cuModuleGetFunction(&work.add_one, work.module, "add_one"));
+    CHECK(cuMemAlloc_v2(&work.numbers, sizeof(work.host)));
+    CHECK(cuMemcpyHtoD_v2(work.numbers, work.host, sizeof(work.host)));
+    if (strcmp(what, "all") == 0)
+        r = all(&work);
+    else if (strcmp(what, "keep") == 0)
+        r = keep(&work, number);
+    else if (strcmp(what, "launches") == 0)
+        r = time_launches(&work, (unsigned)number);
+    CHECK(cuMemFree_v2(work.numbers));
+    CHECK(cuModuleUnload(work.module));
+    CHECK(cuDevicePrimaryCtxRelease_v2(0));
+    return r;
+}
