@@ -17,19 +17,29 @@
 
 #define PROGRAM_LIMIT_BYTES (16u << 20) /* larger ones are told apart by their size */
 
-const char *learn_device(const struct core *core, const char *id)
+/* Any, when it is not known which it will be. */
+static const struct device *device_find(const struct core *core, const char *id)
 {
     for (size_t i = 0; i < core->device_count; i++) {
         if (!id || strcmp(core->devices[i].id, id) == 0)
-            return core->devices[i].name;
+            return &core->devices[i];
     }
     return NULL;
 }
 
+const char *learn_device(const struct core *core, const char *id)
+{
+    const struct device *device = device_find(core, id);
+    return device ? device->name : NULL;
+}
+
 void learn_begin(const struct core *core, const struct job_request *request, struct learn *learn)
 {
-    const char *device = learn_device(core, request->device);
-    (void)snprintf(learn->device, sizeof(learn->device), "%s", device ? device : "");
+    const struct device *device = device_find(core, request->device);
+    if (!device)
+        return;
+    (void)snprintf(learn->device, sizeof(learn->device), "%s", device->name ? device->name : "");
+    learn->device_mflops = estimate_device_mflops(device->kind, device->compute_units);
 }
 
 /* -- on the pool -- */
@@ -106,10 +116,11 @@ int learn_read(struct store *store, struct job *job, struct learn *learn, struct
 static struct estimate_run run_of(const struct store_measurement *from)
 {
     return (struct estimate_run){
-        .kin = from->same_family    ? ESTIMATE_KIN_FAMILY
+        .kin = !from->same_kind     ? ESTIMATE_KIN_OTHER
+               : from->same_family  ? ESTIMATE_KIN_FAMILY
                : from->same_program ? ESTIMATE_KIN_PROGRAM
                                     : ESTIMATE_KIN_LIBRARY,
-        .same_model = from->same_model,
+        .same_model = from->same_kind && from->same_model,
         .same_device = from->same_device,
         .program_bytes = from->program_bytes,
         .data_bytes = from->data_bytes,
@@ -120,6 +131,18 @@ static struct estimate_run run_of(const struct store_measurement *from)
         .memory_point_bytes = from->memory_point_bytes,
         .work = {.steps = from->steps, .step_kflop = from->step_kflop},
     };
+}
+
+/* Does a word of its command name a program in Python? */
+static bool is_interpreted(const struct job_request *request)
+{
+    static const char end[] = ".py";
+    for (char **word = request->command; word && *word; word++) {
+        size_t length = strlen(*word);
+        if (length >= strlen(end) && strcmp(*word + length - strlen(end), end) == 0)
+            return true;
+    }
+    return false;
 }
 
 static int memory_take(const struct estimate_peak *peak, struct job *job)
@@ -149,6 +172,8 @@ int learn_apply(const struct learn *learn, struct job *job)
         .share_permille = job->request.share_permille,
         .memory_point_bytes = job->memory_point_bytes,
         .work = {.steps = job->steps, .step_kflop = job->step_kflop},
+        .device_mflops = learn->device_mflops,
+        .interpreted = is_interpreted(&job->request),
     };
     for (int i = 0; i < learn->count; i++)
         runs[i] = run_of(&learn->runs[i]);

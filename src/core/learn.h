@@ -12,6 +12,7 @@ struct error;
 
 struct learn {
     char device[JOB_NAME_MAX]; /* model of the device it will probably be on */
+    uint64_t device_mflops;    /* that it may compute a second, in millions; 0: not known */
     struct store_measurement runs[ESTIMATE_RUNS_MAX];
     int count;
 };

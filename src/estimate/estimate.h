@@ -11,10 +11,12 @@
 struct job_prediction;
 struct memory_request;
 
-/* How near an earlier run is: of the same library and job type, of the same program besides, or of
- * the same family: program, arguments, environment and model's settings are all the same. */
+/* How near an earlier run is: of any library and job type, of the same, of the same program
+ * besides, or of the same family: program, arguments, environment and model's settings are all the
+ * same. */
 enum estimate_kin {
     ESTIMATE_KIN_INVALID,
+    ESTIMATE_KIN_OTHER,
     ESTIMATE_KIN_LIBRARY,
     ESTIMATE_KIN_PROGRAM,
     ESTIMATE_KIN_FAMILY
@@ -45,14 +47,21 @@ struct estimate_input {
     uint32_t share_permille;     /* what it will be granted */
     uint64_t memory_point_bytes; /* what the formulas say; 0: nothing */
     struct estimate_work work;
+    uint64_t device_mflops; /* what its device may compute a second, in millions; 0: not known */
+    bool interpreted;       /* its program starts slowly */
 };
 
 #define ESTIMATE_RUNS_MAX 64 /* more history than this changes nothing */
 
+/* What a device of a kind ("cpu", "gpu", "cuda") may compute a second with programs of all sorts,
+ * in millions of operations; 0: nobody knows. */
+uint64_t estimate_device_mflops(const char *kind, uint32_t compute_units);
+
 /* The duration: from runs of the same family if there are any; else by the work, from the time that
- * steps of about that size took; else from the runs nearest in size. Runs come newest first.
- * Without any all amounts are 0 and the basis says so. `ret_prediction` is overwritten; its `basis`
- * is newly allocated (NULL: out of memory). */
+ * steps of about that size took; else from the runs nearest in size; else by the work and what runs
+ * of others, or such devices, compute a second. Runs come newest first. When nothing is known all
+ * amounts are 0 and the basis says so. `ret_prediction` is overwritten; its `basis` is newly
+ * allocated (NULL: out of memory). */
 void estimate_predict(const struct estimate_input *input, const struct estimate_run *runs,
                       size_t run_count, struct job_prediction *ret_prediction);
 

@@ -212,6 +212,68 @@ static bool predict_by_work(const struct estimate_input *input, const struct est
     return true;
 }
 
+/* -- by work, without any run of the library and type -- */
+
+/* As measured: a container and a program in it; Python that reads numpy and its interface, too. */
+#define STARTUP_MS 200
+#define STARTUP_INTERPRETED_MS 4000
+#define SPREAD_PRIOR 3 /* programs differ so much in how well they compute */
+
+uint64_t estimate_device_mflops(const char *kind, uint32_t compute_units)
+{
+    /* A core does about one operation a cycle in code that nobody tuned. A unit of a GPU could do
+     * 256 at 1.5 GHz (128 multiply-adds), and such code gets a tenth of it. */
+    static const struct {
+        const char *kind;
+        uint32_t unit_mflops;
+    } kinds[] = {{"cpu", 2500}, {"gpu", 40000}, {"cuda", 40000}};
+    for (size_t i = 0; kind && i < sizeof(kinds) / sizeof(*kinds); i++) {
+        if (strcmp(kinds[i].kind, kind) == 0)
+            return (uint64_t)kinds[i].unit_mflops * compute_units;
+    }
+    return 0;
+}
+
+/* What runs of whatever programs computed in a second of the device's time, on average of the
+ * logarithms; 0: none is known. */
+static double mflops_learned(const struct estimate_run *runs, size_t run_count, uint32_t *ret_count)
+{
+    double sum = 0;
+    uint32_t count = 0;
+    for (size_t i = 0; i < run_count && i < ESTIMATE_RUNS_MAX; i++) {
+        const struct estimate_run *run = &runs[i];
+        if (!counts(run, ESTIMATE_KIN_OTHER, true) || !run->device_time_ns)
+            continue;
+        double kflop = (double)run->work.steps * (double)run->work.step_kflop;
+        sum += log(kflop * 1e6 / (double)run->device_time_ns);
+        count++;
+    }
+    *ret_count = count;
+    return count ? exp(sum / count) : 0;
+}
+
+/* False: the work or the device is not known. */
+static bool predict_prior(const struct estimate_input *input, const struct estimate_run *runs,
+                          size_t run_count, struct job_prediction *prediction)
+{
+    uint32_t count;
+    double learned = mflops_learned(runs, run_count, &count);
+    double mflops = count ? learned : (double)input->device_mflops;
+    if (!has_work(&input->work) || mflops <= 0)
+        return false;
+    double part = input->share_permille ? input->share_permille / 1000.0 : 1;
+    double device_ms = (double)input->work.steps * (double)input->work.step_kflop / mflops;
+    double startup = input->interpreted ? STARTUP_INTERPRETED_MS : STARTUP_MS;
+    double wall = fmin(startup + device_ms / part, 1e15);
+    prediction->duration_ms = (uint64_t)wall;
+    prediction->duration_low_ms = (uint64_t)(wall / SPREAD_PRIOR);
+    prediction->duration_high_ms = (uint64_t)(wall * SPREAD_PRIOR);
+    prediction->device_time_ns = (uint64_t)fmin(device_ms * 1e6, 1e18);
+    prediction->share_permille = (uint32_t)clamp(device_ms * 1000 / wall, 0, 1000);
+    prediction->runs = count;
+    return true;
+}
+
 /* -- the choice among them -- */
 
 static const struct way {
@@ -224,17 +286,23 @@ static const struct way {
     {ESTIMATE_KIN_LIBRARY, true, "the same library and type, by the work of a step"},
     {ESTIMATE_KIN_PROGRAM, false, "the same program, scaled by size and share"},
     {ESTIMATE_KIN_LIBRARY, false, "programs of the same library and type, scaled by size"},
+    {ESTIMATE_KIN_OTHER, false, "programs of other libraries and types, scaled by size"},
 };
 
 void estimate_predict(const struct estimate_input *input, const struct estimate_run *runs,
                       size_t run_count, struct job_prediction *ret_prediction)
 {
     struct sample samples[ESTIMATE_RUNS_MAX];
-    char basis[160] = "unknown: no earlier run of this library and type";
+    char basis[160] = "unknown: no earlier run, and what it computes is not known";
+    bool found = false;
     *ret_prediction = (struct job_prediction){0};
     for (size_t i = 0; i < sizeof(ways) / sizeof(*ways) && ret_prediction->runs == 0; i++) {
         const struct way *way = &ways[i];
         size_t count = 0;
+        if (way->kin == ESTIMATE_KIN_OTHER)
+            found = predict_prior(input, runs, run_count, ret_prediction);
+        if (found)
+            break;
         if (way->by_work)
             (void)predict_by_work(input, runs, run_count, way->kin, ret_prediction);
         else if ((count = samples_collect(input, runs, run_count, way->kin, samples)) > 0)
@@ -243,6 +311,12 @@ void estimate_predict(const struct estimate_input *input, const struct estimate_
             (void)snprintf(basis, sizeof(basis), "%u earlier run%s of %s", ret_prediction->runs,
                            ret_prediction->runs == 1 ? "" : "s", way->basis);
     }
+    if (found)
+        (void)snprintf(basis, sizeof(basis),
+                       ret_prediction->runs ? "the work, and what %u earlier runs of other "
+                                              "libraries and types computed a second"
+                                            : "the work, and what such a device may compute",
+                       ret_prediction->runs);
     ret_prediction->basis = strdup(basis);
 }
 

@@ -209,17 +209,21 @@ int store_idempotency_find(struct store *store, const char *key, uint64_t *ret_j
 #define MEASUREMENT_COLUMNS \
     "SELECT job, program_bytes, data_bytes, wall_ms, device_time_ns, memory_peak_bytes," \
     " share_permille, memory_point_bytes, steps, step_kflop, family = ?4 AND family <> ''," \
-    " program = ?3, model = ?5 AND model <> '', device = ?6 FROM measurement" \
-    " WHERE library = ?1 AND type = ?2 AND "
+    " program = ?3, model = ?5 AND model <> '', device = ?6, " OF_KIND " FROM measurement WHERE "
+#define OF_KIND "(library = ?1 AND type = ?2)"
 #define MEASUREMENT_ORDER " ORDER BY job DESC LIMIT ?7"
 #define OF_FAMILY "(family = ?4 AND family <> '')"
 #define OF_MODEL "(model = ?5 AND model <> '')"
 
-/* The walks of store_measurements, the nearest kin first; none gives what an earlier one gave. */
+/* The walks of store_measurements, the nearest kin first; none gives what an earlier one gave. The
+ * last is for want of any other. */
 static const char *const measurement_sql[] = {
-    MEASUREMENT_COLUMNS OF_FAMILY MEASUREMENT_ORDER,
-    MEASUREMENT_COLUMNS "NOT " OF_FAMILY " AND (program = ?3 OR " OF_MODEL ")" MEASUREMENT_ORDER,
-    MEASUREMENT_COLUMNS "NOT " OF_FAMILY " AND program <> ?3 AND NOT " OF_MODEL MEASUREMENT_ORDER,
+    MEASUREMENT_COLUMNS OF_KIND " AND " OF_FAMILY MEASUREMENT_ORDER,
+    MEASUREMENT_COLUMNS OF_KIND " AND NOT " OF_FAMILY " AND (program = ?3 OR " OF_MODEL
+                                ")" MEASUREMENT_ORDER,
+    MEASUREMENT_COLUMNS OF_KIND " AND NOT " OF_FAMILY
+                                " AND program <> ?3 AND NOT " OF_MODEL MEASUREMENT_ORDER,
+    MEASUREMENT_COLUMNS "NOT " OF_KIND MEASUREMENT_ORDER,
 };
 
 static struct store_measurement measurement_row(sqlite3_stmt *statement)
@@ -239,6 +243,7 @@ static struct store_measurement measurement_row(sqlite3_stmt *statement)
         .same_program = sqlite3_column_int(statement, 11),
         .same_model = sqlite3_column_int(statement, 12),
         .same_device = sqlite3_column_int(statement, 13),
+        .same_kind = sqlite3_column_int(statement, 14),
     };
 }
 
@@ -249,7 +254,8 @@ int store_measurements(struct store *store, const struct store_likeness *like,
                            like->family,  like->model, like->device};
     const size_t walks = sizeof(measurement_sql) / sizeof(*measurement_sql);
     size_t count = 0;
-    for (size_t walk = 0; walk < walks && count < room; walk++) {
+    for (size_t walk = 0; walk < walks && count < room && (walk + 1 < walks || count == 0);
+         walk++) {
         AUTO_STATEMENT sqlite3_stmt *statement = NULL;
         int r = store_prepare(store, measurement_sql[walk], &statement, err);
         if (r < 0)

@@ -118,6 +118,7 @@ struct store_measurement {
     uint64_t program_bytes, data_bytes, wall_ms, device_time_ns, memory_peak_bytes;
     uint64_t memory_point_bytes, steps, step_kflop;
     uint32_t share_permille;
+    bool same_kind; /* library and type; without it no run of these is known */
     bool same_family, same_program, same_model, same_device;
 };
 /* What is alike in runs; texts may be empty, not NULL. */
@@ -126,7 +127,8 @@ struct store_likeness {
     const char *device; /* the model of device */
 };
 /* The newest `room` measurements of the library and type: those of the family first, then those of
- * the model and of the program. Returns how many, or a negative errno. */
+ * the model and of the program. Without any, the newest of others. Returns how many, or a negative
+ * errno. */
 int store_measurements(struct store *store, const struct store_likeness *like,
                        struct store_measurement *measurements, size_t room, struct error *err);
 

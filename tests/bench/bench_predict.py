@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """Foretell memory and duration of small jobs that run on cards, one tab-separated line a figure: name, value, unit, target.
 
-usage: bench_predict.py [--rows]        (BUILD names the build folder)
+usage: bench_predict.py [--rows] [--firsts]        (BUILD names the build folder)
 
 Fourteen job shapes: two trainers over batch sizes and numbers of steps, and a matrix product over sizes. Each shape is
-foretold before it ever ran, from what other shapes taught, then after one run and after two. A shape whose library and
-job type had no run at all cannot be foretold before its first, and is not counted there. --rows prints every job to
-standard error.
+foretold before it ever ran, from what other shapes taught, then after one run and after two. The first shape of all has
+its device to go by only, the first of another library or type what others computed. --rows prints every job to standard
+error; --firsts runs each shape once only.
 """
 import os
 import statistics
@@ -67,14 +67,14 @@ def main():
         house.request("PUT", "/v1/models/net", {"run": NET})
         house.request("PUT", "/v1/models/product", {"run": {"params": 1, "task": "infer", "framework": "opencl"}})
         for shape in SHAPES:
-            for number in range(RUNS):
+            for number in range(1 if "--firsts" in sys.argv else RUNS):
                 job, wall_ms = run(house, dict(shape, **({"memory": "256MiB"} if number == 0 else {})))
                 foretold = job["prediction"]
                 if "--rows" in sys.argv:
                     print(f"# {shape['library']} {' '.join(shape['args'])} run {number}: {foretold['duration_ms']} ms "
                           f"for {wall_ms:.0f}, {foretold['memory_bytes']} bytes for "
                           f"{job['usage']['memory_peak_bytes']}: {foretold['basis']}", file=sys.stderr, flush=True)
-                if number == 0 and foretold["runs"]:
+                if number == 0:
                     firsts.append(max(foretold["duration_ms"] / wall_ms, wall_ms / max(1, foretold["duration_ms"])))
                 if number == 1:
                     memory.append(apart(foretold["memory_bytes"], job["usage"]["memory_peak_bytes"]))
@@ -83,6 +83,8 @@ def main():
     figure("predict.shapes", len(SHAPES), "shapes", ">= 12")
     figure("predict.before_factor_median", statistics.median(firsts), "times", "<= 2")
     figure("predict.before_within_two_pct", 100 * sum(factor <= 2 for factor in firsts) / len(firsts), "%", "100")
+    if "--firsts" in sys.argv:
+        return
     figure("predict.duration_median_pct", statistics.median(after_two), "%", "<= 15")
     figure("estimate.after_one_run_pct", max(memory), "%", "<= 3")
 

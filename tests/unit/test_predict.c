@@ -39,6 +39,38 @@ static void test_unknown_without_history(void **state)
     free(prediction.basis);
 }
 
+/* The first job of a library and type: by what others computed, else by its device. */
+static void test_the_first_of_its_kind(void **state)
+{
+    (void)state;
+    struct estimate_run other = run(9000, 5000, ESTIMATE_KIN_OTHER);
+    struct estimate_input first = input;
+    struct job_prediction prediction;
+    first.work = other.work = (struct estimate_work){.steps = 100, .step_kflop = 1000000};
+    first.device_mflops = estimate_device_mflops("cpu", 4);
+    assert_int_equal(first.device_mflops, 10000);
+    assert_int_equal(estimate_device_mflops("abacus", 4), 0);
+    estimate_predict(&first, NULL, 0, &prediction); /* 10 s on all of it, and it gets half */
+    assert_in_range(prediction.duration_ms, 20000, 20500);
+    assert_int_equal(prediction.device_time_ns, 10000000000ull);
+    assert_int_equal(prediction.runs, 0);
+    assert_true(prediction.duration_low_ms < 8000 && prediction.duration_high_ms > 50000);
+    assert_non_null(strstr(prediction.basis, "such a device"));
+    free(prediction.basis);
+    first.interpreted = true;
+    other.same_device = true;
+    other.device_time_ns = 2000000000ull;
+    estimate_predict(&first, &other, 1, &prediction);
+    assert_in_range(prediction.duration_ms, 7500, 8500);
+    assert_int_equal(prediction.runs, 1);
+    free(prediction.basis);
+    first.work.steps = 0; /* what it computes is not known: by size */
+    estimate_predict(&first, &other, 1, &prediction);
+    assert_int_equal(prediction.duration_ms, 5000);
+    assert_non_null(strstr(prediction.basis, "other libraries"));
+    free(prediction.basis);
+}
+
 static void test_same_program_counts_first(void **state)
 {
     (void)state;
@@ -199,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_without_history),
+        cmocka_unit_test(test_the_first_of_its_kind),
         cmocka_unit_test(test_same_program_counts_first),
         cmocka_unit_test(test_nearest_sizes_are_scaled),
         cmocka_unit_test(test_share_scales_what_computes),

@@ -245,8 +245,11 @@ static void test_measurements(void **state)
     assert_int_equal(found[0].job, 4);
     assert_true(found[0].same_family && !found[1].same_family);
     assert_int_equal(found[3].job, 2);
-    like.library = "pytorch";
-    assert_int_equal(store_measurements(shelf.store, &like, found, 4, NULL), 0);
+    assert_true(found[0].same_kind && found[3].same_kind);
+    like.library = "pytorch"; /* none of its own: those of others */
+    assert_int_equal(store_measurements(shelf.store, &like, found, 2, NULL), 2);
+    assert_int_equal(found[0].job, 4);
+    assert_true(!found[0].same_kind && !found[1].same_kind);
 }
 
 static void test_batches_join_and_drop(void **state)
