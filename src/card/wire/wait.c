@@ -11,6 +11,7 @@
 
 #define SPIN_CAP_NS 100000u /* twice what a sleep and a wake-up cost on a virtual machine */
 #define SPIN_FLOOR_NS 2000u
+#define WAKE_NS 50000u     /* what a wake-up adds to a wait that was slept through */
 #define SPIN_CHECKS 32     /* looks at the word between two looks at the clock */
 #define ALIVE_CHECK_MS 100 /* a killed executor is noticed within this */
 
@@ -42,8 +43,8 @@ static void cpu_relax(void)
 #endif
 }
 
-/* Returns 1 when `done` came true while spinning. A success makes the next spin longer and a
- * failure shorter. Where other threads would have to wait for a CPU, nobody spins. */
+/* Returns 1 when `done` came true while spinning. Where other threads would have to wait for a CPU,
+ * nobody spins. */
 static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done, const void *arg)
 {
     uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
@@ -52,25 +53,26 @@ static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done
         return 0;
     do {
         for (int i = 0; i < SPIN_CHECKS; i++) {
-            if (done(arg)) {
-                uint32_t longer = budget_ns + budget_ns / 4;
-                __atomic_store_n(&client->spin_ns, longer < SPIN_CAP_NS ? longer : SPIN_CAP_NS,
-                                 __ATOMIC_RELAXED);
+            if (done(arg))
                 return 1;
-            }
             cpu_relax();
         }
     } while (now_ns() < end_ns);
-    uint32_t shorter = budget_ns - budget_ns / 4;
-    __atomic_store_n(&client->spin_ns, shorter > SPIN_FLOOR_NS ? shorter : SPIN_FLOOR_NS,
-                     __ATOMIC_RELAXED);
     return 0;
 }
 
+/* The wait is over. One that a spin could have met makes the next spin longer, also when it was
+ * slept through, and a longer one makes it shorter. */
 static void count_wait(struct wire_client *client, uint64_t since_ns)
 {
-    (void)__atomic_fetch_add(&client->session->stats.wait_ns, now_ns() - since_ns,
-                             __ATOMIC_RELAXED);
+    uint64_t waited_ns = now_ns() - since_ns;
+    uint32_t spin_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&client->session->stats.wait_ns, waited_ns, __ATOMIC_RELAXED);
+    if (waited_ns <= SPIN_CAP_NS + WAKE_NS)
+        spin_ns = spin_ns + spin_ns / 4 < SPIN_CAP_NS ? spin_ns + spin_ns / 4 : SPIN_CAP_NS;
+    else
+        spin_ns = spin_ns - spin_ns / 4 > SPIN_FLOOR_NS ? spin_ns - spin_ns / 4 : SPIN_FLOOR_NS;
+    __atomic_store_n(&client->spin_ns, spin_ns, __ATOMIC_RELAXED);
 }
 
 /* A word that is its own mark is slept on only while it is marked: who clears it wakes once, and
