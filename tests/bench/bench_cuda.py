@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import house as houses
-from cuda_house import ALL_SHARES, DRIVER, MIB, PROBE, CudaHouse, share_errors
+from cuda_house import ALL_SHARES, DRIVER, MIB, PROBE, PROGRAM, CudaHouse, share_errors
 
 ROUNDS = 7
 HEADERS = ("/usr/local/cuda/include/cuda.h", "/usr/include/cuda.h")
@@ -43,6 +43,14 @@ def bench_calls(figure):
     figure("cuda.alloc_free_over_direct_ns", least["alloc_free"][1] - least["alloc_free"][0], "ns", "<= 150")
     figure("cuda.launch_over_direct_ns", least["launch"][1] - least["launch"][0], "ns", "<= 100")
     figure("cuda.resolver_ns", least["resolve"][1], "ns", "<= 1000")
+
+
+def bench_remote(figure):
+    """A launch that is posted to an executor: of each run the median, of those the least."""
+    with CudaHouse() as cuda:
+        lease = cuda.lease("remote", remote=True)
+        runs = [cuda.start_program(lease, PROGRAM, "launches", 2000).communicate(timeout=60)[0] for _ in range(ROUNDS)]
+    figure("cuda.remote_launch_p50_ns", min(read(line)["launch_p50_ns"] for line in runs), "ns", "")
 
 
 def bench_quota(figure):
@@ -84,6 +92,7 @@ def bench(figure, say):
     say("CUDA: calls, quota, starts and shares on the fake driver")
     bench_table(figure)
     bench_calls(figure)
+    bench_remote(figure)
     bench_quota(figure)
     bench_starts(figure)
     bench_shares(figure)

@@ -8,6 +8,9 @@ import pytest
 import house as houses
 from cuda_house import DRIVER, MIB, PROBE, PROGRAM, CudaHouse
 from house import eventually
+from relay import Lender
+
+SIZE = ("--memory", "64MiB", "--share", "50%")
 
 
 @pytest.fixture
@@ -104,9 +107,9 @@ def test_the_runtime_library_is_told_why(cuda):
 
 
 def test_card_exec(cuda):
-    done = cuda.leat("card", "exec", "--cuda", "--remote", "--memory", "64MiB", "--share", "50%", "--stats", "--", PROGRAM, "all")
+    done = cuda.leat("card", "exec", "--cuda", "--remote", *SIZE, "--stats", "--", PROGRAM, "all")
     assert done.stdout.count("\n") == 7 and "posted" in done.stderr
-    refused = cuda.leat("card", "exec", "--remote", "--memory", "64MiB", "--share", "50%", "--", "true", check=False)
+    refused = cuda.leat("card", "exec", "--remote", *SIZE, "--", "true", check=False)
     assert refused.returncode != 0 and "--cuda" in refused.stderr
 
 
@@ -118,3 +121,18 @@ def test_shares_of_remote_cards(cuda):
     figures = cuda.show("a")
     assert figures["device_time_ns"] > 0 and figures["throttled_ns"] > 0
     assert abs(figures["device_time_ns"] - (cuda.truth()["busy_ns"] - before)) < 50e6
+
+
+def test_card_of_another_host(cuda):
+    """Over TLS the program says the same, and leaves nothing behind on either host."""
+    here = cuda.leat("card", "exec", "--cuda", *SIZE, "--", PROGRAM, "all").stdout
+    with Lender(cuda, f"127.0.0.1:{20000 + os.getpid() % 10000}") as lender:
+        there = cuda.leat("card", "exec", "--cuda", *lender.options(), *SIZE, "--", PROGRAM, "all")
+        assert there.stdout == here and not there.stderr
+        eventually("no cards", lambda: not cuda.card("card.list")["cards"])
+
+
+def test_a_child_has_a_session_of_its_own(cuda):
+    lease = cuda.lease("a", 64 * MIB, remote=True)
+    assert run(cuda, lease, "child") == "numbers 2 3, those of the child 2 3\n"
+    at_rest(cuda, "a")

@@ -4,11 +4,14 @@
  * usage: cuda-program all            everything that remote cards serve, a line each
  *        cuda-program keep BYTES     fill BYTES in pieces of all sizes, then for each line of input
  *                                    print a checksum of them, of which pointers are a part
- *        cuda-program launches COUNT time of a launch in ns: COUNT in a row, no waiting */
+ *        cuda-program child         after a fork both go on
+ *        cuda-program launches COUNT the median of so many in a row, in ns */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fake-cuda/api.h"
 
@@ -283,19 +286,76 @@ static int keep(struct work *work, size_t bytes)
     return 0;
 }
 
-static int time_launches(struct work *work, unsigned count)
+static uint64_t now_ns(void)
 {
-    struct timespec from, to;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* What the program waits for one, in the middle of all. */
+static int time_launches(struct work *work, size_t count)
+{
+    uint64_t *ns = calloc(count, sizeof(*ns));
+    if (!ns || !count)
+        exit(1);
     launch(work, NULL);
     CHECK(cuCtxSynchronize());
-    (void)clock_gettime(CLOCK_MONOTONIC, &from);
-    for (unsigned i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        uint64_t start = now_ns();
         launch(work, NULL);
-    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+        ns[i] = now_ns() - start;
+    }
     CHECK(cuCtxSynchronize());
-    (void)printf("launch_ns=%.1f\n",
-                 ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
-                     count);
+    qsort(ns, count, sizeof(*ns), compare);
+    (void)printf("launch_p50_ns=%lu\n", (unsigned long)ns[count / 2]);
+    free(ns);
+    return 0;
+}
+
+/* What a process begins with. */
+static void open_card(struct work *work)
+{
+    CUcontext context;
+    CHECK(cuInit(0));
+    CHECK(cuDevicePrimaryCtxRetain(&context, 0));
+    CHECK(cuCtxSetCurrent(context));
+    CHECK(cuModuleLoadData(&work->module, kernels));
+    CHECK(cuModuleGetFunction(&work->add_one, work->module, "add_one"));
+    CHECK(cuMemAlloc_v2(&work->numbers, sizeof(work->host)));
+    CHECK(cuMemcpyHtoD_v2(work->numbers, work->host, sizeof(work->host)));
+}
+
+/* A child begins anew, and does not disturb its parent. */
+static int child(struct work *work)
+{
+    uint32_t before, in_child[2];
+    int pipes[2], status = -1;
+    launch(work, NULL);
+    launch(work, NULL);
+    before = (read_back(work), work->host[0]);
+    if (pipe(pipes) < 0)
+        return 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        open_card(work);
+        in_child[0] = (read_back(work), work->host[0]);
+        launch(work, NULL);
+        in_child[1] = (read_back(work), work->host[0]);
+        _exit(write(pipes[1], in_child, sizeof(in_child)) != (ssize_t)sizeof(in_child));
+    }
+    if (waitpid(pid, &status, 0) != pid || status ||
+        read(pipes[0], in_child, sizeof(in_child)) != (ssize_t)sizeof(in_child))
+        return 1;
+    launch(work, NULL);
+    (void)printf("numbers %u %lu, those of the child %u %u\n", before, read_back(work) / NUMBERS,
+                 in_child[0], in_child[1]);
     return 0;
 }
 
@@ -304,21 +364,16 @@ int main(int argc, char **argv)
     static struct work work = {.count = NUMBERS};
     const char *what = argc > 1 ? argv[1] : "";
     unsigned long number = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-    CUcontext context;
     int r = 2;
-    CHECK(cuInit(0));
-    CHECK(cuDevicePrimaryCtxRetain(&context, 0));
-    CHECK(cuCtxSetCurrent(context));
-    CHECK(cuModuleLoadData(&work.module, kernels));
-    CHECK(cuModuleGetFunction(&work.add_one, work.module, "add_one"));
-    CHECK(cuMemAlloc_v2(&work.numbers, sizeof(work.host)));
-    CHECK(cuMemcpyHtoD_v2(work.numbers, work.host, sizeof(work.host)));
+    open_card(&work);
     if (strcmp(what, "all") == 0)
         r = all(&work);
     else if (strcmp(what, "keep") == 0)
         r = keep(&work, number);
+    else if (strcmp(what, "child") == 0)
+        r = child(&work);
     else if (strcmp(what, "launches") == 0)
-        r = time_launches(&work, (unsigned)number);
+        r = time_launches(&work, number);
     CHECK(cuMemFree_v2(work.numbers));
     CHECK(cuModuleUnload(work.module));
     CHECK(cuDevicePrimaryCtxRelease_v2(0));
