@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/units.h"
 #include "cli/ask.h"
 #include "cli/resource.h"
 #include "cli/verb.h"
@@ -22,6 +23,7 @@ static const struct view_column device_columns[] = {
     {"CARDS", "cards", VIEW_COUNT},
     {"POOL", "pool", VIEW_TEXT},
     {"HEALTHY", "healthy", VIEW_TEXT},
+    {"WEIGHT", "weight", VIEW_COUNT},
     {0},
 };
 
@@ -41,6 +43,7 @@ static const struct view_column device_fields[] = {
     {"Cards", "cards", VIEW_COUNT},
     {"Takes jobs for", "pool", VIEW_TEXT},
     {"Healthy", "healthy", VIEW_TEXT},
+    {"Weight", "weight", VIEW_COUNT},
     {0},
 };
 
@@ -64,6 +67,7 @@ static int device_show(struct cli *cli, const struct args *args, struct error *e
 
 static const struct option_spec device_options[] = {
     {"pool", 'p', "POOL", "the jobs it takes: any, training or inference (default any)"},
+    {"weight", 'w', "NUMBER", "what having it costs, against the others' (default 0)"},
     {"unhealthy", 'u', NULL, "set it aside: it takes no new jobs"},
     {0},
 };
@@ -72,13 +76,16 @@ static int device_set(struct cli *cli, const struct args *args, struct error *er
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON json_t *answer = NULL;
-    const char *pool = args_text(args, "pool");
-    AUTO_JSON json_t *rule = json_pack("{s:s, s:b}", "pool", pool ? pool : "any", "healthy",
-                                       !args_has(args, "unhealthy"));
+    const char *pool = args_text(args, "pool"), *cost = args_text(args, "weight");
+    uint64_t weight = 0;
+    int r = cost ? u64_parse(cost, &weight, err) : 0;
+    AUTO_JSON json_t *rule = json_pack("{s:s, s:b, s:I}", "pool", pool ? pool : "any", "healthy",
+                                       !args_has(args, "unhealthy"), "weight", (json_int_t)weight);
     AUTO_FREE char *body = rule ? json_text(rule) : NULL;
     if (!body)
         return error_set(err, -ENOMEM, "out-of-memory", "making a request");
-    int r = ask_path("devices", args->operands[0], NULL, &path, err);
+    if (r == 0)
+        r = ask_path("devices", args->operands[0], NULL, &path, err);
     if (r < 0)
         return r;
     struct leat_request request = {.method = "PUT", .path = path, .body = body};
@@ -113,9 +120,9 @@ const struct verb verb_device_set = {
     .operands = "DEVICE",
     .operands_min = 1,
     .operands_max = 1,
-    .summary = "Say which jobs a device takes",
+    .summary = "Say which jobs a device takes, and what it costs",
     .details = "What is not named gets its default, so that without options the device takes all "
-               "jobs. Jobs that it has go on.",
+               "jobs and costs nothing. Jobs that it has go on.",
     .example = "leat device set gpu-1 --pool inference",
     .options = device_options,
     .run = device_set,

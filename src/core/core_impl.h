@@ -203,6 +203,8 @@ void life_read_usage(struct core *core, struct live_job *live);
 /* It cannot go on: the end that no exit status tells. */
 void life_fail(struct core *core, struct live_job *live, const char *code, const char *text);
 void life_restart(struct core *core, struct live_job *live); /* it is cleared away */
+/* Once that is durable, clear it away and then queue it again. */
+void life_again(struct core *core, struct live_job *live);
 /* Not its fault: back to the queue. */
 void life_requeue(struct core *core, struct live_job *live, const char *code, const char *text);
 void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms);

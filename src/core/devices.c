@@ -66,6 +66,7 @@ void devices_show_rule(const struct core *core, json_t *device)
     const struct device_rule *rule = devices_rule(core, id ? id : "");
     (void)json_object_set_new(device, "pool", json_string(rule->pool)); /* or it is not shown */
     (void)json_object_set_new(device, "healthy", json_boolean(rule->healthy));
+    (void)json_object_set_new(device, "weight", json_integer(rule->weight));
 }
 
 struct setting {

@@ -186,8 +186,9 @@ static json_t *candidates_encode(const struct sched_state *state, const struct s
         const struct sched_candidate *candidate = &candidates[i];
         json_t *score = candidate->score < 0 ? json_null() : json_integer(candidate->score);
         (void)json_array_append_new(
-            list, json_pack("{s:s, s:s, s:o}", "device", state->devices[candidate->device].id,
-                            "code", sched_why_code(candidate->why), "score", score));
+            list, json_pack("{s:s, s:s, s:o, s:I}", "device", state->devices[candidate->device].id,
+                            "code", sched_why_code(candidate->why), "score", score, "preference",
+                            (json_int_t)candidate->preference));
     }
     return list;
 }

@@ -14,6 +14,7 @@
 #include "core/core_impl.h"
 #include "core/cuda.h"
 #include "core/devices.h"
+#include "core/gang.h"
 #include "core/learn.h"
 #include "core/lesson.h"
 #include "core/wait.h"
@@ -89,6 +90,7 @@ void life_requeue(struct core *core, struct live_job *live, const char *code, co
                         live->job.id); /* when it is away, reconciling removes the card */
     live->has_card = live->has_container = live->released = live->away = false;
     preempt_over(live);
+    gang_back(core, live);
     (void)place_set(core, live, NULL); /* fails only with a device */
     life_move(core, live, JOB_QUEUED,
               &(struct life_reason){.kind = "job.requeued", .code = code, .text = text});
@@ -99,6 +101,7 @@ void life_requeue(struct core *core, struct live_job *live, const char *code, co
 static void start_failed(struct core *core, struct live_job *live, const struct error *err)
 {
     core->counters.starts_failed++;
+    gang_break(core, live);
     life_fail(core, live, err->code, err->text);
 }
 
@@ -331,6 +334,17 @@ static void on_restart_durable(struct core *core, void *arg, const struct error 
     }
 }
 
+void life_again(struct core *core, struct live_job *live)
+{
+    struct job *job = &live->job;
+    live->ending = job->restarting = true;
+    list_remove(&live->waking);
+    struct store_event event = commit_event(core, "job.restarting", job->id);
+    commit_job(core, live, &event);
+    if (commit_then(core, on_restart_durable, (void *)(uintptr_t)job->id) < 0)
+        clear_begin(core, live); /* a kill within it is the end of the job, no more */
+}
+
 /* It failed after it was refused memory that Leat, not its user, had thought to be enough: what it
  * wanted is now known. The program goes on from its checkpoint, if it makes any. */
 static bool restart_larger(struct core *core, struct live_job *live)
@@ -349,11 +363,7 @@ static bool restart_larger(struct core *core, struct live_job *live)
     job->memory_basis = basis;
     job->request.memory_bytes = bytes;
     job->memory_restarts++;
-    job->restarting = true;
-    struct store_event event = commit_event(core, "job.restarting", job->id);
-    commit_job(core, live, &event);
-    if (commit_then(core, on_restart_durable, (void *)(uintptr_t)job->id) < 0)
-        clear_begin(core, live); /* a kill within it is the end of the job, no more */
+    life_again(core, live);
     return true;
 }
 
@@ -365,8 +375,12 @@ void life_restart(struct core *core, struct live_job *live)
     job->exit_status = job->signal = 0;
     job->started_us = job->ended_us = 0;
     job->usage = (struct job_usage){.idle_total_ms = job->usage.idle_total_ms};
-    life_requeue(core, live, "memory-refused",
-                 "it was refused memory; it waits for a larger card, on which it goes on");
+    if (job->request.gang && !job->mustered)
+        life_requeue(core, live, "gang-taken-back",
+                     "another of its gang could not start; they wait to start together");
+    else
+        life_requeue(core, live, "memory-refused",
+                     "it was refused memory; it waits for a larger card, on which it goes on");
 }
 
 /* What the exit says, in words. */

@@ -212,10 +212,12 @@ int place_state_make(const struct core *core, const struct live_job *except, siz
         const struct device_rule *rule = devices_rule(core, device->id);
         state.devices[i] = (struct sched_device){
             .id = device->id,
+            .name = device->name,
             .vendor = device->vendor ? device->vendor : "",
             .kind = device->kind ? device->kind : "",
             .scenario = sched_scenario_parse(rule->pool),
             .unhealthy = !rule->healthy,
+            .weight = rule->weight,
             .cuda = cuda_is_device(device),
             .memory_bytes = device->memory_bytes,
             .memory_free_bytes = device->memory_bytes,
@@ -259,6 +261,7 @@ struct sched_job place_job(const struct job *job)
         .cuda = job_is_cuda(&job->request),
         .device = job->request.device,
         .vendor = job->request.vendor,
+        .model = job->request.device_model,
         .memory_bytes = job->request.memory_bytes,
         .share_permille = job->request.share_permille,
         .cpus_milli = job->request.cpus_milli,

@@ -133,11 +133,13 @@ int card_usage_decode(const json_t *object, struct card_usage *ret_usage, struct
 struct rule_body {
     char *pool;
     json_t *healthy;
+    uint32_t weight;
 };
 
 static const struct json_field rule_fields[] = {
     {"pool", JSON_KIND_TEXT, offsetof(struct rule_body, pool), JSON_OPTIONAL},
     {"healthy", JSON_KIND_VALUE, offsetof(struct rule_body, healthy), JSON_OPTIONAL},
+    {"weight", JSON_KIND_U32, offsetof(struct rule_body, weight), JSON_OPTIONAL},
     FIELDS_END,
 };
 
@@ -145,7 +147,7 @@ int device_rule_decode(const char *id, const json_t *body, struct device_rule *r
                        struct error *err)
 {
     static const char *const pools[] = {"any", "training", "inference"};
-    struct rule_body given = {NULL, NULL};
+    struct rule_body given = {NULL, NULL, 0};
     struct device_rule rule = {.pool = ""};
     int r = json_decode(body, rule_fields, &given, err);
     AUTO_FREE char *pool = given.pool;
@@ -156,10 +158,14 @@ int device_rule_decode(const char *id, const json_t *body, struct device_rule *r
         if (strcmp(pool ? pool : "any", pools[i]) == 0)
             (void)snprintf(rule.pool, sizeof(rule.pool), "%s", pools[i]);
     }
-    if (!rule.pool[0] || (healthy && !json_is_boolean(healthy)) ||
+    if (!rule.pool[0] || given.weight > DEVICE_WEIGHT_MAX ||
+        (healthy && !json_is_boolean(healthy)) ||
         snprintf(rule.id, sizeof(rule.id), "%s", id) >= (int)sizeof(rule.id))
         return error_set(err, -EINVAL, "bad-device-rule",
-                         "'pool' is any, training or inference; 'healthy' is true or false");
+                         "'pool' is any, training or inference; 'healthy' is true or false; "
+                         "'weight' is at most %d",
+                         DEVICE_WEIGHT_MAX);
+    rule.weight = given.weight;
     rule.healthy = !healthy || json_is_true(healthy);
     *ret_rule = rule;
     return 0;
@@ -167,6 +173,6 @@ int device_rule_decode(const char *id, const json_t *body, struct device_rule *r
 
 json_t *device_rule_encode(const struct device_rule *rule)
 {
-    return json_pack("{s:s, s:s, s:b}", "id", rule->id, "pool", rule->pool, "healthy",
-                     rule->healthy);
+    return json_pack("{s:s, s:s, s:b, s:I}", "id", rule->id, "pool", rule->pool, "healthy",
+                     rule->healthy, "weight", (json_int_t)rule->weight);
 }

@@ -31,10 +31,13 @@ int device_decode(const struct json_t *object, struct device *ret_device, struct
 /* Which jobs a device takes, as its site says. */
 #define DEVICE_ID_MAX 63 /* bytes */
 
+#define DEVICE_WEIGHT_MAX 1000000
+
 struct device_rule {
     char id[DEVICE_ID_MAX + 1];
-    char pool[16]; /* "any", "training" or "inference" */
-    bool healthy;  /* false: set aside, it takes no new jobs */
+    char pool[16];   /* "any", "training" or "inference" */
+    bool healthy;    /* false: set aside, it takes no new jobs */
+    uint32_t weight; /* cost of having it, against the others' */
 };
 
 /* From a REST body, any of whose members may be left out. -EINVAL "bad-device-rule", or what the

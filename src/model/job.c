@@ -195,6 +195,7 @@ static const struct json_field shown_fields[] = {
     JOB("priority", JSON_KIND_U32, request.priority),
     JOB("interface", JSON_KIND_TEXT, request.interface_name),
     JOB("vendor", JSON_KIND_TEXT, request.vendor),
+    JOB("device_model", JSON_KIND_TEXT, request.device_model),
     JOB("gang", JSON_KIND_TEXT, request.gang),
     JOB("expect_ms", JSON_KIND_U64, request.expect_ms),
     JOB("oom", JSON_KIND_BOOL, oom),

@@ -60,7 +60,8 @@ struct job_request {
     struct json_t *model_settings; /* over those it was registered with; NULL: none */
     char *device;                  /* the device it must be on; NULL: any */
     char *interface_name;          /* of its program: opencl or cuda; NULL: OpenCL */
-    char *vendor;           /* or one of this vendor, or of several: "nvidia|amd"; NULL: any */
+    char *vendor;           /* or one of these vendors, in order: "nvidia|amd,intel"; NULL: any */
+    char *device_model;     /* or one whose name has one of these words, likewise; NULL: any */
     char *gang;             /* jobs of its tenant with this name start together; NULL: alone */
     uint32_t gang_size;     /* how many those are; with `gang` */
     uint64_t expect_ms;     /* how long it is expected to run; 0: not given */

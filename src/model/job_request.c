@@ -42,6 +42,7 @@ static const struct json_field request_fields[] = {
     MEMBER("device", JSON_KIND_TEXT, device),
     MEMBER("interface", JSON_KIND_TEXT, interface_name),
     MEMBER("vendor", JSON_KIND_TEXT, vendor),
+    MEMBER("device_model", JSON_KIND_TEXT, device_model),
     MEMBER("gang", JSON_KIND_TEXT, gang),
     MEMBER("gang_size", JSON_KIND_U32, gang_size),
     MEMBER("expect", JSON_KIND_DURATION, expect_ms),
@@ -73,7 +74,8 @@ void job_request_finish(struct job_request *request)
                      request->type,         request->image,     request->program,
                      request->src,          request->device,    request->workdir,
                      request->network_name, request->idle_name, request->model,
-                     request->vendor,       request->gang,      request->interface_name};
+                     request->vendor,       request->gang,      request->interface_name,
+                     request->device_model};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     texts_free(request->args);
@@ -153,9 +155,11 @@ static int check_names(const struct job_request *request, struct error *err)
     const struct {
         const char *member, *name;
     } names[] = {
-        {"name", request->name},     {"tenant", request->tenant}, {"library", request->library},
-        {"type", request->type},     {"image", request->image},   {"device", request->device},
-        {"vendor", request->vendor}, {"gang", request->gang},     {"model", request->model},
+        {"name", request->name},       {"tenant", request->tenant},
+        {"library", request->library}, {"type", request->type},
+        {"image", request->image},     {"device", request->device},
+        {"vendor", request->vendor},   {"gang", request->gang},
+        {"model", request->model},     {"device_model", request->device_model},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         int r = check_name(names[i].member, names[i].name, err);

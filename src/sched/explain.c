@@ -11,15 +11,42 @@
 
 /* -- findings -- */
 
-/* Is `name` one of those between the bars of `list`? */
-static bool is_listed(const char *list, const char *name)
+/* Has `name` the word, in capitals or not? */
+static bool has_word(const char *name, const char *word, size_t length)
 {
-    size_t length = strlen(name);
-    for (const char *at = list; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL) {
-        if (strcspn(at, "|") == length && strncasecmp(at, name, length) == 0)
+    for (; length && strlen(name) >= length; name++) {
+        if (strncasecmp(name, word, length) == 0)
             return true;
     }
     return false;
+}
+
+#define UNLISTED UINT32_MAX
+
+/* In which of the groups between the commas of `list` a word between the bars is one that `name`
+ * has; no list: in the first. */
+static uint32_t group_of(const char *list, const char *name)
+{
+    static const char amd[] = "amd", amd_name[] = "Advanced Micro Devices"; /* as OpenCL has it */
+    uint32_t group = 0;
+    for (const char *at = list; at;) {
+        size_t length = strcspn(at, "|,");
+        bool is_amd = length == strlen(amd) && strncasecmp(at, amd, length) == 0;
+        if (has_word(name, at, length) || (is_amd && has_word(name, amd_name, strlen(amd_name))))
+            return group;
+        group += at[length] == ',';
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    return list ? UNLISTED : 0;
+}
+
+#define GROUPS_MAX 256 /* no list has as many: see JOB_NAME_MAX */
+
+uint64_t sched_preference(const struct sched_device *device, const struct sched_job *job)
+{
+    uint64_t vendor = group_of(job->vendor, device->vendor);
+    uint64_t model = group_of(job->model, device->name ? device->name : "");
+    return (vendor * GROUPS_MAX + model) << 32 | device->weight;
 }
 
 enum sched_why sched_obstacle(const struct sched_state *state, const struct sched_device *device,
@@ -36,7 +63,8 @@ enum sched_why sched_obstacle(const struct sched_state *state, const struct sche
         {job->cpus_milli <= node->cpus_milli, SCHED_WHY_CPUS_NEVER},
         {job->ram_bytes <= node->ram_bytes, SCHED_WHY_RAM_NEVER},
         {job->cuda == device->cuda, SCHED_WHY_OTHER_INTERFACE},
-        {!job->vendor || is_listed(job->vendor, device->vendor), SCHED_WHY_OTHER_VENDOR},
+        {group_of(job->vendor, device->vendor) != UNLISTED, SCHED_WHY_OTHER_VENDOR},
+        {group_of(job->model, device->name ? device->name : "") != UNLISTED, SCHED_WHY_OTHER_MODEL},
         {job->scenario == SCHED_ANY || device->scenario == SCHED_ANY ||
              job->scenario == device->scenario,
          SCHED_WHY_OTHER_SCENARIO},
@@ -127,6 +155,9 @@ static const struct {
     [SCHED_WHY_OTHER_VENDOR] = {"unknown-vendor", RESOURCE_NONE,
                                 "there is no device of the vendor it asks for",
                                 "ask for another vendor, or for none"},
+    [SCHED_WHY_OTHER_MODEL] = {"unknown-device-model", RESOURCE_NONE,
+                               "no device's name has a word that it asks for",
+                               "`leat device` lists the names; ask for another, or for none"},
     [SCHED_WHY_OTHER_SCENARIO] = {"wrong-scenario", RESOURCE_NONE,
                                   "no device's pool takes jobs of this kind",
                                   "open a device for this scenario"},

@@ -46,6 +46,7 @@ static bool takes_held(const struct planner *planner, const struct head *head, u
 struct asker {
     struct planner *planner;
     size_t task;
+    struct fleet_shape shape; /* of the task, on the devices that are being tried */
 };
 
 static bool heads_allow(const struct asker *asker, uint32_t node, uint32_t devices)
@@ -70,7 +71,7 @@ static bool accept(void *arg, uint32_t node, uint32_t *devices)
 {
     const struct asker *asker = arg;
     const struct plan *plan = asker->planner->plan;
-    const struct fleet_shape *shape = &plan->tasks[asker->task].shape;
+    const struct fleet_shape *shape = &asker->shape;
     if (heads_allow(asker, node, *devices))
         return true;
     for (unsigned i = 0; shape->count == 1 && i < plan->nodes[node].device_count; i++) {
@@ -124,14 +125,29 @@ static void head_add(struct planner *planner, size_t task, size_t count)
 
 /* -- the walk -- */
 
+/* On the devices that it likes best, else on the next best, at last on any. */
+static int place_find(struct planner *planner, size_t task, struct fleet_place *ret_place)
+{
+    const struct plan_task *asked = &planner->plan->tasks[task];
+    struct chooser *chooser = planner->plan->chooser;
+    struct asker asker = {planner, task, asked->shape};
+    int r = -ENOSPC;
+    for (size_t i = 0; i <= PLAN_TIERS_MAX && r == -ENOSPC; i++) {
+        bool last = i == PLAN_TIERS_MAX || !asked->tiers[i];
+        asker.shape.models = last ? asked->shape.models : asked->tiers[i];
+        r = planner->head_count ? chooser_find_if(chooser, &asker.shape, accept, &asker, ret_place)
+                                : chooser_find(chooser, &asker.shape, ret_place);
+        i = last ? PLAN_TIERS_MAX : i;
+    }
+    return r;
+}
+
 static bool start(struct planner *planner, size_t task)
 {
     const struct plan *plan = planner->plan;
     const struct fleet_shape *shape = &plan->tasks[task].shape;
-    struct asker asker = {planner, task};
     struct fleet_place place;
-    int r = planner->head_count ? chooser_find_if(plan->chooser, shape, accept, &asker, &place)
-                                : chooser_find(plan->chooser, shape, &place);
+    int r = place_find(planner, task, &place);
     planner->out_of_memory = planner->out_of_memory || r == -ENOMEM;
     if (r == 0) {
         planner_take(planner, task, place);

@@ -23,6 +23,7 @@
 
 #define PLAN_FAR UINT64_MAX /* an end or a beginning that nobody knows */
 #define PLAN_HEADS_MAX 4    /* places are kept for this many tasks or gangs at once */
+#define PLAN_TIERS_MAX 4    /* sets of devices that a task prefers one to the other */
 #define PLAN_STEPS 4000     /* of one exact search: a few milliseconds */
 
 struct plan_task {
@@ -31,6 +32,9 @@ struct plan_task {
     uint32_t gang;      /* neighbours with the same number start together or not at all; 0: alone */
     uint64_t length_us; /* expected; PLAN_FAR: not known */
     uint64_t since_us;  /* when it began to wait */
+    /* Device models that are tried first, one set after the other; 0: no more. All that the shape
+     * allows come last. */
+    uint64_t tiers[PLAN_TIERS_MAX];
 };
 
 /* What holds a part of the fleet. */

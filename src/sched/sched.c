@@ -181,6 +181,26 @@ static struct fleet_shape shape_of(const struct sched_state *state, const struct
     return shape;
 }
 
+/* The devices that the job may have, the best liked first: none when it likes all the same. */
+static void tiers_draw(const struct sched_state *state, const struct sched_job *job,
+                       struct plan_task *task)
+{
+    uint64_t left = task->shape.models;
+    for (size_t tier = 0; tier < PLAN_TIERS_MAX && left; tier++) {
+        uint64_t best = UINT64_MAX, chosen = 0;
+        for (size_t i = 0; i < state->device_count; i++) {
+            uint64_t preference = sched_preference(&state->devices[i], job);
+            if (!(left >> i & 1) || preference > best)
+                continue;
+            chosen = preference < best ? 0 : chosen;
+            best = preference;
+            chosen |= 1ull << i;
+        }
+        left &= ~chosen;
+        task->tiers[tier] = tier || left ? chosen : 0;
+    }
+}
+
 static void tasks_draw(struct picture *picture, const struct sched_state *state)
 {
     for (size_t i = 0; i < state->job_count; i++) {
@@ -195,6 +215,7 @@ static void tasks_draw(struct picture *picture, const struct sched_state *state)
         };
         if (i && (job->priority != job[-1].priority || job->turn != job[-1].turn))
             task->rank++;
+        tiers_draw(state, job, task);
         /* No device will do: it must not become "any will". */
         if (task->shape.models == 0)
             task->shape.cpus_milli = UINT32_MAX;
@@ -390,6 +411,9 @@ int sched_candidates(const struct choose_rule *rule, const struct sched_state *s
         uint32_t devices;
         candidates[i] = (struct sched_candidate){
             .device = i, .why = sched_obstacle(state, &state->devices[i], job), .score = -1};
+        for (size_t k = 0; k < state->device_count; k++)
+            candidates[i].preference += sched_preference(&state->devices[k], job) <
+                                        sched_preference(&state->devices[i], job);
         shape.models = 1ull << i;
         if (candidates[i].why == SCHED_WHY_NONE)
             candidates[i].score =

@@ -35,7 +35,8 @@ struct sched_node {
 };
 
 struct sched_device {
-    const char *id, *vendor, *kind;
+    const char *id, *name, *vendor, *kind;
+    uint32_t weight; /* cost of having it, against the others': the cheapest goes first */
     enum sched_scenario scenario; /* SCHED_ANY takes every job */
     bool unhealthy;               /* takes no new jobs until it is mended */
     bool cuda;                    /* for CUDA programs, and for no others */
@@ -49,7 +50,10 @@ struct sched_job {
     uint32_t priority;
     enum sched_scenario scenario;
     bool cuda;
-    const char *device, *vendor; /* NULL: any; a vendor may be several: "nvidia|amd" */
+    const char *device; /* NULL: any */
+    /* Words of which the device's vendor, and its name, must have one; those behind a comma only
+     * when those before it have no room: "nvidia|amd,intel". NULL: any. */
+    const char *vendor, *model;
     uint64_t memory_bytes;
     uint32_t share_permille;
     uint32_t cpus_milli;
@@ -122,6 +126,7 @@ enum sched_why {
     SCHED_WHY_NEVER_LAST = SCHED_WHY_RAM_NEVER,
     SCHED_WHY_OTHER_INTERFACE,
     SCHED_WHY_OTHER_VENDOR,
+    SCHED_WHY_OTHER_MODEL,
     SCHED_WHY_OTHER_SCENARIO,
     SCHED_WHY_UNHEALTHY,
     SCHED_WHY_BARRED_LAST = SCHED_WHY_UNHEALTHY,
@@ -174,8 +179,9 @@ const char *sched_step_name(enum sched_step step); /* "score", "search", "backfi
 /* Every device as it looks to a job. */
 struct sched_candidate {
     size_t device;
-    enum sched_why why; /* SCHED_WHY_NONE: it could go there */
-    int score;          /* by the rule; -1 when it could not */
+    enum sched_why why;  /* SCHED_WHY_NONE: it could go there */
+    int score;           /* by the rule; -1 when it could not */
+    uint32_t preference; /* 0: tried first, by the job's own order and the devices' weights */
 };
 
 /* `candidates` has room for each device, in their order. Returns 0 or as sched_decide. */

@@ -7,6 +7,8 @@
 /* What keeps the job off this device as it is. */
 enum sched_why sched_obstacle(const struct sched_state *state, const struct sched_device *device,
                               const struct sched_job *job);
+/* How far down its order of preference the job would have to go for this device. */
+uint64_t sched_preference(const struct sched_device *device, const struct sched_job *job);
 /* The least grave obstacle of all devices, and whose it is (SIZE_MAX: there is none). */
 enum sched_why sched_nearest(const struct sched_state *state, const struct sched_job *job,
                              size_t *ret_device);

@@ -21,7 +21,8 @@ const char *const store_write_sql[STORE_WRITE_COUNT] = {
     [STORE_WRITE_TENANT] = "INSERT OR REPLACE INTO tenant (name, parent, reserved_milli, "
                            "limit_milli, weight) VALUES (?,?,?,?,?)",
     [STORE_WRITE_TENANT_REMOVE] = "DELETE FROM tenant WHERE name = ?",
-    [STORE_WRITE_DEVICE] = "INSERT OR REPLACE INTO device (id, pool, healthy) VALUES (?,?,?)",
+    [STORE_WRITE_DEVICE] =
+        "INSERT OR REPLACE INTO device (id, pool, healthy, weight) VALUES (?,?,?,?)",
     [STORE_WRITE_MODEL] = "INSERT OR REPLACE INTO model (name, params, trainable_params, dtype, "
                           "licence, registered_us, record) VALUES (?,?,?,?,?,?,?)",
     [STORE_WRITE_MODEL_REMOVE] = "DELETE FROM model WHERE name = ?",
@@ -183,7 +184,7 @@ int store_batch_tenant(struct store_batch *batch, const struct tenant *tenant)
 int store_batch_device(struct store_batch *batch, const struct device_rule *rule)
 {
     return BATCH_ADD(batch, STORE_WRITE_DEVICE, 0, {.text = rule->id}, {.text = rule->pool},
-                     {.number = rule->healthy});
+                     {.number = rule->healthy}, {.number = rule->weight});
 }
 
 int store_batch_tenant_remove(struct store_batch *batch, const char *name)

@@ -276,9 +276,10 @@ int store_devices(struct store *store, int (*visit)(void *arg, const struct devi
                   void *arg, struct error *err)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = store_prepare(store, "SELECT id, pool, healthy FROM device", &statement, err);
+    int r = store_prepare(store, "SELECT id, pool, healthy, weight FROM device", &statement, err);
     while (r >= 0 && (r = store_step(store, statement, err)) > 0) {
-        struct device_rule rule = {.healthy = column_u64(statement, 2)};
+        struct device_rule rule = {.healthy = column_u64(statement, 2),
+                                   .weight = (uint32_t)column_u64(statement, 3)};
         (void)snprintf(rule.id, sizeof(rule.id), "%s", column_text(statement, 0));
         (void)snprintf(rule.pool, sizeof(rule.pool), "%s", column_text(statement, 1));
         r = visit(arg, &rule);

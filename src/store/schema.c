@@ -119,6 +119,8 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "ALTER TABLE measurement ADD COLUMN steps INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE measurement ADD COLUMN step_kflop INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX measurement_family ON measurement (family, job);",
+    /* 8: what devices cost. */
+    "ALTER TABLE device ADD COLUMN weight INTEGER NOT NULL DEFAULT 0;",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

@@ -23,7 +23,7 @@ struct knowledge_query;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 7
+#define STORE_SCHEMA_VERSION 8
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 

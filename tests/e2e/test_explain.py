@@ -88,6 +88,16 @@ def test_vendor(house):
     assert explained(house, submit(house, vendor="nobody|nothing"), "unknown-vendor")["holders"] == []
     vendor = house.get("/v1/devices")["devices"][0]["vendor"]
     runs(house, vendor=f"nobody|{vendor}")
+    runs(house, vendor=f"nobody,{vendor}")
+
+
+def test_device_model(house):
+    explained(house, submit(house, device_model="no such device"), "unknown-device-model")
+    name = house.get("/v1/devices")["devices"][0]["name"]
+    runs(house, device_model=f"nothing,{name.split(',')[0]}")
+    house.leat("device", "set", devices(house)[0], "--weight", "7")
+    assert house.get("/v1/devices")["devices"][0]["weight"] == 7
+    assert "7" in house.leat("device").stdout
 
 
 def test_pool(house):

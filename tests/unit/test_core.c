@@ -182,6 +182,51 @@ static void test_failed_starts(void **state)
     job_becomes(&house, job, "running");
 }
 
+#define MEMBER \
+    "{" ANY_COMMAND ",\"gang\":\"g\",\"gang_size\":3,\"share\":\"20%\",\"memory\":\"1GiB\"}"
+
+static size_t events_of(struct house *house, const char *kind)
+{
+    AUTO_ANSWER struct answer page = {0};
+    size_t index, count = 0;
+    json_t *event;
+    core_events_read(house->core, 0, 200, take_answer, &page);
+    TURN_UNTIL(house, page.given);
+    json_array_foreach (json_object_get(page.result, "events"), index, event)
+        count += strcmp(text_of(event, "kind"), kind) == 0;
+    return count;
+}
+
+/* All of a gang, or none: what cannot start takes the others back with it. */
+static void test_gang_is_taken_back_whole(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t jobs[3];
+    fake_cardd_refuse_creates(house.cardd, 1, -ENOSPC, "memory-exceeds-device");
+    for (int i = 0; i < 3; i++)
+        jobs[i] = submitted(&house, MEMBER);
+    TURN_UNTIL(&house, events_of(&house, "job.starting") == 6);
+    assert_int_equal(events_of(&house, "job.restarting"), 2);
+    for (int i = 0; i < 3; i++)
+        job_becomes(&house, jobs[i], "running");
+    for (int i = 0; i < 3; i++)
+        job_exits(&house, jobs[i], 0);
+    nothing_left(&house);
+    engine_fake_fail_starts(house.world, 1, -EIO, "runtime-broken");
+    for (int i = 0; i < 3; i++)
+        jobs[i] = submitted(&house, MEMBER);
+    unsigned broken = 0;
+    for (int i = 0; i < 3; i++) {
+        job_becomes(&house, jobs[i], "failed");
+        AUTO_JSON json_t *job = job_of(&house, jobs[i]);
+        broken += strcmp(text_of(job, "code"), "gang-broken") == 0;
+    }
+    assert_int_equal(broken, 2);
+    nothing_left(&house);
+}
+
 static void test_idle_share_is_lent_and_given_back(void **state)
 {
     (void)state;
@@ -691,6 +736,7 @@ int main(void)
         cmocka_unit_test(test_queue_waits_for_share),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_failed_starts),
+        cmocka_unit_test(test_gang_is_taken_back_whole),
         cmocka_unit_test(test_what_is_lent_comes_back),
         cmocka_unit_test(test_limits_hold_and_are_explained),
         cmocka_unit_test(test_lower_priority_gives_way),

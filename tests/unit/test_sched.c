@@ -38,7 +38,8 @@ static void table_init(struct table *table)
                  .share_permille = 1000,
                  .share_free_permille = 500},
                 {.id = "gpu-0",
-                 .vendor = "nvidia",
+                 .name = "NVIDIA A100-SXM4-40GB",
+                 .vendor = "NVIDIA Corporation",
                  .kind = "gpu",
                  .scenario = SCHED_TRAINING,
                  .memory_bytes = 400 * MIB,
@@ -87,6 +88,13 @@ static void test_one_job(void **state)
         {{.device = "gpu-9"}, "unknown-device", NULL, 1},
         {{.cuda = true}, "unknown-interface", NULL, 0},
         {{.vendor = "intel"}, "unknown-vendor", NULL, 0},
+        {{.vendor = "intel,NVIDIA", .share_permille = 10}, "placed", "gpu-0", 0},
+        {{.vendor = "nvidia,amd", .share_permille = 10}, "placed", "gpu-0", 0},
+        {{.vendor = "amd,nvidia", .share_permille = 10}, "placed", "cpu-0", 0},
+        {{.vendor = "amd,nvidia", .share_permille = 510}, "placed", "gpu-0", 0},
+        {{.model = "h100,A100|v100", .share_permille = 10}, "placed", "gpu-0", 0},
+        {{.model = "H100"}, "unknown-device-model", NULL, 0},
+        {{.vendor = ","}, "unknown-vendor", NULL, 0},
         {{.vendor = "nvidia", .scenario = SCHED_INFERENCE}, "wrong-scenario", NULL, 0},
         {{.cpus_milli = 3500}, "cpus-busy", NULL, 0},
         {{.cpus_milli = 4001}, "cpus-exceed-node", NULL, 1},
@@ -108,6 +116,26 @@ static void test_one_job(void **state)
         assert_string_equal(sched_why_code(decision.finding.why), cases[i].code); /* one truth */
         if (cases[i].device)
             assert_string_equal(table.devices[decision.device].id, cases[i].device);
+    }
+}
+
+static void test_cheaper_devices_first(void **state)
+{
+    (void)state;
+    for (size_t cheap = 0; cheap < 2; cheap++) {
+        struct table table;
+        struct sched_decision decision;
+        struct sched_candidate candidates[2];
+        table_init(&table);
+        table.devices[1].scenario = SCHED_ANY;
+        table.devices[!cheap].weight = 5;
+        table_add(&table, (struct sched_job){.share_permille = 500, .memory_bytes = 10 * MIB});
+        assert_int_equal(sched_candidates(choose_rules, &table.state, &table.jobs[0], candidates),
+                         0);
+        assert_int_equal(candidates[cheap].preference, 0);
+        assert_int_equal(candidates[!cheap].preference, 1);
+        assert_int_equal(sched_decide(choose_rules, &table.state, 0, &decision), 1);
+        assert_int_equal(decision.device, cheap);
     }
 }
 
@@ -221,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_job),
         cmocka_unit_test(test_reason_has_amounts),
+        cmocka_unit_test(test_cheaper_devices_first),
         cmocka_unit_test(test_no_device_may_still_come),
         cmocka_unit_test(test_queue_order),
         cmocka_unit_test(test_long_waiter_holds_devices),
