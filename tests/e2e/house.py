@@ -22,7 +22,7 @@ PATHS = {
     "hello": "examples/hello/hello",
     "train.py": "examples/pyopencl/train.py",
     "sgemm": "tests/e2e/programs/sgemm",
-    "wrong_calls": "tests/e2e/programs/wrong_calls",
+    "every_call": "tests/e2e/programs/every_call",
     "compiling": "tests/e2e/programs/compiling",
     "images": "tests/e2e/programs/images",
     "printing": "tests/e2e/programs/printing",

@@ -44,8 +44,7 @@ static int takes(cl_kernel kernel, cl_uint index, size_t bytes)
     return clSetKernelArg(kernel, index, bytes, zeros) == CL_SUCCESS;
 }
 
-/* The size of an argument by value; 0 when the driver takes any. Drivers that round sizes up to the
- * next vector accept a smaller one, too: the largest accepted is the true one. */
+/* The size of an argument by value; 0 when the driver takes any. */
 static uint32_t probe_value(cl_kernel kernel, cl_uint index)
 {
     if (takes(kernel, index, 1) && takes(kernel, index, 2))
@@ -59,6 +58,14 @@ static uint32_t probe_value(cl_kernel kernel, cl_uint index)
             return bytes;
     }
     return 0;
+}
+
+/* Some drivers take three parts of four, as if of a vector of three, for any type. */
+static void probe_sizes(cl_kernel kernel, cl_uint index, struct wire_arg_info *info)
+{
+    const uint32_t bytes = probe_value(kernel, index), three = bytes / 4 * 3;
+    info->size_bytes = bytes;
+    info->short_bytes = three && bytes % 4 == 0 && takes(kernel, index, three) ? three : 0;
 }
 
 static int takes_null(cl_kernel kernel, cl_uint index, size_t bytes)
@@ -79,7 +86,7 @@ static void probe_unknown(cl_kernel kernel, cl_uint index, struct wire_arg_info 
         info->kind =
             takes_null(kernel, index, 2 * sizeof(cl_mem)) ? WIRE_ARG_LOCAL : WIRE_ARG_MEMORY;
     if (info->kind == WIRE_ARG_VALUE)
-        info->size_bytes = probe_value(kernel, index);
+        probe_sizes(kernel, index, info);
     else if (info->kind != WIRE_ARG_LOCAL)
         info->size_bytes = sizeof(cl_mem); /* or of a cl_sampler */
 }
@@ -98,7 +105,7 @@ static void classify(cl_kernel kernel, cl_uint index, const char *type_name,
         info->size_bytes = sizeof(cl_mem);
     } else {
         info->kind = WIRE_ARG_VALUE;
-        info->size_bytes = probe_value(kernel, index);
+        probe_sizes(kernel, index, info);
     }
 }
 

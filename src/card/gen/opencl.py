@@ -143,15 +143,23 @@ def emit_entry(out, function):
 
 
 def emit_stub(out, function):
+    """A function that is not supported: wrong handles have their codes all the same."""
     out.append(function.declaration("CL_API_CALL entry_", "static "))
     out.append("{")
+    creates = function.result in HANDLES or function.result.endswith("*")
+    if function.result == "void" or (creates and not function.has_code):
+        out += ["    return NULL;"] if creates else []
+        out += ["}", ""]
+        return
+    out.append(f"    cl_int code = {function.detail};")
+    for condition, code in reversed(refusals(function)):
+        if code != "CL_DEVICE_NOT_AVAILABLE":
+            out.append(f"    if ({condition})")
+            out.append(f"        code = {code};")
     if function.has_code:
         out.append("    if (errcode_ret)")
-        out.append(f"        *errcode_ret = {function.detail};")
-    if function.result in HANDLES or function.result.endswith("*"):
-        out.append("    return NULL;")
-    elif function.result != "void":
-        out.append(f"    return {function.detail};")
+        out.append("        *errcode_ret = code;")
+    out.append("    return NULL;" if creates else "    return code;")
     out.append("}")
     out.append("")
 
@@ -203,4 +211,5 @@ def main():
         target.write("\n".join(lines) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

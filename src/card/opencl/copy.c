@@ -330,6 +330,13 @@ static cl_int check_copy_rect(cl_mem source, cl_mem target, struct box *from, st
     return boxes_overlap(from, to, size) ? CL_MEM_COPY_OVERLAP : CL_SUCCESS;
 }
 
+/* The end of a copy in the memory that its buffer is a part of: PoCL 3.1 crashes at parts here. */
+static uint32_t box_of_root(cl_mem memory, struct box *box)
+{
+    box->origin[0] += memory->origin;
+    return memory_root(memory)->object.id;
+}
+
 cl_int api_clEnqueueCopyBufferRect(cl_command_queue command_queue, cl_mem src_buffer,
                                    cl_mem dst_buffer, const size_t *src_origin,
                                    const size_t *dst_origin, const size_t *region,
@@ -359,8 +366,8 @@ cl_int api_clEnqueueCopyBufferRect(cl_command_queue command_queue, cl_mem src_bu
     if (!record)
         return command_close(&command, result ? result : CL_DEVICE_NOT_AVAILABLE, &waits);
     record->queue_id = command_queue->object.id;
-    record->source_id = src_buffer->object.id;
-    record->target_id = dst_buffer->object.id;
+    record->source_id = box_of_root(src_buffer, &from);
+    record->target_id = box_of_root(dst_buffer, &to);
     record->event = event_slot(command.event);
     record->wait_count = command_put_waits(&command, wire_copy_rect_waits(record));
     fill_copy_rect(record, &from, &to, region);
@@ -401,9 +408,10 @@ cl_int api_clEnqueueFillBuffer(cl_command_queue command_queue, cl_mem buffer, co
     cl_int result = check_access(command_queue, buffer);
     if (result != CL_SUCCESS)
         return result;
-    if (!pattern || cb == 0 || !memory_holds(buffer, offset, cb) ||
-        !fill_is_even(pattern_size, offset, cb))
+    if (!pattern || !memory_holds(buffer, offset, cb) || !fill_is_even(pattern_size, offset, cb))
         return CL_INVALID_VALUE;
+    if (cb == 0)
+        return do_nothing(command_queue, CL_COMMAND_FILL_BUFFER, &waits);
     struct command command;
     result = command_open(&command, command_queue, CL_COMMAND_FILL_BUFFER, &waits);
     if (result != CL_SUCCESS)

@@ -320,7 +320,8 @@ cl_int api_clGetSupportedImageFormats(cl_context context, cl_mem_flags flags,
 {
     const cl_mem_flags access =
         CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY | CL_MEM_KERNEL_READ_AND_WRITE;
-    if (memory_check_flags(flags) != CL_SUCCESS || !find_type(image_type) ||
+    const cl_mem_flags of_creation = flags & ~(cl_mem_flags)CL_MEM_KERNEL_READ_AND_WRITE;
+    if (memory_check_flags(of_creation) != CL_SUCCESS || !find_type(image_type) ||
         (image_formats && num_entries == 0))
         return CL_INVALID_VALUE;
     size_t length = 0;

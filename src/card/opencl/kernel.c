@@ -148,19 +148,24 @@ cl_int api_clReleaseKernel(cl_kernel kernel)
 }
 
 /* Only an image's argument has an access qualifier. */
+static int wants_image(const struct wire_arg_info *info)
+{
+    return info->access >= CL_KERNEL_ARG_ACCESS_READ_ONLY &&
+           info->access != CL_KERNEL_ARG_ACCESS_NONE;
+}
+
 static int memory_fits(const struct wire_arg_info *info, const struct object *object)
 {
     int known = info->access >= CL_KERNEL_ARG_ACCESS_READ_ONLY;
-    int wants_image = known && info->access != CL_KERNEL_ARG_ACCESS_NONE;
     return handle_is(object, OBJECT_MEMORY) &&
-           (!known || wants_image == (((const struct _cl_mem *)object)->image != NULL));
+           (!known || wants_image(info) == (((const struct _cl_mem *)object)->image != NULL));
 }
 
 static int value_fits(const struct wire_arg_info *info, size_t size)
 {
     if (info->size_bytes == 0) /* the driver takes any */
         return size > 0 && size <= BUILD_VALUE_MAX_BYTES;
-    return size == info->size_bytes;
+    return size == info->size_bytes || (info->short_bytes > 0 && size == info->short_bytes);
 }
 
 /* Checks by kind; `ret_object` is the memory object or sampler given, if any. */
@@ -175,6 +180,8 @@ static cl_int check_arg(const struct wire_arg_info *info, size_t size, const voi
     case WIRE_ARG_MEMORY:
         if (size != sizeof(cl_mem))
             return CL_INVALID_ARG_SIZE;
+        if (!value && wants_image(info))
+            return CL_INVALID_ARG_VALUE;
         if (value)
             memcpy(ret_object, value, sizeof(cl_mem));
         return !*ret_object || memory_fits(info, *ret_object) ? CL_SUCCESS : CL_INVALID_MEM_OBJECT;

@@ -24,7 +24,7 @@ static cl_int check_local(const struct wire_kernel_info *kernel, const struct ra
     uint64_t items = 1;
     int fixed = kernel->compile_work_group[0] != 0;
     if (!range->local)
-        return CL_SUCCESS;
+        return fixed ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
     for (cl_uint i = 0; i < range->dims; i++) {
         if (range->local[i] == 0 || (fixed && range->local[i] != kernel->compile_work_group[i]) ||
             __builtin_mul_overflow(items, range->local[i], &items))

@@ -96,8 +96,7 @@ static int is_one_bit_at_most(cl_mem_flags flags)
 
 cl_int memory_check_flags(cl_mem_flags flags)
 {
-    const cl_mem_flags known =
-        KERNEL_ACCESS | HOST_POINTER | HOST_ACCESS | CL_MEM_KERNEL_READ_AND_WRITE;
+    const cl_mem_flags known = KERNEL_ACCESS | HOST_POINTER | HOST_ACCESS;
     if ((flags & ~known) || !is_one_bit_at_most(flags & KERNEL_ACCESS) ||
         !is_one_bit_at_most(flags & HOST_ACCESS))
         return CL_INVALID_VALUE;
@@ -280,9 +279,9 @@ static cl_int check_region(const struct _cl_mem *parent, const cl_buffer_region 
     uint64_t align = align_bits >= 8 ? align_bits / 8 : 1;
     if (region->size == 0)
         return CL_INVALID_BUFFER_SIZE;
-    if (!memory_holds(parent, region->origin, region->size))
-        return CL_INVALID_VALUE;
-    return region->origin % align == 0 ? CL_SUCCESS : CL_MISALIGNED_SUB_BUFFER_OFFSET;
+    if (region->origin % align != 0)
+        return CL_MISALIGNED_SUB_BUFFER_OFFSET;
+    return memory_holds(parent, region->origin, region->size) ? CL_SUCCESS : CL_INVALID_VALUE;
 }
 
 cl_mem api_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,

@@ -162,6 +162,16 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
     return NULL;
 }
 
+/* No device of ours takes an intermediate language; other drivers look whether it is one first. */
+cl_program api_clCreateProgramWithIL(cl_context context, const void *il, size_t length,
+                                     cl_int *errcode_ret)
+{
+    const uint32_t spirv = 0x07230203; /* the first word of a SPIR-V module */
+    int is_known = il && length >= sizeof(spirv) && memcmp(il, &spirv, sizeof(spirv)) == 0;
+    *errcode_ret = is_known ? CL_INVALID_OPERATION : CL_INVALID_VALUE;
+    return NULL;
+}
+
 static cl_int check_binary(cl_context context, cl_uint num_devices, const cl_device_id *device_list,
                            const size_t *lengths, const unsigned char **binaries, cl_int *status)
 {
@@ -332,8 +342,22 @@ static void place_includes(cl_program program, const struct program_task *task)
     program->expanded = expanded;
 }
 
+/* A last option that needs a word behind it: drivers have been seen to crash. */
+static int lacks_word(const char *options)
+{
+    size_t length = strlen(options);
+    while (length > 0 && strchr(" \t\r\n", options[length - 1]))
+        length--;
+    if (length < 2 || options[length - 2] != '-' || !strchr("DI", options[length - 1]))
+        return 0;
+    return length == 2 || strchr(" \t\r\n", options[length - 3]) != NULL;
+}
+
 cl_int program_work(cl_program program, const struct program_task *task)
 {
+    if (task->options && task->stage != WIRE_BUILD_LINK && lacks_word(task->options))
+        return task->stage == WIRE_BUILD_COMPILE ? CL_INVALID_COMPILER_OPTIONS
+                                                 : CL_INVALID_BUILD_OPTIONS;
     char *kept = strdup(task->options ? task->options : "");
     if (!kept)
         return CL_OUT_OF_HOST_MEMORY;
@@ -360,6 +384,8 @@ cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_devi
     if (!pfn_notify && user_data)
         return CL_INVALID_VALUE;
     cl_int result = program_check(program, num_devices, device_list);
+    if (result == CL_SUCCESS && program->from_link)
+        result = CL_INVALID_OPERATION;
     if (result != CL_SUCCESS)
         return result;
     result = program_work(program, &task);

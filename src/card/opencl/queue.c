@@ -103,10 +103,8 @@ static cl_int read_properties(const cl_queue_properties *list,
     for (; list && list[count] != 0; count += 2) {
         if (list[count] == CL_QUEUE_PROPERTIES)
             *ret_properties = list[count + 1];
-        else if (list[count] == CL_QUEUE_SIZE)
-            return CL_INVALID_QUEUE_PROPERTIES; /* for queues on the device, which we have not */
         else
-            return CL_INVALID_VALUE;
+            return CL_INVALID_VALUE; /* CL_QUEUE_SIZE is for queues on the device */
     }
     *ret_count = count;
     return CL_SUCCESS;

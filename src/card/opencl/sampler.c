@@ -74,12 +74,14 @@ cl_sampler api_clCreateSamplerWithProperties(cl_context context,
 {
     cl_sampler_properties values[3] = {CL_TRUE, CL_ADDRESS_CLAMP, CL_FILTER_NEAREST};
     size_t count = 0;
+    unsigned given = 0; /* a bit for each */
     for (; sampler_properties && sampler_properties[count]; count += 2) {
         cl_sampler_properties which = sampler_properties[count] - CL_SAMPLER_NORMALIZED_COORDS;
-        if (which >= sizeof(values) / sizeof(values[0])) {
+        if (which >= sizeof(values) / sizeof(values[0]) || (given & 1u << which)) {
             *errcode_ret = CL_INVALID_VALUE;
             return NULL;
         }
+        given |= 1u << which;
         values[which] = sampler_properties[count + 1];
     }
     cl_sampler sampler =

@@ -265,7 +265,9 @@ cl_int api_clEnqueueSVMMigrateMem(cl_command_queue command_queue, cl_uint num_sv
                                   const cl_event *event_wait_list, cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    if (svm_is_there() && (num_svm_pointers == 0 || !svm_pointers))
+    const cl_mem_migration_flags known =
+        CL_MIGRATE_MEM_OBJECT_HOST | CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED;
+    if (svm_is_there() && (num_svm_pointers == 0 || !svm_pointers || (flags & ~known)))
         return CL_INVALID_VALUE;
     return post_place(command_queue, CL_COMMAND_SVM_MIGRATE_MEM, TRANSFER_POSTED, &waits);
 }

@@ -197,10 +197,12 @@ struct wire_arg_info {
     uint32_t address; /* CL_KERNEL_ARG_ADDRESS_... */
     uint32_t access;
     uint64_t type_qualifier;
-    uint32_t size_bytes; /* exact size that clSetKernelArg takes, learned by probing; 0: any size
-                            (local memory, and values of which the driver takes any size, such as
-                            structures on PoCL) */
-    uint32_t kind;       /* enum wire_arg_kind */
+    uint32_t size_bytes;  /* exact size that clSetKernelArg takes, learned by probing; 0: any size
+                             (local memory, and values of which the driver takes any size, such as
+                             structures on PoCL) */
+    uint32_t short_bytes; /* a smaller size that it takes, too; 0: none */
+    uint32_t unused;
+    uint32_t kind;             /* enum wire_arg_kind */
     uint32_t type_name_length; /* with the NUL */
     uint32_t name_length;      /* with the NUL */
 };

@@ -1,0 +1,38 @@
+/* What the programs of the end-to-end tests have in common. Each is one file that includes this
+ * once; a call that must not fail ends the program with status 2 and its name. */
+#ifndef LEAT_TEST_PROGRAM_H
+#define LEAT_TEST_PROGRAM_H
+
+#include <CL/cl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static inline void must(cl_int code, const char *what)
+{
+    if (code == CL_SUCCESS)
+        return;
+    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
+    exit(2);
+}
+
+#define MUST(call) must(call, #call)
+/* `target` = a call that tells its code through the caller's `code`. */
+#define MAKE(target, call) ((target) = (call), must(code, #call))
+
+/* FNV-1a. */
+static inline uint64_t hash(const void *data, size_t length)
+{
+    const unsigned char *bytes = data;
+    uint64_t state = 14695981039346656037u;
+    for (size_t i = 0; i < length; i++)
+        state = (state ^ bytes[i]) * 1099511628211u;
+    return state;
+}
+
+static inline void show(const char *name, const void *data, size_t length)
+{
+    (void)printf("%s %016llx\n", name, (unsigned long long)hash(data, length));
+}
+
+#endif
