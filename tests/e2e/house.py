@@ -26,6 +26,7 @@ PATHS = {
     "compiling": "tests/e2e/programs/compiling",
     "images": "tests/e2e/programs/images",
     "printing": "tests/e2e/programs/printing",
+    "promises": "tests/e2e/programs/promises",
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
     "semantics": "tests/e2e/programs/semantics",

@@ -77,6 +77,28 @@ def test_semantics(card_house):
     assert card_house.card_exec(*words, memory="512MiB").stdout == direct
 
 
+def test_promises(card_house):
+    """Callbacks and their order, maps, memory of the program's own, objects handed from thread to thread: as directly."""
+    words = [houses.built("promises")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert "farewells early 0\n" in direct
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
+def test_failures_of_the_user(card_house):
+    """An event of the user that fails takes with it what waits for it, and nothing else. (PoCL 3.1 hangs here.)"""
+    told = card_house.card_exec(houses.built("promises"), "failures", memory="64MiB").stdout.splitlines()
+    assert told[:2] == ["failures x wait -14", "failures user -7, others fail 1 1 1"]
+    assert told[2].startswith("after failures ")
+
+
+def test_one_device(card_house):
+    """A program on a card sees one platform with one device, whatever else is installed, and always the same."""
+    listed = [card_house.card_exec("clinfo", "-l", memory="64MiB").stdout for _ in range(2)]
+    assert listed[0] == listed[1]
+    assert listed[0].count("Platform #") == 1 and listed[0].count("Device #") == 1
+
+
 # Where PoCL takes what the specification has it refuse; two of these end in a crash later.
 IMAGES_STRICTER_THAN_POCL = {
     "arg: a buffer for an image": "-38",

@@ -39,9 +39,10 @@ static void test_wrong_handles(void **state)
     assert_null(cl->clCreateImage(NULL, 0, NULL, NULL, NULL, &code));
     assert_int_equal(code, CL_INVALID_CONTEXT);
     assert_null(cl->clCreateFromGLTexture(NULL, 0, 0, 0, 0, &code));
-    assert_int_equal(code, CL_INVALID_OPERATION);
+    assert_int_equal(code, CL_INVALID_CONTEXT);
     assert_int_equal(cl->clEnqueueAcquireGLObjects(NULL, 0, NULL, 0, NULL, NULL),
-                     CL_INVALID_OPERATION);
+                     CL_INVALID_COMMAND_QUEUE);
+    assert_int_equal(cl->clGetGLContextInfoKHR(NULL, 0, 0, NULL, NULL), CL_INVALID_OPERATION);
 }
 
 struct sample {

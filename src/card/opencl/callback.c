@@ -19,12 +19,17 @@ struct callback {
     cl_int error;       /* what the context is told */
     cl_int type;
     void(CL_CALLBACK *notify)(cl_event, cl_int, void *);
+    int (*ended)(const void *user_data); /* of callback_when; else NULL */
+    void (*act)(void *user_data);
     void *user_data;
 };
 
 /* The status to report, when it is time. */
 static int is_due(const struct callback *callback, cl_int *ret_status)
 {
+    *ret_status = CL_COMPLETE;
+    if (callback->ended)
+        return callback->ended(callback->user_data);
     cl_int status = callback->event ? event_status(callback->event) : callback->error;
     if (status > callback->type)
         return 0;
@@ -59,6 +64,10 @@ static void wait_for_work(void)
 static void call(struct callback *callback, cl_int status)
 {
     cl_context context = callback->context;
+    if (callback->act) {
+        callback->act(callback->user_data);
+        return;
+    }
     if (!context) {
         event_observe(callback->event);
         callback->notify(callback->event, status, callback->user_data);
@@ -137,6 +146,18 @@ cl_int callback_add(cl_event event, cl_int type,
         return CL_SUCCESS;
     object_release(&event->object);
     free(callback);
+    return result;
+}
+
+cl_int callback_when(int (*ended)(const void *arg), void (*act)(void *arg), void *arg)
+{
+    struct callback *callback = malloc(sizeof(*callback));
+    if (!callback)
+        return CL_OUT_OF_HOST_MEMORY;
+    *callback = (struct callback){.ended = ended, .act = act, .user_data = arg};
+    cl_int result = enqueue(callback);
+    if (result != CL_SUCCESS)
+        free(callback);
     return result;
 }
 

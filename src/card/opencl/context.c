@@ -174,6 +174,29 @@ cl_int api_clSetContextDestructorCallback(cl_context context,
     return CL_SUCCESS;
 }
 
+static size_t add_target(cl_command_queue queue, struct context_target *targets, size_t most,
+                         size_t count)
+{
+    uint64_t posted = __atomic_load_n(&queue->posted, __ATOMIC_ACQUIRE);
+    if (queue_slot_ended(queue->slot, posted))
+        return count;
+    if (count < most)
+        targets[count] = (struct context_target){queue->slot, posted};
+    return count + 1;
+}
+
+size_t context_unended(cl_context context, struct context_target *targets, size_t most)
+{
+    size_t count = 0;
+    lock_take(&context->lock);
+    if (context->hidden_queue)
+        count = add_target(context->hidden_queue, targets, most, count);
+    for (cl_command_queue queue = context->queues; queue; queue = queue->next)
+        count = add_target(queue, targets, most, count);
+    lock_give(&context->lock);
+    return count;
+}
+
 cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code)
 {
     lock_take(&context->lock);

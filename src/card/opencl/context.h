@@ -20,12 +20,23 @@ struct _cl_context {
     void(CL_CALLBACK *notify)(const char *text, const void *data, size_t length, void *user_data);
     void *user_data;
     struct context_farewell *farewells; /* last set first */
-    uint32_t lock;                      /* farewells and hidden queue */
+    uint32_t lock;                      /* what follows, and the farewells */
     cl_command_queue hidden_queue;
+    cl_command_queue queues; /* the user's, newest first */
 };
 
 /* The queue on which initial contents are written, made at the first use; owned by the context.
  * NULL with `*ret_code` set when there is no room for one more queue. */
 cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code);
+
+/* How far a queue is to come. */
+struct context_target {
+    uint32_t slot;
+    uint64_t posted;
+};
+
+/* The commands posted to the context's queues that have not ended; at most `most` of the queues are
+ * told of. Gives their number. */
+size_t context_unended(cl_context context, struct context_target *targets, size_t most);
 
 #endif

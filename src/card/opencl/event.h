@@ -46,5 +46,8 @@ cl_int callback_add(cl_event event, cl_int type,
                     void(CL_CALLBACK *notify)(cl_event, cl_int, void *), void *user_data);
 /* Have the context's notification called, if it was made with one. */
 void callback_tell(cl_context context, cl_int error);
+/* Have `act(arg)` called by that thread as soon as `ended(arg)`, which is asked at each completion.
+ * CL_SUCCESS, or an error when that cannot be. */
+cl_int callback_when(int (*ended)(const void *arg), void (*act)(void *arg), void *arg);
 
 #endif

@@ -4,6 +4,7 @@
 #include "card/opencl/arena.h"
 #include "card/opencl/context.h"
 #include "card/opencl/direct.h"
+#include "card/opencl/event.h"
 #include "card/opencl/image.h"
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
@@ -59,15 +60,70 @@ static struct object *memory_parent(struct object *object)
     return memory->parent ? &memory->parent->object : &memory->context->object;
 }
 
-static void leave_memory(struct object *object)
+/* Farewells of memory that commands may still use: said when those have ended. */
+struct parting {
+    cl_mem memory; /* as the program knew it; it may be gone */
+    struct memory_farewell *farewells;
+    size_t count;
+    struct context_target targets[];
+};
+
+static void say_farewells(cl_mem memory, struct memory_farewell *farewells)
 {
-    cl_mem memory = (cl_mem)object;
-    while (memory->farewells) {
-        struct memory_farewell *farewell = memory->farewells;
-        memory->farewells = farewell->next;
+    while (farewells) {
+        struct memory_farewell *farewell = farewells;
+        farewells = farewell->next;
         farewell->notify(memory, farewell->user_data);
         free(farewell);
     }
+}
+
+static int has_parted(const void *arg)
+{
+    const struct parting *parting = arg;
+    for (size_t i = 0; i < parting->count && process_alive(); i++)
+        if (!queue_slot_ended(parting->targets[i].slot, parting->targets[i].posted))
+            return 0;
+    return 1;
+}
+
+static void part(void *arg)
+{
+    struct parting *parting = arg;
+    say_farewells(parting->memory, parting->farewells);
+    free(parting);
+}
+
+/* 1 when the farewells will be said later. */
+static int part_later(cl_mem memory)
+{
+    size_t most, count = context_unended(memory->context, NULL, 0);
+    struct parting *parting = NULL;
+    do { /* other threads go on to post */
+        most = count;
+        void *larger =
+            most ? realloc(parting, sizeof(*parting) + most * sizeof(parting->targets[0])) : NULL;
+        if (!larger) {
+            free(parting);
+            return 0;
+        }
+        parting = larger;
+        count = context_unended(memory->context, parting->targets, most);
+    } while (count > most);
+    parting->memory = memory;
+    parting->farewells = memory->farewells;
+    parting->count = count;
+    if (callback_when(has_parted, part, parting) == CL_SUCCESS)
+        return 1;
+    free(parting);
+    return 0;
+}
+
+static void leave_memory(struct object *object)
+{
+    cl_mem memory = (cl_mem)object;
+    if (memory->farewells && !part_later(memory))
+        say_farewells(memory, memory->farewells);
 }
 
 static void destroy_memory(struct object *object)

@@ -162,16 +162,6 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
     return NULL;
 }
 
-/* No device of ours takes an intermediate language; other drivers look whether it is one first. */
-cl_program api_clCreateProgramWithIL(cl_context context, const void *il, size_t length,
-                                     cl_int *errcode_ret)
-{
-    const uint32_t spirv = 0x07230203; /* the first word of a SPIR-V module */
-    int is_known = il && length >= sizeof(spirv) && memcmp(il, &spirv, sizeof(spirv)) == 0;
-    *errcode_ret = is_known ? CL_INVALID_OPERATION : CL_INVALID_VALUE;
-    return NULL;
-}
-
 static cl_int check_binary(cl_context context, cl_uint num_devices, const cl_device_id *device_list,
                            const size_t *lengths, const unsigned char **binaries, cl_int *status)
 {

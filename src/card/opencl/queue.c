@@ -39,9 +39,32 @@ int queue_slot_ended(uint32_t slot, uint64_t posted)
     return ended(wire_queue(&process.client, slot), posted);
 }
 
+static void enlist(cl_command_queue queue)
+{
+    cl_context context = queue->context;
+    lock_take(&context->lock);
+    queue->next = context->queues;
+    context->queues = queue;
+    lock_give(&context->lock);
+}
+
+static void strike_off(cl_command_queue queue)
+{
+    cl_context context = queue->context;
+    lock_take(&context->lock);
+    cl_command_queue *link = &context->queues;
+    while (*link && *link != queue)
+        link = &(*link)->next;
+    if (*link)
+        *link = queue->next;
+    lock_give(&context->lock);
+}
+
 static void destroy_queue(struct object *object)
 {
     cl_command_queue queue = (cl_command_queue)object;
+    if (!queue->hidden)
+        strike_off(queue);
     cl_context context = queue->hidden ? NULL : queue->context;
     slots_give(&process.queue_slots, queue->slot, queue->posted);
     free(queue->property_list);
@@ -71,8 +94,10 @@ cl_command_queue queue_create(cl_context context, cl_command_queue_properties pr
     queue->hidden = use == QUEUE_HIDDEN;
     queue->posted = __atomic_load_n(&queue->state->completed, __ATOMIC_ACQUIRE);
     queue->state->error = 0;
-    if (!queue->hidden)
+    if (!queue->hidden) {
         object_retain(&context->object);
+        enlist(queue);
+    }
     return queue;
 }
 

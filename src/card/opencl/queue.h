@@ -9,6 +9,7 @@ struct wire_queue_state;
 struct _cl_command_queue {
     struct object object;
     cl_context context;
+    cl_command_queue next; /* in the context's list */
     cl_device_id device;
     cl_command_queue_properties properties;
     cl_queue_properties *property_list; /* as given, with the closing 0; NULL when none was */
