@@ -1,11 +1,9 @@
 /* Buffers of many sizes that come and go while kernels still work on them, filled and looked at in
  * every way, by writes, reads and maps: no two may ever share a byte. Prints a sum of all that was
  * seen, which does not depend on timing. */
-#include <CL/cl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "program.h"
 
 #define LIVE 24
 #define ROUNDS 1500
@@ -20,16 +18,6 @@ struct item {
 static const char *const source =
     "kernel void add(global uint *x, const uint n, const uint count)\n"
     "{ if (get_global_id(0) < count) x[get_global_id(0)] += n; }\n";
-
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
 
 static uint32_t random_next(uint32_t *state)
 {
@@ -96,15 +84,11 @@ int main(void)
 {
     static struct item items[LIVE];
     static cl_uint rooms[ROOMS][ITEMS_MOST];
-    cl_platform_id platform;
     cl_device_id device;
     cl_int code;
     uint32_t random = 12345;
     unsigned long long seen = 0;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, NULL));
-    cl_context context = clCreateContext(NULL, 1, &device, NULL, NULL, &code);
-    must(code, "context");
+    cl_context context = open_device(&device);
     cl_command_queue queue = clCreateCommandQueue(context, device, 0, &code);
     must(code, "queue");
     const char *text = source;

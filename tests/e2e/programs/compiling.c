@@ -1,14 +1,12 @@
 /* Programs in parts: headers by name, by -I and next to each other, compiled objects, libraries and
  * their binaries, and wrong calls. Prints what each step gave. */
-#include <CL/cl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "program.h"
+
 #define COUNT 16
-#define REPORT(name, call) (void)printf("%s %d\n", name, (int)(call))
 
 struct world {
     cl_device_id device;
@@ -17,24 +15,10 @@ struct world {
     char folder[64];
 };
 
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
-
 static void open_world(struct world *w)
 {
-    cl_platform_id platform;
     cl_int code;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
-    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
-    must(code, "context");
+    w->context = open_device(&w->device);
     w->other = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
     must(code, "context");
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);

@@ -8,16 +8,14 @@
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS
 #define CL_USE_DEPRECATED_OPENCL_2_0_APIS
 #define CL_USE_DEPRECATED_OPENCL_2_2_APIS
-#include <CL/cl.h>
 #include <CL/cl_ext.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "program.h"
 
 #define SIZE 4096
 #define WAIT_SECONDS 300 /* a case that takes longer hangs */
@@ -62,18 +60,6 @@ static const char *const source =
     "kernel void add(global int *x, const int n) { x[get_global_id(0)] += n; }\n"
     "kernel __attribute__((reqd_work_group_size(4, 1, 1))) void fixed(global int *x)\n"
     "{ x[get_global_id(0)] = 1; }\n";
-
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    _exit(2);
-}
-
-#define MUST(call) must(call, #call)
-/* `target` = a call that tells its code through `code`. */
-#define MAKE(target, call) ((target) = (call), must(code, #call))
 
 static void CL_CALLBACK on_context(const char *text, const void *data, size_t size, void *arg)
 {

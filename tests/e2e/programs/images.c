@@ -2,11 +2,9 @@
  * calls. Prints lines that a card must print as the device does. */
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS
-#include <CL/cl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "program.h"
 
 #define WIDTH 37u
 #define HEIGHT 23u
@@ -44,28 +42,6 @@ static const char *const source =
     "    write_imageui(to, i, read_imageui(from, i) * 3);\n"
     "}\n";
 
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
-#define REPORT(name, call) (void)printf("%s %d\n", name, (int)(call))
-/* A call that gives an object, and its code through the caller's `code`. */
-#define REPORT_CODE(name, call) (code = 1, (void)(call), REPORT(name, code))
-
-static void show(const char *name, const void *data, size_t length)
-{
-    const unsigned char *bytes = data;
-    uint64_t state = 14695981039346656037u;
-    for (size_t i = 0; i < length; i++)
-        state = (state ^ bytes[i]) * 1099511628211u;
-    (void)printf("%s %016llx\n", name, (unsigned long long)state);
-}
-
 static void fill(void *data, size_t bytes, unsigned seed)
 {
     unsigned char *at = data;
@@ -75,12 +51,8 @@ static void fill(void *data, size_t bytes, unsigned seed)
 
 static void open_world(struct world *w)
 {
-    cl_platform_id platform;
     cl_int code;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
-    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
-    must(code, "context");
+    w->context = open_device(&w->device);
     w->other = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
     must(code, "context");
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);

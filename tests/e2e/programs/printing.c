@@ -1,10 +1,9 @@
 /* Kernels that print: each call through which the program can learn that a command ended has
  * brought the command's text, in front of what the program itself writes next.
  * usage: printing DIGIT [binary] */
-#include <CL/cl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "program.h"
 
 #define ROUNDS 40
 
@@ -20,16 +19,6 @@ static const char *const source =
     "tag, i);\n"
     "}\n";
 
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
-
 struct world {
     cl_device_id device;
     cl_context context;
@@ -41,12 +30,8 @@ struct world {
 
 static void open_world(struct world *w)
 {
-    cl_platform_id platform;
     cl_int code;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
-    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
-    must(code, "context");
+    w->context = open_device(&w->device);
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);
     must(code, "queue");
     w->memory = clCreateBuffer(w->context, CL_MEM_READ_WRITE, 64, NULL, &code);

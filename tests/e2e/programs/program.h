@@ -20,6 +20,22 @@ static inline void must(cl_int code, const char *what)
 /* `target` = a call that tells its code through the caller's `code`. */
 #define MAKE(target, call) ((target) = (call), must(code, #call))
 
+/* Outcomes for a comparison: a code, and one that a call tells through the caller's `code`. */
+#define REPORT(name, call) (void)printf("%s %d\n", name, (int)(call))
+#define REPORT_CODE(name, call) (code = 1, (void)(call), REPORT(name, code))
+
+/* The first platform's first device, and a context of it. */
+static inline cl_context open_device(cl_device_id *ret_device)
+{
+    cl_platform_id platform;
+    cl_context context;
+    cl_int code;
+    MUST(clGetPlatformIDs(1, &platform, NULL));
+    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, ret_device, NULL));
+    MAKE(context, clCreateContext(NULL, 1, ret_device, NULL, NULL, &code));
+    return context;
+}
+
 /* FNV-1a. */
 static inline uint64_t hash(const void *data, size_t length)
 {

@@ -25,11 +25,8 @@ static const char *const source =
 
 static void open_world(struct world *w)
 {
-    cl_platform_id platform;
     cl_int code;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
-    MAKE(w->context, clCreateContext(NULL, 1, &w->device, NULL, NULL, &code));
+    w->context = open_device(&w->device);
     MAKE(w->queue, clCreateCommandQueue(w->context, w->device, 0, &code));
     MAKE(w->second, clCreateCommandQueue(w->context, w->device, 0, &code));
     MAKE(w->loose, clCreateCommandQueue(w->context, w->device,

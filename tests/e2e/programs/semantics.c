@@ -2,12 +2,10 @@
  * results that do not depend on timing, so that a run on a card can be compared with one on the
  * device. */
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
-#include <CL/cl.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "program.h"
 
 #define COUNT 4096u
 #define BYTES (COUNT * sizeof(cl_int))
@@ -31,38 +29,10 @@ static const char *const source =
     "    x[get_global_id(0)] = l[get_local_id(0)];\n"
     "}\n";
 
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
-
-static uint64_t hash(const void *data, size_t length)
-{
-    const unsigned char *bytes = data;
-    uint64_t state = 14695981039346656037u;
-    for (size_t i = 0; i < length; i++)
-        state = (state ^ bytes[i]) * 1099511628211u;
-    return state;
-}
-
-static void show(const char *name, const void *data, size_t length)
-{
-    (void)printf("%s %016llx\n", name, (unsigned long long)hash(data, length));
-}
-
 static void open_world(struct world *w)
 {
-    cl_platform_id platform;
     cl_int code;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
-    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
-    must(code, "context");
+    w->context = open_device(&w->device);
     w->queue = clCreateCommandQueue(w->context, w->device, 0, &code);
     must(code, "queue");
     w->loose =

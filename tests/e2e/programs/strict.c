@@ -2,9 +2,8 @@
  * whether a read that does not block has arrived. A device runs on; strict mode
  * (LEAT_CARD_STRICT=1) does not return before the command has ended, but for an open event of the
  * user. */
-#include <CL/cl.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "program.h"
 
 static const char *const source = "kernel void slow(global int *x) {\n"
                                   "    int n = x[0];\n"
@@ -13,17 +12,7 @@ static const char *const source = "kernel void slow(global int *x) {\n"
                                   "    x[0] = n ? 7 : 8;\n"
                                   "}\n";
 
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
-
-static void show(const char *what, cl_event event)
+static void tell(const char *what, cl_event event)
 {
     cl_int status = 1;
     MUST(clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL));
@@ -33,15 +22,11 @@ static void show(const char *what, cl_event event)
 
 int main(void)
 {
-    cl_platform_id platform;
     cl_device_id device;
     cl_int code, word = 1;
     const size_t one = 1;
     cl_event event;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, NULL));
-    cl_context context = clCreateContext(NULL, 1, &device, NULL, NULL, &code);
-    must(code, "context");
+    cl_context context = open_device(&device);
     cl_command_queue queue = clCreateCommandQueue(context, device, 0, &code);
     must(code, "queue");
     cl_program program = clCreateProgramWithSource(context, 1, (const char **)&source, NULL, &code);
@@ -54,17 +39,17 @@ int main(void)
     MUST(clSetKernelArg(kernel, 0, sizeof(memory), &memory));
 
     MUST(clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, &event));
-    show("launch", event);
+    tell("launch", event);
     MUST(clEnqueueReadBuffer(queue, memory, CL_FALSE, 0, sizeof(word), &word, 0, NULL, &event));
     (void)printf("read: %d\n", (int)word);
-    show("read", event);
+    tell("read", event);
     cl_event gate = clCreateUserEvent(context, &code);
     must(code, "user event");
     MUST(clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 1, &gate, &event));
-    show("launch behind a gate", event);
+    tell("launch behind a gate", event);
     MUST(clSetUserEventStatus(gate, CL_COMPLETE));
     MUST(clEnqueueMarkerWithWaitList(queue, 0, NULL, &event));
-    show("marker", event);
+    tell("marker", event);
     MUST(clFinish(queue));
     return 0;
 }

@@ -1,13 +1,12 @@
 /* Life around a session: `survive fork` uses OpenCL on both sides of a fork; `survive orphan` works
  * until its executor is gone, which the test arranges when the program has printed "working";
  * `survive told` does the same and waits until its context's notification was called. */
-#include <CL/cl.h>
 #include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "program.h"
 
 struct world {
     sem_t told;
@@ -18,14 +17,6 @@ struct world {
     cl_command_queue queue;
     cl_mem memory;
 };
-
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
 
 static void CL_CALLBACK on_error(const char *text, const void *data, size_t bytes, void *arg)
 {

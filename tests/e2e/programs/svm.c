@@ -2,12 +2,10 @@
  * Prints results that do not depend on addresses, and the codes of wrong calls. */
 #undef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
-#include <CL/cl.h>
 #include <semaphore.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "program.h"
 
 #define COUNT 1000u
 
@@ -32,17 +30,6 @@ static const char *const source =
     "}\n"
     "kernel void add(global int *x, int n) { x[get_global_id(0)] += n; }\n";
 
-static void must(cl_int code, const char *what)
-{
-    if (code == CL_SUCCESS)
-        return;
-    (void)fprintf(stderr, "%s: %d\n", what, (int)code);
-    exit(2);
-}
-
-#define MUST(call) must(call, #call)
-#define REPORT(name, call) (void)printf("%s %d\n", name, (int)(call))
-
 static cl_kernel kernel(cl_program program, const char *name)
 {
     cl_int code;
@@ -53,12 +40,8 @@ static cl_kernel kernel(cl_program program, const char *name)
 
 static void open_world(struct world *w)
 {
-    cl_platform_id platform;
     cl_int code;
-    MUST(clGetPlatformIDs(1, &platform, NULL));
-    MUST(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
-    w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &code);
-    must(code, "context");
+    w->context = open_device(&w->device);
     w->queue = clCreateCommandQueueWithProperties(w->context, w->device, NULL, &code);
     must(code, "queue");
     cl_program program =
