@@ -31,8 +31,8 @@ MEMORY = "1GiB"
 Program = collections.namedtuple("Program", "name command made cwd hide", defaults=(None, None, r"$^"))
 
 EVERYTHING = r"(?s).*"  # only the exit status counts
-# Lines that name the device or the platform, addresses, and times.
-NAMES = r"(?im)^.*(platform|device|vendor|driver|pthread|portable computing|leat).*$|0x[0-9a-f]+"
+# Lines that name the device or the platform, addresses, and sizes of binaries, which name files of the driver's cache.
+NAMES = r"(?im)^.*(platform|device|vendor|driver|pthread|portable computing|leat).*$|0x[0-9a-f]+|^binary size .*$"
 
 # Programs of pocl-tests that cannot be judged by themselves, or look for what belongs to PoCL alone.
 POCL_LEFT_OUT = {
