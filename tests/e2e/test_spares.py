@@ -1,5 +1,6 @@
 """Spare executors: made for a card before it has a client, bound to the card, and gone with it."""
 import os
+import signal
 
 from house import built, eventually, process_alive
 from test_cardd import Session, children_of, create, executors, group_files, name_of, open_files, writable_memory
@@ -42,6 +43,15 @@ def test_a_program_runs_on_a_spare(card_house):
     assert program.wait(60) == 0, program.communicate()[1]
     assert f"executor={spare} " in card_house.log()
     control.close()
+
+
+def test_a_killed_spare_is_nobodys_executor(card_house):
+    lease = card_house.card("card.create", card="one", memory_bytes=64 << 20, share_permille=1000)
+    for _ in range(3):
+        spare, = spares(card_house, 1)
+        os.kill(spare, signal.SIGKILL)
+        program = card_house.on_card(lease, built("hello"))
+        assert program.wait(60) == 0, program.communicate()[1]
 
 
 def test_a_spare_holds_nothing_of_others(card_house):

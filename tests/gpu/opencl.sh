@@ -23,6 +23,6 @@ export LEAT_RUN_DIR=$work/run OCL_ICD_VENDORS=$work/vendors LEAT_DEVICE_ICD_VEND
 export LD_LIBRARY_PATH=${LOADER:+$LOADER:}${LD_LIBRARY_PATH:-}
 [ -n "$LD_LIBRARY_PATH" ] || unset LD_LIBRARY_PATH
 
-"$build/src/cli/leat" version 2>/dev/null # its daemon does not run yet
+"$build/src/cli/leat" version 2>/dev/null | head -1 # no daemon runs yet
 nvidia-smi -L 2>/dev/null
 python3 "$root/tests/gpu/opencl_table.py"
