@@ -20,17 +20,29 @@ NEAR_ADDRESS, FAR_ADDRESS = "198.18.0.1", "198.18.0.2"  # for such tests, RFC 25
 
 def impossible():
     """Why a link cannot be made here, or None."""
-    name = f"leat-try-{os.getpid()}"
     try:
         with open("/dev/net/tun", "rb"):
             pass
-        made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+        made = subprocess.run(["unshare", "--net", "ip", "link"], capture_output=True, text=True, check=False)
     except OSError as error:
         return str(error)
-    if made.returncode:
-        return f"ip netns add: {made.stderr.strip()}"
-    subprocess.run(["ip", "netns", "del", name], check=True)
-    return None
+    return made.stderr.strip() if made.returncode else None
+
+
+class Space:
+    """A network namespace without a name, which lives as long as a process in it."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE)
+        self.holder.stdout.readline()  # it is in
+        self.within = ["nsenter", "--target", str(self.holder.pid), "--net", "--"]
+
+    def run(self, words):
+        subprocess.run([*self.within, *words.split()], check=True, capture_output=True)
+
+    def close(self):
+        self.holder.communicate()
 
 
 def payload_bytes(packet):
@@ -49,31 +61,30 @@ class Link:
     def __init__(self, round_trip_ms, loss=0.0, seed=1):
         self.delay_s, self.loss, self.up = round_trip_ms / 2000, loss, True
         self.address = FAR_ADDRESS
-        self.near, self.far = (f"leat-{side}-{os.getpid()}" for side in ("near", "far"))
         self.turns = self.lost = self.carried = 0
         self.random = random.Random(seed)
-        self.talked_last = None
-        self.ends = {}
+        self.talked_last = self.near = self.far = None
+        self.ends = []
         self.wake, self.waker = os.pipe()
         self.thread = threading.Thread(target=self.carry, daemon=True)
 
     def __enter__(self):
         try:
-            for number, (space, address) in enumerate(((self.near, NEAR_ADDRESS), (self.far, FAR_ADDRESS))):
-                self.ends[self.make_end(number, space, address)] = space
+            self.near, self.far = Space(), Space()
+            self.ends = [self.make_end(self.near, NEAR_ADDRESS), self.make_end(self.far, FAR_ADDRESS)]
         except BaseException:
             self.remove()
             raise
         self.thread.start()
         return self
 
-    def make_end(self, number, space, address):
-        name = f"leat{os.getpid() % 1000000}{'nf'[number]}"
+    def make_end(self, space, address):
         end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        name = f"leat{space.holder.pid}"
         fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
-        for words in (f"netns add {space}", f"link set {name} netns {space}", f"-n {space} link set lo up",
-                      f"-n {space} addr add {address}/24 dev {name}", f"-n {space} link set {name} mtu {MTU} up"):
-            subprocess.run(["ip", *words.split()], check=True, capture_output=True)
+        subprocess.run(["ip", "link", "set", name, "netns", str(space.holder.pid)], check=True, capture_output=True)
+        for words in ("ip link set lo up", f"ip addr add {address}/24 dev {name}", f"ip link set {name} mtu {MTU} up"):
+            space.run(words)
         return end
 
     def __exit__(self, *reason):
@@ -82,14 +93,14 @@ class Link:
         self.remove()
 
     def remove(self):
-        for end in self.ends:
+        for end in [*self.ends, self.wake]:
             os.close(end)
-        for space in (self.near, self.far):
-            subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)  # may not be there
+        for space in filter(None, (self.near, self.far)):
+            space.close()
 
     def within(self, *words):
         """The command, run on the program's side."""
-        return ["ip", "netns", "exec", self.near, *words]
+        return [*self.near.within, *words]
 
     def carry(self):
         near, far = self.ends
@@ -115,7 +126,7 @@ class Link:
             return
         self.carried += 1
         if payload_bytes(packet):
-            is_near = self.ends[source] == self.near
+            is_near = source == self.ends[0]
             self.turns += is_near and self.talked_last is False
             self.talked_last = is_near
         if not self.up or self.random.random() < self.loss:

@@ -11,14 +11,15 @@ import house as houses
 
 
 class Lender:
-    """Serves in the network namespace `netns`, or in ours; `address` without a certificate must be a loopback one."""
+    """Serves behind the words `within`, which may lead into a network namespace; `address` without a certificate must be a
+    loopback one."""
 
-    def __init__(self, house, address, secure=True, netns=None):
+    def __init__(self, house, address, secure=True, within=()):
         self.house = house
         self.address = address
         self.token = os.path.join(house.folder, "relay.token")
         self.log = os.path.join(house.folder, "relay.log")
-        self.within = ["ip", "netns", "exec", netns] if netns else []
+        self.within = list(within)
         self.words = [houses.built("leat-relay"), "--listen", address, "--token-file", self.token, "--run-dir",
                       house.run_dir]
         self.process = None

@@ -23,7 +23,7 @@ def needs_namespaces():
 
 
 def lend(house, link):
-    return Lender(house, f"{link.address}:7000", netns=link.far)
+    return Lender(house, f"{link.address}:7000", within=link.far.within)
 
 
 def on_host(house, link, lender, *program):
