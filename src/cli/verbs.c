@@ -22,6 +22,7 @@ const struct verb *const verb_table[] = {
     &verb_device_list,
     &verb_device_show,
     &verb_device_set,
+    &verb_device_scan,
     &verb_card_list,
     &verb_card_show,
     &verb_card_stats,

@@ -414,6 +414,28 @@ def test_run_dir_and_token(fake, tmp_path):
     assert fake.requests[0]["headers"]["Authorization"] == "Bearer secret"
 
 
+def test_scan_says_what_it_found_and_why_not(fake, tmp_path):
+    """Files of drivers below a folder, and NVIDIA's library as the tests have it."""
+    files = {"sys/class/kfd/kfd/topology/nodes/0/properties": "cpu_cores_count 8\nsimd_count 0\n",
+             "sys/class/kfd/kfd/topology/nodes/1/properties": "cpu_cores_count 0\nsimd_count 256\n",
+             "sys/class/drm/renderD128/device/vendor": "0x8086\n", "sys/class/drm/renderD129/device/vendor": "0x1002\n",
+             "dev/davinci0": "", "dev/davinci1": "", "dev/davinci_manager": ""}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = leat(fake, "device", "scan", "--json", "--root", str(tmp_path),
+                env={"LD_LIBRARY_PATH": os.path.join(BUILD, "tests/fake-cuda"), "OCL_ICD_VENDORS": str(tmp_path)})
+    rows = {row["probe"]: row for row in json.loads(done.stdout)["probes"]}
+    assert {name: row["devices"] for name, row in rows.items()} \
+        == {"OpenCL": 0, "NVML": rows["NVML"]["devices"], "ROCm": 1, "Level Zero": 1, "Gaudi": 0, "Ascend": 2}
+    assert rows["NVML"]["result"] == "found" and rows["NVML"]["names"] and "cuda" in rows["NVML"]["why"]
+    assert rows["ROCm"]["names"] == "/sys/class/kfd/kfd/topology/nodes/1/properties"
+    assert rows["Ascend"]["names"] == "/dev/davinci0, /dev/davinci1" and "libascendcl.so" in rows["Ascend"]["why"]
+    assert rows["Gaudi"]["result"] == "not there" and "habanalabs" in rows["Gaudi"]["why"]
+    assert not fake.requests
+    shows(leat(fake, "device", "scan", "--root", str(tmp_path)).stdout, "PROBE", "ROCm", "not there")
+
+
 def verbs():
     """Every verb as the words that name it, from the command's own help."""
     text = subprocess.run([LEAT, "--help"], capture_output=True, text=True, check=True).stdout
