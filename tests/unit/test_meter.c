@@ -153,6 +153,7 @@ static void test_turn_order(void **state)
     turn_rest(&device, 1, now + 4);
     assert_false(turn_take(&device, 1, 30, now + 5));
     assert_true(turn_take(&device, 1, 30, now + 5 + METER_GRACE_NS)); /* it does not come */
+    assert_false(turn_is_wanted(&device)); /* and is not waited for again, before it asks again */
     turn_rest(&device, 1, now + S);
     assert_true(turn_take(&device, 2, 20, now + S));
 }

@@ -102,6 +102,18 @@ static void call_first(struct meter_device *device)
     futex_wake(&first->called, 1);
 }
 
+/* Those who went before us and did not come in time: dead, and nobody reaps them, or without a CPU.
+ * The living wake and ask again. */
+static void drop_absent(struct meter_device *device, uint32_t owner, uint64_t virtual_ns)
+{
+    struct meter_wish *wish;
+    while (goes_before(wish = first_wish(device, owner), virtual_ns)) {
+        __atomic_store_n(&wish->owner, 0, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&wish->called, 1, __ATOMIC_SEQ_CST);
+        futex_wake(&wish->called, 1);
+    }
+}
+
 int turn_take(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns)
 {
     uint32_t word = load(device);
@@ -114,6 +126,8 @@ int turn_take(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, 
     if ((int64_t)(virtual_ns - __atomic_load_n(&device->virtual_ns, __ATOMIC_RELAXED)) > 0)
         __atomic_store_n(&device->virtual_ns, virtual_ns, __ATOMIC_RELAXED);
     drop_wish(device, owner);
+    if (word & TURN_WANTED && since(&device->free_since_ns, now_ns) > METER_GRACE_NS)
+        drop_absent(device, owner, virtual_ns);
     if (first_wish(device, owner))
         mark_wanted(device); /* after the word was set: who asks later marks it again */
     return 1;
@@ -177,7 +191,8 @@ void turn_wait(struct meter_device *device, uint32_t owner, uint64_t virtual_ns,
     const struct meter_wish *wish = ask(device, owner, virtual_ns);
     const uint32_t *called = wish ? &wish->called : &nobody;
     uint32_t seen = __atomic_load_n(called, __ATOMIC_SEQ_CST), word = load(device);
-    if (is_takeable(device, word, owner, virtual_ns, now_ns))
+    if ((wish && owner_of(wish) != owner) || /* we were given up as absent meanwhile */
+        is_takeable(device, word, owner, virtual_ns, now_ns))
         return;
     if ((!wish || !(word & TURN_BUSY)) && timeout_ns > METER_GRACE_NS)
         timeout_ns = METER_GRACE_NS; /* who goes before us may not come */
