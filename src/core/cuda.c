@@ -1,23 +1,21 @@
 /* Libraries and nodes of the CUDA driver: see cuda.h. */
 #include "core/cuda.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/path.h"
+#include "core/cuda_nodes.h"
 #include "engine/engine.h"
 #include "model/device.h"
 
 #define INSIDE "/run/cuda"
 #define DRIVER_INSIDE INSIDE "/driver"
 #define MOUNTS_MAX 24
-#define GPUS "/proc/driver/nvidia/gpus"
 
 /* What of the driver a CUDA program may need, as NVIDIA's container toolkit lists it. The first two
  * stand behind Leat's own and must be there. */
@@ -113,40 +111,12 @@ static int add_own(struct cuda_view *view, struct error *err)
     return 0;
 }
 
-static int is_address(const struct dirent *entry)
+static int add_nodes(struct cuda_view *view, const struct device *device)
 {
-    return strchr(entry->d_name, ':') != NULL;
-}
-
-/* NVML counts devices in the order of their bus addresses, nodes are counted otherwise. */
-static unsigned node_of(unsigned index)
-{
-    struct dirent **found = NULL;
-    char path[PATH_MAX], line[256];
-    unsigned node = index;
-    int count = scandir(GPUS, &found, is_address, alphasort);
-    for (int i = 0; i < count; i++) {
-        (void)snprintf(path, sizeof(path), GPUS "/%s/information", found[i]->d_name);
-        FILE *file = (unsigned)i == index ? fopen(path, "re") : NULL;
-        while (file && fgets(line, sizeof(line), file))
-            if (sscanf(line, "Device Minor: %u", &node) == 1)
-                break;
-        if (file)
-            (void)fclose(file); /* it was read only */
-        free(found[i]);
-    }
-    free(found);
-    return node;
-}
-
-/* A machine of the fake driver has none. */
-static int add_nodes(struct cuda_view *view, unsigned index)
-{
-    char own[32];
-    (void)snprintf(own, sizeof(own), "/dev/nvidia%u", node_of(index));
-    const char *const nodes[] = {own, "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"};
-    for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
-        if (access(nodes[i], F_OK) == 0 && add(view, nodes[i], nodes[i], ENGINE_MOUNT_DEVICE) < 0)
+    struct cuda_nodes nodes;
+    cuda_nodes_find("", device->index, device->part, &nodes);
+    for (unsigned i = 0; i < nodes.count; i++)
+        if (add(view, nodes.paths[i], nodes.paths[i], ENGINE_MOUNT_DEVICE) < 0)
             return -ENOMEM;
     return 0;
 }
@@ -169,7 +139,7 @@ static int set_variables(struct cuda_view *view, const struct device *device)
 int cuda_view_make(const struct device *device, struct cuda_view *ret_view, struct error *err)
 {
     struct cuda_view view = {.mounts = calloc(MOUNTS_MAX, sizeof(*view.mounts))};
-    int r = view.mounts ? add_nodes(&view, device->index) : -ENOMEM;
+    int r = view.mounts ? add_nodes(&view, device) : -ENOMEM;
     if (r == 0)
         r = set_variables(&view, device);
     if (r < 0)

@@ -31,6 +31,7 @@ static const struct json_field device_fields[] = {
     DEVICE(driver, JSON_KIND_TEXT, JSON_OPTIONAL),
     DEVICE(kind, JSON_KIND_TEXT, JSON_OPTIONAL),
     DEVICE(uuid, JSON_KIND_TEXT, JSON_OPTIONAL),
+    DEVICE(part, JSON_KIND_TEXT, JSON_OPTIONAL),
     DEVICE(index, JSON_KIND_U32, JSON_OPTIONAL),
     DEVICE(memory_bytes, JSON_KIND_U64, JSON_REQUIRED),
     DEVICE(max_alloc_bytes, JSON_KIND_U64, JSON_OPTIONAL),
@@ -97,6 +98,7 @@ void device_finish(struct device *device)
     free(device->driver);
     free(device->kind);
     free(device->uuid);
+    free(device->part);
     *device = (struct device){0};
 }
 

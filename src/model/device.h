@@ -16,6 +16,7 @@ struct device {
     char *name, *vendor, *platform, *driver;
     char *kind; /* cpu, gpu, accelerator, cuda */
     char *uuid; /* as its driver tells it; NULL: not */
+    char *part; /* of a divided device: GPU instance/compute instance; NULL: the whole */
     uint64_t memory_bytes, max_alloc_bytes;
     uint32_t compute_units;
     uint32_t index; /* among those of its driver; a part of a device has that of the whole */

@@ -170,8 +170,8 @@ def test_parts_of_a_divided_device_are_devices():
     """MIG: the parts are listed instead of the whole, with what their programs know them by."""
     with CudaHouse(LEAT_FAKE_MIG="2") as cuda:
         devices = [d for d in cuda.card("device.list")["devices"] if d["kind"] == "cuda"]
-        assert [(d["id"], d["index"], d["memory_bytes"], d["uuid"].split("-")[0]) for d in devices] == [
-            ("cuda-0", 0, 8 << 30, "GPU"), ("cuda-1", 1, 4 << 30, "MIG"), ("cuda-2", 1, 4 << 30, "MIG")]
+        assert [(d["id"], d["index"], d["memory_bytes"], d["uuid"].split("-")[0], d.get("part")) for d in devices] == [
+            ("cuda-0", 0, 8 << 30, "GPU", None), ("cuda-1", 1, 4 << 30, "MIG", "1/0"), ("cuda-2", 1, 4 << 30, "MIG", "2/0")]
         shown = cuda.leat("card", "exec", "--cuda", "--device", "cuda-2", "--memory", "1GiB", "--share", "50%", "--",
                           "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout
         assert shown.strip() == devices[2]["uuid"]

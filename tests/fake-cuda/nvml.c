@@ -7,6 +7,7 @@
 #include "fake-cuda/device.h"
 
 #define API __attribute__((visibility("default")))
+#define NOT_SUPPORTED 3
 #define NOT_FOUND 6
 #define INSUFFICIENT_SIZE 7
 
@@ -48,6 +49,19 @@ API int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void *
 {
     *part = (void *)((uintptr_t)device | ((uintptr_t)(index + 1) << PART_SHIFT));
     return index < parts_of(device) ? 0 : NOT_FOUND;
+}
+
+/* Parts are counted from 1, and have one compute instance each. */
+API int nvmlDeviceGetGpuInstanceId(void *device, unsigned *id)
+{
+    *id = part_of(device);
+    return *id ? 0 : NOT_SUPPORTED;
+}
+
+API int nvmlDeviceGetComputeInstanceId(void *device, unsigned *id)
+{
+    *id = 0;
+    return part_of(device) ? 0 : NOT_SUPPORTED;
 }
 
 API int nvmlInit_v2(void)

@@ -40,6 +40,7 @@ static const struct json_field probed_fields[] = {
      JSON_OPTIONAL},
     {"version", JSON_KIND_TEXT, offsetof(struct probed, version), JSON_OPTIONAL},
     {"uuid", JSON_KIND_TEXT, offsetof(struct probed, device.uuid), JSON_OPTIONAL},
+    {"part", JSON_KIND_TEXT, offsetof(struct probed, device.part), JSON_OPTIONAL},
     {NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL},
 };
 
@@ -51,6 +52,7 @@ static void device_finish(struct device *device)
     free(device->driver);
     free(device->kind);
     free(device->uuid);
+    free(device->part);
     free(device->snapshot);
     if (device->turn)
         (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
@@ -127,13 +129,13 @@ struct json_t *devices_json(const struct devices *devices)
     for (unsigned i = 0; list && i < devices->count; i++) {
         const struct device *d = &devices->items[i];
         json_t *item = json_pack(
-            "{ss ss ss ss ss ss ss* sI sI sI sI sI sI sI}", "id", d->id, "name", d->name, "vendor",
-            d->vendor, "platform", d->platform, "kind", d->kind, "driver", d->driver, "uuid",
-            d->uuid && *d->uuid ? d->uuid : NULL, "index", (json_int_t)d->device_index,
-            "memory_bytes", (json_int_t)d->memory_bytes, "max_alloc_bytes",
-            (json_int_t)d->max_alloc_bytes, "compute_units", (json_int_t)d->compute_units,
-            "granted_bytes", (json_int_t)d->granted_bytes, "granted_permille",
-            (json_int_t)d->granted_permille, "cards", (json_int_t)d->cards);
+            "{ss ss ss ss ss ss ss* ss* sI sI sI sI sI sI sI}", "id", d->id, "name", d->name,
+            "vendor", d->vendor, "platform", d->platform, "kind", d->kind, "driver", d->driver,
+            "uuid", d->uuid && *d->uuid ? d->uuid : NULL, "part", d->part, "index",
+            (json_int_t)d->device_index, "memory_bytes", (json_int_t)d->memory_bytes,
+            "max_alloc_bytes", (json_int_t)d->max_alloc_bytes, "compute_units",
+            (json_int_t)d->compute_units, "granted_bytes", (json_int_t)d->granted_bytes,
+            "granted_permille", (json_int_t)d->granted_permille, "cards", (json_int_t)d->cards);
         if (!item || json_array_append_new(list, item) < 0) {
             json_decref(list);
             return NULL;

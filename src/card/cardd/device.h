@@ -19,7 +19,8 @@ struct device {
     char *name, *vendor, *platform, *driver; /* owned */
     char *kind;                              /* "cpu", "gpu", "accelerator", "cuda"; owned */
     char *uuid;                              /* as its driver tells it; NULL: not; owned */
-    bool shares_memory;                      /* buffers can lie in the arena */
+    char *part;         /* of a divided device: which; NULL: the whole; owned */
+    bool shares_memory; /* buffers can lie in the arena */
     uint64_t snapshot_bytes;
     uint8_t *snapshot; /* what the device answers (struct wire_info), owned; NULL: nothing */
     bool cuda;         /* its cards are for CUDA programs */

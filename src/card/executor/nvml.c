@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,6 +44,8 @@ struct library {
     int (*mig_most)(device_handle device, unsigned *count);
     int (*mig_handle)(device_handle device, unsigned index, device_handle *part);
     int (*processes)(device_handle device, unsigned *count, struct process *processes);
+    int (*gpu_instance)(device_handle part, unsigned *id);
+    int (*compute_instance)(device_handle part, unsigned *id);
 };
 
 static int library_open(struct library *library)
@@ -62,6 +65,8 @@ static int library_open(struct library *library)
         {"nvmlDeviceGetMaxMigDeviceCount", &library->mig_most},
         {"nvmlDeviceGetMigDeviceHandleByIndex", &library->mig_handle},
         {"nvmlDeviceGetComputeRunningProcesses_v3", &library->processes},
+        {"nvmlDeviceGetGpuInstanceId", &library->gpu_instance},
+        {"nvmlDeviceGetComputeInstanceId", &library->compute_instance},
     };
     void *handle = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!handle)
@@ -74,21 +79,35 @@ static int library_open(struct library *library)
     return library->init() == 0 ? 0 : -ENODEV;
 }
 
+/* Which part of its device it is, as the driver counts them: GPU instance/compute instance. NULL:
+ * the whole. */
+static const char *part_of(const struct library *library, device_handle device, char text[TEXT_MAX])
+{
+    unsigned gpu, compute;
+    if (!library->gpu_instance || !library->compute_instance ||
+        library->gpu_instance(device, &gpu) != 0 ||
+        library->compute_instance(device, &compute) != 0)
+        return NULL;
+    (void)snprintf(text, TEXT_MAX, "%u/%u", gpu, compute);
+    return text;
+}
+
 /* A device with the number `index`, or a part of one. */
 static json_t *describe(const struct library *library, unsigned index, device_handle device,
                         const char *driver)
 {
-    char name[TEXT_MAX] = "", uuid[TEXT_MAX] = "";
+    char name[TEXT_MAX] = "", uuid[TEXT_MAX] = "", part[TEXT_MAX];
     struct memory memory = {0};
     if (library->memory(device, &memory) != 0)
         return json_null();                          /* lost from the bus */
     (void)library->name(device, name, sizeof(name)); /* empty then */
     (void)library->uuid(device, uuid, sizeof(uuid));
-    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s}", "platform_index", 0,
-                     "device_index", (int)index, "platform", "CUDA", "name", name, "vendor",
-                     "NVIDIA Corporation", "driver", driver, "kind", "cuda", "memory_bytes",
-                     (json_int_t)memory.total, "max_alloc_bytes", (json_int_t)memory.total,
-                     "compute_units", 0, "uuid", uuid);
+    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s*}",
+                     "platform_index", 0, "device_index", (int)index, "platform", "CUDA", "name",
+                     name, "vendor", "NVIDIA Corporation", "driver", driver, "kind", "cuda",
+                     "memory_bytes", (json_int_t)memory.total, "max_alloc_bytes",
+                     (json_int_t)memory.total, "compute_units", 0, "uuid", uuid, "part",
+                     part_of(library, device, part));
 }
 
 static int append(json_t *list, json_t *item)
