@@ -245,12 +245,17 @@ def test_sessions_leak_nothing(card_house):
             assert session.status == 0
         assert ended_session(control)["status"] == 0
 
+    def files_at_rest():
+        """Once nothing runs but the spare executor for the next client, and that is ready."""
+        children = [name_of(child) for child in children_of(pid)]
+        return len(children) == 1 and children[0].startswith("leat-spare") and len(os.listdir(f"/proc/{pid}/fd"))
+
     serve_one()
     pid = card_house.daemon.pid
-    before = len(os.listdir(f"/proc/{pid}/fd"))
+    before = eventually("the next spare", files_at_rest)
     for _ in range(100):
         serve_one()
-    assert len(os.listdir(f"/proc/{pid}/fd")) == before
+    assert eventually("the next spare", files_at_rest) == before
     with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
         assert not any("leat-session" in line for line in maps)
     assert control("card.show", card="one")["sessions_total"] == 101
