@@ -70,7 +70,7 @@ def survivor(house, link, lender):
 
 def test_a_short_break_is_waited_for(card_house):
     """What was on the wire is sent again: the program notices nothing but time."""
-    words = [houses.built("digits"), "--steps", "100", "--report", "25"]
+    words = [houses.built("digits"), "--steps", "40", "--report", "10"]
     here = [line.split()[:4] for line in card_house.card_exec(*words, memory="512MiB").stdout.splitlines()]
     with Link(0.3) as link, lend(card_house, link) as lender:
         command = link.within(houses.built("leat"), *words_on(lender, *words))
