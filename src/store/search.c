@@ -23,7 +23,6 @@
 #define WINDOW_GROWTH 2
 #define LOOKUPS_MAX 2048 /* entries for which attributes are looked up */
 #define WORDS_LOOKUPS_MAX 32
-#define IDS_TYPE "ids" /* of the pointer that SQL hands on */
 #define CONDITIONS_MAX (KNOWLEDGE_FILTERS_MAX + 5)
 #define VALUES_MAX (3 * KNOWLEDGE_FILTERS_MAX + 8)
 
@@ -221,12 +220,12 @@ static void ids_meet(struct ids *ids, const struct ids *others)
     }
 }
 
-/* SQL: ids_put(list, id), an aggregate, so that rows need not leave the engine one by one. */
+/* SQL: ids_put(id), an aggregate, so that rows need not leave the engine one by one. */
 static void ids_put_step(sqlite3_context *context, int count, sqlite3_value **values)
 {
-    (void)context;
+    const struct store *store = sqlite3_user_data(context);
     (void)count;
-    ids_put(sqlite3_value_pointer(values[0], IDS_TYPE), (uint64_t)sqlite3_value_int64(values[1]));
+    ids_put(store->listing, (uint64_t)sqlite3_value_int64(values[0]));
 }
 
 static void ids_put_final(sqlite3_context *context)
@@ -234,10 +233,10 @@ static void ids_put_final(sqlite3_context *context)
     sqlite3_result_null(context);
 }
 
-int store_search_functions(sqlite3 *db)
+int store_search_functions(struct store *store)
 {
-    return sqlite3_create_function(db, "ids_put", 2, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, NULL,
-                                   ids_put_step, ids_put_final);
+    return sqlite3_create_function(store->reader, "ids_put", 1, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                                   store, NULL, ids_put_step, ids_put_final);
 }
 
 /* Put what a source gives; `tail` is an order and a limit, or empty. */
@@ -246,13 +245,13 @@ static int ids_list(struct search *search, const char *source, const char *tail,
 {
     char sql[288];
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    (void)snprintf(sql, sizeof(sql), "SELECT ids_put(?%d, id) FROM (%s %s)",
-                   search->value_count + 1, source, tail); /* it fits */
+    (void)snprintf(sql, sizeof(sql), "SELECT ids_put(id) FROM (%s %s)", source, tail); /* it fits */
     int r = prepare(search, sql, &statement, err);
     if (r < 0)
         return r;
-    (void)sqlite3_bind_pointer(statement, search->value_count + 1, ids, IDS_TYPE, NULL);
+    search->store->listing = ids;
     r = store_step(search->store, statement, err);
+    search->store->listing = NULL;
     return r < 0 ? r : 0;
 }
 

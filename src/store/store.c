@@ -113,7 +113,7 @@ static int reader_open(struct store *store, const char *path, struct error *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &store->reader, flags, NULL) != SQLITE_OK ||
-        store_search_functions(store->reader) != SQLITE_OK)
+        store_search_functions(store) != SQLITE_OK)
         return store_refuse(store->reader, "open the database", err);
     return store_execute(store->reader, READER_PRAGMAS, err);
 }

@@ -50,6 +50,7 @@ struct store {
     sqlite3 *writer, *reader;
     sqlite3_stmt *writes[STORE_WRITE_COUNT];
     uint64_t last_job, last_event;
+    struct ids *listing; /* what a search's statement puts into; see search.c */
 };
 
 extern const char *const store_write_sql[STORE_WRITE_COUNT];
@@ -72,7 +73,7 @@ int store_refuse(sqlite3 *db, const char *what, struct error *err);
 int store_entry_read(sqlite3_stmt *statement, struct knowledge *entry, struct error *err);
 
 /* What searches need on the reader's connection. SQLITE_OK or not. */
-int store_search_functions(sqlite3 *db);
+int store_search_functions(struct store *store);
 
 static inline void cleanup_statement(sqlite3_stmt **statement)
 {
