@@ -41,6 +41,8 @@ int cuda_place(struct cuda *cuda, uint32_t id, enum cuda_kind kind, struct cuda_
 {
     if (id == 0 || id >= WIRE_OBJECTS || cuda->objects[id].kind != CUDA_KIND_NONE)
         return BAD_RECORD(err, "object id %u is not free", id);
+    if (id >= cuda->objects_end)
+        cuda->objects_end = id + 1;
     *ret_object = &cuda->objects[id];
     **ret_object = (struct cuda_object){.kind = kind, .reply = BUF_INIT};
     return 0;
@@ -109,12 +111,44 @@ void cuda_settle(struct cuda *cuda)
     struct error none;
     CUresult status;
     uint32_t before = cuda->current;
-    for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
+    for (uint32_t id = 1; id < cuda->objects_end; id++) {
         if (cuda->objects[id].kind == CUDA_KIND_CONTEXT && !cuda->objects[id].error &&
             cuda_enter(cuda, id, &status, &none) == 0 && status == CUDA_SUCCESS)
             (void)driver_cuCtxSynchronize(); /* an error stays, and is told to who asks */
     }
     (void)cuda_enter(cuda, before, &status, &none); /* it was there a moment ago */
+}
+
+CUresult cuda_context_end(struct cuda *cuda, uint32_t id)
+{
+    struct cuda_object *context = &cuda->objects[id];
+    struct error none;
+    CUresult status;
+    (void)cuda_enter(cuda, id, &status, &none); /* it is there */
+    if (status != CUDA_SUCCESS)
+        return status;
+    (void)driver_cuCtxSynchronize(); /* what it says has been, or will be told */
+    for (uint32_t i = 1; i < cuda->objects_end; i++)
+        if (cuda->objects[i].kind != CUDA_KIND_CONTEXT && cuda->objects[i].context == id)
+            cuda_drop(cuda, &cuda->objects[i]);
+    cuda_memory_leave(cuda, id);
+    status = context->context ? api_cuDevicePrimaryCtxRelease_v2(cuda->device)
+                              : api_cuCtxDestroy_v2(context->context_handle);
+    (void)driver_cuCtxSetCurrent(NULL); /* cannot fail */
+    cuda->current = 0;
+    cuda_drop(cuda, context);
+    return status;
+}
+
+void cuda_clear(struct cuda *cuda)
+{
+    for (uint32_t id = 1; id < cuda->objects_end; id++)
+        if (cuda->objects[id].kind == CUDA_KIND_CONTEXT)
+            (void)cuda_context_end(cuda, id); /* nobody is told any more */
+    for (uint32_t id = 1; id < cuda->objects_end; id++)
+        cuda_drop(cuda, &cuda->objects[id]);
+    cuda->late = CUDA_SUCCESS;
+    cuda->objects_end = 0;
 }
 
 /* ---- what fails ---- */

@@ -46,6 +46,7 @@ struct cuda {
     struct session *session;
     CUdevice device;
     struct cuda_object *objects; /* WIRE_OBJECTS */
+    uint32_t objects_end;        /* above the highest that was ever used */
     uint32_t current;            /* context of the driver's calls now; 0: none */
     CUresult late;               /* failed in a record that nobody waited for */
     uint64_t granule_bytes;      /* of physical memory */
@@ -69,6 +70,10 @@ int cuda_stream(struct cuda *cuda, uint32_t id, CUstream *ret_stream, CUresult *
 void cuda_drop(struct cuda *cuda, struct cuda_object *object);
 /* Make the context current that a record names: CUDA_SUCCESS, or what the driver says. */
 int cuda_enter(struct cuda *cuda, uint32_t context_id, CUresult *ret_status, struct error *err);
+/* The context goes, and all that was made in it: what the driver says. It is there. */
+CUresult cuda_context_end(struct cuda *cuda, uint32_t id);
+/* Release everything. */
+void cuda_clear(struct cuda *cuda);
 /* Wait until the driver has done everything. */
 void cuda_settle(struct cuda *cuda);
 

@@ -85,26 +85,11 @@ static CUresult context_create(struct call *call)
     return status;
 }
 
-/* What was made in it goes with it. */
 static CUresult context_destroy(struct call *call)
 {
-    struct cuda *cuda = call->cuda;
-    uint32_t id = call->record->object_id;
     CUresult status;
-    struct cuda_object *object = named(call, id, CUDA_KIND_CONTEXT, &status);
-    if (!object || cuda_enter(cuda, id, &status, call->err) < 0)
-        return status;
-    (void)driver_cuCtxSynchronize(); /* what it says has been, or will be told */
-    for (uint32_t i = 1; i < WIRE_OBJECTS; i++)
-        if (cuda->objects[i].kind != CUDA_KIND_CONTEXT && cuda->objects[i].context == id)
-            cuda_drop(cuda, &cuda->objects[i]);
-    cuda_memory_leave(cuda, id);
-    status = object->context ? api_cuDevicePrimaryCtxRelease_v2(cuda->device)
-                             : api_cuCtxDestroy_v2(object->context_handle);
-    (void)driver_cuCtxSetCurrent(NULL); /* cannot fail */
-    cuda->current = 0;
-    cuda_drop(cuda, object);
-    return status;
+    uint32_t id = call->record->object_id;
+    return named(call, id, CUDA_KIND_CONTEXT, &status) ? cuda_context_end(call->cuda, id) : status;
 }
 
 static CUresult context_wait(struct call *call)

@@ -88,6 +88,8 @@ void session_clear(struct session *session)
 {
     session_flush(session);
     completion_rest(session); /* what ended unseen is charged */
+    if (session->cuda)
+        cuda_clear(session->cuda);
     for (uint32_t id = 1; id < session->objects_end; id++) {
         if (session->objects[id].kind != OBJECT_NONE)
             object_release(session, &session->objects[id]);
