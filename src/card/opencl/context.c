@@ -174,20 +174,20 @@ cl_int api_clSetContextDestructorCallback(cl_context context,
     return CL_SUCCESS;
 }
 
-static size_t add_target(cl_command_queue queue, struct context_target *targets, size_t most,
+static size_t add_target(cl_command_queue queue, struct slot_leaving *targets, size_t most,
                          size_t count)
 {
     uint64_t posted = __atomic_load_n(&queue->posted, __ATOMIC_ACQUIRE);
     if (queue_slot_ended(queue->slot, posted))
         return count;
     if (count < most)
-        targets[count] = (struct context_target){queue->slot, posted};
+        targets[count] = (struct slot_leaving){queue->slot, posted};
     return count + 1;
 }
 
-size_t context_unended(cl_context context, struct context_target *targets, size_t most)
+size_t context_unended(cl_context context, struct slot_leaving *targets, size_t most)
 {
-    size_t count = 0;
+    size_t count = slots_leaving(&process.queue_slots, targets, most);
     lock_take(&context->lock);
     if (context->hidden_queue)
         count = add_target(context->hidden_queue, targets, most, count);

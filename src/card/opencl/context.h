@@ -5,6 +5,8 @@
 
 #include "card/opencl/object.h"
 
+struct slot_leaving;
+
 struct context_farewell {
     struct context_farewell *next;
     void(CL_CALLBACK *notify)(cl_context context, void *user_data);
@@ -29,14 +31,10 @@ struct _cl_context {
  * NULL with `*ret_code` set when there is no room for one more queue. */
 cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code);
 
-/* How far a queue is to come. */
-struct context_target {
-    uint32_t slot;
-    uint64_t posted;
-};
-
-/* The commands posted to the context's queues that have not ended; at most `most` of the queues are
- * told of. Gives their number. */
-size_t context_unended(cl_context context, struct context_target *targets, size_t most);
+/* How far queues are to come until the commands have ended that were posted to the context's
+ * queues, and to any that was released with commands under way; at most `most` are told. Gives
+ * their number.
+ */
+size_t context_unended(cl_context context, struct slot_leaving *targets, size_t most);
 
 #endif

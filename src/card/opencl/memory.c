@@ -65,7 +65,7 @@ struct parting {
     cl_mem memory; /* as the program knew it; it may be gone */
     struct memory_farewell *farewells;
     size_t count;
-    struct context_target targets[];
+    struct slot_leaving targets[];
 };
 
 static void say_farewells(cl_mem memory, struct memory_farewell *farewells)

@@ -63,10 +63,10 @@ static void strike_off(cl_command_queue queue)
 static void destroy_queue(struct object *object)
 {
     cl_command_queue queue = (cl_command_queue)object;
-    if (!queue->hidden)
-        strike_off(queue);
     cl_context context = queue->hidden ? NULL : queue->context;
     slots_give(&process.queue_slots, queue->slot, queue->posted);
+    if (!queue->hidden)
+        strike_off(queue);
     free(queue->property_list);
     object_free(object);
     if (context)

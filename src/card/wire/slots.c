@@ -79,3 +79,19 @@ void slots_give(struct slots *slots, uint32_t slot, uint64_t posted)
     }
     lock_give(&slots->lock);
 }
+
+size_t slots_leaving(struct slots *slots, struct slot_leaving *ret_leaving, size_t most)
+{
+    size_t count = 0;
+    lock_take(&slots->lock);
+    for (uint32_t i = 0; i < slots->leaving_count; i++) {
+        struct slot_leaving item = slots->leaving[i];
+        if (slots->ended(item.slot, item.posted))
+            continue;
+        if (count < most)
+            ret_leaving[count] = item;
+        count++;
+    }
+    lock_give(&slots->lock);
+    return count;
+}

@@ -3,6 +3,7 @@
 #ifndef LEAT_CARD_WIRE_SLOTS_H
 #define LEAT_CARD_WIRE_SLOTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* A slot whose owner is gone while the executor still writes to it. */
@@ -26,5 +27,8 @@ void slots_init(struct slots *slots, uint32_t limit, int (*ended)(uint32_t slot,
 void slots_finish(struct slots *slots);
 uint32_t slots_take(struct slots *slots); /* 0: none left */
 void slots_give(struct slots *slots, uint32_t slot, uint64_t posted);
+/* Those given back of which the executor has not done with yet; at most `most` are told. Gives
+ * their number. */
+size_t slots_leaving(struct slots *slots, struct slot_leaving *ret_leaving, size_t most);
 
 #endif

@@ -178,25 +178,29 @@ static void CL_CALLBACK on_second(cl_mem memory, void *arg)
     note(arg, '2');
 }
 
-/* A buffer released while a command uses it says farewell when that has ended, last set first. */
+/* A buffer released while a command uses it says farewell when that has ended, last set first; also
+ * when nothing else is left of the queue. */
 static void farewells(struct world *w)
 {
     struct notes notes = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    cl_event go = gate(w);
+    cl_event go = gate(w), done;
+    cl_command_queue queue;
     cl_kernel kernel;
     cl_int code;
     cl_mem memory = zeros(w);
     MUST(clSetMemObjectDestructorCallback(memory, on_first, &notes));
     MUST(clSetMemObjectDestructorCallback(memory, on_second, &notes));
     MAKE(kernel, clCreateKernel(w->program, "add", &code));
-    add(w->queue, kernel, memory, 1, &go, NULL);
-    MUST(clFlush(w->queue));
+    MAKE(queue, clCreateCommandQueue(w->context, w->device, 0, &code));
+    add(queue, kernel, memory, 1, &go, &done);
+    MUST(clReleaseCommandQueue(queue));
     MUST(clReleaseMemObject(memory));
     (void)pthread_mutex_lock(&notes.lock);
     (void)printf("farewells early %d\n", notes.count);
     (void)pthread_mutex_unlock(&notes.lock);
     MUST(clSetUserEventStatus(go, CL_COMPLETE));
-    MUST(clFinish(w->queue));
+    MUST(clWaitForEvents(1, &done));
+    MUST(clReleaseEvent(done));
     MUST(clReleaseKernel(kernel));
     await_notes(&notes, 2);
     (void)printf("farewells %s\n", notes.text);
