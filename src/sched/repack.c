@@ -107,17 +107,40 @@ static int places_find(const struct repack *repack, const struct entry *entries,
 
 /* -- two change places -- */
 
+/* Of what one device has. */
+static bool is_part(const struct fleet_shape *shape)
+{
+    return shape->count == 1 && shape->share_permille < FLEET_WHOLE;
+}
+
+static uint32_t share_free(const struct repack *repack, const struct repack_task *task)
+{
+    return node_of(repack, task->place.node)->share_free[__builtin_ctz(task->place.devices)];
+}
+
+/* Two that ask for the same compute may change places to set CPU free; two unlike parts of devices
+ * to bring what is idle on both together. */
+static bool swap_is_apt(const struct repack *repack, const struct repack_task *a,
+                        const struct repack_task *b, const struct fleet_shape *shape)
+{
+    if (a->shape.count == b->shape.count && a->shape.share_permille == b->shape.share_permille)
+        return b->shape.cpus_milli < a->shape.cpus_milli;
+    if (!is_part(&a->shape) || !is_part(&b->shape) || !is_part(shape) ||
+        a->shape.share_permille < b->shape.share_permille)
+        return false;
+    uint32_t more = a->shape.share_permille - b->shape.share_permille;
+    return share_free(repack, b) >= more && share_free(repack, a) + more >= shape->share_permille;
+}
+
 /* Would the shape find room on the node of `a` if `a` and `b` changed places? */
 static bool swap_helps(const struct repack *repack, const struct repack_task *a,
                        const struct repack_task *b, const struct fleet_shape *shape)
 {
     const struct fleet_node *near = node_of(repack, a->place.node);
     const struct fleet_node *far = node_of(repack, b->place.node);
-    if (b->shape.cpus_milli > a->shape.cpus_milli || a->shape.count != b->shape.count ||
-        a->shape.share_permille != b->shape.share_permille ||
-        near->cpus_free_milli + a->shape.cpus_milli < b->shape.cpus_milli + shape->cpus_milli ||
+    if (near->cpus_free_milli + a->shape.cpus_milli < b->shape.cpus_milli + shape->cpus_milli ||
         far->cpus_free_milli + b->shape.cpus_milli < a->shape.cpus_milli ||
-        a->place.node == b->place.node)
+        a->place.node == b->place.node || !swap_is_apt(repack, a, b, shape))
         return false;
     struct fleet_node here = *near, there = *far;
     fleet_node_give(&here, &a->shape, a->place.devices);
@@ -138,14 +161,29 @@ static bool is_starved(const struct fleet_node *node, const struct fleet_shape *
     return shape->count && fleet_node_fits(&fed, shape);
 }
 
+/* The most that is idle on any device of which a part is taken. */
+static uint32_t most_idle(const struct repack *repack, const struct entry *entries, size_t count)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t idle = is_part(&entries[i].task->shape) ? share_free(repack, entries[i].task) : 0;
+        most = idle > most ? idle : most;
+    }
+    return most;
+}
+
 static int swap_find(const struct repack *repack, const struct entry *entries, size_t count,
                      const struct fleet_shape *shape, struct repack_move *moves,
                      struct fleet_place *ret_place)
 {
+    uint32_t most = most_idle(repack, entries, count);
     for (size_t i = 0; i < count; i++) {
         const struct repack_task *a = entries[i].task;
         struct fleet_node here = *node_of(repack, a->place.node);
-        for (size_t k = 0; is_starved(&here, shape) && k < count; k++) {
+        bool joins = is_part(shape) && is_part(&a->shape) &&
+                     share_free(repack, a) + most >= shape->share_permille;
+        bool apt = joins || is_starved(&here, shape);
+        for (size_t k = 0; apt && k < count; k++) {
             const struct repack_task *b = entries[k].task;
             if (!swap_helps(repack, a, b, shape))
                 continue;

@@ -14,7 +14,7 @@
 #define COVER_USUAL 0.95
 #define HOLD_AFTER_US (600ull * 1000000)
 #define REPACKS 4 /* waiting tasks for which moves are sought, per decision */
-#define HOPELESS_MAX 32
+#define HOPELESS_MAX 256
 #define SECOND_US 1000000.0
 #define SLOWDOWN_MIN_S 10 /* shorter tasks would drown the others in the mean */
 
@@ -144,7 +144,8 @@ static int replay_init(struct replay *replay, const struct trace *trace,
 static void use(struct replay *replay, double change)
 {
     replay->used += change;
-    replay->hopeless_count = 0;
+    if (change < 0)
+        replay->hopeless_count = 0;
     replay->peak = replay->used > replay->peak ? replay->used : replay->peak;
     if (replay->sample_count && replay->samples[replay->sample_count - 1].at_us == replay->now_us)
         replay->sample_count--;
@@ -313,11 +314,12 @@ static void queue_sweep(struct replay *replay, const uint32_t *window, size_t co
     replay->queue_count = kept;
 }
 
-/* Moves for those that still wait, the newest first; each shape that none helps is tried once. */
-static int queue_repack(struct replay *replay)
+/* Moves for those that still wait, the newest first, at most for `tries`; each shape that none
+ * helps is tried once until something ends. */
+static int queue_repack(struct replay *replay, size_t tries)
 {
     size_t tried = 0;
-    for (size_t i = replay->queue_count; i-- > 0 && tried < REPACKS && replay->moves_left >= 1;) {
+    for (size_t i = replay->queue_count; i-- > 0 && tried < tries && replay->moves_left >= 1;) {
         uint32_t place = replay->queue[i];
         if (is_hopeless(replay, &task_of(replay, place)->shape))
             continue;
@@ -350,7 +352,7 @@ static int decide(struct replay *replay)
     replay->fresh = replay->fresh > beyond ? beyond : replay->fresh;
     replay->freed = replay->freed && count == WINDOW && r > 0;
     if (r >= 0 && replay->fresh == 0)
-        r = queue_repack(replay);
+        r = queue_repack(replay, REPACKS);
     replay->decide_at_us = replay->now_us + (uint64_t)(replay->options->window_s * SECOND_US);
     return r < 0 ? r : 0;
 }
@@ -358,6 +360,20 @@ static int decide(struct replay *replay)
 static bool is_pending(const struct replay *replay)
 {
     return replay->fresh || (replay->freed && replay->queue_count);
+}
+
+/* Nothing comes and nothing ends any more: whoever one move has let in may have made room for the
+ * next. */
+static int settle(struct replay *replay)
+{
+    size_t before = SIZE_MAX;
+    int r = 0;
+    while (r == 0 && before != replay->moves && replay->moves_left >= 1) {
+        before = replay->moves;
+        replay->hopeless_count = 0;
+        r = queue_repack(replay, SIZE_MAX);
+    }
+    return r;
 }
 
 static int play(struct replay *replay)
@@ -390,7 +406,7 @@ static int play(struct replay *replay)
              replay->arrived++, replay->fresh++)
             replay->queue[replay->queue_count++] = (uint32_t)replay->arrived;
     }
-    return 0;
+    return settle(replay);
 }
 
 /* -- the sums -- */

@@ -129,6 +129,7 @@ OTHER_RULES = (
     ("retry", ()),
     ("retry_window", ("--window", "32s")),
     ("retry_repack", ("--moves-per-hour", "600")),
+    ("retry_window_repack", ("--window", "32s", "--moves-per-hour", "600")),
 )
 
 
@@ -138,7 +139,8 @@ def bench_other_rules(trace):
     for name, options in OTHER_RULES:
         say(f"the workload default by other rules: {name}")
         runs = simulate(trace, "default", "leat", "--in-time", "--no-backfill", *options, seeds=1)["leat"]
-        figure(f"openb_default_{name}_130_pct", mean(runs, "peak_percent"), "%", "other rules")
+        target = "> 96.3, other rules" if name == "retry_window_repack" else "other rules"
+        figure(f"openb_default_{name}_130_pct", mean(runs, "peak_percent"), "%", target)
         figure(f"openb_default_{name}_moves", int(mean(runs, "moves")), "")
 
 

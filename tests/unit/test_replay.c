@@ -145,12 +145,47 @@ static void test_swap(void **state)
     chooser_destroy(repack.chooser);
 }
 
+/* Two devices with a little idle each: two unlike tasks change places, and one has it all. */
+static void test_swap_of_unlike(void **state)
+{
+    (void)state;
+    struct fleet_node nodes[2];
+    struct fragment_usual usual = {.count = 0};
+    struct repack_task running[] = {
+        {{.count = 1, .share_permille = 600}, {0, 1}, true},
+        {{.count = 1, .share_permille = 250}, {0, 1}, true},
+        {{.count = 1, .share_permille = 500}, {1, 1}, true},
+        {{.count = 1, .share_permille = 400}, {1, 1}, true},
+    };
+    for (int i = 0; i < 2; i++) {
+        nodes[i] = (struct fleet_node){.device_count = 1, .tasks_max = 10};
+        nodes[i].share_free[0] = FLEET_WHOLE;
+        for (int k = 0; k < 2; k++)
+            fleet_node_take(&nodes[i], &running[2 * i + k].shape, 1);
+    }
+    struct fleet_shape asks = {.count = 1, .share_permille = 250};
+    struct repack repack = {.chooser = chooser_create(choose_rules, nodes, 2, &usual, 1),
+                            .nodes = nodes,
+                            .running = running,
+                            .running_count = 4,
+                            .may_swap = true};
+    struct repack_move moves[REPACK_MOVES_MAX];
+    struct fleet_place place;
+    assert_int_equal(repack_find(&repack, &asks, moves, &place), 2);
+    assert_int_equal(moves[0].task, 0); /* 600 for 500: 150 and 100 become 250 and nothing */
+    assert_int_equal(moves[1].task, 2);
+    assert_int_equal(place.node, 0);
+    asks.share_permille = 251;
+    assert_int_equal(repack_find(&repack, &asks, moves, &place), 0);
+    chooser_destroy(repack.chooser);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waiting), cmocka_unit_test(test_window),
         cmocka_unit_test(test_moves),   cmocka_unit_test(test_repack_finds_the_small_one),
-        cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_swap),    cmocka_unit_test(test_swap_of_unlike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
