@@ -45,6 +45,7 @@ bench-sched: build
 	@/usr/bin/python3 tests/bench/run.py sched
 bench-estimate: build
 	@/usr/bin/python3 tests/bench/bench_estimate.py
+	@/usr/bin/python3 tests/bench/held_out.py
 	@/usr/bin/python3 tests/bench/bench_predict.py
 
 # The long form of what `make check` does briefly: every fuzz target for FUZZ_SECONDS, 200 kills, a million allocations, all shares.

@@ -70,10 +70,11 @@ def kind_of(row):
 
 class Run:
     def __init__(self, row, request, answer):
-        self.row, self.kind, self.measured = row, kind_of(row), float(row["measured_bytes"])
+        self.row, self.request, self.kind = row, request, kind_of(row)
+        self.measured = float(row["measured_bytes"])
         gpus = int(row["gpus"] or 1)
-        devices = gpus if row["metric"] == WHOLE or row["sharding"] == "layers" else 1
-        self.point, self.safe = answer["point_bytes"] * devices, answer["safe_bytes"] * devices
+        self.devices = gpus if row["metric"] == WHOLE or row["sharding"] == "layers" else 1
+        self.point, self.safe = answer["point_bytes"] * self.devices, answer["safe_bytes"] * self.devices
         self.params, self.weight_bytes = answer["params"], 4 if row["weights"] == "fp32" else 2
         self.context = answer["terms"].get("context", 0)
         self.error = 100 * abs(self.point - self.measured) / self.measured
