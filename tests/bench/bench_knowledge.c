@@ -53,7 +53,7 @@ static const char *const questions[] = {
 };
 #define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 
-static void fail(const struct error *err)
+static void __attribute__((noreturn)) fail(const struct error *err)
 {
     (void)fprintf(stderr, "%s\n", err->text);
     exit(1);
