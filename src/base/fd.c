@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +104,22 @@ int file_put(int dir_fd, const char *path, const char *text)
     if (n < 0)
         return -errno;
     return (size_t)n == length ? 0 : -EIO;
+}
+
+static void alarm_rang(int number)
+{
+}
+
+int fd_lock_wait(int fd, unsigned seconds)
+{
+    struct sigaction rings = {.sa_handler = alarm_rang}, before;
+    if (sigaction(SIGALRM, &rings, &before) < 0)
+        return -errno;
+    (void)alarm(seconds); /* flock has no timeout, but a signal interrupts it */
+    int r = flock(fd, LOCK_EX) < 0 ? -errno : 0;
+    (void)alarm(0);
+    (void)sigaction(SIGALRM, &before, NULL); /* cannot fail: it was there before */
+    return r;
 }
 
 int dir_make(const char *path, mode_t mode, struct error *err)

@@ -20,6 +20,9 @@ int file_write_atomic(int dir_fd, const char *path, const void *data, size_t len
 /* One write(2) to an existing file, as cgroup and proc files want it. Returns 0 or -errno. */
 int file_put(int dir_fd, const char *path, const char *text);
 
+/* flock(2) exclusively, waiting for it as long as `seconds`; -EINTR: nobody gave it up. Takes the
+ * alarm clock of the process meanwhile. */
+int fd_lock_wait(int fd, unsigned seconds);
 int fd_write_all(int fd, const void *data, size_t length); /* 0 or -errno; retries EINTR */
 /* mkdir -p with `mode` for what is made. */
 int dir_make(const char *path, mode_t mode, struct error *err);

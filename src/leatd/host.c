@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -13,6 +14,16 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/units.h"
+
+#define DEAD_WAIT_S 10 /* for what a killed leatd had just started */
+
+static bool is_dead(const char *pid)
+{
+    uint64_t number = 0;
+    return u64_parse(pid, &number, NULL) == 0 && number && number <= INT32_MAX &&
+           kill((pid_t)number, 0) < 0 && errno == ESRCH;
+}
 
 int host_lock(const char *folder, const char *name, struct error *err)
 {
@@ -26,8 +37,11 @@ int host_lock(const char *folder, const char *name, struct error *err)
         if (errno != EWOULDBLOCK)
             return error_errno(err, -errno, "cannot-lock", "cannot lock '%s'", path);
         ssize_t n = read(fd, pid, sizeof(pid) - 1);
-        return error_set(err, -EBUSY, "already-running", "leatd (pid %.*s) already uses '%s'",
-                         n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", folder);
+        pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+        /* Of one that was killed, a child may hold the lock until it has become another program. */
+        if (!is_dead(pid) || fd_lock_wait(fd, DEAD_WAIT_S) < 0)
+            return error_set(err, -EBUSY, "already-running", "leatd (pid %s) already uses '%s'",
+                             pid[0] ? pid : "?", folder);
     }
     int length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)

@@ -328,9 +328,11 @@ def main():
     args = parser.parse_args()
     with houses.House() as house:
         storm = Storm(house, args.seed, args.verbose)
-        storm.run(args.kills)
-        if storm.violations:
-            print(house.log(), file=sys.stderr)
+        try:
+            storm.run(args.kills)
+        finally:
+            if storm.violations:
+                print(house.log(), file=sys.stderr)
     for kind, count in sorted(storm.counts.items()):
         print(f"kill.count_{re.sub('[^a-z]', '_', kind)}\t{count}\tkills\t")
     print(f"kill.count\t{storm.kills}\tkills\t>= {args.kills}")

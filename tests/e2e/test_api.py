@@ -1,5 +1,6 @@
 """The REST interface of a real leatd on the fake engine: every route and every refusal against docs/openapi.yaml, TCP with
 its token, hostile input, and what must hold across `kill -9`."""
+import fcntl
 import http.client
 import json
 import os
@@ -554,6 +555,19 @@ def test_only_one_for_a_folder(fake, tmp_path):
         done = run_leatd("--engine", "fake", "--cardd", "none", *words)
         assert done.returncode == 1 and "already uses" in done.stderr and str(fake.daemon.pid) in done.stderr
     assert fake.get("/v1/version")["version"]
+
+
+def test_lock_of_a_killed_leatd(fake):
+    """What leatd was just starting when it was killed may hold its lock for a moment: the next one waits for that."""
+    def waits():
+        with open("/proc/locks", encoding="utf-8") as locks:
+            return any("->" in line and str(fake.daemon.pid) in line.split() for line in locks)
+    fake.kill()
+    with open(os.path.join(fake.state_dir, "leatd.lock"), encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fake.start(wait=False)
+        houses.eventually("leatd at the lock", waits)
+    fake.wait_ready()
 
 
 @pytest.mark.parametrize("words,part", [

@@ -35,23 +35,6 @@ static int control_answers(const struct rundir *rundir)
     return fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
-static void alarm_rang(int number)
-{
-}
-
-/* Wait for the lock, RUNDIR_WAIT_S at most: flock has no timeout, but an alarm interrupts it. */
-static int lock_wait(int fd)
-{
-    struct sigaction rings = {.sa_handler = alarm_rang}, before;
-    if (sigaction(SIGALRM, &rings, &before) < 0)
-        return -errno;
-    (void)alarm(RUNDIR_WAIT_S);
-    int r = flock(fd, LOCK_EX) < 0 ? -errno : 0;
-    (void)alarm(0);
-    (void)sigaction(SIGALRM, &before, NULL); /* cannot fail: it was there before */
-    return r;
-}
-
 /* In a folder of somebody else, that one could put another socket in our place. */
 static int owner_check(const char *path, struct error *err)
 {
@@ -74,7 +57,8 @@ static int lock_take(struct rundir *rundir, struct error *err)
     if (fd < 0)
         return error_errno(err, -errno, "bad-run-dir", "cannot open '%s'", path);
     /* The lock of an instance that no longer answers comes free when that has left. */
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && (control_answers(rundir) || lock_wait(fd) < 0))
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 &&
+        (control_answers(rundir) || fd_lock_wait(fd, RUNDIR_WAIT_S) < 0))
         return error_set(err, -EEXIST, "already-running",
                          "another leat-cardd serves '%.200s'; stop it, or choose another --run-dir",
                          rundir->path);
