@@ -409,17 +409,19 @@ static int windows_visit(struct search *search, struct error *err)
 
 /* -- sorting -- */
 
+/* By their numbers, those of one number the newest first; those that have none come last. */
 struct rated {
     uint64_t id;
-    double number; /* NaN: it has none, and comes last */
+    double number; /* NaN: none */
 };
 
 static int by_number(const void *left, const void *right)
 {
     const struct rated *a = left, *b = right;
-    if (isnan(a->number) || isnan(b->number))
+    if (isnan(a->number) != isnan(b->number))
         return isnan(a->number) - isnan(b->number);
-    return (a->number > b->number) - (a->number < b->number);
+    int order = (a->number > b->number) - (a->number < b->number);
+    return order ? order : (a->id < b->id) - (a->id > b->id);
 }
 
 /* What is left, and the number of each. */
@@ -463,7 +465,20 @@ static int sort_visit(struct search *search, struct error *err)
     return r;
 }
 
-/* Many are left: the index of numbers comes upon some of them soon. Those without one come not. */
+/* Those that are left and have no number, the newest first. */
+static int unrated_visit(struct search *search, const struct ids *rated, struct error *err)
+{
+    __attribute__((cleanup(cleanup_ids))) struct ids all = {0};
+    struct ids *left = search->narrowed ? &search->left : &all;
+    int r = 0;
+    if (!search->narrowed && (r = ids_init(search, &all, err)) == 0)
+        r = ids_list(search, "SELECT id FROM knowledge", "", &all, err);
+    for (uint64_t i = 0; r == 0 && i < left->size; i++)
+        left->bits[i] &= ~rated->bits[i];
+    return r < 0 ? r : ids_visit(search, left, err);
+}
+
+/* Many are left: the index of numbers comes upon some of them soon. */
 static int index_visit(struct search *search, struct error *err)
 {
     char sql[192];
@@ -472,15 +487,21 @@ static int index_visit(struct search *search, struct error *err)
                    "SELECT entry FROM knowledge_attribute INDEXED BY knowledge_number WHERE name ="
                    " ?%d AND number IS NOT NULL ORDER BY number %s, entry DESC",
                    search->sort_value, search->query->descending ? "DESC" : "ASC"); /* it fits */
-    int r = entry_prepare(search, &statement, err);
+    __attribute__((cleanup(cleanup_ids))) struct ids rated = {0};
+    int r = ids_init(search, &rated, err);
+    if (r == 0)
+        r = entry_prepare(search, &statement, err);
     if (r == 0)
         r = prepare(search, sql, &order, err);
     while (r >= 0 && search->room && (r = store_step(search->store, order, err)) > 0) {
         uint64_t id = (uint64_t)sqlite3_column_int64(order, 0);
+        if (ids_has(&rated, id))
+            continue; /* it has several numbers */
+        ids_put(&rated, id);
         if (!search->narrowed || ids_has(&search->left, id))
             r = entry_visit(search, statement, id, err);
     }
-    return r < 0 ? r : 0;
+    return r < 0 || !search->room ? r : unrated_visit(search, &rated, err);
 }
 
 /* Can the newest entries be told without listing all? */

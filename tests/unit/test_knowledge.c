@@ -126,6 +126,9 @@ static void test_entries_are_found(void **state)
         {"{'where':['tags=VISION'],'sort':'params'}", "resnet50 org/vit-base"},
         {"{'kinds':['model'],'sort':'-params'}", "bert-base org/vit-base resnet50"},
         {"{'sort':'-params','limit':1}", "bert-base"},
+        {"{'sort':'params'}", "resnet50 org/vit-base bert-base image-classification"},
+        {"{'sort':'classes','limit':3}", "image-classification bert-base org/vit-base"},
+        {"{'where':['license=apache-2.0'],'sort':'classes'}", "bert-base org/vit-base"},
         {"{'where':['params=8e7..2e8']}", "bert-base org/vit-base"},
         {"{'where':['params>=25557032','params<25557033']}", "resnet50"},
         {"{'where':['params>25557032','params<=25557033']}", ""},
@@ -178,9 +181,10 @@ static void test_conditions_rare_and_common(void **state)
     for (int i = 0; i < MANY; i++) {
         (void)snprintf(name, sizeof(name), "m%d", i);
         AUTO_JSON json_t *body = json_pack(
-            "{s:s, s:s, s:s, s:{s:i, s:i, s:s, s:s}}", "kind", "model", "name", name, "text",
+            "{s:s, s:s, s:s, s:{s:i, s:i, s:s, s:s, s:i}}", "kind", "model", "name", name, "text",
             i == 1234 ? "common needle" : "common words", "attributes", "n", i, "parity", i % 2,
-            "side", i % 2 ? "left" : "right", "hand", i % 2 || i == 40 ? "left" : "right");
+            "side", i % 2 ? "left" : "right", "hand", i % 2 || i == 40 ? "left" : "right",
+            i == 17 || i == 40 ? "rare" : "usual", i);
         struct knowledge entry;
         knowledge_init(&entry);
         assert_int_equal(knowledge_decode(body, &entry, NULL), 0);
@@ -203,6 +207,9 @@ static void test_conditions_rare_and_common(void **state)
     finds(store, "{'where':['side=left','hand=right']}", "");
     finds(store, "{'where':['side=right','hand=left'],'sort':'-n'}", "m40");
     finds(store, "{'where':['n<2900','n>=2898']}", "m2899 m2898");
+    /* Sorted by what two have. */
+    finds(store, "{'sort':'rare','limit':3}", "m17 m40 m5999");
+    finds(store, "{'where':['parity=0'],'sort':'-rare','limit':3}", "m40 m5998 m5996");
     finds(store, "{'where':['parity=0','n<3000','parity=1']}", "");
     finds(store, "{'kinds':['model','task'],'where':['n>=0','n<2'],'sort':'-n'}", "m1 m0");
 }
