@@ -43,6 +43,18 @@ static CUresult make(enum remote_kind kind, size_t bytes, struct remote_call *ca
     return result;
 }
 
+/* Something that an object does on a stream. */
+static CUresult tell_on_stream(enum wire_cuda_call what, const void *handle, enum remote_kind kind,
+                               CUstream stream, uint64_t flags)
+{
+    struct remote_call call = {.call = what, .first = flags};
+    CUresult result = remote_stream_id(stream, &call.other);
+    if (result != CUDA_SUCCESS || !remote_is(handle, kind))
+        return CUDA_ERROR_INVALID_HANDLE;
+    call.object = id_of(handle);
+    return remote_tell(&call);
+}
+
 static CUresult end(void *handle, enum remote_kind kind, enum wire_cuda_call what)
 {
     if (!remote_is(handle, kind))
@@ -104,12 +116,7 @@ CUresult remote_cuStreamQuery(CUstream stream)
 
 CUresult remote_cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
 {
-    struct remote_call call = {.call = WIRE_CUDA_STREAM_FOLLOW, .first = flags};
-    CUresult result = remote_stream_id(stream, &call.object);
-    if (result != CUDA_SUCCESS || !remote_is(event, REMOTE_EVENT))
-        return CUDA_ERROR_INVALID_HANDLE;
-    call.other = event->object.id;
-    return remote_tell(&call);
+    return tell_on_stream(WIRE_CUDA_EVENT_FOLLOW, event, REMOTE_EVENT, stream, flags);
 }
 
 /* ---- events ---- */
@@ -129,12 +136,7 @@ CUresult remote_cuEventDestroy_v2(CUevent event)
 
 CUresult remote_cuEventRecord(CUevent event, CUstream stream)
 {
-    struct remote_call call = {.call = WIRE_CUDA_EVENT_RECORD};
-    CUresult result = remote_stream_id(stream, &call.other);
-    if (result != CUDA_SUCCESS || !remote_is(event, REMOTE_EVENT))
-        return CUDA_ERROR_INVALID_HANDLE;
-    call.object = event->object.id;
-    return remote_tell(&call);
+    return tell_on_stream(WIRE_CUDA_EVENT_RECORD, event, REMOTE_EVENT, stream, 0);
 }
 
 static CUresult ask_event(CUevent event, enum wire_cuda_call what)
@@ -236,10 +238,5 @@ CUresult remote_cuGraphExecDestroy(CUgraphExec exec)
 
 CUresult remote_cuGraphLaunch(CUgraphExec exec, CUstream stream)
 {
-    struct remote_call call = {.call = WIRE_CUDA_GRAPH_LAUNCH};
-    CUresult result = remote_stream_id(stream, &call.other);
-    if (result != CUDA_SUCCESS || !remote_is(exec, REMOTE_EXEC))
-        return CUDA_ERROR_INVALID_HANDLE;
-    call.object = exec->object.id;
-    return remote_tell(&call);
+    return tell_on_stream(WIRE_CUDA_GRAPH_LAUNCH, exec, REMOTE_EXEC, stream, 0);
 }

@@ -49,6 +49,15 @@ static CUresult stream_named(struct call *call, uint32_t id, CUstream *ret_strea
     return status;
 }
 
+/* What the record's object does on its other one, a stream. */
+static const struct cuda_object *on_stream(struct call *call, enum cuda_kind kind,
+                                           CUstream *ret_stream, CUresult *ret_status)
+{
+    *ret_status = stream_named(call, call->record->other_id, ret_stream);
+    return *ret_status == CUDA_SUCCESS ? named(call, call->record->object_id, kind, ret_status)
+                                       : NULL;
+}
+
 /* What was made, or not: the place keeps the error. */
 static CUresult made(struct cuda_object *object, CUresult status)
 {
@@ -231,26 +240,21 @@ static CUresult stream_query(struct call *call)
     return status == CUDA_SUCCESS ? driver_cuStreamQuery(stream) : status;
 }
 
-static CUresult stream_follow(struct call *call)
-{
-    CUstream stream = NULL;
-    CUresult status = stream_named(call, call->record->object_id, &stream);
-    if (status != CUDA_SUCCESS)
-        return status;
-    const struct cuda_object *event = named(call, call->record->other_id, CUDA_KIND_EVENT, &status);
-    return event ? driver_cuStreamWaitEvent(stream, event->event, (unsigned)call->record->first)
-                 : status;
-}
-
 static CUresult event_record(struct call *call)
 {
     CUstream stream = NULL;
-    CUresult status = stream_named(call, call->record->other_id, &stream);
-    if (status != CUDA_SUCCESS)
-        return status;
-    const struct cuda_object *event =
-        named(call, call->record->object_id, CUDA_KIND_EVENT, &status);
+    CUresult status;
+    const struct cuda_object *event = on_stream(call, CUDA_KIND_EVENT, &stream, &status);
     return event ? driver_cuEventRecord(event->event, stream) : status;
+}
+
+static CUresult event_follow(struct call *call)
+{
+    CUstream stream = NULL;
+    CUresult status;
+    const struct cuda_object *event = on_stream(call, CUDA_KIND_EVENT, &stream, &status);
+    return event ? driver_cuStreamWaitEvent(stream, event->event, (unsigned)call->record->first)
+                 : status;
 }
 
 static CUresult event_wait(struct call *call)
@@ -326,10 +330,8 @@ static CUresult graph_instantiate(struct call *call)
 static CUresult graph_launch(struct call *call)
 {
     CUstream stream = NULL;
-    CUresult status = stream_named(call, call->record->other_id, &stream);
-    if (status != CUDA_SUCCESS)
-        return status;
-    const struct cuda_object *exec = named(call, call->record->object_id, CUDA_KIND_EXEC, &status);
+    CUresult status;
+    const struct cuda_object *exec = on_stream(call, CUDA_KIND_EXEC, &stream, &status);
     return exec ? api_cuGraphLaunch(exec->exec, stream) : status;
 }
 
@@ -351,10 +353,10 @@ static CUresult (*const calls[WIRE_CUDA_CALLS])(struct call *) = {
     [WIRE_CUDA_STREAM_DESTROY] = stream_destroy,
     [WIRE_CUDA_STREAM_WAIT] = stream_wait,
     [WIRE_CUDA_STREAM_QUERY] = stream_query,
-    [WIRE_CUDA_STREAM_FOLLOW] = stream_follow,
     [WIRE_CUDA_EVENT_CREATE] = event_create,
     [WIRE_CUDA_EVENT_DESTROY] = event_destroy,
     [WIRE_CUDA_EVENT_RECORD] = event_record,
+    [WIRE_CUDA_EVENT_FOLLOW] = event_follow,
     [WIRE_CUDA_EVENT_WAIT] = event_wait,
     [WIRE_CUDA_EVENT_QUERY] = event_query,
     [WIRE_CUDA_EVENT_ELAPSED] = event_elapsed,

@@ -47,10 +47,10 @@ enum wire_cuda_call {
     WIRE_CUDA_STREAM_DESTROY,     /* object, as in what follows */
     WIRE_CUDA_STREAM_WAIT,
     WIRE_CUDA_STREAM_QUERY,
-    WIRE_CUDA_STREAM_FOLLOW, /* other: event; flags */
     WIRE_CUDA_EVENT_CREATE,  /* object: its id; flags */
     WIRE_CUDA_EVENT_DESTROY, /* object, as in what follows */
     WIRE_CUDA_EVENT_RECORD,  /* other: stream */
+    WIRE_CUDA_EVENT_FOLLOW,  /* other: the stream that waits for it; flags */
     WIRE_CUDA_EVENT_WAIT,
     WIRE_CUDA_EVENT_QUERY,
     WIRE_CUDA_EVENT_ELAPSED,     /* other: the later one -> the bits of a float */
