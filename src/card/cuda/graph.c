@@ -97,26 +97,27 @@ CUresult graph_run(CUresult (*call)(CUgraphExec, CUstream), CUgraphExec graph, C
     return bytes ? pools_run_graph(call, graph, stream, flavour, bytes) : call(graph, stream);
 }
 
-CUresult api_cuGraphInstantiate(CUgraphExec *exec, CUgraph graph, CUgraphNode *wrong, char *log,
-                                size_t log_bytes)
+static CUresult instantiate_logged(CUresult (*make)(CUgraphExec *, CUgraph, CUgraphNode *, char *,
+                                                    size_t),
+                                   CUgraphExec *exec, CUgraph graph, CUgraphNode *wrong, char *log,
+                                   size_t log_bytes)
 {
     struct need need;
     CUresult result = survey(graph, &need);
-    if (result == CUDA_SUCCESS)
-        result =
-            remember(driver_cuGraphInstantiate(exec, graph, wrong, log, log_bytes), exec, &need);
-    return result;
+    return result == CUDA_SUCCESS ? remember(make(exec, graph, wrong, log, log_bytes), exec, &need)
+                                  : result;
+}
+
+CUresult api_cuGraphInstantiate(CUgraphExec *exec, CUgraph graph, CUgraphNode *wrong, char *log,
+                                size_t log_bytes)
+{
+    return instantiate_logged(driver_cuGraphInstantiate, exec, graph, wrong, log, log_bytes);
 }
 
 CUresult api_cuGraphInstantiate_v2(CUgraphExec *exec, CUgraph graph, CUgraphNode *wrong, char *log,
                                    size_t log_bytes)
 {
-    struct need need;
-    CUresult result = survey(graph, &need);
-    if (result == CUDA_SUCCESS)
-        result =
-            remember(driver_cuGraphInstantiate_v2(exec, graph, wrong, log, log_bytes), exec, &need);
-    return result;
+    return instantiate_logged(driver_cuGraphInstantiate_v2, exec, graph, wrong, log, log_bytes);
 }
 
 CUresult api_cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags)
