@@ -295,7 +295,9 @@ static CUresult ask_device(void)
 {
     uint64_t offset, length = 0;
     CUresult result = remote_room(sizeof(remote.device), &offset);
-    struct wire_cuda_open *record = result == CUDA_SUCCESS ? remote_begin(sizeof(*record)) : NULL;
+    if (result != CUDA_SUCCESS)
+        return result;
+    struct wire_cuda_open *record = remote_begin(sizeof(*record));
     if (!record)
         return GONE;
     record->reply_offset = offset;

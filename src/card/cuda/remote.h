@@ -73,8 +73,8 @@ CUresult remote_tell(const struct remote_call *call);
 
 #define REMOTE_PIECE_BYTES (16u << 20) /* larger transfers go in pieces of this */
 
-/* Room for `bytes` (at most a piece), waited for while there is none. CUDA_ERROR_OUT_OF_MEMORY when
- * the executor is gone. */
+/* Room for `bytes` (at most a piece), waited for while there is none.
+ * CUDA_ERROR_SYSTEM_NOT_READY: the executor is gone. */
 CUresult remote_room(uint64_t bytes, uint64_t *ret_offset);
 void *remote_room_at(uint64_t offset);
 /* Nobody reads or writes it any more. */

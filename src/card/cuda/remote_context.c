@@ -8,9 +8,8 @@
 
 #define CONTEXTS_DEEP 32
 #define API_VERSION 3020 /* of contexts that cuCtxCreate_v2 makes */
-#define ATTRIBUTE_MAJOR \
-    75 /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR; the minor one follows \
-        */
+/* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR; the minor one follows. */
+#define ATTRIBUTE_MAJOR 75
 
 struct CUctx_st {
     struct remote_object object;

@@ -237,8 +237,9 @@ static CUresult download_piece(void *to, CUdeviceptr from, uint64_t bytes, uint3
 {
     uint64_t offset;
     CUresult result = remote_room(bytes, &offset);
-    struct wire_cuda_download *record =
-        result == CUDA_SUCCESS ? remote_begin(sizeof(*record)) : NULL;
+    if (result != CUDA_SUCCESS)
+        return result;
+    struct wire_cuda_download *record = remote_begin(sizeof(*record));
     if (!record)
         return CUDA_ERROR_SYSTEM_NOT_READY;
     record->context_id = remote_context_id();

@@ -152,8 +152,9 @@ static CUresult ask_functions(CUmodule module, uint64_t bytes)
 {
     uint64_t offset, length = 0;
     CUresult result = remote_room(bytes, &offset);
-    struct wire_cuda_module_functions *record =
-        result == CUDA_SUCCESS ? remote_begin(sizeof(*record)) : NULL;
+    if (result != CUDA_SUCCESS)
+        return result;
+    struct wire_cuda_module_functions *record = remote_begin(sizeof(*record));
     if (!record)
         return CUDA_ERROR_SYSTEM_NOT_READY;
     record->id = module->object.id;
@@ -297,8 +298,9 @@ CUresult remote_cuModuleGetGlobal_v2(CUdeviceptr *pointer, size_t *bytes, CUmodu
     if (!remote_is(module, REMOTE_MODULE))
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = remote_room(sizeof(answer), &offset);
-    struct wire_cuda_module_global *record =
-        result == CUDA_SUCCESS ? remote_begin(sizeof(*record) + wire_pad8(length)) : NULL;
+    if (result != CUDA_SUCCESS)
+        return result;
+    struct wire_cuda_module_global *record = remote_begin(sizeof(*record) + wire_pad8(length));
     if (!record)
         return CUDA_ERROR_SYSTEM_NOT_READY;
     record->id = module->object.id;

@@ -11,9 +11,8 @@
 
 #define UNITS 4096u /* of a shared chunk: at least the 256 bytes that CUDA aligns to */
 #define MINIMUM_GRANULARITY 0
-#define RANGE_BYTES \
-    (1ull << 42) /* addresses are cheap; twice the largest device there is is not \
-                  */
+/* Addresses are cheap; this is many times the largest device there is. */
+#define RANGE_BYTES (1ull << 42)
 
 struct cuda_chunk {
     struct cuda_chunk *next;
