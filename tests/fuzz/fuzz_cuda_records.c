@@ -1,5 +1,4 @@
 /* The executor's side of the rings for CUDA programs, on a driver that does nothing. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -41,17 +40,6 @@ static void open_bench(struct bench *bench)
         abort();
 }
 
-static void consume(struct session *session)
-{
-    struct error err = {0};
-    const struct wire_header *record;
-    while (consumer_take(&session->consumer, &record, &err) > 0 &&
-           session_dispatch(session, record, &err) == 0)
-        continue;
-    if (err.errnum != 0 && (err.errnum != -EPROTO || !err.text[0]))
-        abort(); /* only the protocol ends a session, and it says why */
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     static struct bench bench;
@@ -61,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         return 0;
     ring_fill(bench.pages, &bench.layout, data, length);
     consumer_init(&bench.session.consumer, bench.session.shared, &bench.layout);
-    consume(&bench.session);
+    ring_consume(&bench.session);
     session_clear(&bench.session);
     launch_drain();
     if (ledger_used(&bench.card) != 0 || fake_cuda_alive() != 0)

@@ -1,5 +1,4 @@
 /* The executor's side of the rings, from bytes to handlers, on a driver that does nothing. */
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -15,17 +14,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
 static struct wire_session layout;
-
-static void consume(struct session *session)
-{
-    struct error err = {0};
-    const struct wire_header *record;
-    while (consumer_take(&session->consumer, &record, &err) > 0 &&
-           session_dispatch(session, record, &err) == 0)
-        continue;
-    if (err.errnum != 0 && (err.errnum != -EPROTO || !err.text[0]))
-        abort(); /* only the protocol ends a session, and it says why */
-}
 
 /* One session for all inputs: making its tables anew would take most of the time. */
 struct bench {
@@ -58,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         return 0;
     ring_fill(bench.pages, &layout, data, length);
     consumer_init(&bench.session.consumer, bench.session.shared, &layout);
-    consume(&bench.session);
+    ring_consume(&bench.session);
     session_clear(&bench.session);
     if (ledger_used(&bench.card) != 0 || bench.card.slots[0].commands_in_flight != 0 ||
         bench.session.user_events_open != 0 || completion_pending(&bench.session))

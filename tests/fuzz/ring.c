@@ -1,9 +1,12 @@
 #include "ring.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/error.h"
+#include "card/executor/session.h"
 #include "card/wire/wire.h"
 
 uint8_t *ring_map(struct wire_session *ret_layout)
@@ -58,4 +61,15 @@ void ring_fill(uint8_t *pages, const struct wire_session *layout, const uint8_t 
     memset(ring, 0, pad(length));
     memcpy(ring, data + 1, length - 1);
     lane->tail = pad(length - 1);
+}
+
+void ring_consume(struct session *session)
+{
+    struct error err = {0};
+    const struct wire_header *record;
+    while (consumer_take(&session->consumer, &record, &err) > 0 &&
+           session_dispatch(session, record, &err) == 0)
+        continue;
+    if (err.errnum != 0 && (err.errnum != -EPROTO || !err.text[0]))
+        abort();
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct session;
 struct wire_session;
 
 #define RING_INPUT_MAX (WIRE_LANE_BYTES / 2)
@@ -18,5 +19,8 @@ uint8_t *ring_map(struct wire_session *ret_layout);
 /* `length` is 1 to RING_INPUT_MAX. */
 void ring_fill(uint8_t *pages, const struct wire_session *layout, const uint8_t *data,
                size_t length);
+/* Hand all records to the session, up to the first that breaks the protocol. Aborts when something
+ * else ends it, or nothing says why. */
+void ring_consume(struct session *session);
 
 #endif
