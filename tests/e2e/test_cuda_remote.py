@@ -11,6 +11,7 @@ from house import eventually
 from relay import Lender
 
 SIZE = ("--memory", "64MiB", "--share", "50%")
+LINES = 8  # that PROGRAM prints of all that it does
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_same_answer_everywhere(cuda):
     direct = dict(cuda.environment, LD_PRELOAD=DRIVER)
     plain = subprocess.run([PROGRAM, "all"], env=direct, capture_output=True, text=True, check=True).stdout
     local, remote = cuda.lease("local", share_permille=500), cuda.lease("remote", share_permille=500, remote=True)
-    assert plain.count("\n") == 7
+    assert plain.count("\n") == LINES
     assert run(cuda, local, "all") == plain == run(cuda, remote, "all")
     assert run(cuda, remote, "all", LEAT_CARD_STRICT="1") == plain
     # Nothing but the socket: no driver to be found.
@@ -108,7 +109,7 @@ def test_the_runtime_library_is_told_why(cuda):
 
 def test_card_exec(cuda):
     done = cuda.leat("card", "exec", "--cuda", "--remote", *SIZE, "--stats", "--", PROGRAM, "all")
-    assert done.stdout.count("\n") == 7 and "posted" in done.stderr
+    assert done.stdout.count("\n") == LINES and "posted" in done.stderr
     refused = cuda.leat("card", "exec", "--remote", *SIZE, "--", "true", check=False)
     assert refused.returncode != 0 and "--cuda" in refused.stderr
 

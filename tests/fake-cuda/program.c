@@ -6,6 +6,7 @@
  *                                    print a checksum of them, of which pointers are a part
  *        cuda-program child         after a fork both go on
  *        cuda-program launches COUNT the median of so many in a row, in ns */
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,32 @@ static void errors(struct work *work)
     CHECK(cuCtxSetCurrent(context));
     (void)printf("errors: %d %d %d %d, without a context %d; limit %zu\n", codes[0], codes[1],
                  codes[2], codes[3], without, limit);
+}
+
+/* What a file of these bytes is as a module. */
+static int load_file(const void *bytes, size_t length, CUmodule *ret_module)
+{
+    char path[] = "/tmp/leat-module-XXXXXX";
+    int fd = mkstemp(path);
+    if (fd < 0 || write(fd, bytes, length) != (ssize_t)length || close(fd) < 0)
+        exit(1);
+    int result = cuModuleLoad(ret_module, path);
+    (void)unlink(path);
+    return result;
+}
+
+/* Text, and an ELF image that was cut off before its sections, and in its header. */
+static void files(void)
+{
+    Elf64_Ehdr header = {.e_ident = ELFMAG, .e_shoff = 1ull << 40, .e_shnum = 1};
+    CUmodule module;
+    CUfunction function;
+    int codes[] = {load_file(&header, sizeof(header), &module), load_file(&header, 20, &module),
+                   cuModuleLoad(&module, "/nowhere"),
+                   load_file(kernels, sizeof(kernels) - 1, &module)};
+    CHECK(cuModuleGetFunction(&function, module, "add_one"));
+    CHECK(cuModuleUnload(module));
+    (void)printf("files: %d %d %d %d\n", codes[0], codes[1], codes[2], codes[3]);
 }
 
 static void launches(struct work *work)
@@ -231,6 +258,7 @@ static int all(struct work *work)
 {
     device();
     errors(work);
+    files();
     launches(work);
     streams(work);
     fills(work);

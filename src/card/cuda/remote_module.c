@@ -32,41 +32,66 @@ struct CUmod_st {
     uint8_t *reply; /* where names and parameters lie */
 };
 
-/* ---- how large an image is ---- */
+/* ---- how large an image is, where at most `limit` bytes may be read; 0: larger than that ---- */
 
 /* Its sections, or its table of sections, end last. */
-static size_t elf_bytes(const uint8_t *image)
+static size_t elf_bytes(const uint8_t *image, size_t limit)
 {
     Elf64_Ehdr header;
+    size_t end;
+    if (limit < sizeof(header))
+        return 0;
     memcpy(&header, image, sizeof(header));
-    size_t end = header.e_shoff + (size_t)header.e_shnum * header.e_shentsize;
+    if (__builtin_add_overflow(header.e_shoff, (size_t)header.e_shnum * header.e_shentsize, &end) ||
+        end > limit)
+        return 0;
     for (unsigned i = 0; i < header.e_shnum && header.e_shentsize >= sizeof(Elf64_Shdr); i++) {
         Elf64_Shdr section;
+        size_t section_end;
         memcpy(&section, image + header.e_shoff + (size_t)i * header.e_shentsize, sizeof(section));
-        size_t section_end = section.sh_offset + section.sh_size;
-        if (section.sh_type != SHT_NOBITS && section_end > end)
-            end = section_end;
+        if (section.sh_type == SHT_NOBITS)
+            continue;
+        if (__builtin_add_overflow(section.sh_offset, section.sh_size, &section_end) ||
+            section_end > limit)
+            return 0;
+        end = section_end > end ? section_end : end;
     }
     return end;
 }
 
-/* The driver's interface does not say; the image does. Text ends with a NUL, which counts. */
-static size_t image_bytes(const void **image)
+static size_t fatbin_bytes(const void *image, size_t limit)
 {
     struct fatbin_header header;
+    size_t end;
+    if (limit < sizeof(header))
+        return 0;
+    memcpy(&header, image, sizeof(header));
+    return __builtin_add_overflow(header.header_bytes, header.bytes, &end) || end > limit ? 0 : end;
+}
+
+/* Text ends with a NUL, which counts. */
+static size_t image_bytes(const void *image, size_t limit)
+{
+    uint32_t magic = 0;
+    memcpy(&magic, image, limit < sizeof(magic) ? limit : sizeof(magic));
+    if (magic == FATBIN_MAGIC)
+        return fatbin_bytes(image, limit);
+    if (memcmp(&magic, ELFMAG, SELFMAG) == 0)
+        return elf_bytes(image, limit);
+    size_t length = strnlen(image, limit);
+    return length < limit ? length + 1 : 0;
+}
+
+/* What stands for an image in a program's own memory. */
+static const void *unwrapped(const void *image)
+{
+    struct fatbin_wrapper wrapper;
     uint32_t magic;
-    memcpy(&magic, *image, sizeof(magic));
-    if (magic == FATBIN_WRAPPER_MAGIC) {
-        struct fatbin_wrapper wrapper;
-        memcpy(&wrapper, *image, sizeof(wrapper));
-        *image = wrapper.image;
-        memcpy(&magic, *image, sizeof(magic));
-    }
-    if (magic == FATBIN_MAGIC) {
-        memcpy(&header, *image, sizeof(header));
-        return header.header_bytes + header.bytes;
-    }
-    return memcmp(*image, ELFMAG, SELFMAG) == 0 ? elf_bytes(*image) : strlen(*image) + 1;
+    memcpy(&magic, image, sizeof(magic));
+    if (magic != FATBIN_WRAPPER_MAGIC)
+        return image;
+    memcpy(&wrapper, image, sizeof(wrapper));
+    return wrapper.image;
 }
 
 /* ---- what the reply says ---- */
@@ -191,14 +216,14 @@ static CUresult load(CUmodule module, uint64_t offset, uint64_t bytes)
     return result;
 }
 
-CUresult remote_cuModuleLoadData(CUmodule *ret_module, const void *image)
+static CUresult load_image(CUmodule *ret_module, const void *image, size_t limit)
 {
     uint64_t offset;
-    if (!ret_module || !image)
-        return CUDA_ERROR_INVALID_VALUE;
     if (!remote_context())
         return CUDA_ERROR_INVALID_CONTEXT;
-    size_t bytes = image_bytes(&image), room = wire_pad8(bytes) + REPLY_ROOM;
+    size_t bytes = image_bytes(image, limit), room = wire_pad8(bytes) + REPLY_ROOM;
+    if (bytes == 0)
+        return CUDA_ERROR_INVALID_IMAGE;
     if (bytes > IMAGE_MAX - REPLY_ROOM)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUmodule module = remote_create(REMOTE_MODULE, sizeof(*module));
@@ -217,6 +242,13 @@ CUresult remote_cuModuleLoadData(CUmodule *ret_module, const void *image)
     return result;
 }
 
+/* The driver's interface does not say how much there is; the image does. */
+CUresult remote_cuModuleLoadData(CUmodule *module, const void *image)
+{
+    return module && image ? load_image(module, unwrapped(image), SIZE_MAX)
+                           : CUDA_ERROR_INVALID_VALUE;
+}
+
 CUresult remote_cuModuleLoadFatBinary(CUmodule *module, const void *image)
 {
     return remote_cuModuleLoadData(module, image);
@@ -229,21 +261,34 @@ CUresult remote_cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned
     return remote_cuModuleLoadData(module, image);
 }
 
-CUresult remote_cuModuleLoad(CUmodule *module, const char *path)
+/* The file, with a NUL behind it; owned. NULL: it cannot be read, or is too large for any image. */
+static char *read_image(FILE *file, size_t *ret_bytes)
 {
-    FILE *file = path ? fopen(path, "re") : NULL;
-    CUresult result = CUDA_ERROR_FILE_NOT_FOUND;
     char *image = NULL;
     long bytes;
-    if (!file)
-        return path ? result : CUDA_ERROR_INVALID_VALUE;
-    if (fseek(file, 0, SEEK_END) == 0 && (bytes = ftell(file)) > 0 && bytes < (long)IMAGE_MAX &&
-        fseek(file, 0, SEEK_SET) == 0)
-        image = calloc(1, (size_t)bytes + sizeof(Elf64_Ehdr)); /* text gets its NUL */
-    if (image && fread(image, 1, (size_t)bytes, file) == (size_t)bytes)
-        result = remote_cuModuleLoadData(module, image);
+    if (fseek(file, 0, SEEK_END) < 0 || (bytes = ftell(file)) < 0 || bytes >= (long)IMAGE_MAX ||
+        fseek(file, 0, SEEK_SET) < 0 || !(image = malloc((size_t)bytes + 1)))
+        return NULL;
+    if (fread(image, 1, (size_t)bytes, file) != (size_t)bytes) {
+        free(image);
+        return NULL;
+    }
+    image[bytes] = '\0';
+    *ret_bytes = (size_t)bytes + 1;
+    return image;
+}
+
+CUresult remote_cuModuleLoad(CUmodule *module, const char *path)
+{
+    size_t bytes = 0;
+    if (!module || !path)
+        return CUDA_ERROR_INVALID_VALUE;
+    FILE *file = fopen(path, "re");
+    char *image = file ? read_image(file, &bytes) : NULL;
+    CUresult result = image ? load_image(module, image, bytes) : CUDA_ERROR_FILE_NOT_FOUND;
     free(image);
-    (void)fclose(file); /* was only read */
+    if (file)
+        (void)fclose(file); /* was only read */
     return result;
 }
 
