@@ -1,3 +1,4 @@
+/* Overwriting what may hold a token: see secret.h. */
 #include "card/cardd/secret.h"
 
 #include <malloc.h>

@@ -1,3 +1,4 @@
+/* The queue of clients that wait for an executor: see start.h. */
 #include "card/cardd/start.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The one message that brings a client and its descriptors: see handover.h. */
 #include "card/executor/handover.h"
 
 #include <errno.h>

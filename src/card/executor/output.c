@@ -1,3 +1,4 @@
+/* Standard output caught in memory, and handed out in pieces: see output.h. */
 #include "card/executor/output.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Placing buffers in the arena, first fit: see arena.h. */
 #include "card/opencl/arena.h"
 
 #include <stdlib.h>

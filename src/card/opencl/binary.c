@@ -1,3 +1,4 @@
+/* The header around a device's binary: see binary.h. */
 #include "card/opencl/binary.h"
 
 #include "card/opencl/process.h"

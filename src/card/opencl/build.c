@@ -1,3 +1,4 @@
+/* Reading a build's reply into tables: see build.h. */
 #include "card/opencl/build.h"
 
 struct cursor {

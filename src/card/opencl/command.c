@@ -1,3 +1,4 @@
+/* Wait lists, events and room in the ring of a command: see command.h. */
 #include "card/opencl/command.h"
 
 #include "card/opencl/event.h"

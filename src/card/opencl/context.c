@@ -1,3 +1,4 @@
+/* Contexts and their properties: see context.h. */
 #include "card/opencl/context.h"
 
 #include "card/opencl/info.h"

@@ -1,3 +1,4 @@
+/* Copies and maps within the arena: see direct.h. */
 #include "card/opencl/direct.h"
 
 #include <time.h>

@@ -1,3 +1,4 @@
+/* Events, their status and their times: see event.h. */
 #include "card/opencl/event.h"
 
 #include "card/opencl/context.h"

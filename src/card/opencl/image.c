@@ -1,3 +1,4 @@
+/* Images and what they are asked: see image.h. */
 #include "card/opencl/image.h"
 
 #include "card/opencl/context.h"

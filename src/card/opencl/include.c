@@ -1,3 +1,4 @@
+/* Putting headers in the place of their #include lines: see include.h. */
 #include "card/opencl/include.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The rules for sizes and null pointers of queries: see info.h. */
 #include "card/opencl/info.h"
 
 cl_int info_put(const struct info_out *out, const void *data, size_t length)

@@ -1,3 +1,4 @@
+/* Kernels and their arguments: see kernel.h. */
 #include "card/opencl/kernel.h"
 
 #include "card/opencl/build.h"

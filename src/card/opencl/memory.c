@@ -1,3 +1,4 @@
+/* Buffers and parts of them: see memory.h. */
 #include "card/opencl/memory.h"
 
 #include "card/ledger/ledger.h"

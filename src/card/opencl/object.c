@@ -1,3 +1,4 @@
+/* Counting references, and numbers for the executor: see object.h. */
 #include "card/opencl/object.h"
 
 #include "card/opencl/process.h"

@@ -1,3 +1,4 @@
+/* Fetching and printing what kernels printed: see output.h. */
 #include "card/opencl/output.h"
 
 #include "card/opencl/process.h"

@@ -1,3 +1,4 @@
+/* Connecting to the card, and beginning anew after a fork: see process.h. */
 #include "card/opencl/process.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Programs: their sources, builds and queries: see program.h. */
 #include "card/opencl/program.h"
 
 #include "card/opencl/binary.h"

@@ -1,3 +1,4 @@
+/* Command queues, flush and finish: see queue.h. */
 #include "card/opencl/queue.h"
 
 #include "card/opencl/context.h"

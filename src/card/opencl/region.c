@@ -1,3 +1,4 @@
+/* Boxes of bytes, checked and copied: see region.h. */
 #include "card/opencl/region.h"
 
 void region_linear(struct region *region, cl_mem memory, size_t offset, size_t bytes, char *host)

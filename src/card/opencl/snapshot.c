@@ -1,3 +1,4 @@
+/* The index of the answers taken at connect: see snapshot.h. */
 #include "card/opencl/snapshot.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Shared virtual memory in the arena: see svm.h. */
 #include "card/opencl/svm.h"
 
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+/* Markers, barriers and waits for events, as commands of a queue: see sync.h. */
 #include "card/opencl/sync.h"
 
 #include "card/opencl/event.h"

@@ -1,3 +1,4 @@
+/* Reads and writes in pieces through the slab: see transfer.h. */
 #include "card/opencl/transfer.h"
 
 #include <errno.h>

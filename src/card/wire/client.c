@@ -1,3 +1,4 @@
+/* Connecting to leat-cardd and mapping a session: see client.h. */
 #include "card/wire/client.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Bytes of an image by its format and size: see image.h. */
 #include "card/wire/image.h"
 
 #include <stddef.h>

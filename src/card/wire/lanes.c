@@ -1,3 +1,4 @@
+/* Giving lanes to threads and taking them back: see lanes.h. */
 #include "card/wire/lanes.h"
 
 #include "card/wire/client.h"

@@ -1,3 +1,4 @@
+/* Asking /proc/loadavg for a free CPU: see load.h. */
 #include "card/wire/load.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* Reserving, filling and publishing records: see producer.h. */
 #include "card/wire/producer.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The bitmap of the slab's pages: see slab.h. */
 #include "card/wire/slab.h"
 
 #include <errno.h>

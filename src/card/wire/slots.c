@@ -1,3 +1,4 @@
+/* A stack of free numbers: see slots.h. */
 #include "card/wire/slots.h"
 
 #include "card/wire/lock.h"

@@ -1,3 +1,4 @@
+/* Spinning, sleeping and looking after the executor: see wait.h. */
 #include "card/wire/wait.h"
 
 #include <errno.h>
