@@ -30,7 +30,10 @@ static enum card_state attach(const char *path, const char *token, struct attach
                                        map_page(pages.ledger_fd, sizeof(*ret->ledger), PROT_READ),
                                    .client = client,
                                    .notify_fd = -1};
-        return ret->ledger ? CARD_REMOTE : CARD_FAILED;
+        if (ret->ledger)
+            return CARD_REMOTE;
+        wire_disconnect(&ret->client); /* the executor is not left behind waiting */
+        return CARD_FAILED;
     }
     struct ledger_card *ledger = map_page(pages.ledger_fd, sizeof(*ledger), PROT_READ | PROT_WRITE);
     struct meter_device *device = map_page(pages.turn_fd, sizeof(*device), PROT_READ | PROT_WRITE);
