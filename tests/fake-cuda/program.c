@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fake-cuda/api.h"
+#include "fake-cuda/kernels.h"
 
 #define CHECK(call) check((call), #call)
 #define NUMBERS 1024u
@@ -27,29 +28,6 @@ static void check(CUresult result, const char *what)
     (void)fprintf(stderr, "cuda-program: %s: %d\n", what, (int)result);
     exit(1);
 }
-
-/* The kernel for a real driver; the fake one knows it by its name. */
-static const char kernels[] = ".version 6.3\n.target sm_75\n.address_size 64\n"
-                              ".visible .entry add_one(.param .u64 numbers, .param .u32 n)\n"
-                              "{\n"
-                              ".reg .pred %p;\n.reg .u32 %thread, %block, %width, %n, %value;\n"
-                              ".reg .u64 %at, %offset;\n"
-                              "ld.param.u64 %at, [numbers];\n"
-                              "ld.param.u32 %n, [n];\n"
-                              "mov.u32 %thread, %tid.x;\n"
-                              "mov.u32 %block, %ctaid.x;\n"
-                              "mov.u32 %width, %ntid.x;\n"
-                              "mad.lo.u32 %thread, %block, %width, %thread;\n"
-                              "setp.ge.u32 %p, %thread, %n;\n"
-                              "@%p ret;\n"
-                              "mul.wide.u32 %offset, %thread, 4;\n"
-                              "cvta.to.global.u64 %at, %at;\n"
-                              "add.u64 %at, %at, %offset;\n"
-                              "ld.global.u32 %value, [%at];\n"
-                              "add.u32 %value, %value, 1;\n"
-                              "st.global.u32 [%at], %value;\n"
-                              "ret;\n"
-                              "}\n";
 
 /* What all parts work on. */
 struct work {
