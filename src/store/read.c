@@ -188,13 +188,9 @@ int store_events_read(struct store *store, uint64_t since, size_t limit, json_t 
 int store_idempotency_find(struct store *store, const char *key, uint64_t *ret_job,
                            char **ret_digest, struct error *err)
 {
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r =
-        store_prepare(store, "SELECT job, digest FROM idempotency WHERE key = ?", &statement, err);
-    if (r < 0)
-        return r;
+    AUTO_REWIND sqlite3_stmt *statement = store->reads[STORE_READ_KEY];
     (void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC); /* an index that exists */
-    r = store_step(store, statement, err);
+    int r = store_step(store, statement, err);
     if (r < 0)
         return r;
     char *digest = r > 0 && ret_digest ? strdup(column_text(statement, 1)) : NULL;
@@ -215,15 +211,15 @@ int store_idempotency_find(struct store *store, const char *key, uint64_t *ret_j
 #define OF_FAMILY "(family = ?4 AND family <> '')"
 #define OF_MODEL "(model = ?5 AND model <> '')"
 
-/* The walks of store_measurements, the nearest kin first; none gives what an earlier one gave. The
- * last is for want of any other. */
-static const char *const measurement_sql[] = {
-    MEASUREMENT_COLUMNS OF_KIND " AND " OF_FAMILY MEASUREMENT_ORDER,
-    MEASUREMENT_COLUMNS OF_KIND " AND NOT " OF_FAMILY " AND (program = ?3 OR " OF_MODEL
-                                ")" MEASUREMENT_ORDER,
-    MEASUREMENT_COLUMNS OF_KIND " AND NOT " OF_FAMILY
-                                " AND program <> ?3 AND NOT " OF_MODEL MEASUREMENT_ORDER,
-    MEASUREMENT_COLUMNS "NOT " OF_KIND MEASUREMENT_ORDER,
+/* None of the walks gives what an earlier one gave. The last is for want of any other. */
+const char *const store_read_sql[STORE_READ_COUNT] = {
+    [STORE_READ_KEY] = "SELECT job, digest FROM idempotency WHERE key = ?",
+    [STORE_READ_KIN] = MEASUREMENT_COLUMNS OF_KIND " AND " OF_FAMILY MEASUREMENT_ORDER,
+    [STORE_READ_KIN + 1] = MEASUREMENT_COLUMNS OF_KIND
+    " AND NOT " OF_FAMILY " AND (program = ?3 OR " OF_MODEL ")" MEASUREMENT_ORDER,
+    [STORE_READ_KIN + 2] = MEASUREMENT_COLUMNS OF_KIND
+    " AND NOT " OF_FAMILY " AND program <> ?3 AND NOT " OF_MODEL MEASUREMENT_ORDER,
+    [STORE_READ_KIN_LAST] = MEASUREMENT_COLUMNS "NOT " OF_KIND MEASUREMENT_ORDER,
 };
 
 static struct store_measurement measurement_row(sqlite3_stmt *statement)
@@ -252,14 +248,12 @@ int store_measurements(struct store *store, const struct store_likeness *like,
 {
     const char *texts[] = {like->library, like->type,  like->program,
                            like->family,  like->model, like->device};
-    const size_t walks = sizeof(measurement_sql) / sizeof(*measurement_sql);
     size_t count = 0;
-    for (size_t walk = 0; walk < walks && count < room && (walk + 1 < walks || count == 0);
+    for (int walk = STORE_READ_KIN;
+         walk <= STORE_READ_KIN_LAST && count < room && (walk < STORE_READ_KIN_LAST || count == 0);
          walk++) {
-        AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-        int r = store_prepare(store, measurement_sql[walk], &statement, err);
-        if (r < 0)
-            return r;
+        AUTO_REWIND sqlite3_stmt *statement = store->reads[walk];
+        int r = 0;
         /* Indexes that exist. */
         for (int i = 0; i < 6; i++)
             (void)sqlite3_bind_text(statement, i + 1, texts[i], -1, SQLITE_STATIC);

@@ -89,6 +89,16 @@ static int check_whole(sqlite3 *db, struct error *err)
                      verdict ? verdict : "no reason given");
 }
 
+/* Prepare a statement that stays until the store is closed. */
+static int statement_keep(sqlite3 *db, const char *sql, sqlite3_stmt **ret_statement,
+                          struct error *err)
+{
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL) ==
+        SQLITE_OK)
+        return 0;
+    return store_refuse(db, "prepare the database", err);
+}
+
 static int writer_open(struct store *store, const char *path, struct error *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
@@ -101,11 +111,8 @@ static int writer_open(struct store *store, const char *path, struct error *err)
         r = store_schema_update(store->writer, path, err);
     if (r == 0)
         r = store_execute(store->writer, KEYS_KEPT, err);
-    for (int write = STORE_WRITE_INVALID + 1; r == 0 && write < STORE_WRITE_COUNT; write++) {
-        if (sqlite3_prepare_v3(store->writer, store_write_sql[write], -1, SQLITE_PREPARE_PERSISTENT,
-                               &store->writes[write], NULL) != SQLITE_OK)
-            r = store_refuse(store->writer, "prepare the database", err);
-    }
+    for (int write = STORE_WRITE_INVALID + 1; r == 0 && write < STORE_WRITE_COUNT; write++)
+        r = statement_keep(store->writer, store_write_sql[write], &store->writes[write], err);
     return r;
 }
 
@@ -115,7 +122,10 @@ static int reader_open(struct store *store, const char *path, struct error *err)
     if (sqlite3_open_v2(path, &store->reader, flags, NULL) != SQLITE_OK ||
         store_search_functions(store) != SQLITE_OK)
         return store_refuse(store->reader, "open the database", err);
-    return store_execute(store->reader, READER_PRAGMAS, err);
+    int r = store_execute(store->reader, READER_PRAGMAS, err);
+    for (int read = 0; r == 0 && read < STORE_READ_COUNT; read++)
+        r = statement_keep(store->reader, store_read_sql[read], &store->reads[read], err);
+    return r;
 }
 
 static int numbers_read(struct store *store, struct error *err)
@@ -160,6 +170,8 @@ void store_close(struct store *store)
         return;
     for (int write = 0; write < STORE_WRITE_COUNT; write++)
         (void)sqlite3_finalize(store->writes[write]); /* repeats the last step's error */
+    for (int read = 0; read < STORE_READ_COUNT; read++)
+        (void)sqlite3_finalize(store->reads[read]);
     (void)sqlite3_close(store->reader);
     (void)sqlite3_close(store->writer);
     if (store->lock_fd >= 0)
@@ -179,7 +191,7 @@ uint64_t store_last_event(const struct store *store)
 
 static int op_write(struct store *store, const struct store_op *op, struct error *err)
 {
-    sqlite3_stmt *statement = store->writes[op->write];
+    AUTO_REWIND sqlite3_stmt *statement = store->writes[op->write];
     for (size_t i = 0; i < op->count; i++) {
         const struct store_value *value = &op->values[i];
         int position = (int)i + 1;
@@ -189,11 +201,9 @@ static int op_write(struct store *store, const struct store_op *op, struct error
         if (bound != SQLITE_OK)
             return store_refuse(store->writer, "write to the database", err);
     }
-    int stepped = sqlite3_step(statement);
-    int r = stepped == SQLITE_DONE ? 0 : store_refuse(store->writer, "write to the database", err);
-    (void)sqlite3_reset(statement);          /* repeats the step's error */
-    (void)sqlite3_clear_bindings(statement); /* never fails */
-    return r;
+    if (sqlite3_step(statement) == SQLITE_DONE)
+        return 0;
+    return store_refuse(store->writer, "write to the database", err);
 }
 
 int store_commit(struct store *store, const struct store_batch *batch, struct error *err)

@@ -27,6 +27,15 @@ enum store_write {
     STORE_WRITE_COUNT
 };
 
+/* Reads that each submitted job needs; their statements stay prepared, for preparing one takes
+ * longer than running it. */
+enum store_read {
+    STORE_READ_KEY,
+    STORE_READ_KIN, /* the walks of store_measurements, the nearest kin first */
+    STORE_READ_KIN_LAST = STORE_READ_KIN + 3,
+    STORE_READ_COUNT
+};
+
 struct store_value {
     char *text; /* owned; NULL: the number counts */
     int64_t number;
@@ -49,11 +58,13 @@ struct store {
     int lock_fd;
     sqlite3 *writer, *reader;
     sqlite3_stmt *writes[STORE_WRITE_COUNT];
+    sqlite3_stmt *reads[STORE_READ_COUNT];
     uint64_t last_job, last_event;
     struct ids *listing; /* what a search's statement puts into; see search.c */
 };
 
 extern const char *const store_write_sql[STORE_WRITE_COUNT];
+extern const char *const store_read_sql[STORE_READ_COUNT];
 
 /* Make or migrate the schema. */
 int store_schema_update(sqlite3 *db, const char *path, struct error *err);
@@ -80,5 +91,13 @@ static inline void cleanup_statement(sqlite3_stmt **statement)
     (void)sqlite3_finalize(*statement); /* repeats the error of the last step */
 }
 #define AUTO_STATEMENT __attribute__((cleanup(cleanup_statement)))
+
+/* For a statement that stays prepared. */
+static inline void cleanup_rewind(sqlite3_stmt **statement)
+{
+    (void)sqlite3_reset(*statement);          /* repeats the error of the last step */
+    (void)sqlite3_clear_bindings(*statement); /* never fails */
+}
+#define AUTO_REWIND __attribute__((cleanup(cleanup_rewind)))
 
 #endif
