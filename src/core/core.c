@@ -56,6 +56,7 @@ struct live_job *core_adopt(struct core *core, struct job *job)
     if (live->job.device)
         list_append(&core->placed, &live->placed);
     core->placed_count += live->job.device != NULL;
+    core->state_counts[live->job.state]++;
     return TAKE(live);
 }
 
@@ -68,6 +69,7 @@ void core_forget(struct core *core, struct live_job *live)
     queue_remove(core, live);
     quota_drop(core, live);
     core->placed_count -= !list_empty(&live->placed);
+    core->state_counts[live->job.state]--;
     list_remove(&live->placed);
     list_remove(&live->waking);
     list_remove(&live->link);

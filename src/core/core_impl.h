@@ -102,6 +102,7 @@ struct core {
     struct map *gangs; /* by tenant and gang: a queued member */
     uint64_t pass;     /* number of the placement under way */
     size_t queue_count, placed_count;
+    size_t state_counts[JOB_STATE_COUNT]; /* of the live jobs */
     uint64_t next_job, next_event;
 
     struct preemption preemption;

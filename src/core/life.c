@@ -45,6 +45,8 @@ void life_move(struct core *core, struct live_job *live, enum job_state to,
     live->idle_before_ms = job->usage.idle_total_ms;
     job->changed_us = event.time_us;
     job->state = to;
+    core->state_counts[event.from]--;
+    core->state_counts[to]++;
     live->told = true;
     if (job_state_ended(to)) {
         job->ended_us = job->ended_us ? job->ended_us : event.time_us;

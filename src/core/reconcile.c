@@ -144,8 +144,8 @@ int reconcile_begin(struct core *core, struct error *err)
 
 void reconcile_unread(struct core *core)
 {
-    LIST_EACH_SAFE (link, after, &core->jobs) {
-        struct live_job *live = LIST_ENTRY(link, struct live_job, link);
+    LIST_EACH_SAFE (link, after, &core->placed) {
+        struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
         if (live->unread)
             life_read_usage(core, live);
     }

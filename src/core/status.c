@@ -41,14 +41,12 @@ struct visitor {
 
 static void give_states(const struct core *core, const struct visitor *visitor)
 {
-    uint64_t live[JOB_STATE_COUNT] = {0};
     char label[48];
-    LIST_EACH (link, &core->jobs)
-        live[LIST_ENTRY(link, struct live_job, link)->job.state]++;
     for (enum job_state state = JOB_QUEUED; state <= JOB_STOPPING; state++) {
         (void)snprintf(label, sizeof(label), "state=\"%s\"", job_state_name(state));
-        visitor->visit(visitor->arg, &(struct core_metric){"leat_jobs", "Live jobs by state.",
-                                                           "gauge", label, (double)live[state]});
+        visitor->visit(visitor->arg,
+                       &(struct core_metric){"leat_jobs", "Live jobs by state.", "gauge", label,
+                                             (double)core->state_counts[state]});
     }
     for (enum job_state state = JOB_SUCCEEDED; state < JOB_STATE_COUNT; state++) {
         (void)snprintf(label, sizeof(label), "state=\"%s\"", job_state_name(state));
@@ -132,9 +130,9 @@ static void give_card(const struct job *job, const struct card_figure *figure,
 static void give_cards(const struct core *core, const struct visitor *visitor)
 {
     for (size_t i = 0; i < sizeof(card_figures) / sizeof(card_figures[0]); i++) {
-        LIST_EACH (link, &core->jobs) {
-            const struct live_job *live = LIST_ENTRY(link, struct live_job, link);
-            if (live->has_card && live->job.device)
+        LIST_EACH (link, &core->placed) {
+            const struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
+            if (live->has_card)
                 give_card(&live->job, &card_figures[i], visitor);
         }
     }

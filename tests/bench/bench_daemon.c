@@ -1,11 +1,13 @@
 /* Load for leatd's REST interface: keep-alive connections to its Unix socket, each with one request
  * on its way at any time, for a given time. Prints one line a figure: name, tab, value.
  *
- * usage: bench_daemon SOCKET CONNECTIONS SECONDS REQUEST-FILE
+ * usage: bench_daemon SOCKET CONNECTIONS SECONDS REQUEST-FILE [REQUESTS]
  *
- * REQUEST-FILE holds one whole HTTP request. Any answer but 2xx ends the run. */
+ * REQUEST-FILE holds one whole HTTP request. It ends early when REQUESTS are answered. Any answer
+ * but 2xx ends the run. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,16 +100,26 @@ struct load {
     const char *request;
     size_t request_length;
     float *latencies; /* seconds */
-    size_t answers;
+    size_t requests;  /* to send at most */
+    size_t sent, answers;
 };
 
-static void load_run(struct load *load, double seconds)
+static void send_next(struct load *load, struct connection *connection)
+{
+    if (load->sent == load->requests)
+        return;
+    load->sent++;
+    send_request(connection, load->request, load->request_length);
+}
+
+/* How long it took. */
+static double load_run(struct load *load, double seconds)
 {
     struct epoll_event events[64];
-    double end = now() + seconds;
+    double begin = now();
     for (int i = 0; i < load->count; i++)
-        send_request(&load->connections[i], load->request, load->request_length);
-    while (now() < end) {
+        send_next(load, &load->connections[i]);
+    while (now() < begin + seconds && load->answers < load->requests) {
         int ready = epoll_wait(load->epoll, events, 64, 1000);
         for (int i = 0; i < ready; i++) {
             struct connection *connection = events[i].data.ptr;
@@ -116,9 +128,10 @@ static void load_run(struct load *load, double seconds)
             if (load->answers < LATENCIES_MAX)
                 load->latencies[load->answers] = (float)(now() - connection->sent);
             load->answers++;
-            send_request(connection, load->request, load->request_length);
+            send_next(load, connection);
         }
     }
+    return now() - begin;
 }
 
 static void report(struct load *load, double seconds)
@@ -136,8 +149,9 @@ int main(int argc, char **argv)
 {
     static char request[REQUEST_MAX];
     struct load load = {.request = request};
-    if (argc != 5)
+    if (argc != 5 && argc != 6)
         return 2;
+    load.requests = argc == 6 ? (size_t)strtoull(argv[5], NULL, 10) : SIZE_MAX;
     load.count = (int)strtoull(argv[2], NULL, 10);
     double seconds = strtod(argv[3], NULL);
     int file = open(argv[4], O_RDONLY | O_CLOEXEC);
@@ -157,7 +171,6 @@ int main(int argc, char **argv)
         if (epoll_ctl(load.epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0)
             fail("epoll");
     }
-    load_run(&load, seconds);
-    report(&load, seconds);
+    report(&load, load_run(&load, seconds));
     return 0;
 }

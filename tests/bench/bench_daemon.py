@@ -32,8 +32,8 @@ def say(text):
     print(f"# {text}", file=sys.stderr, flush=True)
 
 
-def load(house, connections, method, path, body=None, seconds=SECONDS):
-    """Figures of one kind of request, sent again and again."""
+def load(house, connections, method, path, body=None, seconds=SECONDS, requests=()):
+    """Figures of one kind of request, sent again and again; `requests` may hold how often."""
     text = f"{method} {path} HTTP/1.1\r\nHost: leat\r\n"
     if body is not None:
         data = json.dumps(body)
@@ -44,7 +44,7 @@ def load(house, connections, method, path, body=None, seconds=SECONDS):
         request.write(text)
         request.flush()
         done = subprocess.run([houses.built("bench_daemon"), os.path.join(house.run_dir, "leatd.sock"), str(connections),
-                               str(seconds), request.name], capture_output=True, text=True, check=False)
+                               str(seconds), request.name, *map(str, requests)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr + house.log())
     return {name: float(value) for name, value in (line.split("\t") for line in done.stdout.splitlines())}
