@@ -188,6 +188,22 @@ API CUresult cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
     return cuDeviceGetAttribute(major, 75, device) + cuDeviceGetAttribute(minor, 76, device);
 }
 
+API CUresult cuDeviceCanAccessPeer(int *can, CUdevice device, CUdevice peer)
+{
+    *can = 0;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxEnablePeerAccess(CUcontext peer, unsigned flags)
+{
+    return peer == current ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+}
+
+API CUresult cuCtxDisablePeerAccess(CUcontext peer)
+{
+    return peer == current ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+}
+
 API CUresult cuCtxSetLimit(int limit, size_t value)
 {
     limits[limit & 7] = value;
@@ -699,9 +715,9 @@ void fake_enqueue(CUstream stream, uint64_t duration_ns)
 API CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream)
 {
     CUresult result = graph_take(graph);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS && graph->graph->duration_ns)
         fake_enqueue(stream, graph->graph->duration_ns);
-    return result;
+    return result == CUDA_SUCCESS ? graph_run(graph, stream) : result;
 }
 TWIN(cuGraphLaunch, _ptsz);
 

@@ -23,6 +23,10 @@ CUresult cuLaunchKernel_ptsz(CUfunction function, unsigned gx, unsigned gy, unsi
                              unsigned bx, unsigned by, unsigned bz, unsigned shared,
                              CUstream stream, void **parameters, void **extra);
 
+/* A kernel's parameters as one block, of 16 bytes at most, and a launch with that. */
+CUresult fake_pack(CUfunction function, void **each, void **extra, void *block);
+CUresult fake_launch(CUfunction function, CUstream stream, const void *block);
+
 /* The stream is busy for that long, or the graph that it is captured into is. */
 void fake_enqueue(CUstream stream, uint64_t duration_ns);
 

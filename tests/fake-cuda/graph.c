@@ -14,15 +14,9 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
-struct CUgraphNode_st {
-    CUgraphNode next;
-    int type, device;
-    int live; /* allocated by a launch and not freed since */
-    uint64_t bytes;
-    CUdeviceptr pointer;
-    CUgraph child;
-    CUgraphNode next_known; /* of all that allocate */
-};
+CUresult cuGraphDestroy(CUgraph graph);
+CUresult cuGraphDestroyNode(CUgraphNode node);
+CUresult cuGraphExecDestroy(CUgraphExec exec);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static CUgraphNode known;
@@ -33,10 +27,11 @@ static uint64_t rounded(uint64_t bytes)
     return (bytes + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
 }
 
-static CUgraphNode add(CUgraph graph, int type)
+CUgraphNode graph_add(CUgraph graph, int type)
 {
     CUgraphNode node = calloc(1, sizeof(*node)), *at = &graph->nodes;
-    node->type = type;
+    node->work.type = type;
+    node->graph = graph;
     while (*at)
         at = &(*at)->next;
     *at = node;
@@ -46,7 +41,7 @@ static CUgraphNode add(CUgraph graph, int type)
 CUresult graph_allocate(CUgraph graph, CUgraphNode *node, CUdeviceptr *pointer, uint64_t bytes,
                         int device)
 {
-    CUgraphNode made = add(graph, CUDA_NODE_MEM_ALLOC);
+    CUgraphNode made = graph_add(graph, CUDA_NODE_MEM_ALLOC);
     made->bytes = bytes;
     made->device = device;
     made->pointer = (uintptr_t)mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -63,7 +58,7 @@ CUresult graph_allocate(CUgraph graph, CUgraphNode *node, CUdeviceptr *pointer, 
 
 CUresult graph_free(CUgraph graph, CUgraphNode *node, CUdeviceptr pointer)
 {
-    CUgraphNode made = add(graph, CUDA_NODE_MEM_FREE);
+    CUgraphNode made = graph_add(graph, CUDA_NODE_MEM_FREE);
     made->pointer = pointer;
     if (node)
         *node = made;
@@ -91,7 +86,7 @@ static CUresult back(CUgraph graph, uint64_t needed[FAKE_DEVICES])
         int d = node->device;
         if (node->child && back(node->child, needed) != CUDA_SUCCESS)
             return CUDA_ERROR_OUT_OF_MEMORY;
-        if (node->type != CUDA_NODE_MEM_ALLOC || node->live)
+        if (node->work.type != CUDA_NODE_MEM_ALLOC || node->live)
             continue;
         needed[d] += rounded(node->bytes);
         if (used[d] + needed[d] <= reserved[d])
@@ -109,9 +104,9 @@ static void run(CUgraph graph)
     for (CUgraphNode node = graph->nodes; node; node = node->next) {
         if (node->child)
             run(node->child);
-        else if (node->type == CUDA_NODE_MEM_FREE)
+        else if (node->work.type == CUDA_NODE_MEM_FREE)
             (void)free_pointer(node->pointer);
-        else if (node->type == CUDA_NODE_MEM_ALLOC && !node->live) {
+        else if (node->work.type == CUDA_NODE_MEM_ALLOC && !node->live) {
             node->live = 1;
             used[node->device] += rounded(node->bytes);
         }
@@ -170,8 +165,10 @@ API CUresult cuGraphAddMemFreeNode(CUgraphNode *node, CUgraph graph, const CUgra
 API CUresult cuGraphAddChildGraphNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
                                       size_t count, CUgraph child)
 {
-    *node = add(graph, CUDA_NODE_GRAPH);
+    *node = graph_add(graph, CUDA_NODE_GRAPH);
+    graph_depend(graph, *node, after, count);
     (*node)->child = child;
+    child->others++;
     graph->duration_ns += child->duration_ns;
     return CUDA_SUCCESS;
 }
@@ -188,7 +185,7 @@ API CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *count)
 
 API CUresult cuGraphNodeGetType(CUgraphNode node, int *type)
 {
-    *type = node->type;
+    *type = node->work.type;
     return CUDA_SUCCESS;
 }
 
@@ -212,7 +209,10 @@ API CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsig
     *exec = calloc(1, sizeof(**exec));
     (*exec)->graph = graph;
     graph->others++;
-    return CUDA_SUCCESS;
+    CUresult result = graph_order(graph, *exec);
+    if (result != CUDA_SUCCESS)
+        (void)cuGraphExecDestroy(*exec);
+    return result;
 }
 
 API CUresult cuGraphInstantiate_v2(CUgraphExec *exec, CUgraph graph, CUgraphNode *wrong, char *log,
@@ -251,20 +251,37 @@ static void forget(CUgraphNode node)
     if (*at)
         *at = node->next_known;
     (void)pthread_mutex_unlock(&lock);
+    if (node->child)
+        (void)cuGraphDestroy(node->child);
     if (node->bytes)
         (void)munmap((void *)(uintptr_t)node->pointer, node->bytes);
     free(node);
+}
+
+API CUresult cuGraphDestroyNode(CUgraphNode node)
+{
+    CUgraphNode *at = &node->graph->nodes;
+    for (struct edge **edge = &node->graph->edges, *gone; (gone = *edge);) {
+        if (gone->from == node || gone->to == node) {
+            *edge = gone->next;
+            free(gone);
+        } else {
+            edge = &gone->next;
+        }
+    }
+    while (*at != node)
+        at = &(*at)->next;
+    *at = node->next;
+    forget(node);
+    return CUDA_SUCCESS;
 }
 
 API CUresult cuGraphDestroy(CUgraph graph)
 {
     if (graph->others--)
         return CUDA_SUCCESS;
-    while (graph->nodes) {
-        CUgraphNode node = graph->nodes;
-        graph->nodes = node->next;
-        forget(node);
-    }
+    while (graph->nodes)
+        (void)cuGraphDestroyNode(graph->nodes);
     free(graph);
     return CUDA_SUCCESS;
 }
@@ -272,6 +289,7 @@ API CUresult cuGraphDestroy(CUgraph graph)
 API CUresult cuGraphExecDestroy(CUgraphExec exec)
 {
     (void)cuGraphDestroy(exec->graph);
+    free(exec->steps);
     free(exec);
     return CUDA_SUCCESS;
 }

@@ -6,16 +6,58 @@
 
 #include "card/cuda/types.h"
 
+#define KERNEL_BYTES 16 /* of a kernel's parameters */
+
+/* What a node does, but for memory. */
+struct work {
+    int type;
+    CUfunction function;
+    char parameters[KERNEL_BYTES];
+    struct cuda_copy copy;
+    struct cuda_fill fill;
+};
+
+struct edge {
+    CUgraphNode from, to;
+    struct edge *next;
+};
+
+struct CUgraphNode_st {
+    CUgraphNode next;
+    struct work work;
+    int device;
+    int live; /* allocated by a launch and not freed since */
+    uint64_t bytes;
+    CUdeviceptr pointer;
+    CUgraph graph, child;
+    int placed;             /* while steps are put in order */
+    CUgraphNode next_known; /* of all that allocate */
+};
+
 struct CUgraph_st {
     uint64_t duration_ns;
     CUgraphNode nodes;
-    unsigned others; /* executable graphs that were made of it */
+    struct edge *edges;
+    unsigned others; /* executable graphs that were made of it, and graphs that it is a child of */
+};
+
+/* The work of nodes, in an order that their dependencies allow. */
+struct step {
+    CUgraphNode node;
+    struct work work;
 };
 
 struct CUgraphExec_st {
     CUgraph graph;
+    struct step *steps;
+    unsigned count;
 };
 
+CUgraphNode graph_add(CUgraph graph, int type);
+void graph_depend(CUgraph graph, CUgraphNode node, const CUgraphNode *after, size_t count);
+/* Put the work of all nodes into `exec`; CUDA_ERROR_INVALID_VALUE: they wait for each other. */
+CUresult graph_order(CUgraph graph, CUgraphExec exec);
+CUresult graph_run(CUgraphExec exec, CUstream stream);
 /* A node that allocates, as a captured allocation is one. */
 CUresult graph_allocate(CUgraph graph, CUgraphNode *node, CUdeviceptr *pointer, uint64_t bytes,
                         int device);

@@ -177,6 +177,25 @@ static CUresult execute(CUfunction function, CUstream stream, void **each, void 
     return functions[i].run(stream, parameters);
 }
 
+CUresult fake_pack(CUfunction function, void **each, void **extra, void *block)
+{
+    size_t i = index_of(function);
+    const char *from = block_of(extra);
+    if (i == FUNCTIONS || (!each && !from))
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned p = 0; p < functions[i].count; p++)
+        memcpy((char *)block + functions[i].parameters[p].offset,
+               each ? each[p] : from + functions[i].parameters[p].offset,
+               functions[i].parameters[p].bytes);
+    return CUDA_SUCCESS;
+}
+
+CUresult fake_launch(CUfunction function, CUstream stream, const void *block)
+{
+    void *extra[] = {CUDA_LAUNCH_BLOCK, (void *)(uintptr_t)block, CUDA_LAUNCH_END};
+    return execute(function, stream, NULL, extra);
+}
+
 API CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                             unsigned by, unsigned bz, unsigned shared, CUstream stream,
                             void **parameters, void **extra)

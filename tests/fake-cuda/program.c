@@ -3,7 +3,8 @@
  *
  * usage: cuda-program all            everything that remote cards serve, a line each
  *        cuda-program keep BYTES     fill BYTES in pieces of all sizes, then for each line of input
- *                                    print a checksum of them, of which pointers are a part
+ *                                    print a checksum of them, of which pointers are a part, and
+ *                                    launch a kernel and a graph of one
  *        cuda-program child         after a fork both go on
  *        cuda-program launches COUNT the median of so many in a row, in ns */
 #include <elf.h>
@@ -209,6 +210,114 @@ static void graphs(struct work *work)
     CHECK(cuStreamDestroy_v2(stream));
 }
 
+/* A graph of nodes that a program adds: the left half of each row of 64 numbers is filled, one is
+ * added to all by a child graph, left halves are copied to the right, and one is added again. */
+struct nodes {
+    CUgraph graph, child;
+    CUgraphNode fill, empty, inner, copy, kernel;
+    struct cuda_kernel_node add_one;
+    struct cuda_fill fill_params;
+    struct cuda_copy copy_params;
+    void *parameters[2];
+};
+
+static void describe_nodes(struct nodes *nodes, struct work *work)
+{
+    const struct cuda_copy_side side = {
+        .type = CUDA_SIDE_DEVICE, .device = work->numbers, .pitch = 256, .height = 8};
+    nodes->parameters[0] = &work->numbers;
+    nodes->parameters[1] = &work->count;
+    nodes->add_one = (struct cuda_kernel_node){.function = work->add_one,
+                                               .grid_x = 4,
+                                               .grid_y = 1,
+                                               .grid_z = 1,
+                                               .block_x = 256,
+                                               .block_y = 1,
+                                               .block_z = 1,
+                                               .params = nodes->parameters};
+    nodes->fill_params = (struct cuda_fill){
+        .to = work->numbers, .pitch = 256, .item = 5, .item_bytes = 4, .columns = 32, .rows = 16};
+    nodes->copy_params =
+        (struct cuda_copy){.from = side, .to = side, .row_bytes = 128, .rows = 8, .depth = 2};
+    nodes->copy_params.to.x_bytes = 128;
+}
+
+/* Added in no order of theirs; the dependencies say it. */
+static void build_nodes(struct nodes *nodes, CUcontext context)
+{
+    CUgraphNode unwanted, only;
+    CHECK(cuGraphCreate(&nodes->graph, 0));
+    CHECK(cuGraphCreate(&nodes->child, 0));
+    CHECK(cuGraphAddKernelNode(&only, nodes->child, NULL, 0, &nodes->add_one));
+    CHECK(cuGraphAddKernelNode(&nodes->kernel, nodes->graph, NULL, 0, &nodes->add_one));
+    CHECK(cuGraphAddEmptyNode(&nodes->empty, nodes->graph, NULL, 0));
+    CHECK(cuGraphAddChildGraphNode(&nodes->inner, nodes->graph, &nodes->empty, 1, nodes->child));
+    CHECK(cuGraphAddMemcpyNode(&nodes->copy, nodes->graph, &nodes->inner, 1, &nodes->copy_params,
+                               context));
+    CHECK(cuGraphAddMemsetNode(&nodes->fill, nodes->graph, NULL, 0, &nodes->fill_params, context));
+    CHECK(cuGraphAddEmptyNode(&unwanted, nodes->graph, &nodes->fill, 1));
+    CHECK(cuGraphAddDependencies(nodes->graph, &nodes->fill, &nodes->empty, 1));
+    CHECK(cuGraphAddDependencies(nodes->graph, &nodes->copy, &nodes->kernel, 1));
+    CHECK(cuGraphAddDependencies(nodes->graph, &nodes->kernel, &unwanted, 1));
+    CHECK(cuGraphRemoveDependencies(nodes->graph, &nodes->fill, &unwanted, 1));
+    CHECK(cuGraphDestroyNode(unwanted));
+    CHECK(cuGraphDestroy(nodes->child));
+}
+
+static unsigned long run_graph(struct work *work, CUgraphExec exec)
+{
+    CHECK(cuGraphLaunch(exec, NULL));
+    CHECK(cuCtxSynchronize());
+    return read_back(work);
+}
+
+static void graph_nodes(struct work *work)
+{
+    struct nodes nodes;
+    CUcontext context;
+    CUgraphExec exec, again;
+    unsigned long sums[4];
+    int type, wrong;
+    CHECK(cuCtxGetCurrent(&context));
+    describe_nodes(&nodes, work);
+    build_nodes(&nodes, context);
+    CHECK(cuGraphNodeGetType(nodes.copy, &type));
+    CHECK(cuGraphInstantiate_v2(&exec, nodes.graph, NULL, NULL, 0));
+    sums[0] = run_graph(work, exec);
+    nodes.fill_params.item = 50; /* in what was made of the graph, and then in the graph */
+    CHECK(cuGraphExecMemsetNodeSetParams(exec, nodes.fill, &nodes.fill_params, context));
+    work->count = 10; /* for the kernel outside the child */
+    CHECK(cuGraphExecKernelNodeSetParams(exec, nodes.kernel, &nodes.add_one));
+    work->count = NUMBERS;
+    sums[1] = run_graph(work, exec);
+    nodes.copy_params.row_bytes = 4;
+    CHECK(cuGraphExecMemcpyNodeSetParams(exec, nodes.copy, &nodes.copy_params, context));
+    nodes.fill_params.item = 7;
+    CHECK(cuGraphMemsetNodeSetParams(nodes.fill, &nodes.fill_params));
+    CHECK(cuGraphKernelNodeSetParams(nodes.kernel, &nodes.add_one));
+    CHECK(cuGraphMemcpyNodeSetParams(nodes.copy, &nodes.copy_params));
+    CHECK(cuGraphInstantiateWithFlags(&again, nodes.graph, 0));
+    sums[2] = run_graph(work, exec);
+    sums[3] = run_graph(work, again);
+    CHECK(cuGraphAddDependencies(nodes.graph, &nodes.kernel, &nodes.fill, 1));
+    CHECK(cuGraphExecDestroy(again));
+    wrong = cuGraphInstantiateWithFlags(&again, nodes.graph, 0);
+    (void)printf("nodes: type %d, sums %lu %lu %lu %lu; in a circle %d\n", type, sums[0], sums[1],
+                 sums[2], sums[3], wrong);
+    CHECK(cuGraphExecDestroy(exec));
+    CHECK(cuGraphDestroy(nodes.graph));
+}
+
+static void peers(void)
+{
+    CUcontext context;
+    int can = -1;
+    CHECK(cuCtxGetCurrent(&context));
+    CHECK(cuDeviceCanAccessPeer(&can, 0, 0));
+    (void)printf("peers: %d, %d %d\n", can, cuCtxEnablePeerAccess(context, 0),
+                 cuCtxDisablePeerAccess(context));
+}
+
 /* More than lies in one piece of the session. */
 static void large(void)
 {
@@ -241,6 +350,8 @@ static int all(struct work *work)
     streams(work);
     fills(work);
     graphs(work);
+    graph_nodes(work);
+    peers();
     large();
     return 0;
 }
@@ -271,6 +382,8 @@ static unsigned long checksum(const struct piece *pieces, unsigned count)
 static int keep(struct work *work, size_t bytes)
 {
     static struct piece pieces[PIECES];
+    struct nodes nodes;
+    CUgraphExec exec;
     unsigned count = 0;
     char line[16];
     for (size_t size = 64; bytes >= size && count < PIECES; count++) {
@@ -283,10 +396,15 @@ static int keep(struct work *work, size_t bytes)
         bytes -= size;
         size = count % 8 == 7 ? size * 2 : size;
     }
+    describe_nodes(&nodes, work);
+    CHECK(cuGraphCreate(&nodes.graph, 0));
+    CHECK(cuGraphAddKernelNode(&nodes.kernel, nodes.graph, NULL, 0, &nodes.add_one));
+    CHECK(cuGraphInstantiateWithFlags(&exec, nodes.graph, 0));
     do {
         (void)printf("%u %lx\n", count, checksum(pieces, count));
         (void)fflush(stdout);
         launch(work, NULL);
+        CHECK(cuGraphLaunch(exec, NULL));
     } while (fgets(line, sizeof(line), stdin));
     (void)printf("launches %u\n", (read_back(work), work->host[0]));
     return 0;

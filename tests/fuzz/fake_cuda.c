@@ -107,6 +107,32 @@ static CUresult end_capture(CUstream stream, CUgraph *graph)
     return make(graph);
 }
 
+/* A node goes with its graph, so that the graph stands for it. */
+static CUresult add_node(CUgraphNode *node, CUgraph graph)
+{
+    check(graph);
+    *node = (CUgraphNode)(void *)graph;
+    return CUDA_SUCCESS;
+}
+
+static CUresult set_in_exec(CUgraphExec exec, CUgraphNode node)
+{
+    check(exec);
+    check(node);
+    return CUDA_SUCCESS;
+}
+
+static CUresult change_edges(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                             size_t count)
+{
+    check(graph);
+    for (size_t i = 0; i < count; i++) {
+        check(from[i]);
+        check(to[i]);
+    }
+    return CUDA_SUCCESS;
+}
+
 static CUresult enumerate(CUfunction *functions, unsigned count, CUmodule module)
 {
     check(module);
@@ -196,7 +222,22 @@ void fake_cuda_install(void)
         {CUDA_cuEventDestroy_v2, (void *)unmake},
         {CUDA_cuEventRecord, (void *)first_is_handle},
         {CUDA_cuEventElapsedTime, (void *)elapsed},
+        {CUDA_cuGraphCreate, (void *)make},
         {CUDA_cuGraphDestroy, (void *)unmake},
+        {CUDA_cuGraphAddKernelNode, (void *)add_node},
+        {CUDA_cuGraphAddMemcpyNode, (void *)add_node},
+        {CUDA_cuGraphAddMemsetNode, (void *)add_node},
+        {CUDA_cuGraphAddEmptyNode, (void *)add_node},
+        {CUDA_cuGraphAddChildGraphNode, (void *)add_node},
+        {CUDA_cuGraphKernelNodeSetParams, (void *)first_is_handle},
+        {CUDA_cuGraphMemcpyNodeSetParams, (void *)first_is_handle},
+        {CUDA_cuGraphMemsetNodeSetParams, (void *)first_is_handle},
+        {CUDA_cuGraphExecKernelNodeSetParams, (void *)set_in_exec},
+        {CUDA_cuGraphExecMemcpyNodeSetParams, (void *)set_in_exec},
+        {CUDA_cuGraphExecMemsetNodeSetParams, (void *)set_in_exec},
+        {CUDA_cuGraphAddDependencies, (void *)change_edges},
+        {CUDA_cuGraphRemoveDependencies, (void *)change_edges},
+        {CUDA_cuGraphDestroyNode, (void *)first_is_handle},
         {CUDA_cuGraphInstantiateWithFlags, (void *)make},
         {CUDA_cuGraphExecDestroy, (void *)unmake},
         {CUDA_cuModuleLoadData, (void *)make},

@@ -289,6 +289,48 @@ int remote_is(const void *handle, enum remote_kind kind)
     return object && object->stamp == remote_stamp(kind);
 }
 
+uint32_t remote_id(const void *handle)
+{
+    return ((const struct remote_object *)handle)->id;
+}
+
+static CUresult make(enum remote_kind kind, size_t bytes, struct remote_call *call, int waits,
+                     void **ret_handle)
+{
+    struct remote_object *object = ret_handle ? remote_create(kind, bytes) : NULL;
+    if (!object)
+        return ret_handle ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
+    call->object = object->id;
+    CUresult result = waits ? remote_ask(call, NULL) : remote_tell(call);
+    if (result == CUDA_SUCCESS)
+        *ret_handle = object;
+    else
+        remote_destroy(object);
+    return result;
+}
+
+CUresult remote_make(enum remote_kind kind, size_t bytes, struct remote_call *call,
+                     void **ret_handle)
+{
+    return make(kind, bytes, call, 0, ret_handle);
+}
+
+CUresult remote_make_now(enum remote_kind kind, size_t bytes, struct remote_call *call,
+                         void **ret_handle)
+{
+    return make(kind, bytes, call, 1, ret_handle);
+}
+
+CUresult remote_end(void *handle, enum remote_kind kind, enum wire_cuda_call what)
+{
+    if (!remote_is(handle, kind))
+        return CUDA_ERROR_INVALID_HANDLE;
+    const struct remote_call call = {.call = what, .object = remote_id(handle)};
+    CUresult result = remote_tell(&call);
+    remote_destroy(handle);
+    return result;
+}
+
 /* ---- what the card is ---- */
 
 static CUresult ask_device(void)

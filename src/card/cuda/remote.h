@@ -30,6 +30,7 @@ enum remote_kind {
     REMOTE_EVENT,
     REMOTE_GRAPH,
     REMOTE_EXEC,
+    REMOTE_NODE,
     REMOTE_KINDS
 };
 
@@ -44,11 +45,14 @@ void *remote_create(enum remote_kind kind, size_t bytes);
 /* Give number and memory back. */
 void remote_destroy(void *handle);
 int remote_is(const void *handle, enum remote_kind kind);
+/* The number of a living handle. */
+uint32_t remote_id(const void *handle);
 /* The stamp of a living handle, for what has no number of its own. */
 uint32_t remote_stamp(enum remote_kind kind);
 
 /* The number of a handle that may be NULL where 0 stands for that; CUDA_ERROR_INVALID_HANDLE. */
 CUresult remote_stream_id(CUstream stream, uint32_t *ret_id);
+CUresult remote_context_id_of(CUcontext context, uint32_t *ret_id);
 
 /* ---- records ---- */
 
@@ -68,6 +72,17 @@ struct remote_call {
 };
 CUresult remote_ask(const struct remote_call *call, uint64_t *ret_value);
 CUresult remote_tell(const struct remote_call *call);
+
+/* Make something under a number of its own, the call's object: told of at once, or waited for. */
+CUresult remote_make(enum remote_kind kind, size_t bytes, struct remote_call *call,
+                     void **ret_handle);
+CUresult remote_make_now(enum remote_kind kind, size_t bytes, struct remote_call *call,
+                         void **ret_handle);
+/* Something that an object does on a stream. */
+CUresult remote_tell_on_stream(enum wire_cuda_call what, const void *handle, enum remote_kind kind,
+                               CUstream stream, uint64_t flags);
+/* Give it up; the handle is none any more. */
+CUresult remote_end(void *handle, enum remote_kind kind, enum wire_cuda_call what);
 
 /* ---- the slab ---- */
 
@@ -91,6 +106,8 @@ uint64_t remote_quota_bytes(void);
 /* The context that is current for this thread: NULL and 0: none. */
 CUcontext remote_context(void);
 uint32_t remote_context_id(void);
+/* 1: an address of the card's memory. */
+int remote_memory_has(CUdeviceptr address);
 /* Memory of a context that is gone is, too. */
 void remote_memory_forget(uint32_t context_id);
 /* In a child after fork. */

@@ -44,6 +44,8 @@ static const struct {
     {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
     {CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU",
      "no kernel image is available for execution on the device"},
+    {CUDA_ERROR_PEER_ACCESS_UNSUPPORTED, "CUDA_ERROR_PEER_ACCESS_UNSUPPORTED",
+     "peer access is not supported between these two devices"},
     {CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
     {CUDA_ERROR_FILE_NOT_FOUND, "CUDA_ERROR_FILE_NOT_FOUND", "file not found"},
     {CUDA_ERROR_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
@@ -53,6 +55,8 @@ static const struct {
      "an illegal memory access was encountered"},
     {CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
      "too many resources requested for launch"},
+    {CUDA_ERROR_PEER_ACCESS_NOT_ENABLED, "CUDA_ERROR_PEER_ACCESS_NOT_ENABLED",
+     "peer access has not been enabled"},
     {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {CUDA_ERROR_NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {CUDA_ERROR_SYSTEM_NOT_READY, "CUDA_ERROR_SYSTEM_NOT_READY", "system not yet initialized"},
@@ -177,6 +181,12 @@ CUresult remote_cuDeviceCanAccessPeer(int *can, CUdevice number, CUdevice peer)
     return result;
 }
 
+/* Of two devices; there is one. */
+CUresult remote_cuDeviceGetP2PAttribute(int *value, int attribute, CUdevice number, CUdevice peer)
+{
+    return value ? CUDA_ERROR_INVALID_DEVICE : CUDA_ERROR_INVALID_VALUE;
+}
+
 CUresult remote_cuDeviceTotalMem_v2(size_t *bytes, CUdevice number)
 {
     CUresult result;
@@ -197,6 +207,16 @@ uint32_t remote_context_id(void)
 {
     CUcontext context = remote_context();
     return context ? context->object.id : 0;
+}
+
+CUresult remote_context_id_of(CUcontext context, uint32_t *ret_id)
+{
+    if (!context)
+        context = remote_context();
+    if (!remote_is(context, REMOTE_CONTEXT))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    *ret_id = context->object.id;
+    return CUDA_SUCCESS;
 }
 
 static CUresult create(unsigned flags, int is_primary, CUcontext *ret_context)
@@ -313,6 +333,27 @@ CUresult remote_cuCtxDestroy_v2(CUcontext context)
     if (remote_context() == context)
         stack.count--;
     return destroy(context, 0);
+}
+
+/* The current context, and another one of the same device. */
+static CUresult check_peer(CUcontext peer)
+{
+    CUcontext context = remote_context();
+    return context && remote_is(peer, REMOTE_CONTEXT) && peer != context
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult remote_cuCtxEnablePeerAccess(CUcontext peer, unsigned flags)
+{
+    CUresult result = flags ? CUDA_ERROR_INVALID_VALUE : check_peer(peer);
+    return result == CUDA_SUCCESS ? CUDA_ERROR_PEER_ACCESS_UNSUPPORTED : result;
+}
+
+CUresult remote_cuCtxDisablePeerAccess(CUcontext peer)
+{
+    CUresult result = check_peer(peer);
+    return result == CUDA_SUCCESS ? CUDA_ERROR_PEER_ACCESS_NOT_ENABLED : result;
 }
 
 CUresult remote_cuCtxSynchronize(void)

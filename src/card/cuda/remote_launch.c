@@ -4,14 +4,7 @@
 #include "card/cuda/remote_module.h"
 #include "cuda_api.h"
 
-/* Kernel parameters, as one of the two ways of the interface gives them. */
-struct parameters {
-    void **each;       /* where each value lies, or NULL */
-    const void *block; /* else all of them */
-    size_t block_bytes;
-};
-
-static CUresult read_extra(void **extra, struct parameters *ret)
+static CUresult read_extra(void **extra, struct remote_parameters *ret)
 {
     for (; extra && *extra != CUDA_LAUNCH_END; extra += 2) {
         if (*extra == CUDA_LAUNCH_BLOCK)
@@ -24,10 +17,10 @@ static CUresult read_extra(void **extra, struct parameters *ret)
     return ret->block || !ret->block_bytes ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-static CUresult read_parameters(CUfunction function, void **each, void **extra,
-                                struct parameters *ret)
+CUresult remote_parameters_read(CUfunction function, void **each, void **extra,
+                                struct remote_parameters *ret)
 {
-    *ret = (struct parameters){.each = each};
+    *ret = (struct remote_parameters){.each = each};
     if (each && extra)
         return CUDA_ERROR_INVALID_VALUE;
     if (!each && !extra)
@@ -40,7 +33,7 @@ static CUresult read_parameters(CUfunction function, void **each, void **extra,
     return ret->block_bytes > PARAMETERS_MAX ? CUDA_ERROR_INVALID_VALUE : result;
 }
 
-static void put_parameters(CUfunction function, const struct parameters *from, uint8_t *to)
+void remote_parameters_put(CUfunction function, const struct remote_parameters *from, uint8_t *to)
 {
     if (from->block) {
         memcpy(to, from->block, from->block_bytes);
@@ -54,7 +47,7 @@ static void put_parameters(CUfunction function, const struct parameters *from, u
 static CUresult launch(const struct cuda_launch *shape, CUfunction function, void **each,
                        void **extra, int cooperative)
 {
-    struct parameters parameters;
+    struct remote_parameters parameters;
     uint32_t stream;
     if (!remote_context())
         return CUDA_ERROR_INVALID_CONTEXT;
@@ -62,7 +55,7 @@ static CUresult launch(const struct cuda_launch *shape, CUfunction function, voi
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = remote_stream_id(shape->stream, &stream);
     if (result == CUDA_SUCCESS)
-        result = read_parameters(function, each, extra, &parameters);
+        result = remote_parameters_read(function, each, extra, &parameters);
     if (result != CUDA_SUCCESS)
         return result;
     uint64_t length = sizeof(struct wire_cuda_launch) + wire_pad8(parameters.block_bytes);
@@ -82,7 +75,7 @@ static CUresult launch(const struct cuda_launch *shape, CUfunction function, voi
     record->shared_bytes = shape->shared_bytes;
     record->cooperative = (uint32_t)cooperative;
     record->parameters_bytes = (uint32_t)parameters.block_bytes;
-    put_parameters(function, &parameters, wire_cuda_launch_parameters(record));
+    remote_parameters_put(function, &parameters, wire_cuda_launch_parameters(record));
     return remote_post(record, WIRE_CUDA_LAUNCH, length);
 }
 

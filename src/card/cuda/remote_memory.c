@@ -69,6 +69,12 @@ static int look_up(CUdeviceptr address, struct piece *ret_piece)
     return found;
 }
 
+int remote_memory_has(CUdeviceptr address)
+{
+    struct piece piece;
+    return look_up(address, &piece);
+}
+
 static int forget(CUdeviceptr address)
 {
     (void)pthread_mutex_lock(&pieces.lock);

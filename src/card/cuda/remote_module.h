@@ -17,4 +17,15 @@ struct CUfunc_st {
     int32_t attributes[WIRE_CUDA_FUNCTION_ATTRIBUTES];
 };
 
+/* Kernel parameters, as one of the two ways of the interface gives them. */
+struct remote_parameters {
+    void **each;       /* where each value lies, or NULL */
+    const void *block; /* else all of them */
+    size_t block_bytes;
+};
+CUresult remote_parameters_read(CUfunction function, void **each, void **extra,
+                                struct remote_parameters *ret);
+/* As one block: `to` has room for block_bytes. */
+void remote_parameters_put(CUfunction function, const struct remote_parameters *from, uint8_t *to);
+
 #endif

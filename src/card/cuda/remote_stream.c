@@ -1,8 +1,8 @@
-/* A remote card: streams, events and graphs. They are made at once and told of; what cannot be made
- * shows when it is waited for. */
+/* A remote card: streams, their captures, and events. They are made at once and told of; what
+ * cannot be made shows when it is waited for. */
 #include <string.h>
 
-#include "card/cuda/remote.h"
+#include "card/cuda/remote_graph.h"
 #include "cuda_api.h"
 
 struct CUstream_st {
@@ -14,55 +14,15 @@ struct CUevent_st {
     struct remote_object object;
 };
 
-struct CUgraph_st {
-    struct remote_object object;
-};
-
-struct CUgraphExec_st {
-    struct remote_object object;
-};
-
-static uint32_t id_of(const void *handle)
-{
-    return ((const struct remote_object *)handle)->id;
-}
-
-/* Make something under a number of its own, and tell the executor or ask it. */
-static CUresult make(enum remote_kind kind, size_t bytes, struct remote_call *call, int asks,
-                     void **ret_handle)
-{
-    struct remote_object *object = ret_handle ? remote_create(kind, bytes) : NULL;
-    if (!object)
-        return ret_handle ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
-    call->object = object->id;
-    CUresult result = asks ? remote_ask(call, NULL) : remote_tell(call);
-    if (result == CUDA_SUCCESS)
-        *ret_handle = object;
-    else
-        remote_destroy(object);
-    return result;
-}
-
-/* Something that an object does on a stream. */
-static CUresult tell_on_stream(enum wire_cuda_call what, const void *handle, enum remote_kind kind,
+CUresult remote_tell_on_stream(enum wire_cuda_call what, const void *handle, enum remote_kind kind,
                                CUstream stream, uint64_t flags)
 {
     struct remote_call call = {.call = what, .first = flags};
     CUresult result = remote_stream_id(stream, &call.other);
     if (result != CUDA_SUCCESS || !remote_is(handle, kind))
         return CUDA_ERROR_INVALID_HANDLE;
-    call.object = id_of(handle);
+    call.object = remote_id(handle);
     return remote_tell(&call);
-}
-
-static CUresult end(void *handle, enum remote_kind kind, enum wire_cuda_call what)
-{
-    if (!remote_is(handle, kind))
-        return CUDA_ERROR_INVALID_HANDLE;
-    const struct remote_call call = {.call = what, .object = id_of(handle)};
-    CUresult result = remote_tell(&call);
-    remote_destroy(handle);
-    return result;
 }
 
 /* ---- streams ---- */
@@ -82,7 +42,7 @@ CUresult remote_cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int
         .call = WIRE_CUDA_STREAM_CREATE, .first = flags, .second = (uint64_t)(int64_t)priority};
     if (!remote_context())
         return CUDA_ERROR_INVALID_CONTEXT;
-    return make(REMOTE_STREAM, sizeof(**stream), &call, 0, (void **)stream);
+    return remote_make(REMOTE_STREAM, sizeof(**stream), &call, (void **)stream);
 }
 
 CUresult remote_cuStreamCreate(CUstream *stream, unsigned flags)
@@ -92,7 +52,7 @@ CUresult remote_cuStreamCreate(CUstream *stream, unsigned flags)
 
 CUresult remote_cuStreamDestroy_v2(CUstream stream)
 {
-    return end(stream, REMOTE_STREAM, WIRE_CUDA_STREAM_DESTROY);
+    return remote_end(stream, REMOTE_STREAM, WIRE_CUDA_STREAM_DESTROY);
 }
 
 static CUresult ask_stream(CUstream stream, enum wire_cuda_call what)
@@ -116,7 +76,7 @@ CUresult remote_cuStreamQuery(CUstream stream)
 
 CUresult remote_cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
 {
-    return tell_on_stream(WIRE_CUDA_EVENT_FOLLOW, event, REMOTE_EVENT, stream, flags);
+    return remote_tell_on_stream(WIRE_CUDA_EVENT_FOLLOW, event, REMOTE_EVENT, stream, flags);
 }
 
 /* ---- events ---- */
@@ -126,17 +86,17 @@ CUresult remote_cuEventCreate(CUevent *event, unsigned flags)
     struct remote_call call = {.call = WIRE_CUDA_EVENT_CREATE, .first = flags};
     if (!remote_context())
         return CUDA_ERROR_INVALID_CONTEXT;
-    return make(REMOTE_EVENT, sizeof(**event), &call, 0, (void **)event);
+    return remote_make(REMOTE_EVENT, sizeof(**event), &call, (void **)event);
 }
 
 CUresult remote_cuEventDestroy_v2(CUevent event)
 {
-    return end(event, REMOTE_EVENT, WIRE_CUDA_EVENT_DESTROY);
+    return remote_end(event, REMOTE_EVENT, WIRE_CUDA_EVENT_DESTROY);
 }
 
 CUresult remote_cuEventRecord(CUevent event, CUstream stream)
 {
-    return tell_on_stream(WIRE_CUDA_EVENT_RECORD, event, REMOTE_EVENT, stream, 0);
+    return remote_tell_on_stream(WIRE_CUDA_EVENT_RECORD, event, REMOTE_EVENT, stream, 0);
 }
 
 static CUresult ask_event(CUevent event, enum wire_cuda_call what)
@@ -173,7 +133,7 @@ CUresult remote_cuEventElapsedTime(float *ms, CUevent start, CUevent end)
     return result;
 }
 
-/* ---- graphs ---- */
+/* ---- captures ---- */
 
 CUresult remote_cuStreamBeginCapture_v2(CUstream stream, int mode)
 {
@@ -189,19 +149,12 @@ CUresult remote_cuStreamBeginCapture_v2(CUstream stream, int mode)
 
 CUresult remote_cuStreamEndCapture(CUstream stream, CUgraph *ret_graph)
 {
-    if (!ret_graph || !remote_is(stream, REMOTE_STREAM))
+    if (!remote_is(stream, REMOTE_STREAM))
         return CUDA_ERROR_INVALID_VALUE;
-    CUgraph graph = remote_create(REMOTE_GRAPH, sizeof(*graph));
-    if (!graph)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    const struct remote_call call = {
-        .call = WIRE_CUDA_CAPTURE_END, .object = stream->object.id, .other = graph->object.id};
-    CUresult result = remote_ask(&call, NULL);
-    stream->capturing = 0;
-    if (result == CUDA_SUCCESS)
-        *ret_graph = graph;
-    else
-        remote_destroy(graph);
+    struct remote_call call = {.call = WIRE_CUDA_CAPTURE_END, .other = stream->object.id};
+    CUresult result = remote_make_now(REMOTE_GRAPH, sizeof(**ret_graph), &call, (void **)ret_graph);
+    if (ret_graph)
+        stream->capturing = 0;
     return result;
 }
 
@@ -214,29 +167,4 @@ CUresult remote_cuStreamIsCapturing(CUstream stream, int *status)
     if (result == CUDA_SUCCESS)
         *status = id && stream->capturing;
     return result;
-}
-
-CUresult remote_cuGraphDestroy(CUgraph graph)
-{
-    return end(graph, REMOTE_GRAPH, WIRE_CUDA_GRAPH_DESTROY);
-}
-
-CUresult remote_cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph,
-                                            unsigned long long flags)
-{
-    if (!remote_is(graph, REMOTE_GRAPH))
-        return CUDA_ERROR_INVALID_HANDLE;
-    struct remote_call call = {
-        .call = WIRE_CUDA_GRAPH_INSTANTIATE, .other = graph->object.id, .first = flags};
-    return make(REMOTE_EXEC, sizeof(**exec), &call, 1, (void **)exec);
-}
-
-CUresult remote_cuGraphExecDestroy(CUgraphExec exec)
-{
-    return end(exec, REMOTE_EXEC, WIRE_CUDA_EXEC_DESTROY);
-}
-
-CUresult remote_cuGraphLaunch(CUgraphExec exec, CUstream stream)
-{
-    return tell_on_stream(WIRE_CUDA_GRAPH_LAUNCH, exec, REMOTE_EXEC, stream, 0);
 }

@@ -15,6 +15,7 @@ typedef enum {
     CUDA_ERROR_INVALID_IMAGE = 200,
     CUDA_ERROR_INVALID_CONTEXT = 201,
     CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
+    CUDA_ERROR_PEER_ACCESS_UNSUPPORTED = 217,
     CUDA_ERROR_INVALID_PTX = 218,
     CUDA_ERROR_FILE_NOT_FOUND = 301,
     CUDA_ERROR_INVALID_HANDLE = 400,
@@ -22,6 +23,7 @@ typedef enum {
     CUDA_ERROR_NOT_READY = 600,
     CUDA_ERROR_ILLEGAL_ADDRESS = 700,
     CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES = 701,
+    CUDA_ERROR_PEER_ACCESS_NOT_ENABLED = 705,
     CUDA_ERROR_LAUNCH_FAILED = 719,
     CUDA_ERROR_NOT_SUPPORTED = 801,
     CUDA_ERROR_SYSTEM_NOT_READY = 802,
@@ -55,14 +57,18 @@ enum stream_flavour {
 #define CUDA_PER_THREAD_STREAM_FLAG 2u       /* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
 #define CUDA_POOL_RESERVED_NOW 5             /* CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT */
 #define CUDA_LOCATION_DEVICE 1               /* CU_MEM_LOCATION_TYPE_DEVICE */
-#define CUDA_NODE_GRAPH 4                    /* CU_GRAPH_NODE_TYPE_GRAPH */
-#define CUDA_NODE_MEM_ALLOC 10               /* CU_GRAPH_NODE_TYPE_MEM_ALLOC */
-#define CUDA_NODE_MEM_FREE 11                /* CU_GRAPH_NODE_TYPE_MEM_FREE */
-#define CUDA_GRAPH_MEMORY_USED 0             /* CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT */
-#define CUDA_GRAPH_MEMORY_RESERVED 2         /* CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT */
-#define CUDA_INSTANTIATE_UPLOAD 2u           /* CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD */
-#define CUDA_ARRAY_SPARSE 0x40u              /* CUDA_ARRAY3D_SPARSE */
-#define CUDA_ARRAY_DEFERRED_MAPPING 0x80u    /* CUDA_ARRAY3D_DEFERRED_MAPPING */
+#define CUDA_NODE_KERNEL 0                   /* CU_GRAPH_NODE_TYPE_KERNEL, and so on */
+#define CUDA_NODE_COPY 1
+#define CUDA_NODE_FILL 2
+#define CUDA_NODE_GRAPH 4
+#define CUDA_NODE_EMPTY 5
+#define CUDA_NODE_MEM_ALLOC 10            /* CU_GRAPH_NODE_TYPE_MEM_ALLOC */
+#define CUDA_NODE_MEM_FREE 11             /* CU_GRAPH_NODE_TYPE_MEM_FREE */
+#define CUDA_GRAPH_MEMORY_USED 0          /* CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT */
+#define CUDA_GRAPH_MEMORY_RESERVED 2      /* CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT */
+#define CUDA_INSTANTIATE_UPLOAD 2u        /* CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD */
+#define CUDA_ARRAY_SPARSE 0x40u           /* CUDA_ARRAY3D_SPARSE */
+#define CUDA_ARRAY_DEFERRED_MAPPING 0x80u /* CUDA_ARRAY3D_DEFERRED_MAPPING */
 
 /* CUDA_ARRAY_DESCRIPTOR */
 struct cuda_array_shape {
@@ -101,6 +107,8 @@ struct cuda_access {
 };
 #define CUDA_ACCESS_READ_WRITE 3 /* CU_MEM_ACCESS_FLAGS_PROT_READWRITE */
 #define CUDA_MEMORY_PINNED 1     /* CU_MEM_ALLOCATION_TYPE_PINNED */
+#define CUDA_SIDE_DEVICE 2       /* CU_MEMORYTYPE_DEVICE */
+#define CUDA_SIDE_UNIFIED 4      /* CU_MEMORYTYPE_UNIFIED */
 
 /* Ways to give a kernel's parameters as one block: the list `extra` of launches. */
 #define CUDA_LAUNCH_END ((void *)0)
@@ -130,6 +138,40 @@ struct cuda_allocation {
     const void *accesses;
     size_t access_count, bytes;
     CUdeviceptr pointer;
+};
+
+/* CUDA_KERNEL_NODE_PARAMS; its first version ends before `kernel`. */
+struct cuda_kernel_node {
+    CUfunction function;
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    void **params, **extra;
+    void *kernel;
+    CUcontext context;
+};
+
+/* One side of CUDA_MEMCPY3D */
+struct cuda_copy_side {
+    size_t x_bytes, y, z, level;
+    int type; /* CUmemorytype */
+    void *host;
+    CUdeviceptr device;
+    CUarray array;
+    void *reserved;
+    size_t pitch, height;
+};
+
+/* CUDA_MEMCPY3D */
+struct cuda_copy {
+    struct cuda_copy_side from, to;
+    size_t row_bytes, rows, depth;
+};
+
+/* CUDA_MEMSET_NODE_PARAMS */
+struct cuda_fill {
+    CUdeviceptr to;
+    size_t pitch;
+    unsigned item, item_bytes;
+    size_t columns, rows;
 };
 
 /* CUDA_GRAPH_INSTANTIATE_PARAMS */

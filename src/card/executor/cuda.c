@@ -59,8 +59,18 @@ int cuda_stream(struct cuda *cuda, uint32_t id, CUstream *ret_stream, CUresult *
     return 0;
 }
 
+static void drop_nodes(struct cuda *cuda, const struct cuda_object *graph)
+{
+    uint32_t graph_id = (uint32_t)(graph - cuda->objects);
+    for (uint32_t id = 1; id < cuda->objects_end; id++)
+        if (cuda->objects[id].kind == CUDA_KIND_NODE && cuda->objects[id].graph_id == graph_id)
+            cuda_drop(cuda, &cuda->objects[id]);
+}
+
 void cuda_drop(struct cuda *cuda, struct cuda_object *object)
 {
+    if (object->has_nodes)
+        drop_nodes(cuda, object);
     if (!object->error && object->handle) {
         switch (object->kind) { /* ours: the driver cannot refuse */
         case CUDA_KIND_MODULE:
@@ -78,6 +88,7 @@ void cuda_drop(struct cuda *cuda, struct cuda_object *object)
         case CUDA_KIND_EXEC:
             (void)driver_cuGraphExecDestroy(object->exec);
             break;
+        case CUDA_KIND_NODE: /* goes with its graph */
         case CUDA_KIND_CONTEXT:
         case CUDA_KIND_NONE:
             break;

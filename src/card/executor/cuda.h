@@ -17,7 +17,8 @@ enum cuda_kind {
     CUDA_KIND_STREAM,
     CUDA_KIND_EVENT,
     CUDA_KIND_GRAPH,
-    CUDA_KIND_EXEC
+    CUDA_KIND_EXEC,
+    CUDA_KIND_NODE
 };
 
 /* What the client named. One that the driver has refused keeps its place with its error. */
@@ -25,6 +26,8 @@ struct cuda_object {
     enum cuda_kind kind;
     uint32_t context; /* that it was made in; of a primary context itself: 1 */
     CUresult error;
+    uint32_t graph_id; /* of a node: the number of the graph that it goes with */
+    int has_nodes;     /* of a graph: some have a number */
     union {
         void *handle;
         CUcontext context_handle;
@@ -33,6 +36,7 @@ struct cuda_object {
         CUevent event;
         CUgraph graph;
         CUgraphExec exec;
+        CUgraphNode node;
     };
     CUfunction *functions; /* of a module; owned, like what follows */
     unsigned function_count;
@@ -102,6 +106,12 @@ record_handler handle_cuda_module_load, handle_cuda_module_functions, handle_cud
     handle_cuda_launch;
 CUresult cuda_function(struct cuda *cuda, uint32_t module_id, uint32_t index,
                        CUfunction *ret_function, int *result, struct error *err);
+/* cuda_graph.c */
+record_handler handle_cuda_kernel_node, handle_cuda_copy_node, handle_cuda_fill_node,
+    handle_cuda_edges;
+/* The place of a node to be of the graph with that number, which is there. -EPROTO: it is taken. */
+int cuda_place_node(struct cuda *cuda, uint32_t graph_id, uint32_t id,
+                    struct cuda_object **ret_node, struct error *err);
 /* cuda_transfer.c */
 record_handler handle_cuda_upload, handle_cuda_download, handle_cuda_copy, handle_cuda_fill;
 /* The record failed, and nobody waits for it. */

@@ -65,6 +65,15 @@ static CUresult made(struct cuda_object *object, CUresult status)
     return status;
 }
 
+/* Its client waits: what was not made has no place, and nothing of it is the driver's. */
+static CUresult made_or_told(struct call *call, struct cuda_object *object, CUresult status)
+{
+    object->error = status;
+    if (status != CUDA_SUCCESS)
+        cuda_drop(call->cuda, object);
+    return status;
+}
+
 /* ---- contexts ---- */
 
 static CUresult nothing(struct call *call)
@@ -89,9 +98,7 @@ static CUresult context_create(struct call *call)
         if (status == CUDA_SUCCESS)
             cuda->current = call->record->object_id; /* as the driver has made it */
     }
-    if (status != CUDA_SUCCESS)
-        cuda_drop(cuda, object); /* its client has been told */
-    return status;
+    return made_or_told(call, object, status);
 }
 
 static CUresult context_destroy(struct call *call)
@@ -199,7 +206,10 @@ static CUresult event_create(struct call *call)
 static CUresult forget(struct call *call, enum cuda_kind kind)
 {
     struct cuda_object *object;
-    if (cuda_get(call->cuda, call->record->object_id, kind, &object, call->err) < 0)
+    uint32_t id = call->record->object_id;
+    if (id && id < WIRE_OBJECTS && call->cuda->objects[id].kind == CUDA_KIND_NONE)
+        return CUDA_SUCCESS; /* it has gone with its context */
+    if (cuda_get(call->cuda, id, kind, &object, call->err) < 0)
         call->result = call->err->errnum;
     else
         cuda_drop(call->cuda, object);
@@ -292,6 +302,57 @@ static CUresult event_elapsed(struct call *call)
 
 /* ---- graphs ---- */
 
+static CUresult graph_create(struct call *call)
+{
+    struct cuda_object *graph = placed(call, call->record->object_id, CUDA_KIND_GRAPH);
+    return graph ? made(graph, driver_cuGraphCreate(&graph->graph, 0)) : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* The graph that the record's other object is, with the place of a node to be. NULL as with
+ * `named`. */
+static const struct cuda_object *graph_for_node(struct call *call, struct cuda_object **ret_node,
+                                                CUresult *ret_status)
+{
+    const struct wire_cuda_ask *record = call->record;
+    const struct cuda_object *graph = named(call, record->other_id, CUDA_KIND_GRAPH, ret_status);
+    if (graph &&
+        cuda_place_node(call->cuda, record->other_id, record->object_id, ret_node, call->err) < 0) {
+        call->result = call->err->errnum;
+        return NULL;
+    }
+    return graph;
+}
+
+static CUresult node_empty(struct call *call)
+{
+    struct cuda_object *node;
+    CUresult status;
+    const struct cuda_object *graph = graph_for_node(call, &node, &status);
+    return graph ? made(node, driver_cuGraphAddEmptyNode(&node->node, graph->graph, NULL, 0))
+                 : status;
+}
+
+static CUresult node_child(struct call *call)
+{
+    struct cuda_object *node;
+    CUresult status;
+    const struct cuda_object *child =
+        named(call, (uint32_t)call->record->first, CUDA_KIND_GRAPH, &status);
+    const struct cuda_object *graph = child ? graph_for_node(call, &node, &status) : NULL;
+    return graph ? made(node, driver_cuGraphAddChildGraphNode(&node->node, graph->graph, NULL, 0,
+                                                              child->graph))
+                 : status;
+}
+
+static CUresult node_destroy(struct call *call)
+{
+    CUresult status;
+    const struct cuda_object *node = named(call, call->record->object_id, CUDA_KIND_NODE, &status);
+    status = node ? driver_cuGraphDestroyNode(node->node) : CUDA_SUCCESS; /* else it never was */
+    (void)forget(call, CUDA_KIND_NODE); /* cannot fail but for the protocol */
+    return status;
+}
+
 static CUresult capture_begin(struct call *call)
 {
     CUstream stream = NULL;
@@ -303,15 +364,12 @@ static CUresult capture_begin(struct call *call)
 static CUresult capture_end(struct call *call)
 {
     CUstream stream = NULL;
-    CUresult status = stream_named(call, call->record->object_id, &stream);
+    CUresult status = stream_named(call, call->record->other_id, &stream);
     struct cuda_object *graph =
-        status == CUDA_SUCCESS ? placed(call, call->record->other_id, CUDA_KIND_GRAPH) : NULL;
+        status == CUDA_SUCCESS ? placed(call, call->record->object_id, CUDA_KIND_GRAPH) : NULL;
     if (!graph)
         return status;
-    status = driver_cuStreamEndCapture(stream, &graph->graph);
-    if (status != CUDA_SUCCESS)
-        cuda_drop(call->cuda, graph); /* its client has been told, as in what follows */
-    return status;
+    return made_or_told(call, graph, driver_cuStreamEndCapture(stream, &graph->graph));
 }
 
 static CUresult graph_instantiate(struct call *call)
@@ -321,10 +379,9 @@ static CUresult graph_instantiate(struct call *call)
     struct cuda_object *exec = graph ? placed(call, call->record->object_id, CUDA_KIND_EXEC) : NULL;
     if (!exec)
         return status;
-    status = driver_cuGraphInstantiateWithFlags(&exec->exec, graph->graph, call->record->first);
-    if (status != CUDA_SUCCESS)
-        cuda_drop(call->cuda, exec);
-    return status;
+    return made_or_told(
+        call, exec,
+        driver_cuGraphInstantiateWithFlags(&exec->exec, graph->graph, call->record->first));
 }
 
 static CUresult graph_launch(struct call *call)
@@ -366,6 +423,10 @@ static CUresult (*const calls[WIRE_CUDA_CALLS])(struct call *) = {
     [WIRE_CUDA_GRAPH_INSTANTIATE] = graph_instantiate,
     [WIRE_CUDA_GRAPH_LAUNCH] = graph_launch,
     [WIRE_CUDA_EXEC_DESTROY] = exec_destroy,
+    [WIRE_CUDA_GRAPH_CREATE] = graph_create,
+    [WIRE_CUDA_NODE_EMPTY] = node_empty,
+    [WIRE_CUDA_NODE_CHILD] = node_child,
+    [WIRE_CUDA_NODE_DESTROY] = node_destroy,
 };
 
 CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, uint64_t *ret_value,

@@ -59,6 +59,10 @@ static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_CUDA_COPY] = handle_cuda_copy,
     [WIRE_CUDA_FILL] = handle_cuda_fill,
     [WIRE_CUDA_LAUNCH] = handle_cuda_launch,
+    [WIRE_CUDA_KERNEL_NODE] = handle_cuda_kernel_node,
+    [WIRE_CUDA_COPY_NODE] = handle_cuda_copy_node,
+    [WIRE_CUDA_FILL_NODE] = handle_cuda_fill_node,
+    [WIRE_CUDA_EDGES] = handle_cuda_edges,
 };
 
 int session_init(struct session *session, const struct wire_session *layout)

@@ -55,12 +55,24 @@ enum wire_cuda_call {
     WIRE_CUDA_EVENT_QUERY,
     WIRE_CUDA_EVENT_ELAPSED,     /* other: the later one -> the bits of a float */
     WIRE_CUDA_CAPTURE_BEGIN,     /* object: stream; mode */
-    WIRE_CUDA_CAPTURE_END,       /* object: stream; other: id of the graph to be */
-    WIRE_CUDA_GRAPH_DESTROY,     /* object */
+    WIRE_CUDA_CAPTURE_END,       /* object: id of the graph to be; other: stream */
+    WIRE_CUDA_GRAPH_DESTROY,     /* object; its nodes go with it */
     WIRE_CUDA_GRAPH_INSTANTIATE, /* object: id of the executable graph to be; other: graph; flags */
     WIRE_CUDA_GRAPH_LAUNCH,      /* object: executable graph; other: stream */
     WIRE_CUDA_EXEC_DESTROY,      /* object: executable graph */
+    WIRE_CUDA_GRAPH_CREATE,      /* object: its id */
+    WIRE_CUDA_NODE_EMPTY,        /* object: id of the node to be; other: graph */
+    WIRE_CUDA_NODE_CHILD,        /* likewise; graph that is copied into it */
+    WIRE_CUDA_NODE_DESTROY,      /* object: node */
     WIRE_CUDA_CALLS
+};
+
+/* What the records of a graph's nodes change. */
+enum wire_cuda_change {
+    WIRE_CUDA_NODE_ADD,
+    WIRE_CUDA_NODE_SET,         /* in the graph that it was added to */
+    WIRE_CUDA_NODE_SET_IN_EXEC, /* in an executable one that was made of that */
+    WIRE_CUDA_CHANGES
 };
 
 #endif
