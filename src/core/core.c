@@ -57,6 +57,7 @@ struct live_job *core_adopt(struct core *core, struct job *job)
         list_append(&core->placed, &live->placed);
     core->placed_count += live->job.device != NULL;
     core->state_counts[live->job.state]++;
+    idle_watch(core); /* also for one that waits: for a card that is not of this centre's jobs */
     return TAKE(live);
 }
 

@@ -19,7 +19,7 @@ enum idle_why {
 };
 
 void idle_on_poll(uv_timer_t *timer);
-void idle_watch(struct core *core); /* there are jobs: poll their cards */
+void idle_watch(struct core *core); /* there are jobs: poll cards until there are none */
 void idle_cards_seen(struct core *core, const struct json_t *cards); /* the answer of card.list */
 /* leat-cardd refused a card for want of room: take the device for full until its cards are seen. */
 void idle_device_taken(struct core *core, const char *device);

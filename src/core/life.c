@@ -219,7 +219,6 @@ static void wait_for_others(struct core *core, struct live_job *live, const stru
     live->job.starts--;
     live->has_card = false;
     life_requeue(core, live, err->code, err->text);
-    idle_watch(core);
 }
 
 static void on_card_created(struct core *core, uint64_t id, json_t *result, const struct error *err)
@@ -277,7 +276,6 @@ void life_started(struct core *core, struct live_job *live)
                   .code = "running",
                   .text = "its program runs",
               });
-    idle_watch(core);
     log_job_changed(core, live->job.id);
 }
 

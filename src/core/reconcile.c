@@ -120,8 +120,6 @@ static void on_containers(void *context, const struct engine_task *tasks, size_t
         container_missing(core, LIST_ENTRY(link, struct live_job, link));
     core->engine_known = true;
     reconcile_folders(core);
-    if (!list_empty(&core->jobs))
-        idle_watch(core);
     reconcile_card_daemon(core);
     place_soon(core);
 }
