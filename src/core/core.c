@@ -21,6 +21,7 @@
 #include "core/estimate_impl.h"
 #include "core/models.h"
 #include "core/quota.h"
+#include "core/teach.h"
 #include "model/template.h"
 #include "sched/tenant.h"
 
@@ -206,9 +207,9 @@ static void timers_init(struct core *core)
 
 static void lists_init(struct core *core)
 {
-    struct list *lists[] = {&core->jobs,  &core->queue,        &core->placed,  &core->waking,
-                            &core->reads, &core->reading,      &core->submits, &core->waits,
-                            &core->logs,  &core->subscriptions};
+    struct list *lists[] = {&core->jobs,  &core->queue,         &core->placed,  &core->waking,
+                            &core->reads, &core->reading,       &core->submits, &core->waits,
+                            &core->logs,  &core->subscriptions, &core->lessons};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         list_init(lists[i]);
 }
@@ -262,6 +263,8 @@ int core_start(struct core *core, struct error *err)
         r = quota_load(core, err);
     if (r == 0)
         r = models_load(core, err);
+    if (r == 0)
+        r = teach_load(core, err);
     if (r == 0)
         r = reconcile_begin(core, err);
     if (r == 0 && cards_open(core) < 0)
@@ -333,6 +336,7 @@ void core_destroy(struct core *core)
         LIST_EACH_SAFE (link, after, &core->jobs)
             core_forget(core, LIST_ENTRY(link, struct live_job, link));
     }
+    teach_finish(core);
     commit_close(core);
     cards_destroy(core);
     devices_free(core);

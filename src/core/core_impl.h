@@ -103,7 +103,7 @@ struct core {
     uint64_t pass;     /* number of the placement under way */
     size_t queue_count, placed_count;
     size_t state_counts[JOB_STATE_COUNT]; /* of the live jobs */
-    uint64_t next_job, next_event;
+    uint64_t next_job, next_event, next_lesson;
 
     struct preemption preemption;
     struct repacking repacking;
@@ -133,6 +133,8 @@ struct core {
     struct list reads, reading; /* reads.c */
     uv_work_t read_work;
     bool read_busy;
+    struct list lessons;       /* teach.c: those that wait for the round under way */
+    bool teaching;             /* there is one */
     struct list submits;       /* submit.c: requests whose history is being read */
     struct list subscriptions; /* events.c */
     struct list waits;         /* wait.c */

@@ -1,122 +1,16 @@
-/* The knowledge base fills itself: see lesson.h. Facts are gathered on the loop, laid over what is
- * known on the pool, and written with the next commit. */
+/* What there is to learn: see lesson.h. */
 #include "core/lesson.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/error.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "core/core_impl.h"
 #include "core/learn.h"
+#include "core/teach.h"
 #include "knowledge/learn.h"
 #include "model/model.h"
-
-/* One entry on its way. */
-struct lesson {
-    struct read_request read;
-    struct knowledge entry; /* without what is known already */
-    json_t *facts;
-    bool unknown_too; /* make the entry when there is none */
-    int result;
-};
-
-static void lesson_destroy(struct lesson *lesson)
-{
-    if (!lesson)
-        return;
-    knowledge_finish(&lesson->entry);
-    json_decref(lesson->facts);
-    free(lesson);
-}
-DEFINE_CLEANUP(lesson, struct lesson, lesson_destroy)
-
-static void text_replace(char **to, char **from)
-{
-    if (!*from)
-        return;
-    free(*to);
-    *to = TAKE(*from);
-}
-
-static void lesson_read(struct store *store, struct read_request *read)
-{
-    struct lesson *lesson = LIST_ENTRY(read, struct lesson, read);
-    struct knowledge known;
-    struct error err;
-    uint64_t count = 0;
-    int r = store_knowledge_find(store, lesson->entry.kind, lesson->entry.name, &known, &err);
-    if (r == 0) {
-        text_replace(&known.task, &lesson->entry.task);
-        text_replace(&known.model, &lesson->entry.model);
-        text_replace(&known.source, &lesson->entry.source);
-        knowledge_finish(&lesson->entry);
-        lesson->entry = known;
-    } else if (r == -ENOENT && lesson->unknown_too) {
-        r = store_knowledge_count(store, &count, &err);
-        if (r == 0 && count >= STORE_KNOWLEDGE_MAX)
-            r = -ENOSPC;
-    }
-    lesson->result = r < 0 ? r : learn_facts(&lesson->entry, lesson->facts);
-}
-
-static void lesson_write(struct core *core, struct read_request *read)
-{
-    CLEANUP(cleanup_lesson) struct lesson *lesson = LIST_ENTRY(read, struct lesson, read);
-    lesson->entry.updated_us = clock_realtime_us();
-    int r = lesson->result;
-    if (r == 0)
-        r = store_batch_knowledge(commit_batch(core), &lesson->entry);
-    if (r < 0)
-        log_event(r == -ENOENT ? LOG_DEBUG : LOG_WARN, "knowledge.learn",
-                  "kind=%s name=\"%s\" errno=%d", knowledge_kind_name(lesson->entry.kind),
-                  lesson->entry.name, -r);
-}
-
-/* Texts may be NULL but for the name and the source. `facts` is borrowed. */
-struct subject {
-    enum knowledge_kind kind;
-    const char *name, *task, *model, *source;
-    bool unknown_too;
-};
-
-/* Cut to what a name may have, and without what it may not; NULL: none, or no memory. */
-static char *name_make(const char *text)
-{
-    if (!text || !*text)
-        return NULL;
-    char *name = strndup(text, KNOWLEDGE_NAME_MAX);
-    for (char *c = name; c && *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    }
-    return name;
-}
-
-static void teach(struct core *core, const struct subject *subject, const json_t *facts)
-{
-    CLEANUP(cleanup_lesson) struct lesson *lesson = calloc(1, sizeof(*lesson));
-    if (!lesson || !facts)
-        return; /* the next run teaches the same */
-    lesson->entry.kind = subject->kind;
-    lesson->entry.name = name_make(subject->name);
-    lesson->entry.task = name_make(subject->task);
-    lesson->entry.model = name_make(subject->model);
-    lesson->entry.source = name_make(subject->source);
-    lesson->entry.attributes = json_object();
-    lesson->facts = json_incref((json_t *)(uintptr_t)facts);
-    lesson->unknown_too = subject->unknown_too;
-    if (!lesson->entry.name || !lesson->entry.source || !lesson->entry.attributes)
-        return;
-    lesson->read.work = lesson_read;
-    lesson->read.done = lesson_write;
-    reads_add(core, &TAKE(lesson)->read);
-}
 
 /* -- jobs -- */
 
@@ -161,6 +55,28 @@ static json_t *job_facts(const struct job *job, const char *device, const json_t
     return facts;
 }
 
+/* What of a text can be a name. NULL: nothing, or no memory. */
+static json_t *name_of(const char *text)
+{
+    char name[KNOWLEDGE_NAME_MAX + 1];
+    json_t *value = NULL;
+    (void)snprintf(name, sizeof(name), "%s", text ? text : ""); /* cut */
+    for (char *c = name; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    }
+    for (size_t length = strlen(name); !value && length; length--)
+        value = json_stringn(name, length); /* its last character may be cut, too */
+    return value;
+}
+
+static json_t *about(enum knowledge_kind kind, const char *name, const char *task,
+                     const char *model)
+{
+    return json_pack("{s:s, s:o, s:o*, s:o*}", "kind", knowledge_kind_name(kind), "name",
+                     name_of(name), "task", name_of(task), "model", name_of(model));
+}
+
 static const char *last_part(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -178,22 +94,9 @@ void lesson_of_job(struct core *core, const struct job *job)
     const char *task = text_of(metrics, "task");
     (void)snprintf(name, sizeof(name), "%.160s on %.80s",
                    last_part(job_request_program(&job->request)), device);
-    teach(core,
-          &(struct subject){.kind = KNOWLEDGE_METRIC,
-                            .name = name,
-                            .task = task,
-                            .model = model,
-                            .source = "job",
-                            .unknown_too = true},
-          facts);
-    if (model)
-        teach(core,
-              &(struct subject){.kind = KNOWLEDGE_MODEL,
-                                .name = model,
-                                .task = task,
-                                .source = "job",
-                                .unknown_too = true},
-              facts);
+    AUTO_JSON json_t *entries = json_pack("[o, o*]", about(KNOWLEDGE_METRIC, name, task, model),
+                                          model ? about(KNOWLEDGE_MODEL, model, task, NULL) : NULL);
+    teach(core, "job", false, entries, facts);
 }
 
 /* -- registered models -- */
@@ -223,11 +126,7 @@ void lesson_of_registration(struct core *core, const char *name, const struct mo
 {
     AUTO_JSON json_t *facts =
         model ? registration_facts(model) : json_pack("{s:b}", "registered", 0);
-    teach(core,
-          &(struct subject){.kind = KNOWLEDGE_MODEL,
-                            .name = name,
-                            .task = model ? text_of(model->card, "pipeline_tag") : NULL,
-                            .source = "registration",
-                            .unknown_too = model},
-          facts);
+    const char *task = model ? text_of(model->card, "pipeline_tag") : NULL;
+    AUTO_JSON json_t *entries = json_pack("[o]", about(KNOWLEDGE_MODEL, name, task, NULL));
+    teach(core, "registration", !model, entries, facts);
 }

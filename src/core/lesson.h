@@ -7,7 +7,7 @@ struct job;
 struct model;
 
 /* A job has succeeded: what its program printed and its card measured become entries of the program
- * and of the model that it used. Nothing is lost but knowledge when the centre dies meanwhile. */
+ * and of the model that it used. */
 void lesson_of_job(struct core *core, const struct job *job);
 /* A model was registered, or is no longer (NULL). */
 void lesson_of_registration(struct core *core, const char *name, const struct model *model);

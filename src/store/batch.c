@@ -33,6 +33,8 @@ const char *const store_write_sql[STORE_WRITE_COUNT] = {
         "UPDATE SET task = excluded.task, model = excluded.model, text = excluded.text, source = "
         "excluded.source, updated_us = excluded.updated_us, attributes = excluded.attributes",
     [STORE_WRITE_KNOWLEDGE_REMOVE] = "DELETE FROM knowledge WHERE id = ?",
+    [STORE_WRITE_LESSON] = "INSERT INTO lesson (id, record) VALUES (?,?)",
+    [STORE_WRITE_LESSON_REMOVE] = "DELETE FROM lesson WHERE id = ?",
 };
 
 struct store_batch *store_batch_create(void)
@@ -223,6 +225,19 @@ int store_batch_knowledge(struct store_batch *batch, const struct knowledge *ent
 int store_batch_knowledge_remove(struct store_batch *batch, uint64_t id)
 {
     return BATCH_ADD(batch, STORE_WRITE_KNOWLEDGE_REMOVE, 0, {.number = id});
+}
+
+int store_batch_lesson(struct store_batch *batch, uint64_t id, const json_t *record)
+{
+    AUTO_FREE char *text = json_text(record);
+    if (!text)
+        return -ENOMEM;
+    return BATCH_ADD(batch, STORE_WRITE_LESSON, 0, {.number = id}, {.text = text});
+}
+
+int store_batch_lesson_remove(struct store_batch *batch, uint64_t id)
+{
+    return BATCH_ADD(batch, STORE_WRITE_LESSON_REMOVE, 0, {.number = id});
 }
 
 void store_batch_join(struct store_batch *to, struct store_batch *from)

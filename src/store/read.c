@@ -317,3 +317,15 @@ int store_models(struct store *store, int (*visit)(void *arg, const struct model
     }
     return r;
 }
+
+int store_lessons(struct store *store, int (*visit)(void *arg, uint64_t id, json_t *record),
+                  void *arg, struct error *err)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = store_prepare(store, "SELECT id, record FROM lesson ORDER BY id", &statement, err);
+    while (r >= 0 && (r = store_step(store, statement, err)) > 0) {
+        AUTO_JSON json_t *record = column_json(statement, 1, err);
+        r = record ? visit(arg, column_u64(statement, 0), record) : -EINVAL;
+    }
+    return r;
+}

@@ -121,6 +121,8 @@ static const char *const steps[STORE_SCHEMA_VERSION] = {
     "CREATE INDEX measurement_family ON measurement (family, job);",
     /* 8: what devices cost. */
     "ALTER TABLE device ADD COLUMN weight INTEGER NOT NULL DEFAULT 0;",
+    /* 9: what is still to be learnt from jobs that have ended. */
+    "CREATE TABLE lesson (id INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;",
 };
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *ret_value, struct error *err)

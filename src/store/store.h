@@ -23,7 +23,7 @@ struct knowledge_query;
 struct store;
 struct store_batch;
 
-#define STORE_SCHEMA_VERSION 8
+#define STORE_SCHEMA_VERSION 9
 #define STORE_IDEMPOTENCY_MAX 255 /* bytes of a key */
 #define STORE_LIST_MAX 500        /* jobs or events in one answer */
 
@@ -70,6 +70,9 @@ int store_batch_model_remove(struct store_batch *batch, const char *name);
 /* Write an entry of the knowledge base over the one of its kind and name. */
 int store_batch_knowledge(struct store_batch *batch, const struct knowledge *entry);
 int store_batch_knowledge_remove(struct store_batch *batch, uint64_t id);
+/* What the knowledge base is to learn, under a number of the caller's; and that it has. */
+int store_batch_lesson(struct store_batch *batch, uint64_t id, const struct json_t *record);
+int store_batch_lesson_remove(struct store_batch *batch, uint64_t id);
 /* Append all of `from` to `to`; `from` is empty afterwards. */
 void store_batch_join(struct store_batch *to, struct store_batch *from);
 /* Take out everything that concerns `job`. */
@@ -102,6 +105,9 @@ int store_tenants(struct store *store, int (*visit)(void *arg, const struct tena
 /* All registered models, by name; `visit` as above. */
 int store_models(struct store *store, int (*visit)(void *arg, const struct model *model), void *arg,
                  struct error *err);
+/* All lessons that were not removed, oldest first; `visit` as above, the record is borrowed. */
+int store_lessons(struct store *store, int (*visit)(void *arg, uint64_t id, struct json_t *record),
+                  void *arg, struct error *err);
 /* {"events":[...],"last":SEQ}, oldest first, those after `since`; `last` is the newest of the page,
  * or `since` when there are none: ask again with it. */
 int store_events_read(struct store *store, uint64_t since, size_t limit, struct json_t **ret_page,

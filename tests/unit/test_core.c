@@ -333,6 +333,43 @@ static void test_restart_adopts_what_runs(void **state)
     nothing_left(&house);
 }
 
+/* How many runs the one metric of the knowledge base is of. */
+static int64_t runs_learnt(struct house *house)
+{
+    AUTO_ANSWER struct answer answer = {0};
+    AUTO_JSON json_t *request = json_pack("{s:[s]}", "kinds", "metric");
+    core_knowledge_search(house->core, request, take_answer, &answer);
+    TURN_UNTIL(house, answer.given);
+    const json_t *entry = json_array_get(json_object_get(answer.result, "entries"), 0);
+    return json_integer_value(json_object_get(json_object_get(entry, "attributes"), "runs"));
+}
+
+/* Every run counts once, also of jobs that end together and when leatd ends with them. */
+static void test_each_run_is_learnt_once(void **state)
+{
+    (void)state;
+    enum { JOBS = 5 };
+    uint64_t ids[JOBS];
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    for (int round = 1; round <= 2; round++) {
+        for (int i = 0; i < JOBS; i++)
+            ids[i] = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\"}");
+        for (int i = 0; i < JOBS; i++)
+            job_becomes(&house, ids[i], "running");
+        for (int i = 0; i < JOBS; i++)
+            job_exits(&house, ids[i], 0);
+        job_becomes(&house, ids[0], "succeeded");
+        core_shut(&house); /* now or later */
+        core_open(&house);
+        for (int i = 0; i < JOBS; i++)
+            job_becomes(&house, ids[i], "succeeded");
+        TURN_UNTIL(&house, runs_learnt(&house) >= (int64_t)round * JOBS);
+    }
+    nothing_left(&house);
+    assert_int_equal(runs_learnt(&house), 2 * JOBS);
+}
+
 static void test_restart_clears_what_is_orphaned(void **state)
 {
     (void)state;
@@ -744,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_idle_share_is_lent_and_given_back),
         cmocka_unit_test(test_idle_memory_is_lent_and_given_back),
         cmocka_unit_test(test_restart_adopts_what_runs),
+        cmocka_unit_test(test_each_run_is_learnt_once),
         cmocka_unit_test(test_restart_clears_what_is_orphaned),
         cmocka_unit_test(test_card_daemon_restarts),
         cmocka_unit_test(test_restart_reads_last_figures),

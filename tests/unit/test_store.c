@@ -362,7 +362,7 @@ static void test_older_schema_is_brought_up(void **state)
     execute(shelf.path,
             "DROP TABLE idempotency; DROP TABLE measurement; DROP TABLE tenant; DROP TABLE model; "
             "DROP TABLE knowledge; DROP TABLE knowledge_attribute; DROP TABLE knowledge_words; "
-            "DROP TABLE device; "
+            "DROP TABLE device; DROP TABLE lesson; "
             "PRAGMA user_version=1;");
     shelf_open(&shelf);
     struct job job;
@@ -370,6 +370,40 @@ static void test_older_schema_is_brought_up(void **state)
     job_finish(&job);
     uint64_t found;
     assert_int_equal(store_idempotency_find(shelf.store, "key", &found, NULL, NULL), 0);
+}
+
+struct lessons {
+    uint64_t ids, count;
+};
+
+static int lesson_see(void *arg, uint64_t id, json_t *record)
+{
+    struct lessons *seen = arg;
+    assert_int_equal(json_integer_value(json_object_get(record, "n")), id * 10);
+    seen->ids = seen->ids * 10 + id;
+    seen->count++;
+    return 0;
+}
+
+static void test_lessons_are_kept_until_learnt(void **state)
+{
+    (void)state;
+    struct lessons seen = {0};
+    AUTO_SHELF struct shelf shelf;
+    shelf_make(&shelf);
+    shelf_open(&shelf);
+    AUTO_BATCH struct store_batch *batch = store_batch_create();
+    for (int id = 3; id > 0; id--) {
+        AUTO_JSON json_t *record = json_pack("{s:i}", "n", id * 10);
+        assert_int_equal(store_batch_lesson(batch, (uint64_t)id, record), 0);
+    }
+    assert_int_equal(store_batch_lesson_remove(batch, 2), 0);
+    assert_int_equal(store_commit(shelf.store, batch, NULL), 0);
+    shelf_close(&shelf);
+    shelf_open(&shelf);
+    assert_int_equal(store_lessons(shelf.store, lesson_see, &seen, NULL), 0);
+    assert_int_equal(seen.ids, 13);
+    assert_int_equal(seen.count, 2);
 }
 
 static int tenant_see(void *arg, const struct tenant *tenant)
@@ -518,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_failed_commit_writes_nothing),
         cmocka_unit_test(test_kills_lose_nothing),
         cmocka_unit_test(test_older_schema_is_brought_up),
+        cmocka_unit_test(test_lessons_are_kept_until_learnt),
         cmocka_unit_test(test_tenants_are_kept),
         cmocka_unit_test(test_models_are_kept),
         cmocka_unit_test(test_refusals),
