@@ -116,6 +116,19 @@ int engine_kill(struct engine *engine, const char *id, struct error *err)
     return result ? result : engine->verbs->kill(engine, id, err);
 }
 
+int engine_signal(struct engine *engine, const char *id, int number, struct error *err)
+{
+    int result = check_name("task id", id, ENGINE_ID_MAX, err);
+    return result ? result : engine->verbs->send_signal(engine, id, number, err);
+}
+
+int engine_exec(struct engine *engine, const char *id, const char *const *argv, uint64_t limit_ms,
+                engine_executed done, void *context, struct error *err)
+{
+    int result = check_name("task id", id, ENGINE_ID_MAX, err);
+    return result ? result : engine->verbs->exec(engine, id, argv, limit_ms, done, context, err);
+}
+
 int engine_remove(struct engine *engine, const char *id, engine_done done, void *context,
                   struct error *err)
 {

@@ -150,6 +150,17 @@ int engine_start(struct engine *engine, const struct engine_task_spec *spec, eng
  */
 int engine_stop(struct engine *engine, const char *id, uint64_t grace_ms, struct error *err);
 int engine_kill(struct engine *engine, const char *id, struct error *err);
+/* A signal for the first process of a running task. -ENOENT: unknown; -ESRCH: not running. */
+int engine_signal(struct engine *engine, const char *id, int number, struct error *err);
+/* How a command of engine_exec ended: by SIGKILL when it took too long. `why` says what kept it
+ * from being run, else it is "". Both are borrowed for the duration of the callback. */
+typedef void (*engine_executed)(void *context, const char *id, const struct engine_exit *exit,
+                                const char *why);
+/* Run one more command in the container of a running task, with its environment and rights, for at
+ * most `limit_ms`. What it prints is lost. `done` may come after the task has ended. -ENOENT,
+ * -ESRCH as above. */
+int engine_exec(struct engine *engine, const char *id, const char *const *argv, uint64_t limit_ms,
+                engine_executed done, void *context, struct error *err);
 /* Kill it when it still runs and remove all of it but `work` and the logs. An unknown or half-made
  * task is fine: when `done` reports success nothing of that id is left. `done` may be NULL. */
 int engine_remove(struct engine *engine, const char *id, engine_done done, void *context,

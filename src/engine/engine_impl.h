@@ -13,6 +13,9 @@ struct engine_verbs {
                  void *context, struct error *err);
     int (*stop)(struct engine *engine, const char *id, uint64_t grace_ms, struct error *err);
     int (*kill)(struct engine *engine, const char *id, struct error *err);
+    int (*send_signal)(struct engine *engine, const char *id, int number, struct error *err);
+    int (*exec)(struct engine *engine, const char *id, const char *const *argv, uint64_t limit_ms,
+                engine_executed done, void *context, struct error *err);
     int (*remove)(struct engine *engine, const char *id, engine_done done, void *context,
                   struct error *err);
     int (*list)(struct engine *engine, engine_listed listed, void *context, struct error *err);

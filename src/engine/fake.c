@@ -18,6 +18,7 @@ struct fake_task {
     struct list link;
     struct engine_task shown;
     bool removed; /* kept for its output only */
+    int signal;   /* the last that it was sent */
     struct buf output;
 };
 
@@ -35,6 +36,7 @@ struct engine_fake_world {
     int fail_errnum;
     char fail_code[ERROR_CODE_MAX];
     bool ignore_term;
+    int exec_status; /* -1: commands go on until their limit */
 };
 
 enum event_kind {
@@ -44,6 +46,7 @@ enum event_kind {
     EVENT_EXIT,
     EVENT_KILL,
     EVENT_LIST,
+    EVENT_EXEC,
     EVENT_IMAGE
 };
 
@@ -54,6 +57,8 @@ struct event {
     char id[ENGINE_NAME_MAX];
     engine_done done;
     engine_listed listed;
+    engine_executed executed;
+    struct engine_exit exit;
     void *context;
     struct error err;
 };
@@ -143,6 +148,11 @@ void engine_fake_ignore_term(struct engine_fake_world *world, bool ignore)
     world->ignore_term = ignore;
 }
 
+void engine_fake_exec(struct engine_fake_world *world, int status)
+{
+    world->exec_status = status;
+}
+
 static struct fake_task *world_task(const struct engine_fake_world *world, const char *id)
 {
     LIST_EACH (link, &world->tasks) {
@@ -157,6 +167,12 @@ static struct fake_task *world_live_task(const struct engine_fake_world *world, 
 {
     struct fake_task *task = world_task(world, id);
     return task && !task->removed ? task : NULL;
+}
+
+int engine_fake_signal(const struct engine_fake_world *world, const char *id)
+{
+    const struct fake_task *task = world_live_task(world, id);
+    return task ? task->signal : 0;
 }
 
 size_t engine_fake_count(const struct engine_fake_world *world)
@@ -269,6 +285,9 @@ static void deliver(struct fake_engine *fake, const struct event *event)
         break;
     case EVENT_LIST:
         deliver_list(fake, event);
+        break;
+    case EVENT_EXEC:
+        event->executed(event->context, event->id, &event->exit, "");
         break;
     case EVENT_IMAGE:
         deliver_image(fake, event);
@@ -416,6 +435,44 @@ static int fake_kill(struct engine *engine, const char *id, struct error *err)
     return world_end(fake->world, task, -1, SIGKILL, false);
 }
 
+static int fake_running(const struct engine_fake_world *world, const char *id,
+                        struct fake_task **ret_task, struct error *err)
+{
+    *ret_task = world_live_task(world, id);
+    if (!*ret_task)
+        return error_set(err, -ENOENT, "unknown-task", "there is no task '%s'", id);
+    if ((*ret_task)->shown.state != ENGINE_TASK_RUNNING)
+        return error_set(err, -ESRCH, "task-not-running", "the task '%s' does not run", id);
+    return 0;
+}
+
+static int fake_signal(struct engine *engine, const char *id, int number, struct error *err)
+{
+    struct fake_task *task;
+    int result = fake_running(fake_of(engine)->world, id, &task, err);
+    if (result == 0)
+        task->signal = number;
+    return result;
+}
+
+static int fake_exec(struct engine *engine, const char *id, const char *const *argv,
+                     uint64_t limit_ms, engine_executed done, void *context, struct error *err)
+{
+    struct fake_engine *fake = fake_of(engine);
+    struct fake_task *task;
+    int status = fake->world->exec_status, result = fake_running(fake->world, id, &task, err);
+    (void)argv; /* there is nothing that it could be run in */
+    struct event *event = result ? NULL : queue(fake, EVENT_EXEC, id, status < 0 ? limit_ms : 0);
+    if (result)
+        return result;
+    if (!event)
+        return error_set(err, -ENOMEM, "no-memory", "no memory for a command of '%s'", id);
+    event->executed = done;
+    event->context = context;
+    event->exit = (struct engine_exit){status, status < 0 ? SIGKILL : 0, false, 0};
+    return 0;
+}
+
 static int fake_remove(struct engine *engine, const char *id, engine_done done, void *context,
                        struct error *err)
 {
@@ -547,6 +604,8 @@ static const struct engine_verbs fake_verbs = {
     .start = fake_start,
     .stop = fake_stop,
     .kill = fake_kill,
+    .send_signal = fake_signal,
+    .exec = fake_exec,
     .remove = fake_remove,
     .list = fake_list,
     .report = fake_report,

@@ -15,6 +15,10 @@ void engine_fake_fail_starts(struct engine_fake_world *world, unsigned count, in
                              const char *code);
 /* Tasks ignore SIGTERM: engine_stop ends them only after the grace. */
 void engine_fake_ignore_term(struct engine_fake_world *world, bool ignore);
+/* Commands in tasks end at once with this status (0 at first), or at -1 not before their limit. */
+void engine_fake_exec(struct engine_fake_world *world, int status);
+/* The last signal that a task was sent; 0: none. */
+int engine_fake_signal(const struct engine_fake_world *world, const char *id);
 /* End a running task, as its program would. With no engine attached it just is ended, as when it
  * ends while the daemon is away. -ENOENT: unknown; -ESRCH: not running. */
 int engine_fake_exit(struct engine_fake_world *world, const char *id, int status);

@@ -173,6 +173,7 @@ static void local_free(void *context)
     LIST_EACH_SAFE (link, after, &local->tasks)
         local_task_free(LIST_ENTRY(link, struct local_task, link));
     local_removals_free(local);
+    local_execs_free(local);
     local_probe_free(local->probe);
     local_log_watch_destroy(local->log_watch);
     images_destroy(local->images);
@@ -197,6 +198,8 @@ static const struct engine_verbs local_verbs = {
     .start = local_start,
     .stop = local_stop,
     .kill = local_kill,
+    .send_signal = local_signal,
+    .exec = local_exec,
     .remove = local_remove,
     .list = local_list,
     .report = local_report,
@@ -290,6 +293,7 @@ int engine_local_create(struct uv_loop_s *loop, const struct engine_config *conf
     local->base.verbs = &local_verbs;
     list_init(&local->tasks);
     list_init(&local->removals);
+    list_init(&local->execs);
     runner_init(&local->runner, loop, local_free, local);
     int result = local_init(local, config, err ? err : &own);
     if (result) {

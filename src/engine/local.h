@@ -28,7 +28,7 @@ struct local_engine {
     struct json_t *tried, *notes; /* of the probe, for the report */
     char why[256];
     struct list tasks; /* struct local_task */
-    struct list removals;
+    struct list removals, execs;
     struct images *images;
     struct log_watch *log_watch;
     struct probe *probe; /* while it runs */
@@ -110,6 +110,7 @@ int local_start(struct engine *engine, const struct engine_task_spec *spec, engi
                 void *context, struct error *err);
 int local_stop(struct engine *engine, const char *id, uint64_t grace_ms, struct error *err);
 int local_kill(struct engine *engine, const char *id, struct error *err);
+int local_signal(struct engine *engine, const char *id, int number, struct error *err);
 /* As local_start, without waiting for the probe. */
 int local_start_now(struct local_engine *local, const struct engine_task_spec *spec,
                     engine_done done, void *context, struct error *err);
@@ -118,6 +119,11 @@ struct local_task *local_find(const struct local_engine *local, const char *id);
 void local_task_free(struct local_task *task); /* out of the list; NULL is fine */
 /* A task found running: watch it. */
 int local_adopt(struct local_engine *local, const char *id, struct error *err);
+
+/* local_exec.c */
+int local_exec(struct engine *engine, const char *id, const char *const *argv, uint64_t limit_ms,
+               engine_executed done, void *context, struct error *err);
+void local_execs_free(struct local_engine *local);
 
 /* local_remove.c */
 int local_remove(struct engine *engine, const char *id, engine_done done, void *context,

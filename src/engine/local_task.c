@@ -592,3 +592,15 @@ int local_kill(struct engine *engine, const char *id, struct error *err)
     struct local_task *task = running(local_of(engine), id, &result, err);
     return task ? task_signal(task, "KILL", err) : result;
 }
+
+int local_signal(struct engine *engine, const char *id, int number, struct error *err)
+{
+    char text[16];
+    struct local_task *task = local_find(local_of(engine), id);
+    if (!task)
+        return error_set(err, -ENOENT, "unknown-task", "there is no task '%s'", id);
+    if (task->state != LOCAL_RUNNING)
+        return error_set(err, -ESRCH, "task-not-running", "the task '%s' does not run", id);
+    (void)snprintf(text, sizeof(text), "%d", number);
+    return task_signal(task, text, err);
+}
