@@ -36,18 +36,20 @@ static const char usage[] =
     "  --batch N             images a step, a power of two from 8 to 1024 (128)\n"
     "  --seed N              of images, weights and order; the same seed gives the same net (1)\n"
     "  --report N            show loss and accuracy every N steps, at most 256 (200)\n"
-    "  --checkpoint FILE     write the state there at each report, at the end and on SIGTERM\n"
+    "  --checkpoint FILE     write the state there at each report, at the end and on SIGTERM;\n"
+    "                        on SIGUSR1, too, and go on\n"
     "  --resume              go on from the checkpoint if there is one, bit for bit\n"
     "  --metrics FILE        append one line of JSON for each report\n"
-    "  --sleep-at STEP:SECS  leave the device alone for a while after that step\n"
+    "  --sleep-at STEP:SECS  leave the device alone for a while after that step, or until SIGCONT\n"
     "  -h, --help            this text\n";
 
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, save_asked, wake_asked;
 
-static void on_sigterm(int number)
+static void on_signal(int number)
 {
-    (void)number;
-    stop_asked = 1;
+    stop_asked |= number == SIGTERM;
+    save_asked |= number == SIGUSR1;
+    wake_asked |= number == SIGCONT;
 }
 
 static uint64_t number(const char *option, const char *text, uint64_t low, uint64_t high)
@@ -135,16 +137,6 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static void device_rest(const struct device *device, double seconds)
-{
-    device_finish(device);
-    printf("leaving the device alone for %g s\n", seconds);
-    fflush(stdout);
-    struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    while (nanosleep(&left, &left) < 0 && errno == EINTR && !stop_asked)
-        ;
-}
-
 struct run {
     const struct options *options;
     struct device *device;
@@ -166,6 +158,27 @@ static void state_write(const struct run *run)
     struct progress progress = {.seed = options->seed, .batch = options->batch, .step = run->step};
     checkpoint_write(options->checkpoint, &progress, state, net_state_bytes());
     free(state);
+}
+
+/* On SIGUSR1: the steps go on from here. */
+static void state_save(struct run *run)
+{
+    save_asked = 0;
+    state_write(run);
+    printf("saved at step %llu\n", (unsigned long long)run->step);
+    fflush(stdout);
+}
+
+static void device_rest(struct run *run, double seconds)
+{
+    struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    device_finish(run->device);
+    printf("leaving the device alone for %g s\n", seconds);
+    fflush(stdout);
+    while (nanosleep(&left, &left) < 0 && errno == EINTR && !stop_asked && !wake_asked) {
+        if (save_asked)
+            state_save(run);
+    }
 }
 
 static void state_read(struct run *run)
@@ -244,9 +257,11 @@ static void train(struct run *run)
         net_train(run->net, first, run->pending++, rate, MOMENTUM);
         run->step++;
         if (run->step == options->sleep_step)
-            device_rest(run->device, options->sleep_seconds);
+            device_rest(run, options->sleep_seconds);
         if (run->step % options->report == 0)
             report(run);
+        if (save_asked)
+            state_save(run);
     }
     if (run->pending)
         report(run);
@@ -255,8 +270,10 @@ static void train(struct run *run)
 int main(int argc, char **argv)
 {
     const struct options options = options_parse(argc, argv);
-    struct sigaction action = {.sa_handler = on_sigterm};
+    struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGCONT, &action, NULL);
 
     struct device device;
     struct dataset *dataset = dataset_create(options.seed);

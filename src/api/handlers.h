@@ -10,6 +10,7 @@ void handle_job_submit(struct request *request);
 void handle_job_list(struct request *request);
 void handle_job_get(struct request *request);
 void handle_job_stop(struct request *request);
+void handle_job_checkpointed(struct request *request);
 void handle_job_remove(struct request *request);
 void handle_job_wait(struct request *request);
 void handle_job_explain(struct request *request);

@@ -82,6 +82,12 @@ void handle_job_stop(struct request *request)
                   submit_reply, request_await(request));
 }
 
+void handle_job_checkpointed(struct request *request)
+{
+    core_job_checkpointed(request_core(request), request_param(request, 0), request_reply,
+                          request_await(request));
+}
+
 void handle_job_remove(struct request *request)
 {
     core_job_remove(request_core(request), request_param(request, 0), request_reply,

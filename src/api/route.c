@@ -17,6 +17,7 @@ static const struct route routes[] = {
     {"GET",    "/v1/jobs/{job}",                 "",                   ROUTE_BODY_NONE,     200, handle_job_get},
     {"DELETE", "/v1/jobs/{job}",                 "",                   ROUTE_BODY_NONE,     204, handle_job_remove},
     {"POST",   "/v1/jobs/{job}/stop",            "",                   ROUTE_BODY_OPTIONAL, 202, handle_job_stop},
+    {"POST",   "/v1/jobs/{job}/checkpoint",      "",                   ROUTE_BODY_NONE,     204, handle_job_checkpointed},
     {"GET",    "/v1/jobs/{job}/logs",            "follow offset",      ROUTE_BODY_NONE,     200, handle_job_logs},
     {"GET",    "/v1/jobs/{job}/wait",            "timeout",            ROUTE_BODY_NONE,     200, handle_job_wait},
     {"GET",    "/v1/jobs/{job}/explain",         "",                   ROUTE_BODY_NONE,     200, handle_job_explain},

@@ -84,6 +84,21 @@ static void put_placement(struct buf *out, const json_t *placement)
     put_candidates(out, json_object_get(placement, "candidates"));
 }
 
+/* "Told of it at 10:00 by signal USR1; its pre-stop command succeeded." */
+static void put_notice(struct buf *out, const json_t *notice)
+{
+    const char *due = view_text(notice, "due", NULL), *told = view_text(notice, "told", NULL);
+    const char *sent = view_text(notice, "signal", NULL);
+    const char *outcome = view_text(notice, "pre_stop", NULL);
+    if (due)
+        (void)buf_printf(out, "Its card is taken at %s.\n", due);
+    if (told)
+        (void)buf_printf(out, "Its program was told at %s%s%s%s%s.\n", told,
+                         sent ? ", by the signal " : "", sent ? sent : "",
+                         outcome ? "; its command: " : "", outcome ? outcome : "");
+    put_sentence(out, "Its state was last saved at ", json_object_get(notice, "checkpointed"));
+}
+
 static int explain_main(struct cli *cli, const struct args *args, struct error *err)
 {
     AUTO_JSON json_t *answer = NULL;
@@ -104,6 +119,7 @@ static int explain_main(struct cli *cli, const struct args *args, struct error *
     const char *behind = view_text(answer, "behind", NULL);
     if (behind)
         (void)buf_printf(&out, "It stands behind job %s.\n", behind);
+    put_notice(&out, json_object_get(answer, "notice"));
     put_sentence(&out, "Expected to start by: ", json_object_get(answer, "start_estimate"));
     put_candidates(&out, json_object_get(answer, "candidates"));
     put_placement(&out, json_object_get(answer, "placement"));

@@ -40,6 +40,8 @@ const struct option_spec request_options[] = {
     {"idle-after", 0, "TIME", "lend its compute when unused this long: 10m"},
     {"idle", 0, "WHAT", "share or memory: what an unused card leaves to others"},
     {"grace", 0, "TIME", "between asking it to stop and killing it: 10s"},
+    {"signal", 0, "SIGNAL[@TIME]", "sent to it this long before its card is taken: USR1@30s"},
+    {"pre-stop", 0, "COMMAND", "run in its container then, by /bin/sh -c; 0: its state is saved"},
     {"workdir", 'w', "DIR", "host folder to work in, writable, at /work"},
     {"env", 'e', "NAME=VALUE", "environment variable; NAME alone copies it"},
     {"priority", 'p', "NUMBER", "0 to 1000, higher goes first"},
@@ -81,6 +83,7 @@ static const struct {
     {"gang-size", "gang_size", MEMBER_NUMBER},
     {"workdir", "workdir", MEMBER_FOLDER},
     {"idle", "idle", MEMBER_TEXT},
+    {"signal", "signal", MEMBER_TEXT},
 };
 
 static int out_of_memory(struct error *err)
@@ -159,6 +162,14 @@ static int request_put_env(json_t *request, const struct args *args, struct erro
             return error_set(err, -EINVAL, "bad-env", "--env '%s' is not UTF-8 text", pair);
     }
     return json_object_size(env) ? request_put(request, "env", json_incref(env), err) : 0;
+}
+
+static int request_put_pre_stop(json_t *request, const struct args *args, struct error *err)
+{
+    const char *command = args_text(args, "pre-stop");
+    return command ? request_put(request, "pre_stop",
+                                 json_pack("[s, s, s]", "/bin/sh", "-c", command), err)
+                   : 0;
 }
 
 /* PROGRAM is a file of this host; a COMMAND after "--" is one of the image. */
@@ -240,6 +251,8 @@ int request_make(const struct args *args, json_t **ret_request, struct error *er
         r = request_put_size(request, args, err);
     if (r == 0)
         r = request_put_env(request, args, err);
+    if (r == 0)
+        r = request_put_pre_stop(request, args, err);
     if (r == 0)
         r = request_put_work(request, args, err);
     if (r < 0)

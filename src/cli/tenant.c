@@ -48,6 +48,8 @@ static const struct view_column loan_columns[] = {
     {"SINCE", "since", VIEW_AGO},
     {"DUE", "due", VIEW_TEXT},
     {"FOR", "for", VIEW_TEXT},
+    {"TOLD", "notice.told", VIEW_AGO},
+    {"HOOK", "notice.pre_stop", VIEW_TEXT},
     {0},
 };
 

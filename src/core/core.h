@@ -79,6 +79,9 @@ void core_job_wait(struct core *core, const char *id, uint64_t timeout_ms, core_
 /* Ask it to end. `options` is the REST body: NULL or {"grace":"10s"}. JOB as it is now. */
 void core_job_stop(struct core *core, const char *id, const struct json_t *options,
                    core_reply_fn *reply, void *arg);
+/* Its state is saved: work is lost from here on only, and its card may be taken at once when it was
+ * told that it will be. -EBUSY "job-not-running". No content. */
+void core_job_checkpointed(struct core *core, const char *id, core_reply_fn *reply, void *arg);
 /* Forget an ended job, its folder and its log. -EBUSY "job-not-ended" while it lives. No content.
  */
 void core_job_remove(struct core *core, const char *id, core_reply_fn *reply, void *arg);

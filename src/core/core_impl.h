@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "core/core.h"
 #include "core/idle.h"
+#include "core/notice.h"
 #include "core/place.h"
 #include "core/preempt.h"
 #include "core/repack.h"

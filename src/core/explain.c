@@ -258,19 +258,20 @@ static json_t *placed_encode(const struct core *core, const struct live_job *liv
 {
     struct sched_reason reason;
     if (waking_reason(core, live, &reason))
-        return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:O?}", "code", reason.code, "text",
+        return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:O?, s:o}", "code", reason.code, "text",
                          reason.text, "unblocks", reason.unblocks, "asked",
                          amounts_encode(&reason.asked), "available",
                          amounts_encode(&reason.available), "device", live->job.device, "placement",
-                         live->job.placement);
+                         live->job.placement, "notice", notice_encode(&live->job));
 
     const struct sched_amounts asked = {live->job.request.memory_bytes, live->job.request.ram_bytes,
                                         live->job.request.share_permille,
                                         live->job.request.cpus_milli};
     char other[JOB_ID_TEXT_MAX];
     const char *behind = live->job.preempt_for ? job_id_text(live->job.preempt_for, other) : NULL;
-    return json_pack("{s:o, s:s?, s:s?, s:O?}", "asked", amounts_encode(&asked), "device",
-                     live->job.device, "behind", behind, "placement", live->job.placement);
+    return json_pack("{s:o, s:s?, s:s?, s:O?, s:o}", "asked", amounts_encode(&asked), "device",
+                     live->job.device, "behind", behind, "placement", live->job.placement, "notice",
+                     notice_encode(&live->job));
 }
 
 /* One so far down the queue that no decision has looked at it: what it would find now, alone. */

@@ -369,6 +369,7 @@ void idle_on_poll(uv_timer_t *timer)
         reconcile_unread(core);
     if (core->cards_known && !core->polling)
         core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
+    notice_poll(core);
     quota_poll(core);
     preempt_poll(core);
     repack_poll(core);

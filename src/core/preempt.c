@@ -94,7 +94,7 @@ static void follow(struct core *core, struct live_job *live, uint64_t now_us)
         return;
     }
     asker->preempts = true;
-    if (now_us >= live->job.preempt_due_us)
+    if (notice_is_over(core, live, live->job.preempt_due_us, now_us))
         take(core, live);
 }
 
@@ -104,6 +104,7 @@ static void call(struct core *core, struct live_job *live, const struct live_job
     char due[TIME_TEXT_MAX], text[160], id[JOB_ID_TEXT_MAX];
     live->job.preempt_for = asker->job.id;
     live->job.preempt_due_us = due_us;
+    notice_begin(live);
     (void)time_text(due_us, due);
     (void)snprintf(text, sizeof(text),
                    "job %s of priority %u needs its place; its card is suspended at %s",
@@ -171,7 +172,6 @@ static size_t victims_collect(const struct core *core, const struct live_job *as
         const struct live_job *live = core_find(core, running->job);
         if (!live || !may_give_way(core, live, asker))
             continue;
-        uint64_t since_us = live->job.started_us;
         victims[count++] = (struct preempt_victim){
             .job = live->job.id,
             .device = running->device,
@@ -179,7 +179,7 @@ static size_t victims_collect(const struct core *core, const struct live_job *as
             .share_permille = running->share_permille,
             .priority = live->job.request.priority,
             .idle = live->job.state == JOB_IDLE,
-            .lost_us = since_us && now_us > since_us ? now_us - since_us : 0,
+            .lost_us = job_lost_us(&live->job, now_us),
             .since_us = live->job.changed_us,
         };
     }
@@ -323,11 +323,12 @@ void preempt_list(const struct core *core, json_t *loans)
         json_t *due_at =
             job->preempt_due_us ? json_string(time_text(job->preempt_due_us, due)) : json_null();
         (void)json_array_append_new(
-            loans, json_pack("{s:n, s:s, s:s, s:s, s:I, s:s, s:o, s:s}", "loan", "job",
+            loans, json_pack("{s:n, s:s, s:s, s:s, s:I, s:s, s:o, s:s, s:o}", "loan", "job",
                              job_id_text(job->id, id), "lender",
                              asker ? asker->job.request.tenant : "", "borrower",
                              job->request.tenant, "milli", (json_int_t)job->request.share_permille,
                              "since", time_text(job->changed_us, since), "due", due_at, "for",
-                             job_id_text(job->preempt_for, other))); /* or it is shorter */
+                             job_id_text(job->preempt_for, other), "notice",
+                             notice_encode(job))); /* or it is shorter */
     }
 }

@@ -130,13 +130,12 @@ static uint32_t device_index(const struct core *core, const char *id)
 static struct tenant_job tenant_job(const struct core *core, const struct live_job *live)
 {
     const struct job *job = &live->job;
-    uint64_t now_us = clock_realtime_us();
     return (struct tenant_job){
         .id = job->id,
         .tenant = job->request.tenant,
         .milli = job->request.share_permille,
         .device = device_index(core, job->device),
-        .lost_us = job->started_us && now_us > job->started_us ? now_us - job->started_us : 0,
+        .lost_us = job_lost_us(job, clock_realtime_us()),
         .since_us = job->paid_since_us,
         .due_us = job->loan_due_us,
     };
@@ -195,6 +194,7 @@ static void call(struct core *core, const struct tenant_call *call, const struct
         return;
     tenants_call(core->tenants, call);
     live->job.loan_due_us = call->due_us;
+    notice_begin(live);
     (void)time_text(call->due_us, due);
     (void)snprintf(text, sizeof(text),
                    "its program runs on borrowed compute, which goes back to tenant %.60s at %s",
@@ -324,8 +324,8 @@ void quota_poll(struct core *core)
         struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
         struct tenant_job job = tenant_job(core, live);
         tenants_note(core->tenants, &job);
-        if (!live->job.loan_due_us || now_us < live->job.loan_due_us ||
-            live->job.state != JOB_RUNNING)
+        if (!live->job.loan_due_us || live->job.state != JOB_RUNNING ||
+            !notice_is_over(core, live, live->job.loan_due_us, now_us))
             continue;
         if (tenants_called(core->tenants, job.id)) {
             idle_take(core, live, IDLE_RECLAIMED);
@@ -437,16 +437,26 @@ void core_tenant_remove(struct core *core, const char *name, core_reply_fn *repl
     commit_reply(core, NULL, reply, arg);
 }
 
+struct loan_list {
+    const struct core *core;
+    json_t *list;
+};
+
 static void loan_collect(void *arg, const struct tenant_loan *loan)
 {
-    (void)json_array_append_new(arg, loan_encode(loan)); /* a list without memory is shorter */
+    const struct loan_list *loans = arg;
+    const struct live_job *live = core_find(loans->core, loan->job);
+    json_t *object = loan_encode(loan);
+    (void)json_object_set_new(object, "notice", live ? notice_encode(&live->job) : json_null());
+    (void)json_array_append_new(loans->list, object); /* a list without memory is shorter */
 }
 
 void core_loans(struct core *core, core_reply_fn *reply, void *arg)
 {
     json_t *list = json_array();
+    struct loan_list loans = {core, list};
     if (list) {
-        tenants_loans(core->tenants, loan_collect, list);
+        tenants_loans(core->tenants, loan_collect, &loans);
         preempt_list(core, list);
     }
     core_reply_value(reply, arg, list ? json_pack("{s:o}", "loans", list) : NULL);

@@ -84,6 +84,7 @@ void job_finish(struct job *job)
     free(job->token);
     free(job->directory);
     json_decref(job->placement);
+    free(job->pre_stop_outcome);
     free(job->prediction.basis);
     job_init(job);
 }
@@ -92,6 +93,12 @@ const char *job_id_text(uint64_t id, char text[JOB_ID_TEXT_MAX])
 {
     (void)snprintf(text, JOB_ID_TEXT_MAX, "%" PRIu64, id);
     return text;
+}
+
+uint64_t job_lost_us(const struct job *job, uint64_t now_us)
+{
+    uint64_t since_us = job->checkpoint_us > job->started_us ? job->checkpoint_us : job->started_us;
+    return job->started_us && now_us > since_us ? now_us - since_us : 0;
 }
 
 int job_id_parse(const char *text, uint64_t *ret_id, struct error *err)
@@ -198,6 +205,9 @@ static const struct json_field shown_fields[] = {
     JOB("device_model", JSON_KIND_TEXT, request.device_model),
     JOB("gang", JSON_KIND_TEXT, request.gang),
     JOB("expect_ms", JSON_KIND_U64, request.expect_ms),
+    JOB("notice_signal", JSON_KIND_TEXT, request.signal_name),
+    JOB("pre_stop", JSON_KIND_TEXTS, request.pre_stop),
+    JOB("pre_stop_outcome", JSON_KIND_TEXT, pre_stop_outcome),
     JOB("oom", JSON_KIND_BOOL, oom),
     JOB("directory", JSON_KIND_TEXT, directory),
     FIELDS_END,
@@ -225,6 +235,9 @@ static const struct json_field record_fields[] = {
     JOB("loan_due_us", JSON_KIND_U64, loan_due_us),
     JOB("preempt_for", JSON_KIND_U64, preempt_for),
     JOB("preempt_due_us", JSON_KIND_U64, preempt_due_us),
+    JOB("told_us", JSON_KIND_U64, told_us),
+    JOB("checkpoint_us", JSON_KIND_U64, checkpoint_us),
+    JOB("pre_stop_outcome", JSON_KIND_TEXT, pre_stop_outcome),
     JOB("mustered", JSON_KIND_BOOL, mustered),
     JOB("placement", JSON_KIND_VALUE, placement),
     JOB("starts", JSON_KIND_U32, starts),
@@ -257,6 +270,7 @@ json_t *job_encode(const struct job *job)
         put_time(object, "created", job->created_us) < 0 ||
         put_time(object, "started", job->started_us) < 0 ||
         put_time(object, "ended", job->ended_us) < 0 ||
+        put_time(object, "checkpointed", job->checkpoint_us) < 0 ||
         fields_put(object, "exit_status", exited ? json_integer(job->exit_status) : json_null()) <
             0 ||
         fields_put(object, "signal", job->signal ? json_integer(job->signal) : json_null()) < 0 ||

@@ -75,7 +75,12 @@ struct job_request {
     uint32_t priority;      /* 0..JOB_PRIORITY_MAX, higher first; UINT32_MAX: not given */
     uint32_t pids;          /* limit of the container; 0: not given */
     uint32_t restarts;      /* on a larger card when memory was refused, at most */
+    char *signal_name;      /* sent before its card is taken: "USR1@30s"; NULL: none */
+    char **pre_stop;        /* a command run in its container then; NULL: none */
 };
+
+/* The number of "USR1@30s", and how long before; JOB_UNSET_MS when that is not said. */
+int job_signal_parse(const char *text, int *ret_number, uint64_t *ret_before_ms, struct error *err);
 
 /* Its program calls the CUDA driver: its card is of a CUDA device, and no other. */
 bool job_is_cuda(const struct job_request *request);
@@ -147,6 +152,9 @@ struct job {
     uint64_t loan_due_us;     /* when its borrowed compute goes back; 0: not called */
     uint64_t preempt_for;     /* the job of higher priority that it gives way to; 0: none */
     uint64_t preempt_due_us;  /* when its card is suspended for that; 0: it is, or none */
+    uint64_t told_us;         /* when its program was told of that; 0: not of this notice */
+    uint64_t checkpoint_us;        /* when its state was last saved, as it says; 0: never */
+    char *pre_stop_outcome;   /* of the last one; NULL: none */
     bool mustered;            /* its gang has been placed together */
     struct json_t *placement; /* why it sits where it sits; NULL: not known */
     uint32_t starts;          /* how many times it was given to the engine */
@@ -165,6 +173,8 @@ struct job {
 void job_init(struct job *job);
 void job_finish(struct job *job);
 const char *job_id_text(uint64_t id, char text[JOB_ID_TEXT_MAX]);
+/* Work that stopping it now would lose: since its start, or since its state was saved. */
+uint64_t job_lost_us(const struct job *job, uint64_t now_us);
 /* 0 or -EINVAL ("bad-job-id"). */
 int job_id_parse(const char *text, uint64_t *ret_id, struct error *err);
 /* Replace code and text of the state (copied). 0 or -ENOMEM. */

@@ -2,7 +2,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
+#include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -55,6 +58,8 @@ static const struct json_field request_fields[] = {
     MEMBER("priority", JSON_KIND_U32, priority),
     MEMBER("pids", JSON_KIND_U32, pids),
     MEMBER("restarts", JSON_KIND_U32, restarts),
+    MEMBER("signal", JSON_KIND_TEXT, signal_name),
+    MEMBER("pre_stop", JSON_KIND_TEXTS, pre_stop),
     {"cpus", JSON_KIND_VALUE, offsetof(struct request_form, cpus), JSON_OPTIONAL},
     {NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL},
 };
@@ -70,16 +75,17 @@ void job_request_init(struct job_request *request)
 
 void job_request_finish(struct job_request *request)
 {
-    char *texts[] = {request->name,         request->tenant,    request->library,
-                     request->type,         request->image,     request->program,
-                     request->src,          request->device,    request->workdir,
-                     request->network_name, request->idle_name, request->model,
-                     request->vendor,       request->gang,      request->interface_name,
-                     request->device_model};
+    char *texts[] = {request->name,         request->tenant,     request->library,
+                     request->type,         request->image,      request->program,
+                     request->src,          request->device,     request->workdir,
+                     request->network_name, request->idle_name,  request->model,
+                     request->vendor,       request->gang,       request->interface_name,
+                     request->device_model, request->signal_name};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     texts_free(request->args);
     texts_free(request->command);
+    texts_free(request->pre_stop);
     json_decref(request->env);
     json_decref(request->model_settings);
     job_request_init(request);
@@ -210,6 +216,53 @@ static int check_groups(const struct job_request *request, struct error *err)
                      "'model_settings' must be an object, beside a 'model'");
 }
 
+/* By its name, without SIG or with it, or by its number. Two of them no program can handle. */
+static int signal_number(const char *name, size_t length)
+{
+    uint64_t number = 0;
+    if (length > 3 && strncmp(name, "SIG", 3) == 0) {
+        name += 3;
+        length -= 3;
+    }
+    AUTO_FREE char *word = strndup(name, length);
+    if (word && u64_parse(word, &number, NULL) < 0) {
+        for (int i = 1; i < NSIG && !number; i++) {
+            const char *known = sigabbrev_np(i);
+            number = known && strcmp(known, word) == 0 ? (uint64_t)i : 0;
+        }
+    }
+    return number < NSIG && number != SIGKILL && number != SIGSTOP ? (int)number : 0;
+}
+
+int job_signal_parse(const char *text, int *ret_number, uint64_t *ret_before_ms, struct error *err)
+{
+    size_t length = strcspn(text, "@");
+    int number = signal_number(text, length);
+    uint64_t before_ms = JOB_UNSET_MS;
+    if (number == 0)
+        return error_set(err, -EINVAL, "bad-signal",
+                         "'signal' is the name or number of a signal that a program can handle, "
+                         "with a time or without: USR1, USR1@30s; got '%.64s'",
+                         text);
+    if (text[length] && duration_parse(text + length + 1, &before_ms, err) < 0)
+        return error_context(err, "the time of 'signal'");
+    *ret_number = number;
+    *ret_before_ms = before_ms;
+    return 0;
+}
+
+static int check_notice(const struct job_request *request, struct error *err)
+{
+    int number;
+    uint64_t before_ms;
+    if (request->pre_stop && !request->pre_stop[0])
+        return error_set(err, -EINVAL, "bad-arguments", "'pre_stop' must not be empty");
+    int r = check_arguments("pre_stop", request->pre_stop, err);
+    return r < 0 || !request->signal_name
+               ? r
+               : job_signal_parse(request->signal_name, &number, &before_ms, err);
+}
+
 /* Members that are one of a few words. */
 static int check_words(const struct job_request *request, struct error *err)
 {
@@ -244,6 +297,8 @@ static int check_given(const struct job_request *request, struct error *err)
         r = check_path("workdir", request->workdir, err);
     if (r == 0)
         r = check_words(request, err);
+    if (r == 0)
+        r = check_notice(request, err);
     if (r < 0)
         return r;
     if (request->memory_bytes && request->memory_bytes < JOB_MEMORY_MIN_BYTES)

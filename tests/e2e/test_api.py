@@ -100,6 +100,7 @@ def test_every_route_answers_as_described(fake):
         ("GET", f"/v1/jobs/{job}", None, 200), ("GET", f"/v1/jobs/{job}/logs", None, 200),
         ("GET", f"/v1/jobs/{job}/logs?follow=true&offset=7", None, 200),
         ("GET", f"/v1/jobs/{job}/wait?timeout=1s", None, 200), ("GET", f"/v1/jobs/{running}/wait?timeout=10ms", None, 200),
+        ("POST", f"/v1/jobs/{running}/checkpoint", None, 204), ("POST", f"/v1/jobs/{job}/checkpoint", None, 404),
         ("GET", f"/v1/jobs/{job}/explain", None, 200), ("GET", f"/v1/jobs/{running}/explain", None, 200),
         ("GET", "/v1/events?since=1&limit=2", None, 200),
         ("GET", "/v1/devices", None, 200), ("GET", f"/v1/devices/{device}", None, 200),

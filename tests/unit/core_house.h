@@ -1,5 +1,5 @@
 /* What tests of core stand on: a centre on the fake engine and a fake leat-cardd, answers that are
- * waited for, and what a job is. Included once, by test_core.c, after cmocka. */
+ * waited for, and what a job is. Included once, by test_core*.c, after cmocka. */
 #ifndef LEAT_TEST_CORE_HOUSE_H
 #define LEAT_TEST_CORE_HOUSE_H
 
@@ -21,6 +21,7 @@ struct house {
     struct engine_fake_world *world;
     struct fake_cardd *cardd;
     struct core *core;
+    unsigned minimum_ms, notice_ms; /* of loans and preemption */
 };
 
 /* -- replies -- */
@@ -72,8 +73,8 @@ static void core_open(struct house *house)
         .engine_name = "fake",
         .fake_world = house->world,
         .idle_poll_ms = 5,
-        .loan_minimum_ms = 20,
-        .loan_notice_ms = 20,
+        .loan_minimum_ms = house->minimum_ms,
+        .loan_notice_ms = house->notice_ms,
     };
     int r = core_create(&options, &house->core, &err);
     if (r == 0)
@@ -96,9 +97,10 @@ static void core_shut(struct house *house)
     house->core = NULL;
 }
 
-static void house_open(struct house *house)
+static void house_open_with(struct house *house, unsigned minimum_ms, unsigned notice_ms)
 {
-    *house = (struct house){.world = engine_fake_world_create()};
+    *house = (struct house){
+        .world = engine_fake_world_create(), .minimum_ms = minimum_ms, .notice_ms = notice_ms};
     (void)uv_loop_init(&house->loop);
     (void)snprintf(house->folder, sizeof(house->folder), "/tmp/leat-core-XXXXXX");
     assert_non_null(mkdtemp(house->folder));
@@ -108,6 +110,11 @@ static void house_open(struct house *house)
     house->cardd = fake_cardd_create(&house->loop, house->run_dir);
     (void)alarm(WATCHDOG_S);
     core_open(house);
+}
+
+static void house_open(struct house *house)
+{
+    house_open_with(house, 20, 20);
 }
 
 static void house_shut(struct house *house)

@@ -2,6 +2,7 @@
  * them. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
@@ -106,6 +107,15 @@ static void test_request_refusals(void **state)
         {"{\"grace\":\"2h\"}", "bad-grace"},
         {"{\"network\":\"some\"}", "bad-network"},
         {"{\"idle\":\"all\"}", "bad-idle"},
+        {"{\"signal\":\"\"}", "bad-signal"},
+        {"{\"signal\":\"KILL\"}", "bad-signal"},
+        {"{\"signal\":\"19\"}", "bad-signal"},
+        {"{\"signal\":\"0\"}", "bad-signal"},
+        {"{\"signal\":\"99\"}", "bad-signal"},
+        {"{\"signal\":\"USR9@1s\"}", "bad-signal"},
+        {"{\"signal\":\"USR1@soon\"}", "bad-duration"},
+        {"{\"pre_stop\":[]}", "bad-arguments"},
+        {"{\"pre_stop\":\"save\"}", "bad-field"},
         {"{\"program\":\"relative\"}", "bad-path"},
         {"{\"workdir\":\"relative\"}", "bad-path"},
         {"{\"priority\":1001}", "bad-priority"},
@@ -119,6 +129,40 @@ static void test_request_refusals(void **state)
         assert_true(strlen(err.text) > 10);
         job_request_finish(&request);
     }
+}
+
+static void test_signals_have_names_and_times(void **state)
+{
+    static const struct {
+        const char *text;
+        int number;
+        uint64_t before_ms;
+    } cases[] = {{"USR1", SIGUSR1, JOB_UNSET_MS},
+                 {"SIGTERM@30s", SIGTERM, 30000},
+                 {"12@1m", SIGUSR2, 60000},
+                 {"INT@0", SIGINT, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int number;
+        uint64_t before_ms;
+        assert_int_equal(job_signal_parse(cases[i].text, &number, &before_ms, NULL), 0);
+        assert_int_equal(number, cases[i].number);
+        assert_int_equal(before_ms, cases[i].before_ms);
+    }
+}
+
+/* Since its start, or since it was last saved in this run. */
+static void test_lost_work_counts_from_the_last_checkpoint(void **state)
+{
+    (void)state;
+    struct job job = {.started_us = 100};
+    assert_int_equal(job_lost_us(&job, 150), 50);
+    job.checkpoint_us = 140;
+    assert_int_equal(job_lost_us(&job, 150), 10);
+    job.started_us = 145; /* again */
+    assert_int_equal(job_lost_us(&job, 150), 5);
+    job.started_us = 0;
+    assert_int_equal(job_lost_us(&job, 150), 0);
 }
 
 static void test_filled_request_is_complete(void **state)
@@ -187,6 +231,8 @@ int main(void)
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_request_refusals),
+        cmocka_unit_test(test_signals_have_names_and_times),
+        cmocka_unit_test(test_lost_work_counts_from_the_last_checkpoint),
         cmocka_unit_test(test_filled_request_is_complete),
         cmocka_unit_test(test_job_shows_no_secret),
         cmocka_unit_test(test_devices_and_cards),
