@@ -33,20 +33,26 @@ class CudaHouse(houses.House):
         super().__exit__(*exception)
         self.truth_folder.cleanup()
 
-    def truth(self):
+    def truth(self, device=0):
         with open(self.truth_file, "rb") as file:
             values = TRUTH.unpack(file.read(TRUTH.size))
-        return {"used": values[3], "peak": values[5], "busy_ns": values[9]}
+        return {"used": values[3 + device], "peak": values[5 + device], "busy_ns": values[9 + device]}
 
-    def busy_ns(self, pid):
-        """Of the first device, for one process; an ended one is kept until another begins."""
+    def busy_ns(self, pid, device=0):
+        """Of one device, for one process; an ended one is kept until another begins."""
         with open(self.truth_file, "rb") as file:
             slots = file.read()[TRUTH.size:]
-        return sum(busy for number, _, _, busy, _ in PROCESS.iter_unpack(slots[:PROCESS.size * PROCESSES]) if number == pid)
+        return sum(slot[3 + device] for slot in PROCESS.iter_unpack(slots[:PROCESS.size * PROCESSES]) if slot[0] == pid)
 
-    def lease(self, name, memory_bytes=256 * MIB, share_permille=1000, **more):
+    def lease(self, name, memory_bytes=256 * MIB, share_permille=1000, device="cuda-0", **more):
         return self.card("card.create", card=name, memory_bytes=memory_bytes, share_permille=share_permille,
-                         device="cuda-0", **more)
+                         device=device, **more)
+
+    def leases(self, *cards):
+        """A card of each device for one process: (memory, share in permille) each."""
+        made = [self.lease(f"card-{number}", memory, share, device=f"cuda-{number}")
+                for number, (memory, share) in enumerate(cards)]
+        return {"token": ",".join(lease["token"] for lease in made)}
 
     def start_program(self, lease, program, *words, **environment):
         there = dict(self.environment, LEAT_CARD_TOKEN=lease["token"],

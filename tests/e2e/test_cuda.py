@@ -1,5 +1,6 @@
 """CUDA cards on the fake driver: what the card grants is compared with what the device really did."""
 import os
+import random
 import re
 import signal
 import subprocess
@@ -199,8 +200,8 @@ def test_nvml_tells_of_the_card(cuda):
     """One device with the card's memory and processes; the other device is not there, and nothing can be set."""
     got = figures(cuda.probe(cuda.lease("a", 64 * MIB), "nvml", **OURS))
     assert got == {"count": 1, "index": 0, "total": 64 * MIB, "used": MIB, "free": 63 * MIB, "total_v2": 64 * MIB,
-                   "used_v2": MIB, "busy": 0, "processes": 1, "full": 7, "own": 1, "held": MIB, "second": 2, "uuid": 0,
-                   "other_uuid": 6, "bus": 0, "set": 3}
+                   "used_v2": MIB, "busy": 0, "processes": 1, "full": 7, "own": 1, "held": MIB, "second": 2,
+                   "second_total": 0, "uuid": 0, "other_uuid": 6, "bus": 0, "set": 3}
 
 
 def test_nvml_without_a_card_is_the_librarys_own(cuda):
@@ -234,6 +235,56 @@ def test_limits_of_the_environment(cuda):
     assert abs((cuda.truth()["busy_ns"] - before) / 2e7 - 30) <= 3
 
 
+# What is left of a card of 64 MiB and one of 128 MiB while memory of the second device is held, in MiB.
+ON_SECOND = ("count=2 total=64/128 beyond=101 pooled=64/120 virtual=64/120 released=64/120 graph=64/120 current=64/107 "
+             "rest=64/128 over=2")
+
+
+def test_memory_is_charged_to_its_device(cuda):
+    """Of all kinds, whichever device is current when it is taken and when it is given; and each device has its own quota."""
+    both = cuda.leases((64 * MIB, 1000), (128 * MIB, 1000))
+    assert cuda.probe(both, "devices") == ON_SECOND
+    assert [cuda.show(name)["memory_peak_bytes"] for name in ("card-0", "card-1")] == [0, 20 * MIB + 2] == [
+        cuda.truth(0)["peak"], cuda.truth(1)["peak"]]
+    told = figures(cuda.probe(both, "nvml", **OURS))
+    assert (told["count"], told["total"], told["used"], told["second_total"]) == (2, 64 * MIB, MIB, 128 * MIB)
+    assert figures(cuda.probe(both, "codes"))["full"] == 2 and cuda.truth(1)["used"] == 0
+
+
+def test_limits_of_each_device(cuda):
+    """A limit with a number is that device's, one without all others'; 0 is none of its own."""
+    def told(number, *words, **limits):
+        there = dict(cuda.environment, CUDA_DEVICE_MEMORY_SHARED_CACHE=os.path.join(cuda.folder, f"cache-{number}"), **limits)
+        return subprocess.run([PROBE, *words], env=there, capture_output=True, text=True, check=True).stdout.strip()
+
+    for number, limits in enumerate([{"CUDA_DEVICE_MEMORY_LIMIT_0": "64m", "CUDA_DEVICE_MEMORY_LIMIT_1": "128m"},
+                                     {"CUDA_DEVICE_MEMORY_LIMIT": "64m", "CUDA_DEVICE_MEMORY_LIMIT_1": "128M"},
+                                     {"CUDA_DEVICE_MEMORY_LIMIT": "131072k", "CUDA_DEVICE_MEMORY_LIMIT_0": "67108864",
+                                      "CUDA_DEVICE_MEMORY_LIMIT_1": "0"}]):
+        assert told(number, "devices", **limits) == ON_SECOND
+        seen = figures(told(number, "nvml", **OURS, **limits))
+        assert (seen["count"], seen["total"], seen["second_total"]) == (2, 64 * MIB, 128 * MIB)
+    free = told("free", "devices", CUDA_DEVICE_MEMORY_LIMIT_1="128m")
+    assert free == ON_SECOND.replace("64/", "8192/")
+
+
+@pytest.mark.parametrize("way", ["leases", "limits"])
+def test_launches_are_held_to_the_share_of_their_device(cuda, way):
+    """One process launches on both devices at once."""
+    there = {"LD_PRELOAD": CLOCK, "LEAT_FAKE_CLOCK": cuda.truth_file + ".clock"}
+    if way == "leases":
+        program = cuda.start_probe(cuda.leases((64 * MIB, 200), (64 * MIB, 600)), "spin", 2000, 500, "devices", **there)
+    else:
+        there |= dict(cuda.environment, CUDA_DEVICE_SM_LIMIT="60", CUDA_DEVICE_SM_LIMIT_0="20",
+                      CUDA_DEVICE_MEMORY_SHARED_CACHE=os.path.join(cuda.folder, "cache"))
+        program = subprocess.Popen([PROBE, "spin", "2000", "500", "devices"], env=there, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 0 and not err, err
+    got = [cuda.busy_ns(program.pid, device) / 2e7 for device in (0, 1)]
+    assert abs(got[0] - 20) <= 3 and abs(got[1] - 60) <= 3, got
+
+
 def test_resolver(cuda):
     assert cuda.probe(cuda.lease("a"), "resolve") == "wrong=0"
 
@@ -250,26 +301,47 @@ def test_a_failed_allocation_is_not_charged(cuda, call):
     churn.communicate("\n", timeout=30)
 
 
+def start_and_kill(cuda, both, operations, rounds):
+    """Processes that are killed at any point of their way."""
+    for seed in range(rounds):
+        victim = cuda.start_probe(both, "churn", operations, 1000 + seed)
+        try:
+            victim.wait(random.Random(seed).random() / 4)
+        except subprocess.TimeoutExpired:
+            victim.kill()
+        victim.communicate()
+
+
 def test_quota_is_exact_over_many_processes_and_kills(cuda):
-    """16 processes, all families, kills: never a byte over the quota by the device's own count, nothing leaks, the ledger is
-    the truth at rest. LEAT_LONG=1: 10^6 operations."""
-    quota, operations = 256 * MIB, 62500 if os.environ.get("LEAT_LONG") else 4000
-    lease = cuda.lease("a", quota)
-    running = [cuda.start_probe(lease, "churn", operations, seed) for seed in range(16)]
-    eventually("work", lambda: cuda.truth()["used"] > 0)
-    for victim in running[:4]:
+    """16 processes on two devices, all families, kills: never a byte over a quota by the devices' own count, nothing leaks, the
+    ledgers are the truth at rest. LEAT_LONG=1: 10^6 operations of those that live, beside 40 that are killed."""
+    long, quotas = os.environ.get("LEAT_LONG"), (256 * MIB, 160 * MIB)
+    operations, survivors, names = 62500 if long else 4000, 16 if long else 12, ("card-0", "card-1")
+    both = cuda.leases(*((quota, 1000) for quota in quotas))
+    victims = [cuda.start_probe(both, "churn", operations, seed) for seed in range(4)]
+    running = [cuda.start_probe(both, "churn", operations, 10 + seed) for seed in range(survivors)]
+    eventually("work", lambda: cuda.truth(0)["used"] > 0 < cuda.truth(1)["used"])
+    for victim in victims:
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-    results = [figures(p.stdout.readline()) for p in running[4:]]
+    start_and_kill(cuda, both, operations, 36 if long else 0)
+    results = [figures(p.stdout.readline()) for p in running]
     assert all(r["granted"] > 0 and r["refused"] > 0 for r in results)
-    eventually("rest", lambda: cuda.show("a")["memory_used_bytes"] == 0)
-    for p in running[4:]:
+    for name in names:
+        eventually("rest", lambda: cuda.show(name)["memory_used_bytes"] == 0)
+    for p in running:
         _, err = p.communicate("\n", timeout=30)
         assert p.returncode == 0 and not err, err
-    assert quota * 0.8 < cuda.truth()["peak"] <= quota
-    eventually("slots free", lambda: cuda.show("a")["sessions"] == 0)
-    assert cuda.probe(lease, "numbers") == "2 3 4 5"  # the fake device looks after its dead
-    assert cuda.show("a")["memory_used_bytes"] == 0
+    for device, quota in enumerate(quotas):
+        assert quota * 0.8 < cuda.truth(device)["peak"] <= quota
+    for name in names:
+        eventually("slots free", lambda: cuda.show(name)["sessions"] == 0)
+    assert cuda.probe(both, "numbers") == "2 3 4 5"  # the fake devices look after their dead
+    assert [cuda.show(name)["memory_used_bytes"] for name in names] == [0, 0]
+    print(f"\ncuda.operations={operations * survivors} granted={sum(r['granted'] for r in results):.0f} "
+          f"refused={sum(r['refused'] for r in results):.0f} kills={40 if long else 4} "
+          f"overshoot_bytes={max(0, *(cuda.truth(d)['peak'] - q for d, q in enumerate(quotas)))} "
+          f"leaked_bytes={cuda.truth(0)['used'] + cuda.truth(1)['used']}")
 
 
 def test_shares():

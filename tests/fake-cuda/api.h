@@ -5,6 +5,8 @@
 #include "card/cuda/types.h"
 
 CUresult cuInit(unsigned flags);
+CUresult cuDeviceGetCount(int *count);
+CUresult cuDeviceGet(CUdevice *device, int ordinal);
 CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device);
 CUresult cuCtxDestroy_v2(CUcontext context);
 CUresult cuCtxSynchronize(void);
@@ -16,7 +18,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *p, size_t *pitch, size_t width, size_t 
 CUresult cuMemFree_v2(CUdeviceptr pointer);
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream);
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream);
-CUresult cuMemPoolCreate(CUmemPool *pool, const void *properties);
+CUresult cuMemPoolCreate(CUmemPool *pool, const struct cuda_pool_kind *kind);
 CUresult cuMemPoolDestroy(CUmemPool pool);
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *p, size_t bytes, CUmemPool pool, CUstream stream);
 CUresult cuDeviceGetDefaultMemPool(CUmemPool *pool, CUdevice device);

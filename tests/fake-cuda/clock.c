@@ -46,6 +46,7 @@ static unsigned own;     /* of processes */
 static uint32_t leaving; /* the process ends: its threads are not counted any more */
 static long (*real_syscall)(long, ...);
 static int (*real_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+static int (*real_join)(pthread_t, void **);
 
 static uint64_t machine_ns(void)
 {
@@ -238,6 +239,24 @@ API int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     return real_create(thread, attributes, begin, start);
 }
 
+/* Who waits for a thread does not hold up the time in which it ends. */
+API int pthread_join(pthread_t thread, void **ret_result)
+{
+    if (sim) {
+        sim_lock();
+        count(getpid(), -1);
+        leap();
+        sim_unlock();
+    }
+    int r = real_join(thread, ret_result);
+    if (sim) {
+        sim_lock();
+        count(getpid(), 1);
+        sim_unlock();
+    }
+    return r;
+}
+
 /* ---- a process comes and goes ---- */
 
 static struct sim *sim_open(const char *path)
@@ -270,6 +289,7 @@ __attribute__((constructor)) static void come(void)
     const char *path = getenv("LEAT_FAKE_CLOCK");
     *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
     *(void **)&real_create = dlsym(RTLD_NEXT, "pthread_create");
+    *(void **)&real_join = dlsym(RTLD_NEXT, "pthread_join");
     if (!path)
         return;
     struct sim *opened = sim_open(path);

@@ -46,7 +46,7 @@ struct CUmemPoolHandle_st {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct block *buckets[BUCKETS];
 static uint64_t next_handle = 1;
-static struct CUstream_st default_stream;
+static struct CUstream_st default_streams[FAKE_DEVICES];
 static struct CUctx_st contexts[FAKE_DEVICES] = {{0}, {1}};
 static struct CUmemPoolHandle_st pools[FAKE_DEVICES] = {{.device = 0}, {.device = 1}};
 static __thread CUcontext current;
@@ -85,7 +85,8 @@ static int device_now(void)
 
 static CUstream stream_of(CUstream stream)
 {
-    return (uintptr_t)stream <= 2 ? &default_stream : stream; /* null, legacy, per thread */
+    return (uintptr_t)stream <= 2 ? &default_streams[device_now()]
+                                  : stream; /* null, legacy, per thread */
 }
 
 static void *map_host(size_t bytes)
@@ -144,14 +145,14 @@ API CUresult cuDriverGetVersion(int *version)
 
 API CUresult cuDeviceGetCount(int *count)
 {
-    *count = FAKE_DEVICES;
+    *count = fake_devices();
     return CUDA_SUCCESS;
 }
 
 API CUresult cuDeviceGet(CUdevice *device, int ordinal)
 {
-    if (ordinal < 0 || ordinal >= FAKE_DEVICES)
-        return 101; /* CUDA_ERROR_INVALID_DEVICE */
+    if (ordinal < 0 || ordinal >= fake_devices())
+        return CUDA_ERROR_INVALID_DEVICE;
     *device = ordinal;
     return CUDA_SUCCESS;
 }
@@ -171,7 +172,7 @@ API CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device)
 API CUresult cuDeviceGetUuid_v2(unsigned char *uuid, CUdevice device)
 {
     memset(uuid, 0, 16);
-    uuid[15] = (unsigned char)device;
+    uuid[15] = (unsigned char)fake_physical(device);
     return CUDA_SUCCESS;
 }
 
@@ -223,6 +224,8 @@ API CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags)
 
 API CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device)
 {
+    if (device < 0 || device >= fake_devices())
+        return CUDA_ERROR_INVALID_DEVICE;
     *context = current = &contexts[device];
     return CUDA_SUCCESS;
 }
@@ -269,7 +272,7 @@ API CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes)
 {
     const struct fake_truth *t = fake_truth();
     *total_bytes = t->memory_bytes;
-    *free_bytes = t->memory_bytes - t->used_bytes[device_now()];
+    *free_bytes = t->memory_bytes - t->used_bytes[fake_physical(device_now())];
     return CUDA_SUCCESS;
 }
 
@@ -335,10 +338,12 @@ API CUresult cuDeviceGetDefaultMemPool(CUmemPool *pool, CUdevice device)
     return cuDeviceGetMemPool(pool, device);
 }
 
-API CUresult cuMemPoolCreate(CUmemPool *pool, const void *properties)
+API CUresult cuMemPoolCreate(CUmemPool *pool, const struct cuda_pool_kind *kind)
 {
+    if (!kind || kind->location_type != CUDA_LOCATION_DEVICE)
+        return CUDA_ERROR_INVALID_VALUE;
     *pool = calloc(1, sizeof(**pool));
-    (*pool)->device = device_now();
+    (*pool)->device = kind->location_id;
     return CUDA_SUCCESS;
 }
 
@@ -637,7 +642,8 @@ TWIN(cuStreamWaitEvent, _ptsz);
 
 API CUresult cuCtxSynchronize(void)
 {
-    sleep_until(__atomic_load_n(&fake_truth()->busy_until_ns[device_now()], __ATOMIC_SEQ_CST));
+    sleep_until(__atomic_load_n(&fake_truth()->busy_until_ns[fake_physical(device_now())],
+                                __ATOMIC_SEQ_CST));
     return CUDA_SUCCESS;
 }
 

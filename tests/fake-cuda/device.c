@@ -15,6 +15,7 @@ static pthread_once_t truth_once = PTHREAD_ONCE_INIT;
 static int own_pid;
 static const char *failing; /* read once: a look-up in the environment is no part of a call */
 static struct fake_process *own;
+static int visible[FAKE_DEVICES], devices;
 
 uint64_t fake_now_ns(void)
 {
@@ -35,8 +36,36 @@ static void truth_init(struct fake_truth *t)
     t->magic = FAKE_MAGIC;
 }
 
+/* The names of devices end with their numbers. */
+static void see_devices(void)
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    for (; !list && devices < FAKE_DEVICES; devices++)
+        visible[devices] = devices;
+    while (list && *list && devices < FAKE_DEVICES) {
+        size_t length = strcspn(list, ",");
+        int device = length ? list[length - 1] - '0' : -1;
+        if (device < 0 || device >= FAKE_DEVICES)
+            return; /* a wrong one ends the list */
+        visible[devices++] = device;
+        list += length + (list[length] == ',');
+    }
+}
+
+int fake_devices(void)
+{
+    (void)fake_truth();
+    return devices;
+}
+
+int fake_physical(int device)
+{
+    return visible[device];
+}
+
 static void truth_open(void)
 {
+    see_devices();
     failing = getenv("LEAT_FAKE_CUDA_FAIL");
     const char *path = getenv("LEAT_FAKE_CUDA");
     int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)
@@ -116,9 +145,10 @@ static void find_own(struct fake_truth *t)
     *own = (struct fake_process){.pid = own_pid};
 }
 
-int fake_take(int device, uint64_t bytes)
+int fake_take(int number, uint64_t bytes)
 {
     struct fake_truth *t = fake_truth();
+    int device = fake_physical(number);
     truth_lock(t);
     find_own(t);
     /* A killed neighbour is noticed when its memory would matter, as a new peak or a refusal. */
@@ -135,9 +165,10 @@ int fake_take(int device, uint64_t bytes)
     return fits ? 0 : -1;
 }
 
-void fake_give(int device, uint64_t bytes)
+void fake_give(int number, uint64_t bytes)
 {
     struct fake_truth *t = fake_truth();
+    int device = fake_physical(number);
     truth_lock(t);
     find_own(t);
     own->used_bytes[device] -= bytes;
@@ -145,9 +176,10 @@ void fake_give(int device, uint64_t bytes)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
-uint64_t fake_run(int device, uint64_t after_ns, uint64_t duration_ns, uint64_t *ret_start_ns)
+uint64_t fake_run(int number, uint64_t after_ns, uint64_t duration_ns, uint64_t *ret_start_ns)
 {
     struct fake_truth *t = fake_truth();
+    int device = fake_physical(number);
     uint64_t start = fake_now_ns();
     if (start < after_ns)
         start = after_ns;

@@ -30,6 +30,12 @@ struct fake_truth {
 
 struct fake_truth *fake_truth(void); /* NULL: the file cannot be used */
 
+/* As a driver does, a process sees the devices of CUDA_VISIBLE_DEVICES, by their numbers or their
+ * names for NVML, in that order, and numbers them from 0. The truth has them by the numbers they
+ * have for all. */
+int fake_devices(void);
+int fake_physical(int device);
+
 /* Take physical memory: 0, or -1 when the device is full. */
 int fake_take(int device, uint64_t bytes);
 void fake_give(int device, uint64_t bytes);

@@ -1,13 +1,13 @@
 /* A program on the CUDA driver interface, for tests: what it is told to do, and one line of what
  * came of it. It runs unchanged on a driver and on a card.
  *
- * usage: cuda-probe numbers | codes | graphs | resolve | fork | manners | nvml | bench
+ * usage: cuda-probe numbers | codes | graphs | resolve | fork | manners | nvml | bench | devices
  *        cuda-probe crowd PROCESSES TOKEN...
  *        cuda-probe hold|cheat BYTES
  *        cuda-probe blocks COUNT
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
- *                        plain|graph|cooperative|extended|mixed|streams */
+ *                        plain|graph|cooperative|extended|mixed|streams|many|devices */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -24,12 +24,11 @@
 #include "card/cuda/types.h"
 #include "fake-cuda/api.h"
 #include "fake-cuda/kernels.h"
+#include "fake-cuda/probe.h"
 
-#define HELD 64
 #define SIGNALS 32
-#define CHECK(call) check((call), #call)
 
-static void check(CUresult result, const char *what)
+void check(CUresult result, const char *what)
 {
     if (result == CUDA_SUCCESS)
         return;
@@ -37,181 +36,20 @@ static void check(CUresult result, const char *what)
     exit(1);
 }
 
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static CUfunction kernel(const char *name)
+CUfunction kernel(const char *name)
 {
     CUmodule module;
     CUfunction function;
     CHECK(cuModuleLoadData(&module, kernels));
     CHECK(cuModuleGetFunction(&function, module, name));
     return function;
-}
-
-/* ---- churn ---- */
-
-enum family {
-    LINEAR,
-    MANAGED,
-    PITCHED,
-    ASYNC,
-    POOLED,
-    VIRTUAL,
-    RELEASED,
-    ARRAY,
-    LEVELS,
-    GRAPH,
-    FAMILIES
-};
-
-struct held {
-    enum family family;
-    CUdeviceptr key, address, bytes; /* key 0: nothing */
-};
-
-static CUresult take_virtual(struct held *h)
-{
-    const struct cuda_memory_kind kind = {.type = 1, .location_type = 1};
-    CUmemHandle handle, again;
-    CUresult result = cuMemCreate(&handle, h->bytes, &kind, 0);
-    if (result != CUDA_SUCCESS)
-        return result;
-    CHECK(cuMemAddressReserve(&h->address, h->bytes, 0, 0, 0));
-    CHECK(cuMemMap(h->address, h->bytes, 0, handle, 0));
-    if (h->family == RELEASED) { /* the mapping alone holds it, and a handle that came back */
-        CHECK(cuMemRelease(handle));
-        CHECK(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)h->address));
-        CHECK(cuMemRelease(again));
-    }
-    h->key = handle;
-    return CUDA_SUCCESS;
-}
-
-/* A graph with a node that allocates, and one that frees unless the memory is to outlive it. */
-static CUgraph allocating_graph(size_t bytes, int frees, CUdeviceptr *pointer)
-{
-    struct cuda_allocation allocation = {.pool = {.type = 1, .location_type = 1}, .bytes = bytes};
-    CUgraphNode made, freed;
-    CUgraph graph;
-    CHECK(cuGraphCreate(&graph, 0));
-    CHECK(cuGraphAddMemAllocNode(&made, graph, NULL, 0, &allocation));
-    if (frees)
-        CHECK(cuGraphAddMemFreeNode(&freed, graph, &made, 1, allocation.pointer));
-    *pointer = allocation.pointer;
-    return graph;
-}
-
-static CUresult take_graph(struct held *h)
-{
-    CUgraphExec exec;
-    CUdeviceptr pointer;
-    CUgraph graph = allocating_graph(h->bytes, 0, &pointer);
-    CUresult result = cuGraphInstantiateWithFlags(&exec, graph, 0);
-    CHECK(cuGraphDestroy(graph));
-    if (result != CUDA_SUCCESS)
-        return result;
-    result = h->bytes % 32 == 0 ? cuGraphLaunch(exec, NULL) : cuGraphUpload(exec, NULL);
-    h->key = pointer;
-    h->address = (uintptr_t)exec;
-    if (result != CUDA_SUCCESS)
-        CHECK(cuGraphExecDestroy(exec));
-    return result;
-}
-
-static CUresult take(struct held *h, CUmemPool pool)
-{
-    size_t pitch, rows = 1 + h->bytes / 65536;
-    struct cuda_array_shape flat = {h->bytes / 4096 + 1, 64, 0x20, 2};
-    struct cuda_array3d_shape deep = {h->bytes / 65536 + 1, 64, 4, 0x20, 4, 0};
-    switch (h->family) {
-    case LINEAR:
-        return cuMemAlloc_v2((CUdeviceptr *)&h->key, h->bytes);
-    case MANAGED:
-        return cuMemAllocManaged((CUdeviceptr *)&h->key, h->bytes, 1);
-    case PITCHED:
-        return cuMemAllocPitch_v2((CUdeviceptr *)&h->key, &pitch, 65500, rows, 4);
-    case ASYNC:
-        return cuMemAllocAsync((CUdeviceptr *)&h->key, h->bytes, NULL);
-    case POOLED:
-        return cuMemAllocFromPoolAsync((CUdeviceptr *)&h->key, h->bytes, pool, NULL);
-    case VIRTUAL:
-    case RELEASED:
-        return take_virtual(h);
-    case ARRAY:
-        return h->bytes & 1 ? cuArrayCreate_v2((CUarray *)&h->key, &flat)
-                            : cuArray3DCreate_v2((CUarray *)&h->key, &deep);
-    case LEVELS:
-        return cuMipmappedArrayCreate((CUmipmappedArray *)&h->key, &deep, 3);
-    case GRAPH:
-        return take_graph(h);
-    case FAMILIES:
-        break;
-    }
-    return CUDA_ERROR_INVALID_VALUE;
-}
-
-/* A graph that was only uploaded has memory and no pointer. */
-static int is_launched(const struct held *h)
-{
-    return h->bytes % 32 == 0;
-}
-
-static void give(struct held *h)
-{
-    if (h->family == ARRAY)
-        CHECK(cuArrayDestroy((CUarray)(uintptr_t)h->key));
-    else if (h->family == LEVELS)
-        CHECK(cuMipmappedArrayDestroy((CUmipmappedArray)(uintptr_t)h->key));
-    else if (h->family == VIRTUAL || h->family == RELEASED) {
-        if (h->family == VIRTUAL)
-            CHECK(cuMemRelease(h->key));
-        CHECK(cuMemUnmap(h->address, h->bytes));
-        CHECK(cuMemAddressFree(h->address, h->bytes));
-    } else if (h->family != GRAPH || is_launched(h))
-        CHECK(h->bytes & 2 ? cuMemFreeAsync(h->key, NULL) : cuMemFree_v2(h->key));
-    if (h->family == GRAPH)
-        CHECK(cuGraphExecDestroy((CUgraphExec)(uintptr_t)h->address));
-    h->key = 0;
-}
-
-static int churn(unsigned long operations, unsigned seed)
-{
-    struct held held[HELD] = {0};
-    unsigned long granted = 0, refused = 0;
-    CUmemPool pool, own;
-    CHECK(cuMemPoolCreate(&own, NULL));
-    while (operations--) {
-        struct held *h = &held[rand_r(&seed) % HELD];
-        if (h->key) {
-            give(h);
-            continue;
-        }
-        *h = (struct held){.family = (enum family)(rand_r(&seed) % FAMILIES),
-                           .bytes = 1 + (unsigned)rand_r(&seed) % (8u << 20)};
-        CUresult result = take(h, own);
-        if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY)
-            check(result, "take");
-        granted += result == CUDA_SUCCESS;
-        refused += result != CUDA_SUCCESS;
-        if (result != CUDA_SUCCESS)
-            h->key = 0;
-    }
-    for (int i = 0; i < HELD; i++)
-        if (held[i].key)
-            give(&held[i]);
-    CHECK(cuDeviceGetDefaultMemPool(&pool, 0));
-    CHECK(cuMemPoolTrimTo(pool, 0));
-    CHECK(cuMemPoolDestroy(own));
-    CHECK(cuDeviceGraphMemTrim(0));
-    (void)printf("granted=%lu refused=%lu\n", granted, refused);
-    (void)fflush(stdout);
-    (void)getchar(); /* until the test has looked */
-    return 0;
 }
 
 /* Hold some memory until the input ends. */
@@ -297,58 +135,6 @@ static int cheat(size_t bytes)
     return 0;
 }
 
-/* ---- launches ---- */
-
-/* What spin launches with: the graph holds one launch of the kernel. */
-struct spin {
-    CUfunction function;
-    CUstream stream;
-    CUgraphExec graph;
-    uint32_t kernel_us;
-    void *params[1];
-};
-
-static void launch(const struct spin *spin, const char *way)
-{
-    const struct cuda_launch shape = {1, 1, 1, 1, 1, 1, 0, spin->stream};
-    void **params = (void **)spin->params;
-    if (strcmp(way, "cooperative") == 0)
-        CHECK(cuLaunchCooperativeKernel(spin->function, 1, 1, 1, 1, 1, 1, 0, spin->stream, params));
-    else if (strcmp(way, "extended") == 0)
-        CHECK(cuLaunchKernelEx(&shape, spin->function, params, NULL));
-    else if (strcmp(way, "graph") == 0)
-        CHECK(cuGraphLaunch(spin->graph, spin->stream));
-    else
-        CHECK(cuLaunchKernel(spin->function, 1, 1, 1, 1, 1, 1, 0, spin->stream, params, NULL));
-}
-
-static int spin(unsigned milliseconds, uint32_t kernel_us, const char *way)
-{
-    static const char *const ways[] = {"plain", "graph", "cooperative", "extended"};
-    struct spin spin = {.function = kernel("spin_us"), .kernel_us = kernel_us};
-    CUstream streams[2];
-    CUgraph graph;
-    unsigned long launched = 0;
-    int mixed = strcmp(way, "mixed") == 0, both = strcmp(way, "streams") == 0;
-    spin.params[0] = &spin.kernel_us;
-    CHECK(cuStreamCreate(&streams[0], 0));
-    CHECK(cuStreamCreate(&streams[1], 0));
-    spin.stream = streams[0];
-    CHECK(cuStreamBeginCapture_v2(spin.stream, 0));
-    launch(&spin, "plain");
-    CHECK(cuStreamEndCapture(spin.stream, &graph));
-    CHECK(cuGraphInstantiateWithFlags(&spin.graph, graph, 0));
-    uint64_t end = now_ns() + milliseconds * 1000000ull;
-    for (; now_ns() < end; launched++) {
-        if (mixed) /* ways and lengths in turn */
-            spin.kernel_us = kernel_us * (1 + (uint32_t)launched % 3);
-        spin.stream = streams[both ? launched % 2 : 0];
-        launch(&spin, mixed ? ways[launched % 4] : way);
-    }
-    (void)printf("launched=%lu\n", launched);
-    return 0;
-}
-
 static int numbers(void)
 {
     uint32_t values[4] = {1, 2, 3, 4}, count = 4;
@@ -401,7 +187,7 @@ static int graphs(void)
     CUgraphExec small, middle, large, nested, captured, lasting;
     CUgraphNode node;
     CUdeviceptr pointer, memory, alive;
-    CUgraph graph = allocating_graph(24 * mib, 1, &pointer), outer;
+    CUgraph graph = allocating_graph(0, 24 * mib, 1, &pointer), outer;
     CUstream stream;
     CHECK(cuGraphInstantiateWithFlags(&small, graph, 0));
     size_t made = left_mib();
@@ -411,16 +197,17 @@ static int graphs(void)
     CHECK(cuGraphLaunch(small, NULL));
     size_t launched = left_mib();
     int never =
-        (int)cuGraphInstantiateWithFlags(&large, allocating_graph(65 * mib, 1, &pointer), 0);
-    CHECK(cuGraphInstantiateWithParams(&middle, allocating_graph(48 * mib, 1, &pointer), &params));
+        (int)cuGraphInstantiateWithFlags(&large, allocating_graph(0, 65 * mib, 1, &pointer), 0);
+    CHECK(
+        cuGraphInstantiateWithParams(&middle, allocating_graph(0, 48 * mib, 1, &pointer), &params));
     CHECK(cuGraphLaunch(middle, NULL));
     size_t shared = left_mib();
     CHECK(cuMemAlloc_v2(&memory, 16 * mib));
     CHECK(cuGraphLaunch(middle, NULL)); /* the card is full, and it has its memory */
-    CHECK(cuGraphInstantiateWithFlags(&large, allocating_graph(60 * mib, 1, &pointer), 0));
+    CHECK(cuGraphInstantiateWithFlags(&large, allocating_graph(0, 60 * mib, 1, &pointer), 0));
     int refused = (int)cuGraphLaunch(large, NULL), refused_upload = (int)cuGraphUpload(large, NULL);
-    int refused_params =
-        (int)cuGraphInstantiateWithParams(&large, allocating_graph(60 * mib, 1, &pointer), &params);
+    int refused_params = (int)cuGraphInstantiateWithParams(
+        &large, allocating_graph(0, 60 * mib, 1, &pointer), &params);
     CHECK(cuGraphCreate(&outer, 0));
     CHECK(cuGraphAddChildGraphNode(&node, outer, NULL, 0, graph));
     CHECK(cuGraphInstantiateWithFlags(&nested, outer, 0));
@@ -436,7 +223,7 @@ static int graphs(void)
     CHECK(cuGraphInstantiateWithFlags(&captured, graph, 0));
     CHECK(cuGraphLaunch(captured, stream));
     size_t after_capture = left_mib();
-    CHECK(cuGraphInstantiateWithFlags(&lasting, allocating_graph(40 * mib, 0, &alive), 0));
+    CHECK(cuGraphInstantiateWithFlags(&lasting, allocating_graph(0, 40 * mib, 0, &alive), 0));
     CHECK(cuGraphLaunch(lasting, NULL));
     int beside = (int)cuGraphLaunch(captured, stream);
     CHECK(cuMemFree_v2(alive));
@@ -549,7 +336,7 @@ static void nvml_open(struct nvml *nvml)
 static int nvml(void)
 {
     struct nvml n;
-    struct nvml_memory memory;
+    struct nvml_memory memory, of_second = {0};
     struct nvml_memory_v2 memory_v2;
     struct nvml_utilization use;
     struct nvml_process list[8] = {{0}}, *own = list;
@@ -567,21 +354,25 @@ static int nvml(void)
     CHECK((CUresult)n.memory(device, &memory));
     CHECK((CUresult)n.memory_v2(device, &memory_v2));
     CHECK((CUresult)n.use(device, &use));
+    int second = n.handle(1, &other);
+    if (second == NVML_SUCCESS)
+        CHECK((CUresult)n.memory(other, &of_second));
     full = (unsigned)n.processes(device, &processes, NULL);
     processes = sizeof(list) / sizeof(list[0]);
     CHECK((CUresult)n.processes(device, &processes, list));
     for (unsigned i = 0; i < processes; i++)
         if (list[i].pid == (unsigned)getpid())
             own = &list[i];
-    (void)printf("count=%u index=%u total=%llu used=%llu free=%llu total_v2=%llu used_v2=%llu "
-                 "busy=%u processes=%u full=%u own=%d held=%llu second=%d uuid=%d other_uuid=%d "
-                 "bus=%d set=%d\n",
-                 count, index, memory.total, memory.used, memory.free, memory_v2.total,
-                 memory_v2.used, use.gpu, processes, full, own->pid == (unsigned)getpid(),
-                 own->used, n.handle(1, &other),
-                 n.by_uuid("GPU-00000000-0000-0000-0000-000000000000", &other),
-                 n.by_uuid("GPU-00000000-0000-0000-0000-000000000001", &other),
-                 n.by_bus("00000000:01:00.0", &other), n.set(device, 1));
+    (void)printf(
+        "count=%u index=%u total=%llu used=%llu free=%llu total_v2=%llu used_v2=%llu "
+        "busy=%u processes=%u full=%u own=%d held=%llu second=%d second_total=%llu uuid=%d "
+        "other_uuid=%d "
+        "bus=%d set=%d\n",
+        count, index, memory.total, memory.used, memory.free, memory_v2.total, memory_v2.used,
+        use.gpu, processes, full, own->pid == (unsigned)getpid(), own->used, second,
+        of_second.total, n.by_uuid("GPU-00000000-0000-0000-0000-000000000000", &other),
+        n.by_uuid("GPU-00000000-0000-0000-0000-000000000001", &other),
+        n.by_bus("00000000:01:00.0", &other), n.set(device, 1));
     return 0;
 }
 
@@ -735,7 +526,7 @@ static const struct {
     {"resolve", 0, resolve, NULL}, {"fork", 0, forked, NULL},       {"manners", 0, manners, NULL},
     {"nvml", 0, nvml, NULL},       {"bench", 0, bench, NULL},       {"churn", 2, NULL, run_churn},
     {"spin", 3, NULL, run_spin},   {"hold", 1, NULL, run_hold},     {"cheat", 1, NULL, run_cheat},
-    {"crowd", 2, NULL, run_crowd}, {"blocks", 1, NULL, run_blocks},
+    {"crowd", 2, NULL, run_crowd}, {"blocks", 1, NULL, run_blocks}, {"devices", 0, devices, NULL},
 };
 
 int main(int argc, char **argv)

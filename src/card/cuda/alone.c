@@ -18,20 +18,12 @@
 #include "card/ledger/ledger.h"
 #include "card/meter/meter.h"
 
+/* Of one device; the file has one for each. */
 struct page {
-    struct ledger_card ledger;
+    _Alignas(4096) struct ledger_card ledger;
     struct meter_device device;
 };
 
-static const char *limit(const char *name)
-{
-    char first[64];
-    (void)snprintf(first, sizeof(first), "%s_0", name);
-    const char *value = getenv(first);
-    return value ? value : getenv(name);
-}
-
-/* 0: no limit. */
 static uint64_t bytes_of(const char *text)
 {
     char *end = NULL;
@@ -42,10 +34,37 @@ static uint64_t bytes_of(const char *text)
     return value > UINT64_MAX >> shift ? UINT64_MAX : value << shift;
 }
 
-static uint32_t permille_of(const char *text)
+static uint64_t percent_of(const char *text)
 {
-    unsigned long percent = text ? strtoul(text, NULL, 10) : 0;
-    return percent == 0 || percent > 100 ? 1000 : (uint32_t)percent * 10;
+    return text ? strtoul(text, NULL, 10) : 0;
+}
+
+/* The device's own limit, else that of all; 0: none. */
+static uint64_t limit(const char *name, unsigned device, uint64_t (*read)(const char *text))
+{
+    char own[64];
+    (void)snprintf(own, sizeof(own), "%s_%u", name, device);
+    uint64_t value = read(getenv(own));
+    return value ? value : read(getenv(name));
+}
+
+static uint64_t memory_limit(unsigned device)
+{
+    return limit("CUDA_DEVICE_MEMORY_LIMIT", device, bytes_of);
+}
+
+static uint64_t share_limit(unsigned device)
+{
+    uint64_t percent = limit("CUDA_DEVICE_SM_LIMIT", device, percent_of);
+    return percent < 100 ? percent : 0;
+}
+
+int alone_is_named(void)
+{
+    unsigned device = 0;
+    while (device < CARD_DEVICES_MAX && !memory_limit(device) && !share_limit(device))
+        device++;
+    return device < CARD_DEVICES_MAX;
 }
 
 /* Field 22 of /proc/PID/stat; 0: no such process. */
@@ -89,13 +108,13 @@ void alone_reap(struct ledger_card *ledger, struct meter_device *device)
     }
 }
 
-static void begin(struct ledger_card *ledger)
+static void begin(struct ledger_card *ledger, unsigned device)
 {
     struct timespec now;
-    uint64_t quota = bytes_of(limit("CUDA_DEVICE_MEMORY_LIMIT"));
+    uint64_t quota = memory_limit(device), percent = share_limit(device);
     (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
     ledger->quota_bytes = quota ? quota : UINT64_MAX;
-    ledger->share_permille = permille_of(limit("CUDA_DEVICE_SM_LIMIT"));
+    ledger->share_permille = percent ? (uint32_t)percent * 10 : 1000;
     ledger->credit_time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     ledger->magic = LEDGER_MAGIC;
 }
@@ -117,6 +136,8 @@ static int take_slot(struct page *page, unsigned *ret_slot)
     return -EUSERS;
 }
 
+#define FILE_BYTES (CARD_DEVICES_MAX * (off_t)sizeof(struct page)) /* sparse */
+
 static int open_file(void)
 {
     char path[PATH_MAX];
@@ -130,26 +151,26 @@ static int open_file(void)
     if (fd < 0)
         return -1;
     if (flock(fd, LOCK_EX) == 0 && fstat(fd, &status) == 0 &&
-        (status.st_size == sizeof(struct page) ||
-         (status.st_size == 0 && ftruncate(fd, sizeof(struct page)) == 0)))
+        (status.st_size == FILE_BYTES || (status.st_size == 0 && ftruncate(fd, FILE_BYTES) == 0)))
         return fd;
     (void)close(fd);
     return -1;
 }
 
-enum card_state alone_attach(struct attachment *ret)
+enum card_state alone_attach(unsigned device, struct attachment *ret)
 {
-    if (!limit("CUDA_DEVICE_MEMORY_LIMIT") && !limit("CUDA_DEVICE_SM_LIMIT"))
+    if (!memory_limit(device) && !share_limit(device))
         return CARD_NONE;
-    int fd = open_file();
+    int fd = device < CARD_DEVICES_MAX ? open_file() : -1;
     if (fd < 0)
         return CARD_FAILED;
     unsigned slot = 0;
-    struct page *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct page *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                             device * (off_t)sizeof(*page));
     int taken = 0;
     if (page != MAP_FAILED) {
         if (page->ledger.magic != LEDGER_MAGIC)
-            begin(&page->ledger);
+            begin(&page->ledger, device);
         taken = take_slot(page, &slot) == 0;
     }
     (void)flock(fd, LOCK_UN); /* the mapping keeps the file open, and would keep the lock */

@@ -59,17 +59,6 @@ static uint64_t shape_bytes(const struct cuda_array3d_shape *shape, unsigned lev
     return sum;
 }
 
-/* A new array needs `needed` bytes, `reserved` are: 1 when the difference could be had as well. */
-static int adjust(uint64_t *reserved, uint64_t needed)
-{
-    if (needed > *reserved && memory_reserve(needed - *reserved) != CUDA_SUCCESS)
-        return 0;
-    if (needed < *reserved)
-        process_release(*reserved - needed);
-    *reserved = needed;
-    return 1;
-}
-
 /* What the driver has for one kind of array. */
 struct kind {
     CUresult (*ask)(struct cuda_requirements *needs, CUarray array, CUdevice device);
@@ -81,25 +70,25 @@ static const struct kind mipmapped = {driver_cuMipmappedArrayGetMemoryRequiremen
                                       driver_cuMipmappedArrayDestroy};
 
 static CUresult settle(const struct kind *kind, CUresult result, const CUarray *array,
-                       uint64_t reserved)
+                       struct charge charge)
 {
     struct cuda_requirements needs = {0};
-    CUdevice device;
     if (result != CUDA_SUCCESS)
-        return memory_settle(result, BLOCK_ARRAY, 0, reserved);
-    if (reserved && driver_cuCtxGetDevice(&device) == CUDA_SUCCESS &&
-        kind->ask(&needs, *array, device) == CUDA_SUCCESS && !adjust(&reserved, needs.bytes)) {
+        return memory_settle(result, BLOCK_ARRAY, 0, charge);
+    if (charge.bytes && charge.device >= 0 &&
+        kind->ask(&needs, *array, charge.device) == CUDA_SUCCESS &&
+        !memory_adjust(&charge, needs.bytes)) {
         (void)kind->destroy(*array); /* just made */
-        process_release(reserved);
+        process_release(charge);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    return memory_settle(result, BLOCK_ARRAY, (uintptr_t)*array, reserved);
+    return memory_settle(result, BLOCK_ARRAY, (uintptr_t)*array, charge);
 }
 
 static CUresult destroy(const struct kind *kind, CUarray array)
 {
-    uint64_t bytes = blocks_take(BLOCK_ARRAY, (uintptr_t)array);
-    return memory_freed(kind->destroy(array), BLOCK_ARRAY, (uintptr_t)array, bytes);
+    struct charge charge = blocks_take(BLOCK_ARRAY, (uintptr_t)array);
+    return memory_freed(kind->destroy(array), BLOCK_ARRAY, (uintptr_t)array, charge);
 }
 
 CUresult api_cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *shape)
@@ -108,30 +97,30 @@ CUresult api_cuArrayCreate_v2(CUarray *array, const struct cuda_array_shape *sha
     if (shape)
         flat = (struct cuda_array3d_shape){shape->width,  shape->height,   0,
                                            shape->format, shape->channels, 0};
-    uint64_t reserved = shape ? shape_bytes(&flat, 1) : 0;
-    CUresult result = memory_reserve(reserved);
+    const struct charge charge = {process_device(), shape ? shape_bytes(&flat, 1) : 0};
+    CUresult result = memory_reserve(charge);
     if (result != CUDA_SUCCESS)
         return result;
-    return settle(&plain, driver_cuArrayCreate_v2(array, shape), array, reserved);
+    return settle(&plain, driver_cuArrayCreate_v2(array, shape), array, charge);
 }
 
 CUresult api_cuArray3DCreate_v2(CUarray *array, const struct cuda_array3d_shape *shape)
 {
-    uint64_t reserved = shape_bytes(shape, 1);
-    CUresult result = memory_reserve(reserved);
+    const struct charge charge = {process_device(), shape_bytes(shape, 1)};
+    CUresult result = memory_reserve(charge);
     if (result != CUDA_SUCCESS)
         return result;
-    return settle(&plain, driver_cuArray3DCreate_v2(array, shape), array, reserved);
+    return settle(&plain, driver_cuArray3DCreate_v2(array, shape), array, charge);
 }
 
 CUresult api_cuMipmappedArrayCreate(CUmipmappedArray *array, const struct cuda_array3d_shape *shape,
                                     unsigned levels)
 {
-    uint64_t reserved = shape_bytes(shape, levels);
-    CUresult result = memory_reserve(reserved);
+    const struct charge charge = {process_device(), shape_bytes(shape, levels)};
+    CUresult result = memory_reserve(charge);
     if (result != CUDA_SUCCESS)
         return result;
-    return settle(&mipmapped, driver_cuMipmappedArrayCreate(array, shape, levels), array, reserved);
+    return settle(&mipmapped, driver_cuMipmappedArrayCreate(array, shape, levels), array, charge);
 }
 
 CUresult api_cuArrayDestroy(CUarray array)

@@ -2,6 +2,7 @@
 #include "card/cuda/attach.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -37,15 +38,54 @@ static enum card_state attach(const char *path, const char *token, struct attach
     }
     struct ledger_card *ledger = map_page(pages.ledger_fd, sizeof(*ledger), PROT_READ | PROT_WRITE);
     struct meter_device *device = map_page(pages.turn_fd, sizeof(*device), PROT_READ | PROT_WRITE);
-    if (!ledger || !device || client.slot >= LEDGER_SLOTS)
+    if (!ledger || !device || client.slot >= LEDGER_SLOTS) {
+        (void)close(pages.notify_fd); /* the pages stay mapped: nothing is tried again */
         return CARD_FAILED;
+    }
     *ret = (struct attachment){
         .ledger = ledger, .device = device, .notify_fd = pages.notify_fd, .slot = client.slot};
     return CARD_READY;
 }
 
-enum card_state card_attach(struct attachment *ret)
+/* The tokens of leat-cardd's cards; NULL: there are none. */
+static const char *tokens(void)
 {
-    const char *path = getenv("LEAT_CARD_SOCKET"), *token = getenv("LEAT_CARD_TOKEN");
-    return path && token ? attach(path, token, ret) : alone_attach(ret);
+    return getenv("LEAT_CARD_SOCKET") ? getenv("LEAT_CARD_TOKEN") : NULL;
+}
+
+/* The token with that number; 0 when there are not so many, or it is too long to be one. */
+static int token_of(const char *list, unsigned device, char ret_token[WIRE_TOKEN_MAX])
+{
+    for (; device && list; device--)
+        list = (list = strchr(list, ',')) ? list + 1 : NULL;
+    size_t length = list ? strcspn(list, ",") : WIRE_TOKEN_MAX;
+    if (length >= WIRE_TOKEN_MAX)
+        return 0;
+    memcpy(ret_token, list, length);
+    ret_token[length] = '\0';
+    return 1;
+}
+
+enum card_state card_attach(unsigned device, struct attachment *ret)
+{
+    char token[WIRE_TOKEN_MAX];
+    const char *list = tokens();
+    if (!list)
+        return alone_attach(device, ret);
+    if (device >= CARD_DEVICES_MAX || !token_of(list, device, token))
+        return CARD_FAILED;
+    return attach(getenv("LEAT_CARD_SOCKET"), token, ret);
+}
+
+unsigned card_count(void)
+{
+    unsigned count = 0;
+    for (const char *list = tokens(); list; count++)
+        list = (list = strchr(list, ',')) ? list + 1 : NULL;
+    return count < CARD_DEVICES_MAX ? count : CARD_DEVICES_MAX;
+}
+
+int card_is_named(void)
+{
+    return tokens() || alone_is_named();
 }

@@ -8,7 +8,8 @@
 #define BUCKETS 16384u
 
 struct block {
-    uint64_t bytes, references;
+    struct charge charge;
+    uint64_t references;
 };
 
 struct entry {
@@ -39,9 +40,9 @@ static struct entry **find(enum block_kind kind, uint64_t key)
     return at;
 }
 
-/* Put a key that refers to `block`, or to a new one. */
+/* Put a key that refers to `block`, or to a new one with the charge. */
 static int put(enum block_kind kind, uint64_t key, uint64_t length, struct block *block,
-               uint64_t bytes)
+               struct charge charge)
 {
     struct entry *entry = blocks.spare;
     if (entry)
@@ -52,90 +53,93 @@ static int put(enum block_kind kind, uint64_t key, uint64_t length, struct block
         return -ENOMEM;
     struct entry **head = bucket_of(kind, key);
     *entry = (struct entry){.next = *head, .kind = kind, .key = key, .length = length};
-    if (!block)
+    int is_new = !block;
+    if (is_new)
         block = kind == BLOCK_HANDLE ? calloc(1, sizeof(*block)) : &entry->own;
     if (!block) {
         free(entry);
         return -ENOMEM;
     }
-    block->bytes += bytes;
+    if (is_new)
+        block->charge = charge;
     block->references++;
     entry->block = block;
     *head = entry;
     return 0;
 }
 
-/* Drop the entry; the bytes of a block that nothing refers to any more. */
-static uint64_t drop(struct entry **at)
+static const struct charge nothing = {.device = -1};
+
+/* Drop the entry; the charge of a block that nothing refers to any more. */
+static struct charge drop(struct entry **at)
 {
     struct entry *entry = *at;
     struct block *block = entry->block;
-    uint64_t bytes = 0;
+    struct charge charge = nothing;
     *at = entry->next;
     if (--block->references == 0) {
-        bytes = block->bytes;
+        charge = block->charge;
         if (block != &entry->own)
             free(block);
     }
     entry->next = blocks.spare;
     blocks.spare = entry;
-    return bytes;
+    return charge;
 }
 
-int blocks_add(enum block_kind kind, uint64_t key, uint64_t bytes)
+int blocks_add(enum block_kind kind, uint64_t key, struct charge charge)
 {
     (void)pthread_mutex_lock(&blocks.lock);
-    int r = put(kind, key, 0, NULL, bytes);
+    int r = put(kind, key, 0, NULL, charge);
     (void)pthread_mutex_unlock(&blocks.lock);
     return r;
 }
 
-uint64_t blocks_take(enum block_kind kind, uint64_t key)
+struct charge blocks_take(enum block_kind kind, uint64_t key)
 {
     (void)pthread_mutex_lock(&blocks.lock);
     struct entry **at = find(kind, key);
-    uint64_t bytes = *at ? drop(at) : 0;
+    struct charge charge = *at ? drop(at) : nothing;
     (void)pthread_mutex_unlock(&blocks.lock);
-    return bytes;
+    return charge;
 }
 
-uint64_t blocks_look(enum block_kind kind, uint64_t key)
+void blocks_visit(enum block_kind kind, uint64_t key,
+                  void (*visit)(const struct charge *charge, void *arg), void *arg)
 {
     (void)pthread_mutex_lock(&blocks.lock);
-    struct entry *known = *find(kind, key);
-    uint64_t bytes = known ? known->block->bytes : 0;
+    for (const struct entry *entry = *find(kind, key); entry; entry = entry->next)
+        if (entry->kind == kind && entry->key == key)
+            visit(&entry->block->charge, arg);
     (void)pthread_mutex_unlock(&blocks.lock);
-    return bytes;
 }
 
 int blocks_map(uint64_t handle, uint64_t address, uint64_t bytes)
 {
     (void)pthread_mutex_lock(&blocks.lock);
     struct entry *known = *find(BLOCK_HANDLE, handle);
-    int r = known ? put(BLOCK_MAPPING, address, bytes, known->block, 0) : 0;
+    int r = known ? put(BLOCK_MAPPING, address, bytes, known->block, nothing) : 0;
     (void)pthread_mutex_unlock(&blocks.lock);
     return r;
 }
 
-uint64_t blocks_unmap(uint64_t address, uint64_t bytes)
+void blocks_unmap(uint64_t address, uint64_t bytes, void (*freed)(struct charge charge))
 {
-    uint64_t freed = 0;
     (void)pthread_mutex_lock(&blocks.lock);
     struct entry **one = find(BLOCK_MAPPING, address);
     int whole = *one && (*one)->length == bytes; /* the usual case; else several go at once */
     if (whole)
-        freed = drop(one);
+        freed(drop(one));
     for (unsigned i = 0; i < BUCKETS && !whole; i++) {
         struct entry **at = &blocks.buckets[i];
         while (*at) {
             if ((*at)->kind == BLOCK_MAPPING && (*at)->key - address < bytes)
-                freed += drop(at);
+                freed(drop(at));
             else
                 at = &(*at)->next;
         }
     }
     (void)pthread_mutex_unlock(&blocks.lock);
-    return freed;
 }
 
 int blocks_retain(uint64_t handle, uint64_t address)
@@ -149,7 +153,7 @@ int blocks_retain(uint64_t handle, uint64_t address)
                 block = e->block;
     }
     if (block)
-        r = put(BLOCK_HANDLE, handle, 0, block, 0);
+        r = put(BLOCK_HANDLE, handle, 0, block, nothing);
     (void)pthread_mutex_unlock(&blocks.lock);
     return r;
 }

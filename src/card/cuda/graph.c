@@ -11,9 +11,9 @@
 
 #define DEPTH_MAX 32 /* of graphs in graphs */
 
+/* Of each device. */
 struct need {
-    uint64_t bytes;
-    uint64_t devices; /* a bit each */
+    uint64_t bytes[CARD_DEVICES_MAX];
 };
 
 static CUresult add_graph(CUgraph graph, unsigned depth, struct need *need);
@@ -21,14 +21,21 @@ static CUresult add_graph(CUgraph graph, unsigned depth, struct need *need);
 static CUresult add_allocation(CUgraphNode node, struct need *need)
 {
     struct cuda_allocation params = {0};
+    struct card_view unused;
     uint64_t step;
     CUresult result = driver_cuGraphMemAllocNodeGetParams(node, &params);
     if (result != CUDA_SUCCESS || params.pool.location_type != CUDA_LOCATION_DEVICE)
         return result;
+    CUdevice device = params.pool.location_id;
+    enum card_state state = process_card(device, &unused);
+    if (state == CARD_NONE)
+        return result;
+    if (state != CARD_READY || device >= CARD_DEVICES_MAX)
+        return CUDA_ERROR_SYSTEM_NOT_READY;
     if (__builtin_add_overflow(params.bytes, POOL_STEP_BYTES - 1, &step) ||
-        __builtin_add_overflow(need->bytes, step - step % POOL_STEP_BYTES, &need->bytes))
+        __builtin_add_overflow(need->bytes[device], step - step % POOL_STEP_BYTES,
+                               &need->bytes[device]))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    need->devices |= 1ull << ((unsigned)params.pool.location_id % 64);
     return result;
 }
 
@@ -63,28 +70,70 @@ static CUresult add_graph(CUgraph graph, unsigned depth, struct need *need)
     return result;
 }
 
-/* What the graph allocates, if the card could ever have room for it. */
+/* What the graph allocates, if the cards could ever have room for it. */
 static CUresult survey(CUgraph graph, struct need *ret_need)
 {
     struct need need = {0};
     struct card_view view;
-    enum card_state state = process_card(&view);
-    CUresult result = CUDA_SUCCESS;
-    if (state == CARD_FAILED)
-        return CUDA_ERROR_SYSTEM_NOT_READY;
-    if (state == CARD_READY)
-        result = add_graph(graph, 0, &need);
-    if (need.bytes && need.bytes > __atomic_load_n(&view.ledger->quota_bytes, __ATOMIC_RELAXED))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    pools_note_graphs(need.devices);
+    CUresult result = process_has_cards() ? add_graph(graph, 0, &need) : CUDA_SUCCESS;
+    if (result != CUDA_SUCCESS)
+        return result;
+    for (int device = 0; device < CARD_DEVICES_MAX; device++) {
+        if (!need.bytes[device] || process_card(device, &view) != CARD_READY)
+            continue;
+        if (need.bytes[device] > __atomic_load_n(&view.ledger->quota_bytes, __ATOMIC_RELAXED))
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        pools_note_graphs(device);
+    }
     *ret_need = need;
-    return result;
+    return CUDA_SUCCESS;
+}
+
+static void add_need(const struct charge *charge, void *arg)
+{
+    struct need *need = arg;
+    need->bytes[charge->device] += charge->bytes;
+}
+
+static int allocates(const struct need *need)
+{
+    int device = 0;
+    while (device < CARD_DEVICES_MAX && !need->bytes[device])
+        device++;
+    return device < CARD_DEVICES_MAX;
+}
+
+/* What was noted when it was made; 0: it allocates nothing. */
+static int recall(CUgraphExec graph, struct need *ret_need)
+{
+    *ret_need = (struct need){0};
+    if (pools_have_graphs())
+        blocks_visit(BLOCK_GRAPH, (uintptr_t)graph, add_need, ret_need);
+    return allocates(ret_need);
+}
+
+static void forget(CUgraphExec graph)
+{
+    while (blocks_take(BLOCK_GRAPH, (uintptr_t)graph).bytes)
+        continue;
+}
+
+/* 0 or -ENOMEM, and nothing is noted. */
+static int note(CUgraphExec graph, const struct need *need)
+{
+    int r = 0;
+    for (int device = 0; device < CARD_DEVICES_MAX && r == 0; device++)
+        if (need->bytes[device])
+            r = blocks_add(BLOCK_GRAPH, (uintptr_t)graph,
+                           (struct charge){device, need->bytes[device]});
+    if (r < 0)
+        forget(graph);
+    return r;
 }
 
 static CUresult remember(CUresult result, const CUgraphExec *exec, const struct need *need)
 {
-    if (result != CUDA_SUCCESS || !need->bytes ||
-        blocks_add(BLOCK_GRAPH, (uintptr_t)*exec, need->bytes) == 0)
+    if (result != CUDA_SUCCESS || note(*exec, need) == 0)
         return result;
     (void)driver_cuGraphExecDestroy(*exec); /* just made */
     return CUDA_ERROR_OUT_OF_MEMORY;
@@ -93,8 +142,9 @@ static CUresult remember(CUresult result, const CUgraphExec *exec, const struct 
 CUresult graph_run(CUresult (*call)(CUgraphExec, CUstream), CUgraphExec graph, CUstream stream,
                    enum stream_flavour flavour)
 {
-    uint64_t bytes = pools_have_graphs() ? blocks_look(BLOCK_GRAPH, (uintptr_t)graph) : 0;
-    return bytes ? pools_run_graph(call, graph, stream, flavour, bytes) : call(graph, stream);
+    struct need need;
+    return recall(graph, &need) ? pools_run_graph(call, graph, stream, flavour, need.bytes)
+                                : call(graph, stream);
 }
 
 static CUresult instantiate_logged(CUresult (*make)(CUgraphExec *, CUgraph, CUgraphNode *, char *,
@@ -140,7 +190,7 @@ static CUresult instantiate(CUresult (*make)(CUgraphExec *, CUgraph, struct cuda
     cuuint64_t flags = params ? params->flags : 0;
     if (result != CUDA_SUCCESS)
         return result;
-    int uploads = need.bytes && (flags & CUDA_INSTANTIATE_UPLOAD);
+    int uploads = allocates(&need) && (flags & CUDA_INSTANTIATE_UPLOAD);
     if (uploads)
         params->flags = flags & ~(cuuint64_t)CUDA_INSTANTIATE_UPLOAD;
     result = remember(make(exec, graph, params), exec, &need);
@@ -180,17 +230,19 @@ CUresult api_cuGraphUpload_ptsz(CUgraphExec graph, CUstream stream)
 /* Its memory stays with the device's graph memory, for others, until that is trimmed. */
 CUresult api_cuGraphExecDestroy(CUgraphExec graph)
 {
-    uint64_t bytes = pools_have_graphs() ? blocks_take(BLOCK_GRAPH, (uintptr_t)graph) : 0;
+    struct need need;
+    int known = recall(graph, &need);
+    if (known)
+        forget(graph);
     CUresult result = driver_cuGraphExecDestroy(graph);
-    if (result != CUDA_SUCCESS && bytes)
-        (void)blocks_add(BLOCK_GRAPH, (uintptr_t)graph, bytes); /* without memory it is launched
-                                                                   uncounted */
+    if (result != CUDA_SUCCESS && known)
+        (void)note(graph, &need); /* without memory it is launched uncounted */
     return result;
 }
 
 CUresult api_cuDeviceGraphMemTrim(CUdevice device)
 {
     CUresult result = driver_cuDeviceGraphMemTrim(device);
-    pools_reconcile();
+    pools_reconcile(device);
     return result;
 }

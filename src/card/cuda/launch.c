@@ -17,16 +17,27 @@
 #define SHORT_NS 100000u   /* longer launches are measured each: the cost does not matter to them */
 #define MIXED_NS 20000000u /* after launches into two streams in turn, no batches for so long */
 
-static struct {
+/* Of one device. */
+struct gate {
     pthread_mutex_t entering; /* the meter lets in one thread at a time */
     uint64_t mixed_until_ns;
     uint32_t alone; /* the last that entered did so alone: batches and single launches take turns */
+};
+
+static struct {
+    struct gate gates[CARD_DEVICES_MAX];
     uint64_t paces[PACES]; /* what the same launch took lately */
-} launches = {.entering = PTHREAD_MUTEX_INITIALIZER};
+} launches = {.gates = {[0 ... CARD_DEVICES_MAX - 1] = {.entering = PTHREAD_MUTEX_INITIALIZER}}};
+
+static struct gate *gate_of(const struct measurement *m)
+{
+    return &launches.gates[m->device];
+}
 
 void launch_clear(void)
 {
-    (void)pthread_mutex_init(&launches.entering, NULL);
+    for (unsigned i = 0; i < CARD_DEVICES_MAX; i++)
+        (void)pthread_mutex_init(&launches.gates[i].entering, NULL);
     batch_clear();
     measure_clear();
 }
@@ -63,7 +74,8 @@ static void end_batch(struct measurement *batch, CUstream stream, enum stream_fl
                       int captured)
 {
     if (batch->stream != stream || batch->flavour != flavour)
-        __atomic_store_n(&launches.mixed_until_ns, measure_now_ns() + MIXED_NS, __ATOMIC_RELAXED);
+        __atomic_store_n(&gate_of(batch)->mixed_until_ns, measure_now_ns() + MIXED_NS,
+                         __ATOMIC_RELAXED);
     else if (!captured)
         batch->has_end = record(batch->end, stream, flavour) == CUDA_SUCCESS;
     measure_queue(batch);
@@ -71,24 +83,26 @@ static void end_batch(struct measurement *batch, CUstream stream, enum stream_fl
 
 /* 1: what is launched next may be the first of a batch. The null stream of a thread is known under
  * one name in all threads. */
-static int may_open(CUstream stream, enum stream_flavour flavour, uint64_t usual_ns)
+static int may_open(const struct measurement *m, uint64_t usual_ns)
 {
-    if (!usual_ns || usual_ns > SHORT_NS || stream == CUDA_STREAM_PER_THREAD ||
-        (!stream && flavour == STREAM_PER_THREAD))
+    const struct gate *gate = gate_of(m);
+    if (!usual_ns || usual_ns > SHORT_NS || m->stream == CUDA_STREAM_PER_THREAD ||
+        (!m->stream && m->flavour == STREAM_PER_THREAD))
         return 0;
-    if (measure_now_ns() < __atomic_load_n(&launches.mixed_until_ns, __ATOMIC_RELAXED))
+    if (measure_now_ns() < __atomic_load_n(&gate->mixed_until_ns, __ATOMIC_RELAXED))
         return 0;
-    return __atomic_load_n(&launches.alone, __ATOMIC_RELAXED) && !batch_is_open();
+    return __atomic_load_n(&gate->alone, __ATOMIC_RELAXED) && !batch_is_open(m->device);
 }
 
 /* Through the meter, and with the first event in the stream. */
 static CUresult enter(struct measurement *m)
 {
-    (void)pthread_mutex_lock(&launches.entering);
+    struct gate *gate = gate_of(m);
+    (void)pthread_mutex_lock(&gate->entering);
     int entered;
     while ((entered = meter_enter(m->meter, m->estimate_ns, nothing_to_flush, NULL)) == -EINTR)
         process_called_off();
-    (void)pthread_mutex_unlock(&launches.entering);
+    (void)pthread_mutex_unlock(&gate->entering);
     if (entered < 0) {
         measure_put_back(m);
         return CUDA_ERROR_SYSTEM_NOT_READY;
@@ -100,12 +114,12 @@ static CUresult enter(struct measurement *m)
     return result;
 }
 
-static CUresult enter_alone(struct launch_pass *pass, CUstream stream, enum stream_flavour flavour,
-                            uint64_t *pace, struct measurement *over)
+static CUresult enter_alone(struct launch_pass *pass, CUdevice device, CUstream stream,
+                            enum stream_flavour flavour, uint64_t *pace, struct measurement *over)
 {
     struct card_view view;
     CUcontext context = NULL;
-    enum card_state state = process_card(&view);
+    enum card_state state = process_card(device, &view);
     if (state == CARD_FAILED)
         return CUDA_ERROR_SYSTEM_NOT_READY;
     if (state != CARD_READY)
@@ -115,7 +129,7 @@ static CUresult enter_alone(struct launch_pass *pass, CUstream stream, enum stre
         end_batch(over, stream, flavour, captured);
     if (captured || driver_cuCtxGetCurrent(&context) != CUDA_SUCCESS || !context)
         return CUDA_SUCCESS; /* the driver says what is wrong, if anything is */
-    struct measurement *m = measure_take(context);
+    struct measurement *m = measure_take((unsigned)device, context);
     if (!m)
         return CUDA_ERROR_OUT_OF_MEMORY; /* an unmeasured launch would be a way out of the share */
     uint64_t usual_ns = __atomic_load_n(pace, __ATOMIC_RELAXED);
@@ -124,11 +138,11 @@ static CUresult enter_alone(struct launch_pass *pass, CUstream stream, enum stre
     m->meter = view.meter;
     m->pace = pace;
     m->estimate_ns = usual_ns ? usual_ns : METER_UNKNOWN_NS;
-    if (may_open(stream, flavour, usual_ns)) {
+    if (may_open(m, usual_ns)) {
         m->known_ns = usual_ns;
         m->estimate_ns = BATCH_NS;
     }
-    __atomic_store_n(&launches.alone, m->known_ns == 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&gate_of(m)->alone, m->known_ns == 0, __ATOMIC_RELAXED);
     CUresult result = enter(m);
     if (result == CUDA_SUCCESS)
         pass->measurement = m;
@@ -140,17 +154,20 @@ CUresult launch_enter(struct launch_pass *pass, CUstream stream, enum stream_fla
 {
     uint64_t *pace = find_pace(subject, blocks);
     uint64_t usual_ns = __atomic_load_n(pace, __ATOMIC_RELAXED);
-    struct measurement *over;
-    pass->measurement = NULL;
-    pass->in_batch = batch_join(stream, flavour, usual_ns <= SHORT_NS ? usual_ns : 0, &over);
-    return pass->in_batch ? CUDA_SUCCESS : enter_alone(pass, stream, flavour, pace, over);
+    struct measurement *over = NULL;
+    CUdevice device = process_device();
+    *pass = (struct launch_pass){.device = (unsigned)device};
+    if (pass->device < CARD_DEVICES_MAX)
+        pass->in_batch =
+            batch_join(pass->device, stream, flavour, usual_ns <= SHORT_NS ? usual_ns : 0, &over);
+    return pass->in_batch ? CUDA_SUCCESS : enter_alone(pass, device, stream, flavour, pace, over);
 }
 
 CUresult launch_leave(struct launch_pass *pass, CUresult result)
 {
     struct measurement *m = pass->measurement;
     if (pass->in_batch)
-        batch_leave();
+        batch_leave(pass->device);
     if (!m)
         return result;
     if (result != CUDA_SUCCESS) {
@@ -158,7 +175,7 @@ CUresult launch_leave(struct launch_pass *pass, CUresult result)
         return result;
     }
     if (m->known_ns && batch_open(m) == 0) {
-        measure_tell_batch();
+        measure_tell_batch(pass->device);
         return result;
     }
     m->delay_ns = measure_now_ns() - m->queued_ns;
@@ -170,14 +187,20 @@ CUresult launch_leave(struct launch_pass *pass, CUresult result)
     return result;
 }
 
-void launch_drain(void)
+static void end_batches(unsigned device)
 {
-    while (batch_is_open()) {
-        struct measurement *batch = batch_close(UINT64_MAX);
+    while (batch_is_open(device)) {
+        struct measurement *batch = batch_close(device, UINT64_MAX);
         if (batch)
             measure_queue(batch);
         else
             sched_yield(); /* a thread is launching in it */
     }
+}
+
+void launch_drain(void)
+{
+    for (unsigned device = 0; device < CARD_DEVICES_MAX; device++)
+        end_batches(device);
     measure_drain();
 }

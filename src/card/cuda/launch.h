@@ -9,6 +9,7 @@ struct measurement;
 struct launch_pass {
     struct measurement *measurement; /* NULL: not measured, or in the batch */
     int in_batch;
+    unsigned device;
 };
 
 /* Wait for share and turn, unless the launch can join the open batch. `subject` and `blocks` say

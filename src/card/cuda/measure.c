@@ -1,4 +1,4 @@
-/* The measuring thread and the events it waits for: see measure.h. */
+/* The measuring threads and the events they wait for: see measure.h. */
 #include "card/cuda/measure.h"
 
 #include <pthread.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "card/cuda/attach.h"
 #include "card/cuda/batch.h"
 #include "card/ledger/futex.h"
 #include "card/meter/meter.h"
@@ -16,7 +17,8 @@
 #define PACE_LEAST_NS 500u    /* no launch costs a device less */
 #define PACE_WEIGHT 4         /* of what was known before, against a new measurement: 3 to 1 */
 
-static struct {
+/* Of one device. */
+struct line {
     pthread_mutex_t lock;             /* guards what follows */
     struct measurement *first, *last; /* handed over */
     struct measurement *spare;
@@ -28,7 +30,15 @@ static struct {
     CUevent base;
     CUcontext base_context;
     uint64_t base_ns;
-} measuring = {.lock = PTHREAD_MUTEX_INITIALIZER};
+};
+
+static struct line lines[CARD_DEVICES_MAX] = {
+    [0 ... CARD_DEVICES_MAX - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+
+static struct line *line_of(const struct measurement *m)
+{
+    return &lines[m->device];
+}
 
 uint64_t measure_now_ns(void)
 {
@@ -37,33 +47,30 @@ uint64_t measure_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The events are the parent's. */
 void measure_clear(void)
 {
-    (void)pthread_mutex_init(&measuring.lock, NULL);
-    measuring.first = measuring.last = measuring.spare = NULL; /* the events are the parent's */
-    measuring.base = NULL;
-    measuring.under_way = 0;
-    measuring.waiting = 0;
-    measuring.has_thread = 0;
+    for (unsigned i = 0; i < CARD_DEVICES_MAX; i++)
+        lines[i] = (struct line){.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 /* With the lock held. */
-static void wait_for_change(uint64_t timeout_ns)
+static void wait_for_change(struct line *line, uint64_t timeout_ns)
 {
-    uint32_t seen = measuring.changes;
-    measuring.waiting++;
-    (void)pthread_mutex_unlock(&measuring.lock);
-    futex_sleep(&measuring.changes, seen, timeout_ns);
-    (void)pthread_mutex_lock(&measuring.lock);
-    measuring.waiting--;
+    uint32_t seen = line->changes;
+    line->waiting++;
+    (void)pthread_mutex_unlock(&line->lock);
+    futex_sleep(&line->changes, seen, timeout_ns);
+    (void)pthread_mutex_lock(&line->lock);
+    line->waiting--;
 }
 
 /* With the lock held. */
-static void tell_change(void)
+static void tell_change(struct line *line)
 {
-    __atomic_add_fetch(&measuring.changes, 1, __ATOMIC_SEQ_CST);
-    if (measuring.waiting)
-        futex_wake(&measuring.changes, INT_MAX);
+    __atomic_add_fetch(&line->changes, 1, __ATOMIC_SEQ_CST);
+    if (line->waiting)
+        futex_wake(&line->changes, INT_MAX);
 }
 
 /* ---- the thread ---- */
@@ -78,28 +85,29 @@ static int elapsed_ns(CUevent start, CUevent end, uint64_t *ret_ns)
 }
 
 /* Make the measurement's end the base of times to come; the old base becomes its end. */
-static void rebase(struct measurement *m, uint64_t end_ns)
+static void rebase(struct line *line, struct measurement *m, uint64_t end_ns)
 {
-    CUevent old = measuring.base;
-    measuring.base = m->end;
+    CUevent old = line->base;
+    line->base = m->end;
     m->end = old;
-    measuring.base_ns = end_ns;
-    measuring.base_context = m->context;
+    line->base_ns = end_ns;
+    line->base_context = m->context;
 }
 
 /* When the measurement ended, in our clock as far as two clocks can agree. */
 static uint64_t end_of(struct measurement *m)
 {
+    struct line *line = line_of(m);
     uint64_t since;
-    if (measuring.base && measuring.base_context == m->context &&
-        elapsed_ns(measuring.base, m->end, &since) == 0) {
-        uint64_t end_ns = measuring.base_ns + since;
+    if (line->base && line->base_context == m->context &&
+        elapsed_ns(line->base, m->end, &since) == 0) {
+        uint64_t end_ns = line->base_ns + since;
         if (since > REBASE_NS)
-            rebase(m, end_ns);
+            rebase(line, m, end_ns);
         return end_ns;
     }
     uint64_t end_ns = measure_now_ns();
-    rebase(m, end_ns);
+    rebase(line, m, end_ns);
     return end_ns;
 }
 
@@ -151,55 +159,56 @@ static struct meter_span span_of(struct measurement *m)
 }
 
 /* The next that was handed over, or a batch that has grown old. */
-static struct measurement *await_next(void)
+static struct measurement *await_next(struct line *line)
 {
+    const unsigned device = (unsigned)(line - lines);
     struct measurement *m = NULL;
-    (void)pthread_mutex_lock(&measuring.lock);
-    while (!measuring.first && !m) {
-        if (!batch_is_open()) {
-            wait_for_change(FUTEX_FOREVER);
+    (void)pthread_mutex_lock(&line->lock);
+    while (!line->first && !m) {
+        if (!batch_is_open(device)) {
+            wait_for_change(line, FUTEX_FOREVER);
             continue;
         }
-        wait_for_change(BATCH_AGE_NS);
-        if (!measuring.first)
-            m = batch_close(measure_now_ns() - BATCH_AGE_NS);
+        wait_for_change(line, BATCH_AGE_NS);
+        if (!line->first)
+            m = batch_close(device, measure_now_ns() - BATCH_AGE_NS);
     }
     if (!m) {
-        m = measuring.first;
-        measuring.first = m->next;
-        if (!measuring.first)
-            measuring.last = NULL;
+        m = line->first;
+        line->first = m->next;
+        if (!line->first)
+            line->last = NULL;
     }
-    (void)pthread_mutex_unlock(&measuring.lock);
+    (void)pthread_mutex_unlock(&line->lock);
     return m;
 }
 
-static void *measure(void *unused)
+static void *measure(void *line)
 {
     for (;;) {
-        struct measurement *m = await_next();
+        struct measurement *m = await_next(line);
         struct meter_span span = span_of(m);
         meter_charge(m->meter, &span, m->estimate_ns);
         measure_put_back(m);
     }
-    return unused;
+    return NULL;
 }
 
 /* With the lock held. The program's signals are not for this thread. */
-static int start_thread(void)
+static int start_thread(struct line *line)
 {
     pthread_t thread;
     sigset_t all, before;
-    if (measuring.has_thread)
+    if (line->has_thread)
         return 0;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&thread, NULL, measure, NULL);
+    int r = pthread_create(&thread, NULL, measure, line);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0)
         return -1;
     (void)pthread_detach(thread); /* cannot fail for a running thread */
-    measuring.has_thread = 1;
+    line->has_thread = 1;
     return 0;
 }
 
@@ -227,36 +236,38 @@ static struct measurement *make(CUcontext context)
     return NULL;
 }
 
-static void drop_under_way(void)
+static void drop_under_way(struct line *line)
 {
-    if (--measuring.under_way == 0)
-        tell_change();
+    if (--line->under_way == 0)
+        tell_change(line);
 }
 
-struct measurement *measure_take(CUcontext context)
+struct measurement *measure_take(unsigned device, CUcontext context)
 {
-    (void)pthread_mutex_lock(&measuring.lock);
-    struct measurement **at = &measuring.spare, *m = NULL;
-    int ready = start_thread() == 0;
+    struct line *line = &lines[device];
+    (void)pthread_mutex_lock(&line->lock);
+    struct measurement **at = &line->spare, *m = NULL;
+    int ready = start_thread(line) == 0;
     while (*at && ((*at)->context != context || !(*at)->end))
         at = &(*at)->next;
     if (ready) {
         m = *at;
         if (m)
             *at = m->next;
-        measuring.under_way++;
+        line->under_way++;
     }
-    (void)pthread_mutex_unlock(&measuring.lock);
+    (void)pthread_mutex_unlock(&line->lock);
     if (!ready)
         return NULL;
     if (!m)
         m = make(context);
     if (!m) {
-        (void)pthread_mutex_lock(&measuring.lock);
-        drop_under_way();
-        (void)pthread_mutex_unlock(&measuring.lock);
+        (void)pthread_mutex_lock(&line->lock);
+        drop_under_way(line);
+        (void)pthread_mutex_unlock(&line->lock);
         return NULL;
     }
+    m->device = device;
     m->has_end = 0;
     m->delay_ns = m->known_ns = 0;
     m->launches = 1;
@@ -265,24 +276,26 @@ struct measurement *measure_take(CUcontext context)
 
 void measure_queue(struct measurement *m)
 {
+    struct line *line = line_of(m);
     m->next = NULL;
-    (void)pthread_mutex_lock(&measuring.lock);
-    if (measuring.last)
-        measuring.last->next = m;
+    (void)pthread_mutex_lock(&line->lock);
+    if (line->last)
+        line->last->next = m;
     else
-        measuring.first = m;
-    measuring.last = m;
-    tell_change();
-    (void)pthread_mutex_unlock(&measuring.lock);
+        line->first = m;
+    line->last = m;
+    tell_change(line);
+    (void)pthread_mutex_unlock(&line->lock);
 }
 
 void measure_put_back(struct measurement *m)
 {
-    (void)pthread_mutex_lock(&measuring.lock);
-    m->next = measuring.spare;
-    measuring.spare = m;
-    drop_under_way();
-    (void)pthread_mutex_unlock(&measuring.lock);
+    struct line *line = line_of(m);
+    (void)pthread_mutex_lock(&line->lock);
+    m->next = line->spare;
+    line->spare = m;
+    drop_under_way(line);
+    (void)pthread_mutex_unlock(&line->lock);
 }
 
 void measure_call_off(struct measurement *m)
@@ -292,23 +305,23 @@ void measure_call_off(struct measurement *m)
     measure_put_back(m);
 }
 
-void measure_tell_batch(void)
+void measure_tell_batch(unsigned device)
 {
-    (void)pthread_mutex_lock(&measuring.lock);
-    tell_change();
-    (void)pthread_mutex_unlock(&measuring.lock);
+    (void)pthread_mutex_lock(&lines[device].lock);
+    tell_change(&lines[device]);
+    (void)pthread_mutex_unlock(&lines[device].lock);
 }
 
-void measure_drain(void)
+static void drain(struct line *line)
 {
-    (void)pthread_mutex_lock(&measuring.lock);
-    while (measuring.under_way)
-        wait_for_change(FUTEX_FOREVER);
-    struct measurement *spare = measuring.spare;
-    CUevent base = measuring.base;
-    measuring.spare = NULL;
-    measuring.base = NULL;
-    (void)pthread_mutex_unlock(&measuring.lock);
+    (void)pthread_mutex_lock(&line->lock);
+    while (line->under_way)
+        wait_for_change(line, FUTEX_FOREVER);
+    struct measurement *spare = line->spare;
+    CUevent base = line->base;
+    line->spare = NULL;
+    line->base = NULL;
+    (void)pthread_mutex_unlock(&line->lock);
     while (spare) {
         struct measurement *next = spare->next;
         destroy_events(spare);
@@ -316,4 +329,10 @@ void measure_drain(void)
     }
     if (base)
         (void)driver_cuEventDestroy_v2(base); /* its context may have gone before */
+}
+
+void measure_drain(void)
+{
+    for (unsigned i = 0; i < CARD_DEVICES_MAX; i++)
+        drain(&lines[i]);
 }

@@ -1,6 +1,6 @@
-/* What the device took for launches: a pair of events around each measurement, and one thread of
- * the process that waits for them in the order in which they were made and charges the card. Any
- * thread, unless it says otherwise. */
+/* What the device took for launches: a pair of events around each measurement, and one thread
+ * for each device that waits for them in the order in which they were made and charges the card.
+ * Any thread, unless it says otherwise. */
 #ifndef LEAT_CARD_CUDA_MEASURE_H
 #define LEAT_CARD_CUDA_MEASURE_H
 
@@ -13,6 +13,7 @@ struct meter;
 /* One launch, or a batch of them. Whoever has it owns it. */
 struct measurement {
     struct measurement *next;
+    unsigned device; /* below CARD_DEVICES_MAX */
     CUcontext context;
     CUstream stream;
     enum stream_flavour flavour;
@@ -27,17 +28,20 @@ struct measurement {
     uint64_t *pace;    /* of a single launch: what it takes is noted here */
 };
 
-/* A measurement with events of the current context, which is `context`. NULL: none to be had. */
-struct measurement *measure_take(CUcontext context);
+/* A measurement with events of the current context, which is `context` of `device`. NULL: none to
+ * be had. */
+struct measurement *measure_take(unsigned device, CUcontext context);
 /* Hand it to the thread, which charges it and puts it back. */
 void measure_queue(struct measurement *m);
 /* The meter has not let it in: it is put back. */
 void measure_put_back(struct measurement *m);
 /* The launch did not happen, though the meter let it in: nothing is charged. */
 void measure_call_off(struct measurement *m);
-/* A batch was opened, which the thread has to close when nobody else does. */
-void measure_tell_batch(void);
-/* Wait until all that was taken is measured and give the events back to the driver. */
+/* A batch was opened, which the device's thread has to close when nobody else does. */
+void measure_tell_batch(unsigned device);
+/* Wait until all that was taken is measured, on all devices, and give the events back to the
+ * driver.
+ */
 void measure_drain(void);
 /* A child after fork has launched nothing. */
 void measure_clear(void);

@@ -5,14 +5,16 @@
 #include "card/cuda/blocks.h"
 #include "card/cuda/types.h"
 
-/* CUDA_SUCCESS, or what the program is to be told. What pools gave back is counted first,
- * and what they hold idle is let go. */
-CUresult memory_reserve(uint64_t bytes);
-/* The driver has answered `result` about `key`: on success `reserved` bytes stay charged, else they
- * are released. Returns the result. */
-CUresult memory_settle(CUresult result, enum block_kind kind, uint64_t key, uint64_t reserved);
-/* Before a free: what `key` is charged with, forgotten already, as the driver may hand out its
- * address again at once. memory_freed ends it. */
-CUresult memory_freed(CUresult result, enum block_kind kind, uint64_t key, uint64_t bytes);
+/* CUDA_SUCCESS, or what the program is to be told. What the device's pools gave back is counted
+ * first, and what they hold idle is let go. */
+CUresult memory_reserve(struct charge charge);
+/* The driver has answered `result` about `key`: on success what was reserved stays charged, else it
+ * is released. Returns the result. */
+CUresult memory_settle(CUresult result, enum block_kind kind, uint64_t key, struct charge reserved);
+/* After a free: what `key` was charged with, forgotten already before it, as the driver may hand
+ * out its address again at once. Returns the result. */
+CUresult memory_freed(CUresult result, enum block_kind kind, uint64_t key, struct charge charge);
+/* More or less than was reserved is needed: 0 when there is no room for it, and nothing changed. */
+int memory_adjust(struct charge *reserved, uint64_t needed_bytes);
 
 #endif

@@ -10,50 +10,73 @@
 #include "cuda_api.h"
 
 #define POOLS_MAX 64
-#define DEVICES_MAX 64
 
+/* A device's graph memory has no handle. */
 struct pool {
     CUmemPool handle;
+    CUdevice device; /* < 0: it is of the host */
     uint64_t charged_bytes;
 };
 
 static struct {
     pthread_mutex_t lock;
     struct pool items[POOLS_MAX];
-    struct pool graphs;     /* the graph memory of all devices; it has no handle */
-    uint64_t graph_devices; /* a bit for each that may have some */
+    struct pool graphs[CARD_DEVICES_MAX];
+    uint32_t graph_devices; /* a bit for each that may have graph memory */
 } pools = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static struct pool *pool_find(CUmemPool handle)
+/* Of a pool that was not made here: one of a device, or another process's, for which the current
+ * device stands. */
+static CUdevice device_of(CUmemPool handle)
 {
-    struct pool *vacant = NULL;
-    for (unsigned i = 0; i < POOLS_MAX; i++) {
-        if (pools.items[i].handle == handle)
-            return &pools.items[i];
-        if (!vacant && !pools.items[i].handle)
-            vacant = &pools.items[i];
-    }
+    CUmemPool its_own;
+    int count = 0;
+    (void)driver_cuDeviceGetCount(&count); /* else there are none to compare with */
+    for (CUdevice device = 0; device < count; device++)
+        if (driver_cuDeviceGetDefaultMemPool(&its_own, device) == CUDA_SUCCESS && its_own == handle)
+            return device;
+    return process_device();
+}
+
+static struct pool *find(CUmemPool handle)
+{
+    struct pool *at = pools.items;
+    while (at < pools.items + POOLS_MAX && at->handle != handle)
+        at++;
+    return at < pools.items + POOLS_MAX ? at : NULL;
+}
+
+static struct pool *pool_note(CUmemPool handle, CUdevice device)
+{
+    struct pool *vacant = find(NULL);
     if (vacant)
-        vacant->handle = handle;
+        *vacant = (struct pool){.handle = handle, .device = device};
     return vacant;
 }
 
-static uint64_t graph_memory(int attribute)
+static struct pool *pool_find(CUmemPool handle)
 {
-    uint64_t bytes = 0, sum = 0;
-    for (int device = 0; device < DEVICES_MAX; device++) {
-        if ((pools.graph_devices >> device & 1) &&
-            driver_cuDeviceGetGraphMemAttribute(device, attribute, &bytes) == CUDA_SUCCESS)
-            sum += bytes;
-    }
-    return sum;
+    struct pool *known = find(handle);
+    return known ? known : pool_note(handle, device_of(handle));
+}
+
+static int has_graphs(CUdevice device)
+{
+    return device >= 0 && device < CARD_DEVICES_MAX && (pools.graph_devices >> device & 1);
+}
+
+static uint64_t graph_memory(CUdevice device, int attribute)
+{
+    uint64_t bytes = 0;
+    return driver_cuDeviceGetGraphMemAttribute(device, attribute, &bytes) == CUDA_SUCCESS ? bytes
+                                                                                          : 0;
 }
 
 static uint64_t reserved_bytes(const struct pool *pool)
 {
     uint64_t bytes = 0;
-    if (pool == &pools.graphs)
-        return graph_memory(CUDA_GRAPH_MEMORY_RESERVED);
+    if (!pool->handle)
+        return graph_memory(pool->device, CUDA_GRAPH_MEMORY_RESERVED);
     if (driver_cuMemPoolGetAttribute(pool->handle, CUDA_POOL_RESERVED_NOW, &bytes) != CUDA_SUCCESS)
         return 0;
     return bytes;
@@ -63,9 +86,10 @@ static uint64_t reserved_bytes(const struct pool *pool)
  */
 static uint64_t growth(const struct pool *pool, uint64_t bytes)
 {
-    if (pool != &pools.graphs)
+    if (pool->handle)
         return bytes;
-    uint64_t reserved = reserved_bytes(pool), used = graph_memory(CUDA_GRAPH_MEMORY_USED);
+    uint64_t reserved = reserved_bytes(pool);
+    uint64_t used = graph_memory(pool->device, CUDA_GRAPH_MEMORY_USED);
     uint64_t idle = reserved > used ? reserved - used : 0;
     return bytes > idle ? bytes - idle : 0;
 }
@@ -76,42 +100,41 @@ static void lower(struct pool *pool)
     uint64_t held = reserved_bytes(pool);
     if (held >= pool->charged_bytes)
         return;
-    process_release(pool->charged_bytes - held);
+    process_release((struct charge){pool->device, pool->charged_bytes - held});
     pool->charged_bytes = held;
 }
 
-static void lower_all(void)
+static void lower_all(CUdevice device)
 {
-    for (unsigned i = 0; i < POOLS_MAX; i++)
-        if (pools.items[i].handle && pools.items[i].charged_bytes)
-            lower(&pools.items[i]);
-    if (pools.graphs.charged_bytes)
-        lower(&pools.graphs);
+    for (struct pool *pool = pools.items; pool < pools.items + POOLS_MAX; pool++)
+        if (pool->handle && pool->device == device && pool->charged_bytes)
+            lower(pool);
+    if (has_graphs(device))
+        lower(&pools.graphs[device]);
 }
 
 /* A pool that has gone, or a device without graph memory, is no matter. */
-static void trim_all(void)
+static void trim_all(CUdevice device)
 {
-    for (unsigned i = 0; i < POOLS_MAX; i++)
-        if (pools.items[i].handle)
-            (void)driver_cuMemPoolTrimTo(pools.items[i].handle, 0);
-    for (int device = 0; device < DEVICES_MAX; device++)
-        if (pools.graph_devices >> device & 1)
-            (void)driver_cuDeviceGraphMemTrim(device);
-    lower_all();
+    for (struct pool *pool = pools.items; pool < pools.items + POOLS_MAX; pool++)
+        if (pool->handle && pool->device == device)
+            (void)driver_cuMemPoolTrimTo(pool->handle, 0);
+    if (has_graphs(device))
+        (void)driver_cuDeviceGraphMemTrim(device);
+    lower_all(device);
 }
 
-void pools_reconcile(void)
+void pools_reconcile(CUdevice device)
 {
     (void)pthread_mutex_lock(&pools.lock);
-    lower_all();
+    lower_all(device);
     (void)pthread_mutex_unlock(&pools.lock);
 }
 
-void pools_trim(void)
+void pools_trim(CUdevice device)
 {
     (void)pthread_mutex_lock(&pools.lock);
-    trim_all();
+    trim_all(device);
     (void)pthread_mutex_unlock(&pools.lock);
 }
 
@@ -120,14 +143,17 @@ void pools_clear(void)
     (void)pthread_mutex_init(&pools.lock, NULL);
     for (unsigned i = 0; i < POOLS_MAX; i++)
         pools.items[i] = (struct pool){0};
-    pools.graphs = (struct pool){0};
+    for (unsigned i = 0; i < CARD_DEVICES_MAX; i++)
+        pools.graphs[i] = (struct pool){0};
     pools.graph_devices = 0;
 }
 
-void pools_note_graphs(uint64_t devices)
+void pools_note_graphs(CUdevice device)
 {
-    if (devices)
-        __atomic_or_fetch(&pools.graph_devices, devices, __ATOMIC_RELAXED);
+    (void)pthread_mutex_lock(&pools.lock);
+    pools.graphs[device].device = device;
+    __atomic_or_fetch(&pools.graph_devices, 1u << device, __ATOMIC_RELAXED);
+    (void)pthread_mutex_unlock(&pools.lock);
 }
 
 int pools_have_graphs(void)
@@ -152,21 +178,25 @@ static const struct calls per_thread = {driver_cuMemAllocFromPoolAsync_ptsz,
 static int reserve_growth(const struct pool *pool, uint64_t bytes, uint64_t *ret_room)
 {
     *ret_room = growth(pool, bytes);
-    return process_reserve(*ret_room) == 0;
+    if (process_reserve((struct charge){pool->device, *ret_room}) == 0)
+        return 1;
+    *ret_room = 0;
+    return 0;
 }
 
-/* Room for the most that the pool may grow by; with the lock held. */
+/* Room for the most that the pool may grow by, none when there is too little; with the lock held.
+ */
 static CUresult make_room(const struct calls *calls, struct pool *pool, CUstream stream,
                           uint64_t bytes, uint64_t *ret_room)
 {
     lower(pool);
     if (reserve_growth(pool, bytes, ret_room))
         return CUDA_SUCCESS;
-    lower_all();
+    lower_all(pool->device);
     (void)calls->synchronize(stream); /* what was freed on it is idle then */
-    if (pool == &pools.graphs && reserve_growth(pool, bytes, ret_room))
+    if (!pool->handle && reserve_growth(pool, bytes, ret_room))
         return CUDA_SUCCESS;
-    trim_all();
+    trim_all(pool->device);
     lower(pool);
     return reserve_growth(pool, bytes, ret_room) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -177,12 +207,12 @@ static CUresult settle(struct pool *pool, uint64_t room)
 {
     uint64_t held = reserved_bytes(pool);
     uint64_t grown = held > pool->charged_bytes ? held - pool->charged_bytes : 0;
-    if (grown > room && process_reserve(grown - room) < 0) {
+    if (grown > room && process_reserve((struct charge){pool->device, grown - room}) < 0) {
         pool->charged_bytes += room;
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (grown < room)
-        process_release(room - grown);
+        process_release((struct charge){pool->device, room - grown});
     pool->charged_bytes += grown;
     return CUDA_SUCCESS;
 }
@@ -198,32 +228,42 @@ static CUresult undo(const struct calls *calls, struct pool *pool, CUdeviceptr p
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-static CUresult allocate(const struct calls *calls, CUdeviceptr *pointer, size_t bytes,
-                         CUmemPool handle, CUstream stream)
+/* With the lock held. */
+static CUresult allocate_counted(const struct calls *calls, struct pool *pool, CUdeviceptr *pointer,
+                                 size_t bytes, CUstream stream)
 {
-    struct card_view view;
-    enum card_state state = process_card(&view);
-    int capturing = 0;
+    struct card_view unused;
+    enum card_state state = process_card(pool->device, &unused);
     uint64_t most, room;
     if (state == CARD_NONE)
-        return calls->allocate(pointer, bytes, handle, stream);
+        return calls->allocate(pointer, bytes, pool->handle, stream);
     if (state != CARD_READY)
         return CUDA_ERROR_SYSTEM_NOT_READY;
-    if (calls->is_capturing(stream, &capturing) == CUDA_SUCCESS && capturing)
-        return calls->allocate(pointer, bytes, handle, stream); /* a node: its graph is charged */
     if (__builtin_add_overflow(bytes, POOL_STEP_BYTES - 1, &most))
         return CUDA_ERROR_OUT_OF_MEMORY;
     most -= most % POOL_STEP_BYTES;
+    CUresult result = make_room(calls, pool, stream, most, &room);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = calls->allocate(pointer, bytes, pool->handle, stream);
+    if (result != CUDA_SUCCESS)
+        process_release((struct charge){pool->device, room});
+    else if (settle(pool, room) != CUDA_SUCCESS)
+        result = undo(calls, pool, *pointer, stream);
+    return result;
+}
+
+static CUresult allocate(const struct calls *calls, CUdeviceptr *pointer, size_t bytes,
+                         CUmemPool handle, CUstream stream)
+{
+    int capturing = 0;
+    if (!process_has_cards() ||
+        (calls->is_capturing(stream, &capturing) == CUDA_SUCCESS && capturing))
+        return calls->allocate(pointer, bytes, handle, stream); /* a node: its graph is charged */
     (void)pthread_mutex_lock(&pools.lock);
     struct pool *pool = pool_find(handle);
-    CUresult result = pool ? make_room(calls, pool, stream, most, &room) : CUDA_ERROR_OUT_OF_MEMORY;
-    if (result == CUDA_SUCCESS) {
-        result = calls->allocate(pointer, bytes, handle, stream);
-        if (result != CUDA_SUCCESS)
-            process_release(room);
-        else if (settle(pool, room) != CUDA_SUCCESS)
-            result = undo(calls, pool, *pointer, stream);
-    }
+    CUresult result =
+        pool ? allocate_counted(calls, pool, pointer, bytes, stream) : CUDA_ERROR_OUT_OF_MEMORY;
     (void)pthread_mutex_unlock(&pools.lock);
     return result;
 }
@@ -231,19 +271,24 @@ static CUresult allocate(const struct calls *calls, CUdeviceptr *pointer, size_t
 /* A launch that took more than was expected cannot be undone: it is charged as far as the quota
  * goes, and seen by the auditor. */
 CUresult pools_run_graph(CUresult (*call)(CUgraphExec, CUstream), CUgraphExec graph,
-                         CUstream stream, enum stream_flavour flavour, uint64_t bytes)
+                         CUstream stream, enum stream_flavour flavour,
+                         const uint64_t bytes[CARD_DEVICES_MAX])
 {
     const struct calls *calls = flavour == STREAM_PER_THREAD ? &per_thread : &legacy;
+    uint64_t rooms[CARD_DEVICES_MAX] = {0};
+    CUresult result = CUDA_SUCCESS;
     int capturing = 0;
-    uint64_t room;
     if (calls->is_capturing(stream, &capturing) == CUDA_SUCCESS && capturing)
         return call(graph, stream); /* part of another graph, which is charged */
     (void)pthread_mutex_lock(&pools.lock);
-    CUresult result = make_room(calls, &pools.graphs, stream, bytes, &room);
-    if (result == CUDA_SUCCESS) {
+    for (unsigned i = 0; i < CARD_DEVICES_MAX && result == CUDA_SUCCESS; i++)
+        if (bytes[i])
+            result = make_room(calls, &pools.graphs[i], stream, bytes[i], &rooms[i]);
+    if (result == CUDA_SUCCESS)
         result = call(graph, stream);
-        (void)settle(&pools.graphs, room); /* one that failed may have taken some */
-    }
+    for (unsigned i = 0; i < CARD_DEVICES_MAX; i++)
+        if (bytes[i])
+            (void)settle(&pools.graphs[i], rooms[i]); /* one that failed may have taken some */
     (void)pthread_mutex_unlock(&pools.lock);
     return result;
 }
@@ -285,11 +330,11 @@ CUresult api_cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CU
  * stream has come that far. */
 static CUresult free_async(const struct calls *calls, CUdeviceptr pointer, CUstream stream)
 {
-    uint64_t bytes = blocks_take(BLOCK_MEMORY, pointer);
+    struct charge charge = blocks_take(BLOCK_MEMORY, pointer);
     CUresult result = calls->free(pointer, stream);
-    if (bytes && result == CUDA_SUCCESS)
+    if (charge.bytes && result == CUDA_SUCCESS)
         (void)calls->synchronize(stream);
-    return memory_freed(result, BLOCK_MEMORY, pointer, bytes);
+    return memory_freed(result, BLOCK_MEMORY, pointer, charge);
 }
 
 CUresult api_cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
@@ -302,10 +347,27 @@ CUresult api_cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream)
     return free_async(&per_thread, pointer, stream);
 }
 
+/* Which device a pool is of, its handle does not tell later. One too many is found out to be so by
+ * the first allocation. */
+CUresult api_cuMemPoolCreate(CUmemPool *handle, const struct cuda_pool_kind *kind)
+{
+    CUresult result = driver_cuMemPoolCreate(handle, kind);
+    if (result != CUDA_SUCCESS || !process_has_cards())
+        return result;
+    (void)pthread_mutex_lock(&pools.lock);
+    (void)pool_note(*handle, kind->location_type == CUDA_LOCATION_DEVICE ? kind->location_id : -1);
+    (void)pthread_mutex_unlock(&pools.lock);
+    return result;
+}
+
 CUresult api_cuMemPoolTrimTo(CUmemPool handle, size_t keep_bytes)
 {
     CUresult result = driver_cuMemPoolTrimTo(handle, keep_bytes);
-    pools_reconcile();
+    (void)pthread_mutex_lock(&pools.lock);
+    struct pool *pool = find(handle);
+    if (pool)
+        lower(pool);
+    (void)pthread_mutex_unlock(&pools.lock);
     return result;
 }
 
@@ -314,7 +376,7 @@ CUresult api_cuMemPoolTrimTo(CUmemPool handle, size_t keep_bytes)
 CUresult api_cuMemPoolDestroy(CUmemPool handle)
 {
     (void)pthread_mutex_lock(&pools.lock);
-    struct pool *pool = pool_find(handle);
+    struct pool *pool = find(handle);
     if (pool) {
         (void)driver_cuMemPoolTrimTo(handle, 0); /* a pool that is wrong fails below as well */
         lower(pool);

@@ -74,7 +74,7 @@ cl_int cuda_memory_make(struct session *session, struct object *object)
     CUmemHandle handle;
     if (object->away)
         ledger_bring_back(ledger, slot, bytes);
-    else if (process_reserve(bytes) < 0)
+    else if (process_reserve((struct charge){session->cuda->device, bytes}) < 0)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult status = map(session->cuda, object, &handle);
     if (status == CUDA_SUCCESS)
