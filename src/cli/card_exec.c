@@ -23,6 +23,7 @@
 #define ICD_TEXT_MAX_BYTES 8192
 #define LIBRARIES_MAX (4 * PATH_MAX)
 #define CUDA_DEVICE "cuda-" /* and its number in the order of their bus addresses */
+#define CARDS_MAX 16        /* of one program, as its library has no more */
 
 DEFINE_CLEANUP(relay, struct card_relay, card_relay_stop)
 DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
@@ -30,7 +31,7 @@ DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
 static const struct option_spec exec_options[] = {
     {"memory", 'm', "SIZE", "memory quota of the card, as 2GiB"},
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
-    {"device", 0, "ID", "device to take the card from (default: the first)"},
+    {"device", 0, "ID", "device to take the card from (default: the first); with --cuda ID,ID..."},
     {"cuda", 0, NULL, "the program is a CUDA program (default device: cuda-0)"},
     {"remote", 0, NULL, "with --cuda: the program has only a socket, and no way to the driver"},
     {"on", 0, "HOST[:PORT]", "take the card from a host where leat-relay listens"},
@@ -42,8 +43,10 @@ static const struct option_spec exec_options[] = {
 
 /* What was asked for, and the places it needs. */
 struct exec {
-    const char *device;
-    const char *on; /* NULL: this host */
+    const char *devices[CARDS_MAX]; /* a card of each; the first may be NULL: any */
+    unsigned devices_count;
+    char device_list[LIBRARIES_MAX]; /* what they point into */
+    const char *on;                  /* NULL: this host */
     const char *host_token, *host_fingerprint;
     bool cuda, remote; /* remote: an executor calls the CUDA driver, not the program */
     uint64_t memory_bytes;
@@ -62,14 +65,37 @@ static int cuda_read(const struct args *args, struct exec *exec, struct error *e
     if (exec->remote && !exec->cuda)
         return error_set(err, -EINVAL, "usage",
                          "--remote goes with --cuda: OpenCL cards always are");
+    if (exec->devices_count > 1 && (!exec->cuda || exec->remote))
+        return error_set(err, -EINVAL, "usage",
+                         "several devices go with --cuda, and not with --remote or --on");
     if (!exec->cuda)
         return 0;
-    if (!exec->device)
-        exec->device = CUDA_DEVICE "0";
-    if (strncmp(exec->device, CUDA_DEVICE, strlen(CUDA_DEVICE)) != 0)
-        return error_set(err, -EINVAL, "usage",
-                         "'%s' is no CUDA device; they are named " CUDA_DEVICE "0 ...",
-                         exec->device);
+    if (!exec->devices[0])
+        exec->devices[0] = CUDA_DEVICE "0";
+    for (unsigned i = 0; i < exec->devices_count; i++)
+        if (strncmp(exec->devices[i], CUDA_DEVICE, strlen(CUDA_DEVICE)) != 0)
+            return error_set(err, -EINVAL, "usage",
+                             "'%s' is no CUDA device; they are named " CUDA_DEVICE "0 ...",
+                             exec->devices[i]);
+    return 0;
+}
+
+static int devices_read(const struct args *args, struct exec *exec, struct error *err)
+{
+    const char *text = args_text(args, "device");
+    exec->devices_count = 1;
+    exec->devices[0] = NULL;
+    if (!text)
+        return 0;
+    if (snprintf(exec->device_list, sizeof(exec->device_list), "%s", text) >=
+        (int)sizeof(exec->device_list))
+        return error_set(err, -EINVAL, "usage", "the list of devices is too long");
+    exec->devices_count = 0;
+    for (char *at = exec->device_list; at; exec->devices_count++) {
+        if (exec->devices_count == CARDS_MAX)
+            return error_set(err, -EINVAL, "usage", "a program has %d cards at most", CARDS_MAX);
+        exec->devices[exec->devices_count] = strsep(&at, ",");
+    }
     return 0;
 }
 
@@ -85,7 +111,8 @@ static int options_read(const struct cli *cli, const struct args *args, struct e
         r = share_parse(share, &exec->share_permille, err);
     if (r == 0)
         r = path_run_dir(cli->run_dir, exec->run_dir, err);
-    exec->device = args_text(args, "device");
+    if (r == 0)
+        r = devices_read(args, exec, err);
     exec->on = args_text(args, "on");
     if (r == 0)
         r = cuda_read(args, exec, err);
@@ -141,24 +168,37 @@ static int cuda_prepare(struct exec *exec, struct error *err)
     return 0;
 }
 
-/* Run the program where it finds its card; its exit status. */
-static int program_run(const struct exec *exec, const struct args *args,
-                       const struct leat_card_lease *lease, struct error *err)
+/* What a CUDA program knows the devices of its cards by: one more, behind a comma. A device without
+ * a name of the driver's has its number. */
+static int card_add(const struct exec *exec, unsigned number, const struct leat_card_lease *lease,
+                    struct buf *tokens, struct buf *visible)
 {
+    const char *comma = number ? "," : "";
+    const char *name = lease->uuid;
+    if (!name[0] && exec->cuda)
+        name = exec->devices[number] + strlen(CUDA_DEVICE);
+    int r = buf_printf(tokens, "%s%s", comma, lease->token);
+    return r < 0 ? r : buf_printf(visible, "%s%s", comma, name);
+}
+
+/* Run the program where it finds its cards; its exit status. */
+static int program_run(const struct exec *exec, const struct args *args,
+                       const struct leat_card_lease *leases, struct error *err)
+{
+    AUTO_BUF struct buf tokens = BUF_INIT, visible = BUF_INIT;
+    for (unsigned i = 0; i < exec->devices_count; i++)
+        if (card_add(exec, i, &leases[i], &tokens, &visible) < 0)
+            return error_set(err, -ENOMEM, "out-of-memory", "naming the cards");
     const struct child_variable opencl[] = {
         {"LEAT_CARD_SOCKET", exec->socket},
-        {"LEAT_CARD_TOKEN", lease->token},
+        {"LEAT_CARD_TOKEN", tokens.data},
         {"OCL_ICD_VENDORS", exec->icd_dir},
         {NULL, NULL},
     };
     const struct child_variable cuda[] = {
-        {"LEAT_CARD_SOCKET", exec->socket},
-        {"LEAT_CARD_TOKEN", lease->token},
-        {"LD_LIBRARY_PATH", exec->libraries},
-        {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
-        {"CUDA_VISIBLE_DEVICES",
-         lease->uuid[0] || !exec->cuda ? lease->uuid : exec->device + strlen(CUDA_DEVICE)},
-        {NULL, NULL},
+        {"LEAT_CARD_SOCKET", exec->socket},     {"LEAT_CARD_TOKEN", tokens.data},
+        {"LD_LIBRARY_PATH", exec->libraries},   {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
+        {"CUDA_VISIBLE_DEVICES", visible.data}, {NULL, NULL},
     };
     return child_run(args->operands, exec->cuda ? cuda : opencl, err);
 }
@@ -174,38 +214,48 @@ static int cards_connect(const struct exec *exec, struct leat_card_control **ret
     return r < 0 ? error_set(err, r, why.code, "%s", why.text) : 0;
 }
 
-/* The card is bound to the connection: it goes when this process does, however that ends. */
-static int card_make(const struct exec *exec, struct leat_card_control **ret_control,
+/* One more card, bound to the connection: it goes when this process does, however that ends. */
+static int card_make(const struct exec *exec, struct leat_card_control *control, unsigned number,
                      struct leat_card_lease *ret_lease, struct error *err)
 {
     char name[LEAT_CARD_NAME_MAX], random[TOKEN_TEXT_MAX];
+    struct leat_error why = {0};
     int r = random_token(random);
     if (r < 0)
         return error_errno(err, r, "card-failed", "no random bytes");
     (void)snprintf(name, sizeof(name), "exec-%d-%.8s", (int)getpid(), random);
-    struct leat_card_request request = {
+    const struct leat_card_request request = {
         .card = name,
-        .device = exec->device,
+        .device = exec->devices[number],
         .memory_bytes = exec->memory_bytes,
         .share_permille = exec->share_permille,
         .flags = LEAT_CARD_BOUND | (exec->remote ? LEAT_CARD_REMOTE : 0),
     };
-    struct leat_error why = {0};
+    r = leat_card_create(control, &request, ret_lease, &why);
+    return r < 0 ? error_set(err, r, why.code, "%s", why.text) : 0;
+}
+
+/* All of them or none. */
+static int cards_make(const struct exec *exec, struct leat_card_control **ret_control,
+                      struct leat_card_lease *ret_leases, struct error *err)
+{
+    int r = 0;
     for (int tries = 0; tries < START_TRIES; tries++) {
         struct leat_card_control *control;
         r = cards_connect(exec, &control, err);
         if (r < 0)
             return r;
-        r = leat_card_create(control, &request, ret_lease, &why);
+        for (unsigned i = 0; i < exec->devices_count && r == 0; i++)
+            r = card_make(exec, control, i, &ret_leases[i], err);
         if (r == 0) {
             *ret_control = control;
             return 0;
         }
         leat_card_control_close(control);
-        if (strcmp(why.code, "cardd-lost") != 0)
+        if (strcmp(err->code, "cardd-lost") != 0)
             break;
     }
-    return error_set(err, r, why.code, "%s", why.text);
+    return r;
 }
 
 static double part(uint64_t of, uint64_t whole)
@@ -258,7 +308,7 @@ static int card_exec(struct cli *cli, const struct args *args, struct error *err
     struct exec exec;
     CLEANUP(cleanup_relay) struct card_relay *relay = NULL;
     CLEANUP(cleanup_control) struct leat_card_control *control = NULL;
-    struct leat_card_lease lease;
+    struct leat_card_lease leases[CARDS_MAX];
     int r = options_read(cli, args, &exec, err);
     if (r == 0)
         r = exec.cuda ? cuda_prepare(&exec, err) : icd_prepare(&exec, err);
@@ -269,17 +319,18 @@ static int card_exec(struct cli *cli, const struct args *args, struct error *err
     if (r == 0)
         r = path_join(exec.cards_dir, "card/card.sock", exec.socket, err);
     if (r == 0)
-        r = card_make(&exec, &control, &lease, err);
+        r = cards_make(&exec, &control, leases, err);
     if (r < 0)
         return r;
-    int status = program_run(&exec, args, &lease, err);
-    struct leat_card_status figures;
-    struct leat_error why = {0};
-    int removed = leat_card_remove(control, lease.card, &figures, &why);
-    if (removed < 0)
-        cli_say("%s", why.text);
-    else if (args_has(args, "stats"))
-        (cli->json ? stats_print_json : stats_print_text)(&figures);
+    int status = program_run(&exec, args, leases, err);
+    for (unsigned i = 0; i < exec.devices_count; i++) {
+        struct leat_card_status figures;
+        struct leat_error why = {0};
+        if (leat_card_remove(control, leases[i].card, &figures, &why) < 0)
+            cli_say("%s", why.text);
+        else if (args_has(args, "stats"))
+            (cli->json ? stats_print_json : stats_print_text)(&figures);
+    }
     return status;
 }
 
@@ -292,8 +343,9 @@ const struct verb verb_card_exec = {
     .summary = "Run an OpenCL or CUDA program on a card, without leatd",
     .details =
         "The program sees one device: a card with this memory quota and share of compute. A CUDA\n"
-        "program, with --cuda, finds Leat's libcuda.so.1 in LD_LIBRARY_PATH. With --remote or --on "
-        "it is\n"
+        "program, with --cuda, finds Leat's libcuda.so.1 in LD_LIBRARY_PATH; --device "
+        "cuda-0,cuda-1\n"
+        "gives it a card of each, all of this size. With --remote or --on it is\n"
         "served if it is on the CUDA driver's interface; the CUDA runtime library is not.\n"
         "leat-cardd is started when it does not run. The exit status is the program's; 128 + N\n"
         "after signal N; 125 when the card could not be had. With --on the card is one of another "

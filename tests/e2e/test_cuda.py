@@ -143,6 +143,13 @@ def test_card_exec(cuda):
     assert "card on cuda-0" in done.stderr
     shown = cuda.leat(*words, "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES $LD_LIBRARY_PATH").stdout
     assert shown.startswith("GPU-00000000-0000-0000-0000-000000000000 /") and "card/cuda" in shown
+    both = cuda.leat(*words, "--device", "cuda-1,cuda-0", "--stats", "--", PROBE, "devices")
+    assert both.stdout.strip() == ("count=2 total=64/64 beyond=101 pooled=64/56 virtual=64/56 released=64/56 graph=64/56 "
+                                   "current=64/43 rest=64/64 over=2")
+    assert re.findall(r"card on (\S+)", both.stderr) == ["cuda-1", "cuda-0"] and cuda.truth(0)["peak"] > 0
+    for several in (("--remote",), ("--on", "127.0.0.1:1", "--host-token", "x")):
+        refused = cuda.leat(*words, "--device", "cuda-0,cuda-1", *several, "--", "true", check=False)
+        assert refused.returncode != 0 and "several devices" in refused.stderr
     refused = cuda.leat(*words, "--device", "cpu-0", "--", "true", check=False)
     assert refused.returncode != 0 and "CUDA" in refused.stderr
 
