@@ -37,7 +37,7 @@ void conn_close(struct conn *conn); /* NULL is fine */
 /* Bytes put and not yet flushed. */
 size_t conn_gathered(const struct conn *conn);
 
-/* Large pieces go out at once, behind what was gathered. */
+/* Bytes wait for others, but not beyond 256 KiB. */
 int conn_put(struct conn *conn, const void *data, size_t length);
 int conn_flush(struct conn *conn);
 /* 1 when a read would find something, 0 when not within `timeout_ms` or when `also_fd` (-1: none)
