@@ -106,6 +106,15 @@ static int lane_has_bytes(const struct consumer *consumer, unsigned index)
            consumer->heads[index];
 }
 
+int consumer_has_more(const struct consumer *consumer)
+{
+    unsigned end = consumer->lanes_seen < WIRE_LANES ? consumer->lanes_seen + 1 : WIRE_LANES;
+    for (unsigned index = 0; index < end; index++)
+        if (lane_has_bytes(consumer, index))
+            return 1;
+    return 0;
+}
+
 int consumer_take(struct consumer *consumer, const struct wire_header **ret_record,
                   struct error *err)
 {
@@ -124,7 +133,8 @@ int consumer_take(struct consumer *consumer, const struct wire_header **ret_reco
     return 0;
 }
 
-static int spin(struct consumer *consumer, const struct wire_header **ret_record, struct error *err)
+int consumer_look(struct consumer *consumer, const struct wire_header **ret_record,
+                  struct error *err)
 {
     uint64_t start_ns = clock_monotonic_ns();
     int expects = (int)__atomic_exchange_n(&consumer->expects, 0, __ATOMIC_RELAXED);
@@ -154,7 +164,7 @@ static int spin(struct consumer *consumer, const struct wire_header **ret_record
 int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
                   const struct wire_header **ret_record, struct error *err)
 {
-    int taken = spin(consumer, ret_record, err);
+    int taken = consumer_look(consumer, ret_record, err);
     return taken ? taken : consumer_sleep(consumer, timeout_ns, ret_record, err);
 }
 

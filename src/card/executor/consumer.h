@@ -34,7 +34,12 @@ void consumer_init(struct consumer *consumer, struct wire_session *session,
  * is none, -EPROTO with err set when the client broke the protocol. */
 int consumer_take(struct consumer *consumer, const struct wire_header **ret_record,
                   struct error *err);
-/* As consumer_take, but looks for a while and then sleeps for `timeout_ns` at most. */
+/* 1 when something was posted that is not taken yet. */
+int consumer_has_more(const struct consumer *consumer);
+/* As consumer_take, but looks for a while where a CPU is to spare. */
+int consumer_look(struct consumer *consumer, const struct wire_header **ret_record,
+                  struct error *err);
+/* As consumer_look, and then sleeps for `timeout_ns` at most. */
 int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
                   const struct wire_header **ret_record, struct error *err);
 /* As consumer_wait, but sleeps at once: the client waits, too, so that nothing comes soon. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,11 @@
 #include "card/wire/producer.h"
 #include "card/wire/wait.h"
 
-#define LOOK_MS 100 /* at the ledger, and whether the executor lives, when nothing ends */
+#define LOOK_MS 100        /* at the ledger, and whether the executor lives, when nothing ends */
+#define OTHERS_NS 1000000u /* the slots of other sessions are looked at that often at most */
+#define SPIN_FLOOR_NS 2000u
+#define SPIN_CAP_NS 100000u /* twice what a sleep and a wake-up cost on a virtual machine */
+#define SPIN_LOOKS 32       /* at the completions between two looks at the clock */
 #define EVENT_QUEUED 3
 #define OUT_OF_ORDER 1u /* of a queue's properties */
 #define READS_MAX 65536
@@ -37,6 +42,13 @@ struct pending_read {
     uint32_t event; /* in a queue without order: the event that says so; else 0 */
 };
 
+/* What one look has found. */
+struct findings {
+    struct buf spans;  /* struct span */
+    struct buf queues; /* struct queue_end */
+    struct buf events; /* struct event_end */
+};
+
 struct far {
     struct conn *conn;
     struct wire_client client;
@@ -45,28 +57,23 @@ struct far {
     struct ledger_claims *claims;
     struct mirror memory; /* of the local session */
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
+    uint64_t spin_ns;      /* how long the reader looks for ends */
+    struct findings found; /* of the reader */
 
     pthread_mutex_t send_lock; /* the connection's sending end, and what the peer was told */
     struct ledger_end told[LEDGER_SLOTS];
-    uint64_t told_quota_bytes, told_at_ns;
+    uint64_t told_quota_bytes, told_at_ns, others_at_ns;
 
     pthread_mutex_t lock; /* what follows */
     struct queue queues[WIRE_OBJECTS];
-    uint64_t posted[WIRE_QUEUES];
+    uint64_t posted[WIRE_QUEUES];       /* written by the reader, who may look without */
     struct queue_end ends[WIRE_QUEUES]; /* as last told */
-    unsigned slots_used;                /* queue slots below this were named */
+    unsigned slots_used;                /* queue slots below this were named; as posted */
     uint32_t events[WIRE_EVENTS];       /* named and not ended */
     uint8_t event_listed[WIRE_EVENTS];
     unsigned event_count;
     struct pending_read *reads;
     unsigned read_count, read_room;
-};
-
-/* What one look has found. */
-struct findings {
-    struct buf spans;  /* struct span */
-    struct buf queues; /* struct queue_end */
-    struct buf events; /* struct event_end */
 };
 
 /* ---- telling the client's host ---- */
@@ -111,12 +118,19 @@ static struct ledger_end ledger_look(const struct far *far, uint32_t index)
         .slot = index, .state = end.state, .used_bytes = open > held ? open : held};
 }
 
-/* With send_lock. The slots that changed since they were told. */
+/* With send_lock. The slots that changed since they were told: the session's own always. */
 static int put_ledger(struct far *far)
 {
     struct ledger_end changed[LEDGER_SLOTS];
     struct frame_ledger frame = {.quota_bytes = load(&far->ledger->quota_bytes)};
-    for (uint32_t i = 0; i < LEDGER_SLOTS; i++) {
+    const uint64_t now_ns = clock_monotonic_ns();
+    uint32_t first = far->client.slot, end = first + 1;
+    if (now_ns - far->others_at_ns >= OTHERS_NS) {
+        far->others_at_ns = now_ns;
+        first = 0;
+        end = LEDGER_SLOTS;
+    }
+    for (uint32_t i = first; i < end; i++) {
         struct ledger_end now = ledger_look(far, i);
         if (memcmp(&now, &far->told[i], sizeof(now)) == 0)
             continue;
@@ -222,12 +236,18 @@ static int tell(struct far *far, const struct findings *found)
     return r == 0 ? conn_flush(far->conn) : r;
 }
 
-/* Look once and tell what has ended: 0 or a negative errno. */
-static int look(struct far *far, struct findings *found)
+enum look { LOOK_SURELY, LOOK_IF_FREE };
+
+/* Look once and tell what has ended: 0 or a negative errno. The reader looks only if nobody is
+ * sending: who has the lock may wait for it to read. */
+static int look(struct far *far, struct findings *found, enum look how)
 {
     found->spans.length = found->queues.length = found->events.length = 0;
     /* The sending lock is taken first, so that a reply cannot overtake what is found here. */
-    pthread_mutex_lock(&far->send_lock);
+    if (how == LOOK_SURELY)
+        pthread_mutex_lock(&far->send_lock);
+    else if (pthread_mutex_trylock(&far->send_lock) != 0)
+        return 0;
     pthread_mutex_lock(&far->lock);
     /* In this order: with a counter all events that it covers are told, and with an event the data
      * of all reads before it. */
@@ -247,10 +267,77 @@ static void *watch(void *arg)
     struct findings found = {BUF_INIT, BUF_INIT, BUF_INIT};
     for (;;) {
         uint32_t seen = __atomic_load_n(&far->memory.session->completion, __ATOMIC_SEQ_CST);
-        if (look(far, &found) < 0 || !wire_check_alive(&far->client))
+        if (look(far, &found, LOOK_SURELY) < 0 || !wire_check_alive(&far->client))
             _exit(EXIT_FAILURE);
         wire_sleep_completion(&far->client, seen, LOOK_MS);
     }
+}
+
+/* ---- watching instead of waiting for frames ---- */
+
+static int is_under_way(const struct far *far)
+{
+    for (uint32_t slot = 0; slot < far->slots_used; slot++)
+        if (completed(far, slot) != far->posted[slot])
+            return 1;
+    return 0;
+}
+
+static int has_input(const struct far *far)
+{
+    return conn_wait(far->conn, -1, 0, NULL);
+}
+
+static uint32_t completions(const struct far *far)
+{
+    return __atomic_load_n(&far->memory.session->completion, __ATOMIC_SEQ_CST);
+}
+
+/* Until something ends, something comes or the time is over: 1 in the first case. */
+static int spin(const struct far *far, uint32_t seen)
+{
+    const uint64_t start_ns = clock_monotonic_ns();
+    do {
+        for (int i = 0; i < SPIN_LOOKS; i++) {
+            if (completions(far) != seen)
+                return 1;
+            __builtin_ia32_pause();
+        }
+        (void)sched_yield(); /* the executor may have this CPU only; cannot fail */
+    } while (!has_input(far) && clock_monotonic_ns() - start_ns < far->spin_ns);
+    return 0;
+}
+
+static void adapt(struct far *far, int has_met)
+{
+    if (has_met)
+        far->spin_ns += far->spin_ns < SPIN_CAP_NS ? far->spin_ns / 4 : 0;
+    else
+        far->spin_ns -= far->spin_ns > SPIN_FLOOR_NS ? far->spin_ns / 8 : 0;
+}
+
+/* All that came is replayed, and the reader would sleep. Short commands end at once, and to wake
+ * the watcher takes longer than they do; so the reader looks itself while a CPU is to spare.
+ * Meanwhile the watcher sleeps without being counted, so that nobody wakes it, and the executor
+ * knows that it is waited for. */
+static int watch_instead(struct far *far)
+{
+    struct wire_session *session = far->memory.session;
+    if (!is_under_way(far) || !wire_load_has_room(&far->client.load, clock_monotonic_ns()) ||
+        has_input(far))
+        return 0;
+    int r = 0, has_met = 1;
+    (void)__atomic_sub_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+    (void)__atomic_add_fetch(&session->sleepers, 1, __ATOMIC_SEQ_CST);
+    while (r == 0 && has_met && is_under_way(far)) {
+        uint32_t seen = completions(far);
+        r = look(far, &far->found, LOOK_IF_FREE);
+        has_met = !is_under_way(far) || spin(far, seen);
+        adapt(far, has_met);
+    }
+    (void)__atomic_sub_fetch(&session->sleepers, 1, __ATOMIC_SEQ_CST);
+    (void)__atomic_add_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
+    return r == 0 ? look(far, &far->found, LOOK_IF_FREE) : r; /* nothing was missed meanwhile */
 }
 
 /* ---- replaying ---- */
@@ -418,7 +505,9 @@ static int serve(struct far *far, struct error *err)
 {
     for (;;) {
         struct frame_header frame;
-        int r = conn_read(far->conn, &frame, sizeof(frame));
+        int r = watch_instead(far);
+        if (r == 0)
+            r = conn_read(far->conn, &frame, sizeof(frame));
         if (r < 0)
             return r == -ECONNRESET ? 0 : error_errno(err, r, "connection-lost", "no more frames");
         switch (frame.kind) {
@@ -494,6 +583,7 @@ int far_session(struct conn *conn, const struct relay_hello *hello, const char *
         return error_set(err, -ENOMEM, "out-of-memory", "opening a session");
     far->conn = conn;
     far->client.socket_fd = -1;
+    far->spin_ns = SPIN_CAP_NS;
     pthread_mutex_init(&far->send_lock, NULL);
     pthread_mutex_init(&far->lock, NULL);
     int opened = open_session(far, hello, run_dir, err);

@@ -1,5 +1,6 @@
 /* The program's host: give out a session in shared memory as an executor does, forward what the
- * program posts, and write what comes back. The main thread forwards; another receives. */
+ * program posts, and write what comes back. The main thread forwards; another receives, and looks
+ * for what the program posts next once it has its answer. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -50,9 +51,13 @@ struct near {
     uint64_t ended;      /* commands; atomic */
     uint64_t claim_told; /* bytes */
     uint64_t sent_ns;
-    struct output output;
     pthread_mutex_t send_lock;
+
+    /* Of who takes the records: the forwarder, but while it sleeps. */
+    pthread_mutex_t ring_lock;
     struct consumer consumer;
+    struct output output;
+    int brings_data; /* the last record, in either direction */
 };
 
 /* ---- sending ---- */
@@ -134,6 +139,7 @@ static int forward(struct near *near, const struct wire_header *record, struct e
     }
     if (relay_spans(record, &spans, err) < 0)
         return -EPROTO;
+    near->brings_data = spans.to_device.bytes > 0 || spans.from_device.bytes > 0;
     near->forwarded += is_command(record);
     pthread_mutex_lock(&near->send_lock);
     int r = put_frame(near, FRAME_RECORD, record, record->length, spans.to_device.bytes);
@@ -168,9 +174,26 @@ static int take_more(struct near *near, const struct wire_header **ret_record, s
     return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
 }
 
+/* As consumer_sleep, and lets the receiver take records meanwhile. */
+static int doze(struct near *near, const struct wire_header **ret_record, struct error *err)
+{
+    uint32_t *asleep = &near->mirror.session->asleep;
+    __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
+    int taken = consumer_take(&near->consumer, ret_record, err);
+    if (!taken) {
+        pthread_mutex_unlock(&near->ring_lock);
+        futex_sleep(asleep, 1, CONN_PING_MS * NS_PER_MS / 2);
+        pthread_mutex_lock(&near->ring_lock);
+    }
+    __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
+    return taken ? taken : consumer_take(&near->consumer, ret_record, err);
+}
+
 static int rest(struct near *near, const struct wire_header **ret_record, struct error *err)
 {
-    int taken = consumer_wait(&near->consumer, CONN_PING_MS * NS_PER_MS / 2, ret_record, err);
+    int taken = consumer_look(&near->consumer, ret_record, err);
+    if (!taken)
+        taken = doze(near, ret_record, err);
     if (taken || clock_monotonic_ns() - near->sent_ns < CONN_PING_MS * NS_PER_MS / 2)
         return taken;
     pthread_mutex_lock(&near->send_lock);
@@ -183,6 +206,7 @@ static int rest(struct near *near, const struct wire_header **ret_record, struct
 
 static int forward_all(struct near *near, struct error *err)
 {
+    pthread_mutex_lock(&near->ring_lock); /* for good */
     for (;;) {
         const struct wire_header *record;
         int taken = consumer_take(&near->consumer, &record, err);
@@ -256,6 +280,36 @@ static int receive_frame(struct near *near, struct frame_header *ret_header, str
     return r < 0 ? error_errno(err, r, "host-lost", "the card's host is lost") : 0;
 }
 
+/* The program has its answer and nothing is under way: its next record will probably come soon. To
+ * wake the forwarder for it takes longer than to look for it, where a CPU is to spare. What brings
+ * data is the last that is taken: who sends much must not be the one who receives. */
+static int take_over(struct near *near, struct error *err)
+{
+    uint32_t *asleep = &near->mirror.session->asleep;
+    const struct wire_header *record;
+    if (pthread_mutex_trylock(&near->ring_lock) != 0)
+        return 0; /* the forwarder is awake */
+    if (near->forwarded != __atomic_load_n(&near->ended, __ATOMIC_ACQUIRE)) {
+        pthread_mutex_unlock(&near->ring_lock);
+        return 0;
+    }
+    near->brings_data = 0;
+    __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST); /* nobody needs to be woken */
+    int taken = consumer_look(&near->consumer, &record, err);
+    while (taken > 0) {
+        taken = forward(near, record, err);
+        if (taken == 0 && !near->brings_data)
+            taken = consumer_take(&near->consumer, &record, err);
+    }
+    if (taken == 0 && conn_gathered(near->conn) && send_gathered(near) < 0)
+        taken = error_set(err, -EPIPE, "host-lost", "cannot send to the card's host");
+    __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST); /* as the forwarder left it */
+    if (consumer_has_more(&near->consumer) && __atomic_exchange_n(asleep, 0, __ATOMIC_SEQ_CST))
+        futex_wake(asleep, 1);
+    pthread_mutex_unlock(&near->ring_lock);
+    return taken;
+}
+
 static void *receive_all(void *arg)
 {
     struct near *near = arg;
@@ -277,6 +331,8 @@ static void *receive_all(void *arg)
         if (r == 0)
             r = mirror_apply(&near->mirror, &header, near->body, &ended, &err);
         (void)__atomic_add_fetch(&near->ended, ended, __ATOMIC_RELEASE);
+        if (r == 0 && (ended || header.kind == FRAME_REPLY))
+            r = take_over(near, &err);
     }
     leave(near, &err);
 }
@@ -398,6 +454,7 @@ int near_session(int fd, const struct relay_host *host, struct error *err)
     near->client_fd = fd;
     near->output.asked_quiet = near->output.is_empty = 1; /* nothing was launched yet */
     pthread_mutex_init(&near->send_lock, NULL);
+    pthread_mutex_init(&near->ring_lock, NULL);
     int r = begin(near, host, &why);
     if (send_welcome(near, &why) < 0 && r == 0)
         r = error_set(&why, -EPIPE, "program-left", "the program left at once");
