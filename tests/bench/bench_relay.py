@@ -1,101 +1,85 @@
 #!/usr/bin/python3
-"""A card of another host over loopback, in the clear and with TLS: what a call that waits takes beyond the link's own round
-trip, what a launch takes, and how much of the link's bandwidth copies reach. The link is measured with plain TCP between two
-processes in the same run. Lines as run.py prints them.
+"""A card of another host: what a call that waits takes beyond the line's own round trip, what a launch takes, and how much of
+the line's rate copies reach. The line is measured with the relays' own connection, the same TLS and no card, in the same run.
+Lines as run.py prints them. With names of lines only those: plain, tls (both over loopback), or a round trip in ms, which takes
+network namespaces.
 
-usage: bench_relay.py      (BUILD names the build folder)
+usage: bench_relay.py [plain|tls|MS ...]      (BUILD names the build folder)
 """
-import json
-import multiprocessing
+import contextlib
 import os
-import socket
-import statistics
+import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TESTS = os.path.dirname(HERE)
-sys.path.insert(0, os.path.join(TESTS, "e2e"))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import house as houses  # noqa: E402
+from link import Link, impossible  # noqa: E402
 from relay import Lender  # noqa: E402
 
-READ_BYTES = 4096  # as trips.py reads
-BULK_BYTES = 16 << 20  # as trips.py copies
-REQUEST_BYTES = 64
-READS, LAUNCHES, ROUNDS = 2000, 20000, 3
 PORT = 20000 + os.getpid() % 10000
+LARGE_MTU = 65000  # the line is a program, too: with packets of 1500 bytes it would be all that is measured
 
 
 def figure(name, value, unit, target=""):
     print(name, f"{value:.3f}".rstrip("0").rstrip("."), unit, target, sep="\t", flush=True)
 
 
-def receive(end, length):
-    while length:
-        length -= len(end.recv(min(length, 1 << 20)))
+def figures(text):
+    return {name: float(value) for name, value in (line.split("\t") for line in text.splitlines())}
 
 
-def echo(listener):
-    """The link's other end: small requests are answered with a page, then a large one with a byte."""
-    end, _ = listener.accept()
-    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    page = bytes(READ_BYTES)
-    for _ in range(READS):
-        receive(end, REQUEST_BYTES)
-        end.sendall(page)
-    for _ in range(ROUNDS):
-        receive(end, BULK_BYTES)
-        end.sendall(b"\0")
+class Line:
+    """Where the device's host is reached, and the words before a command on either side."""
+
+    def __init__(self, name, link):
+        self.address = link.address if link else "127.0.0.1"
+        self.secure = name != "plain"
+        self.near, self.far = (link.near.within, link.far.within) if link else ([], [])
 
 
-def measure_link():
-    """(seconds of a round trip, bytes a second)."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    other = multiprocessing.Process(target=echo, args=(listener,))
-    other.start()
-    times, bulk = [], bytes(BULK_BYTES)
-    with socket.create_connection(listener.getsockname()) as end:
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        request = bytes(REQUEST_BYTES)
-        start = time.monotonic()
-        for _ in range(READS):
-            end.sendall(request)
-            receive(end, READ_BYTES)
-        round_trip_s = (time.monotonic() - start) / READS
-        for _ in range(ROUNDS):
-            start = time.monotonic()
-            end.sendall(bulk)
-            receive(end, 1)
-            times.append(time.monotonic() - start)
-    other.join()
-    listener.close()
-    return round_trip_s, BULK_BYTES / min(times)
+def measure_line(line, lender):
+    """The connection alone."""
+    address = f"{line.address}:{PORT + 1}"
+    files = [lender.words[lender.words.index(name) + 1] for name in ("--tls-cert", "--tls-key")] if line.secure else []
+    serve = [*line.far, houses.built("bench_relay"), "serve", address, *files]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+        fingerprint = server.stdout.readline().split()
+        call = [*line.near, houses.built("bench_relay"), "call", address, *fingerprint]
+        return figures(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def measure_relay(house, secure):
-    words = ["/usr/bin/python3", os.path.join(TESTS, "e2e", "programs", "trips.py"), str(READS), str(LAUNCHES)]
-    runs = []
-    with Lender(house, f"127.0.0.1:{PORT}", secure=secure) as lender:
-        for _ in range(ROUNDS):
-            done = house.leat("card", "exec", *lender.options(), "--memory", "512MiB", "--share", "100%", "--", *words)
-            runs.append(json.loads(done.stdout))
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+def measure(house, name, link, direct):
+    line = Line(name, link)
+    with Lender(house, f"{line.address}:{PORT}", secure=line.secure, within=line.far) as lender:
+        alone = measure_line(line, lender)
+        words = [houses.built("leat"), "card", "exec", *lender.options(), "--memory", "512MiB", "--share", "100%", "--",
+                 houses.built("bench_relay"), "card"]
+        done = subprocess.run([*line.near, *words], env=house.environment, stdout=subprocess.PIPE, text=True, check=True)
+    card = figures(done.stdout)
+    kind = name if name in ("plain", "tls") else f"{name}ms"
+    figure(f"relay.{kind}_line_round_trip_us", alone["trip_us"], "us")
+    figure(f"relay.{kind}_read_us", card["trip_us"], "us")
+    figure(f"relay.{kind}_read_over_link_us", card["trip_us"] - alone["trip_us"], "us", "<= 15")
+    figure(f"relay.{kind}_read_over_link_and_card_us", card["trip_us"] - alone["trip_us"] - direct["trip_us"], "us")
+    figure(f"relay.{kind}_launch_us", card["launch_us"], "us")
+    for copy in sorted((key for key in alone if key.endswith("_gb_per_s")), key=lambda key: (key[0] == "b", alone[key])):
+        figure(f"relay.{kind}_{copy}", card[copy], "GB/s")
+        size = copy.removesuffix("_gb_per_s")
+        figure(f"relay.{kind}_{size}_over_link_ratio", card[copy] / alone[copy], "", ">= 0.9")
 
 
 def main():
-    round_trip_s, bytes_per_s = measure_link()
-    figure("relay.link_round_trip_us", round_trip_s * 1e6, "us")
-    figure("relay.link_gb_per_s", bytes_per_s / 1e9, "GB/s")
+    reason = impossible()
+    names = sys.argv[1:] or ["plain", "tls"] + ([] if reason else ["0.3", "5", "30"])
     with houses.House(cards_only=True) as house:
-        for kind, secure in (("plain", False), ("tls", True)):
-            got = measure_relay(house, secure)
-            read_us = got["reads_s"] / READS * 1e6
-            figure(f"relay.{kind}_read_us", read_us, "us")
-            figure(f"relay.{kind}_read_over_link_us", read_us - round_trip_s * 1e6, "us", "<= 15")
-            figure(f"relay.{kind}_launch_us", got["launches_s"] / LAUNCHES * 1e6, "us")
-            for way in ("write", "read"):
-                share = BULK_BYTES / got[f"{way}_16mib_s"] / bytes_per_s
-                figure(f"relay.{kind}_{way}_over_link_ratio", share, "", ">= 0.9")
+        words = [houses.built("bench_relay"), "card"]
+        direct = figures(house.card_exec(*words, memory="512MiB").stdout)
+        figure("relay.here_read_us", direct["trip_us"], "us")
+        for name in names:
+            slow = Link(float(name), mtu=LARGE_MTU) if name not in ("plain", "tls") else contextlib.nullcontext()
+            with slow as link:
+                measure(house, name, link, direct)
 
 
 if __name__ == "__main__":

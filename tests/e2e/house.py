@@ -38,6 +38,7 @@ PATHS = {
     "bench_card": "tests/bench/bench_card",
     "bench_crowd": "tests/bench/bench_crowd",
     "bench_daemon": "tests/bench/bench_daemon",
+    "bench_relay": "tests/bench/bench_relay",
     "bench_sched": "tests/bench/bench_sched",
 }
 ENDED = ("succeeded", "failed", "stopped")

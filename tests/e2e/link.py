@@ -13,7 +13,7 @@ import time
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 PACKET_MAX = 65535
-MTU = "1500"
+MTU = 1500
 TCP = 6
 NEAR_ADDRESS, FAR_ADDRESS = "198.18.0.1", "198.18.0.2"  # for such tests, RFC 2544; known in the namespaces only
 
@@ -58,8 +58,9 @@ class Link:
     is lost with probability `loss`; all are while `up` is false. `turns` counts how often the near side spoke after the far
     side had."""
 
-    def __init__(self, round_trip_ms, loss=0.0, seed=1):
+    def __init__(self, round_trip_ms, loss=0.0, seed=1, mtu=MTU):
         self.delay_s, self.loss, self.up = round_trip_ms / 2000, loss, True
+        self.mtu = mtu
         self.address = FAR_ADDRESS
         self.turns = self.lost = self.carried = 0
         self.random = random.Random(seed)
@@ -83,7 +84,7 @@ class Link:
         name = f"leat{space.holder.pid}"
         fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
         subprocess.run(["ip", "link", "set", name, "netns", str(space.holder.pid)], check=True, capture_output=True)
-        for words in ("ip link set lo up", f"ip addr add {address}/24 dev {name}", f"ip link set {name} mtu {MTU} up"):
+        for words in ("ip link set lo up", f"ip addr add {address}/24 dev {name}", f"ip link set {name} mtu {self.mtu} up"):
             space.run(words)
         return end
 
