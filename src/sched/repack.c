@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TRIES_MAX 64 /* nodes for whose tasks other places are sought */
+#include "sched/regroup.h"
+
+#define TRIES_MAX 64  /* nodes for whose tasks other places are sought */
+#define VICTIMS_MAX 3 /* tasks of one node that leave it */
 
 /* The movable tasks by node, small ones first. */
 struct entry {
@@ -28,9 +31,9 @@ static int by_node(const void *left, const void *right)
 }
 
 /* Which of the node's tasks to take away so that the shape fits: the fewest, up to
- * REPACK_MOVES_MAX. 0: not possible. */
+ * VICTIMS_MAX. 0: not possible. */
 static size_t victims_find(const struct fleet_node *node, const struct entry *entries, size_t count,
-                           const struct fleet_shape *shape, size_t victims[REPACK_MOVES_MAX])
+                           const struct fleet_shape *shape, size_t victims[VICTIMS_MAX])
 {
     for (size_t i = 0; i < count; i++) {
         struct fleet_node without = *node;
@@ -42,7 +45,7 @@ static size_t victims_find(const struct fleet_node *node, const struct entry *en
     for (size_t first = 0; first < count; first++) {
         struct fleet_node without = *node;
         size_t taken = 0;
-        for (size_t i = first; i < count && taken < REPACK_MOVES_MAX; i++) {
+        for (size_t i = first; i < count && taken < VICTIMS_MAX; i++) {
             /* Those that share a device with the first. */
             if (!(entries[i].task->place.devices & entries[first].task->place.devices))
                 continue;
@@ -214,7 +217,7 @@ int repack_find(const struct repack *repack, const struct fleet_shape *shape,
     if (count)
         qsort(entries, count, sizeof(*entries), by_node);
     for (size_t begin = 0, end; r == 0 && begin < count && tries < TRIES_MAX; begin = end) {
-        size_t victims[REPACK_MOVES_MAX];
+        size_t victims[VICTIMS_MAX];
         uint32_t node = entries[begin].task->place.node;
         for (end = begin; end < count && entries[end].task->place.node == node;)
             end++;
@@ -227,6 +230,8 @@ int repack_find(const struct repack *repack, const struct fleet_shape *shape,
     }
     if (r == 0 && repack->may_swap)
         r = swap_find(repack, entries, count, shape, moves, ret_place);
+    if (r == 0 && repack->may_swap)
+        r = regroup_find(repack, shape, moves, ret_place);
     free(entries);
     return r;
 }

@@ -8,7 +8,7 @@
 #include "sched/choose.h"
 #include "sched/fleet.h"
 
-#define REPACK_MOVES_MAX 3 /* for one waiting task */
+#define REPACK_MOVES_MAX 8 /* for one waiting task */
 
 struct repack_task {
     struct fleet_shape shape;
@@ -22,7 +22,7 @@ struct repack {
     const struct repack_task *running;
     size_t running_count;
     bool may_stay; /* a move may end on another device of the same node */
-    bool may_swap; /* two tasks may change places */
+    bool may_swap; /* tasks may change places */
 };
 
 struct repack_move {
@@ -31,9 +31,9 @@ struct repack_move {
 };
 
 /* The moves for a task of the shape, and where it then goes: the fewest that one node needs, small
- * tasks before large ones; else two tasks that change places. Returns how many, 0 when
- * there are none, or -ENOMEM. Costs O(running log running), for each node tried O(nodes), and
- * for swaps O(tasks of the nodes tried x running). */
+ * tasks before large ones; else two tasks that change places, or several as regroup.h finds them.
+ * Returns how many, 0 when there are none, or -ENOMEM. Costs O(running log running), for each node
+ * tried O(nodes), and for swaps O(tasks of the nodes tried x running). */
 int repack_find(const struct repack *repack, const struct fleet_shape *shape,
                 struct repack_move moves[REPACK_MOVES_MAX], struct fleet_place *ret_place);
 
