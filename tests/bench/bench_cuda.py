@@ -46,11 +46,14 @@ def bench_calls(figure):
 
 
 def bench_remote(figure):
-    """A launch that is posted to an executor: of each run the median, of those the least."""
+    """A launch that is posted to an executor, and a copy and a wait while other threads wait for long: of each run the median,
+    of those the least."""
     with CudaHouse() as cuda:
         lease = cuda.lease("remote", remote=True)
         runs = [cuda.start_program(lease, PROGRAM, "launches", 2000).communicate(timeout=60)[0] for _ in range(ROUNDS)]
+        beside = [cuda.start_program(lease, PROGRAM, "beside", 2000).communicate(timeout=60)[0] for _ in range(ROUNDS)]
     figure("cuda.remote_launch_p50_ns", min(read(line)["launch_p50_ns"] for line in runs), "ns", "")
+    figure("cuda.remote_beside_wait_p50_ns", min(read(line)["beside_p50_ns"] for line in beside), "ns", "")
 
 
 def bench_quota(figure):

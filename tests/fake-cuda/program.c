@@ -6,8 +6,11 @@
  *                                    print a checksum of them, of which pointers are a part, and
  *                                    launch a kernel and a graph of one
  *        cuda-program child         after a fork both go on
- *        cuda-program launches COUNT the median of so many in a row, in ns */
+ *        cuda-program launches COUNT the median of so many in a row, in ns
+ *        cuda-program beside COUNT   so many calls that wait for little, in ns, while other threads
+ *                                    wait in all ways for a kernel of a minute */
 #include <elf.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -443,6 +446,78 @@ static int time_launches(struct work *work, size_t count)
     return 0;
 }
 
+/* A thread that waits in one of four ways. */
+struct waiting {
+    CUcontext context;
+    CUstream stream;
+    CUevent event;
+    CUdeviceptr from;
+    unsigned way;
+};
+
+static void *wait_long(void *arg)
+{
+    const struct waiting *waiting = arg;
+    static char to[4][64];
+    CHECK(cuCtxSetCurrent(waiting->context));
+    switch (waiting->way) {
+    case 0:
+        CHECK(cuStreamSynchronize(waiting->stream));
+        break;
+    case 1:
+        CHECK(cuEventSynchronize(waiting->event));
+        break;
+    case 2:
+        CHECK(cuCtxSynchronize());
+        break;
+    default:
+        CHECK(cuMemcpyDtoHAsync_v2(to[waiting->way % 4], waiting->from, 64, waiting->stream));
+        CHECK(cuStreamSynchronize(waiting->stream));
+    }
+    (void)fprintf(stderr, "cuda-program: a minute has passed\n");
+    return NULL;
+}
+
+/* What this thread does takes no time on the device, and it ends the process without the others. */
+static int beside(struct work *work, size_t count)
+{
+    static struct waiting waiting[4];
+    uint64_t *ns = calloc(count, sizeof(*ns));
+    unsigned long minute_us = 60000000;
+    void *params[] = {&minute_us};
+    CUfunction spin;
+    CUstream busy, idle;
+    CUevent event;
+    pthread_t thread;
+    if (!ns || !count)
+        exit(1);
+    CHECK(cuModuleGetFunction(&spin, work->module, "spin_us"));
+    CHECK(cuStreamCreate(&busy, 1));
+    CHECK(cuStreamCreate(&idle, 1));
+    CHECK(cuEventCreate(&event, 0));
+    CHECK(cuLaunchKernel(spin, 1, 1, 1, 1, 1, 1, 0, busy, params, NULL));
+    CHECK(cuEventRecord(event, busy));
+    for (unsigned i = 0; i < 4; i++) {
+        waiting[i] =
+            (struct waiting){.stream = busy, .event = event, .from = work->numbers, .way = i};
+        CHECK(cuCtxGetCurrent(&waiting[i].context));
+        if (pthread_create(&thread, NULL, wait_long, &waiting[i]) != 0)
+            exit(1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t start = now_ns();
+        CHECK(cuMemcpyDtoHAsync_v2(work->host, work->numbers, sizeof(work->host), idle));
+        CHECK(cuStreamSynchronize(idle));
+        ns[i] = now_ns() - start;
+    }
+    int others = cuStreamQuery(busy);
+    qsort(ns, count, sizeof(*ns), compare);
+    (void)printf("beside_p50_ns=%lu beside_p99_ns=%lu busy=%d\n", (unsigned long)ns[count / 2],
+                 (unsigned long)ns[count - 1 - count / 100], others);
+    (void)fflush(stdout);
+    _exit(0);
+}
+
 /* What a process begins with. */
 static void open_card(struct work *work)
 {
@@ -496,6 +571,8 @@ int main(int argc, char **argv)
         r = keep(&work, number);
     else if (strcmp(what, "child") == 0)
         r = child(&work);
+    else if (strcmp(what, "beside") == 0)
+        r = beside(&work, number);
     else if (strcmp(what, "launches") == 0)
         r = time_launches(&work, number);
     CHECK(cuMemFree_v2(work.numbers));

@@ -204,10 +204,24 @@ void consumer_expect(struct consumer *consumer)
         futex_wake(asleep, 1);
 }
 
+int consumer_has_records(const struct consumer *consumer)
+{
+    for (unsigned i = 0; i <= consumer->lanes_seen && i < WIRE_LANES; i++)
+        if (lane_has_bytes(consumer, i))
+            return 1;
+    return 0;
+}
+
 void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,
                     uint64_t length)
 {
-    struct wire_lane *lane = &consumer->lanes[consumer->lane];
+    consumer_answer(consumer, consumer->lane, sequence, status, value, length);
+}
+
+void consumer_answer(struct consumer *consumer, unsigned index, uint32_t sequence, int32_t status,
+                     uint64_t value, uint64_t length)
+{
+    struct wire_lane *lane = &consumer->lanes[index];
     lane->reply_status = status;
     lane->reply_value = value;
     lane->reply_length = length;

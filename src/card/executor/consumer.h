@@ -50,8 +50,13 @@ int consumer_sleep(struct consumer *consumer, uint64_t timeout_ns,
 void consumer_expect(struct consumer *consumer);
 /* From any thread: a consumer_wait that sleeps, or else the next one, returns at once. */
 void consumer_call(struct consumer *consumer);
+/* 1 when clients have put more than was taken. */
+int consumer_has_records(const struct consumer *consumer);
 /* Answer the record that was taken last. */
 void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,
                     uint64_t length);
+/* From any thread: answer one that was taken from that lane, whose client waits for it. */
+void consumer_answer(struct consumer *consumer, unsigned lane, uint32_t sequence, int32_t status,
+                     uint64_t value, uint64_t length);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "card/cuda/driver.h"
 #include "card/cuda/process.h"
+#include "card/executor/cuda_wait.h"
 #include "card/executor/park.h"
 #include "cuda_api.h"
 
@@ -77,9 +78,11 @@ void cuda_drop(struct cuda *cuda, struct cuda_object *object)
             (void)driver_cuModuleUnload(object->module);
             break;
         case CUDA_KIND_STREAM:
+            cuda_wait_ended(cuda, &(struct cuda_wait){.stream = object->stream});
             (void)driver_cuStreamDestroy_v2(object->stream);
             break;
         case CUDA_KIND_EVENT:
+            cuda_wait_ended(cuda, &(struct cuda_wait){.event = object->event});
             (void)driver_cuEventDestroy_v2(object->event);
             break;
         case CUDA_KIND_GRAPH:
@@ -117,8 +120,14 @@ int cuda_enter(struct cuda *cuda, uint32_t context_id, CUresult *ret_status, str
     return 0;
 }
 
+CUcontext cuda_context(const struct cuda *cuda, uint32_t context_id)
+{
+    return context_id ? cuda->objects[context_id].context_handle : NULL;
+}
+
 void cuda_settle(struct cuda *cuda)
 {
+    const struct cuda_wait anything = {0};
     struct error none;
     CUresult status;
     uint32_t before = cuda->current;
@@ -128,6 +137,7 @@ void cuda_settle(struct cuda *cuda)
             (void)driver_cuCtxSynchronize(); /* an error stays, and is told to who asks */
     }
     (void)cuda_enter(cuda, before, &status, &none); /* it was there a moment ago */
+    cuda_wait_ended(cuda, &anything);
 }
 
 CUresult cuda_context_end(struct cuda *cuda, uint32_t id)
@@ -139,6 +149,8 @@ CUresult cuda_context_end(struct cuda *cuda, uint32_t id)
     if (status != CUDA_SUCCESS)
         return status;
     (void)driver_cuCtxSynchronize(); /* what it says has been, or will be told */
+    const struct cuda_wait in_it = {.context = context->context_handle};
+    cuda_wait_ended(cuda, &in_it);
     for (uint32_t i = 1; i < cuda->objects_end; i++)
         if (cuda->objects[i].kind != CUDA_KIND_CONTEXT && cuda->objects[i].context == id)
             cuda_drop(cuda, &cuda->objects[i]);
@@ -153,12 +165,14 @@ CUresult cuda_context_end(struct cuda *cuda, uint32_t id)
 
 void cuda_clear(struct cuda *cuda)
 {
+    cuda_wait_ended(cuda, &(struct cuda_wait){0});
     for (uint32_t id = 1; id < cuda->objects_end; id++)
         if (cuda->objects[id].kind == CUDA_KIND_CONTEXT)
             (void)cuda_context_end(cuda, id); /* nobody is told any more */
     for (uint32_t id = 1; id < cuda->objects_end; id++)
         cuda_drop(cuda, &cuda->objects[id]);
     cuda->late = CUDA_SUCCESS;
+    cuda->captures = 0;
     cuda->objects_end = 0;
 }
 
@@ -268,16 +282,15 @@ int handle_cuda_ask(struct session *session, const struct wire_header *header, s
         return 0;
     reply->status = cuda_told(cuda);
     if (!reply->status)
-        reply->status = cuda_call(cuda, record, &reply->value, &result, err);
+        reply->status = cuda_call(cuda, record, reply, &result, err);
     return result;
 }
 
 int handle_cuda_tell(struct session *session, const struct wire_header *header, struct reply *reply,
                      struct error *err)
 {
-    uint64_t unused = 0;
     int result = 0;
-    CUresult status = cuda_call(session->cuda, (const void *)header, &unused, &result, err);
+    CUresult status = cuda_call(session->cuda, (const void *)header, reply, &result, err);
     if (status != CUDA_SUCCESS)
         cuda_fail(session->cuda, status);
     return result;

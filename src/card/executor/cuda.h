@@ -57,6 +57,8 @@ struct cuda {
     CUdeviceptr range;           /* addresses for all memory, reserved once */
     uint64_t range_bytes;
     struct cuda_chunk *chunks; /* by address */
+    unsigned captures;         /* of streams, that are under way */
+    struct cuda_waits *waits;  /* cuda_wait.c; NULL: none was long */
 };
 
 /* The driver and its device, at the first record. 0, or -ENODEV with err set. */
@@ -82,9 +84,11 @@ void cuda_clear(struct cuda *cuda);
 void cuda_settle(struct cuda *cuda);
 
 /* One of the calls of card/wire/cuda.h (cuda_call.c): its status, with the protocol's errors in
- * `*result`. */
-CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, uint64_t *ret_value,
+ * `*result`. The reply's value is set, and whether it comes later. */
+CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, struct reply *reply,
                    int *result, struct error *err);
+/* The handle of a context that is there, NULL for 0. */
+CUcontext cuda_context(const struct cuda *cuda, uint32_t context_id);
 
 /* Memory (cuda_memory.c). */
 CUresult cuda_memory_open(struct cuda *cuda);

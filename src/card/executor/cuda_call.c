@@ -4,13 +4,14 @@
 
 #include "base/error.h"
 #include "card/executor/cuda.h"
+#include "card/executor/cuda_wait.h"
 #include "cuda_api.h"
 
 /* The call under way. What breaks the protocol goes to `result` and `err`. */
 struct call {
     struct cuda *cuda;
     const struct wire_cuda_ask *record;
-    uint64_t value;
+    struct reply *reply;
     int result;
     struct error *err;
 };
@@ -108,9 +109,19 @@ static CUresult context_destroy(struct call *call)
     return named(call, id, CUDA_KIND_CONTEXT, &status) ? cuda_context_end(call->cuda, id) : status;
 }
 
+/* Only whoever asks is answered later. */
+static CUresult wait_for(struct call *call, struct cuda_wait wait)
+{
+    const struct wire_cuda_ask *record = call->record;
+    wait.context = cuda_context(call->cuda, record->context_id);
+    return record->header.opcode == WIRE_CUDA_ASK
+               ? cuda_wait(call->cuda, &wait, record->header.sequence, call->reply)
+               : CUDA_ERROR_NOT_SUPPORTED;
+}
+
 static CUresult context_wait(struct call *call)
 {
-    return driver_cuCtxSynchronize();
+    return wait_for(call, (struct cuda_wait){.kind = CUDA_WAIT_CONTEXT});
 }
 
 static CUresult limit_set(struct call *call)
@@ -122,7 +133,7 @@ static CUresult limit_get(struct call *call)
 {
     size_t value = 0;
     CUresult status = driver_cuCtxGetLimit(&value, (int)call->record->first);
-    call->value = value;
+    call->reply->value = value;
     return status;
 }
 
@@ -131,7 +142,7 @@ static CUresult limit_get(struct call *call)
 static CUresult memory_take(struct call *call)
 {
     return cuda_memory_take(call->cuda, call->record->context_id, call->record->first,
-                            &call->value);
+                            &call->reply->value);
 }
 
 static CUresult memory_give(struct call *call)
@@ -143,7 +154,7 @@ static CUresult memory_left(struct call *call)
 {
     size_t left = 0, whole;
     CUresult status = api_cuMemGetInfo_v2(&left, &whole);
-    call->value = left;
+    call->reply->value = left;
     return status;
 }
 
@@ -179,7 +190,7 @@ static CUresult function_occupancy(struct call *call)
     if (status == CUDA_SUCCESS)
         status = driver_cuOccupancyMaxActiveBlocksPerMultiprocessor(
             &blocks, function, (int)call->record->first, call->record->second);
-    call->value = (uint64_t)blocks;
+    call->reply->value = (uint64_t)blocks;
     return status;
 }
 
@@ -240,7 +251,9 @@ static CUresult stream_wait(struct call *call)
 {
     CUstream stream = NULL;
     CUresult status = stream_named(call, call->record->object_id, &stream);
-    return status == CUDA_SUCCESS ? driver_cuStreamSynchronize(stream) : status;
+    return status == CUDA_SUCCESS
+               ? wait_for(call, (struct cuda_wait){.kind = CUDA_WAIT_STREAM, .stream = stream})
+               : status;
 }
 
 static CUresult stream_query(struct call *call)
@@ -272,7 +285,9 @@ static CUresult event_wait(struct call *call)
     CUresult status;
     const struct cuda_object *event =
         named(call, call->record->object_id, CUDA_KIND_EVENT, &status);
-    return event ? driver_cuEventSynchronize(event->event) : status;
+    return event
+               ? wait_for(call, (struct cuda_wait){.kind = CUDA_WAIT_EVENT, .event = event->event})
+               : status;
 }
 
 static CUresult event_query(struct call *call)
@@ -296,7 +311,7 @@ static CUresult event_elapsed(struct call *call)
         return status;
     status = driver_cuEventElapsedTime(&ms, start->event, end->event);
     memcpy(&bits, &ms, sizeof(bits));
-    call->value = bits;
+    call->reply->value = bits;
     return status;
 }
 
@@ -357,8 +372,10 @@ static CUresult capture_begin(struct call *call)
 {
     CUstream stream = NULL;
     CUresult status = stream_named(call, call->record->object_id, &stream);
-    return status == CUDA_SUCCESS ? driver_cuStreamBeginCapture_v2(stream, (int)call->record->first)
-                                  : status;
+    if (status == CUDA_SUCCESS)
+        status = driver_cuStreamBeginCapture_v2(stream, (int)call->record->first);
+    call->cuda->captures += status == CUDA_SUCCESS;
+    return status;
 }
 
 static CUresult capture_end(struct call *call)
@@ -369,6 +386,7 @@ static CUresult capture_end(struct call *call)
         status == CUDA_SUCCESS ? placed(call, call->record->object_id, CUDA_KIND_GRAPH) : NULL;
     if (!graph)
         return status;
+    call->cuda->captures -= call->cuda->captures > 0; /* however it ends */
     return made_or_told(call, graph, driver_cuStreamEndCapture(stream, &graph->graph));
 }
 
@@ -429,10 +447,10 @@ static CUresult (*const calls[WIRE_CUDA_CALLS])(struct call *) = {
     [WIRE_CUDA_NODE_DESTROY] = node_destroy,
 };
 
-CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, uint64_t *ret_value,
+CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, struct reply *reply,
                    int *result, struct error *err)
 {
-    struct call call = {.cuda = cuda, .record = record, .err = err};
+    struct call call = {.cuda = cuda, .record = record, .reply = reply, .err = err};
     CUresult status = CUDA_SUCCESS;
     if (record->call >= WIRE_CUDA_CALLS) {
         *result = BAD_RECORD(err, "there is no call %u", record->call);
@@ -442,7 +460,6 @@ CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, uint64
     if (*result < 0 || status != CUDA_SUCCESS)
         return status;
     status = calls[record->call](&call);
-    *ret_value = call.value;
     *result = call.result;
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "card/executor/cuda.h"
+#include "card/executor/cuda_wait.h"
 #include "cuda_api.h"
 
 /* Context and stream of a transfer. 0 with what the driver says of them, or -EPROTO. */
@@ -64,13 +65,14 @@ int handle_cuda_download(struct session *session, const struct wire_header *head
         status = cuda_told(session->cuda);
     if (status == CUDA_SUCCESS)
         status = refuse_capture(stream);
-    if (status == CUDA_SUCCESS)
-        status = driver_cuMemcpyDtoHAsync_v2(session->slab + record->reply_offset, record->address,
-                                             record->reply_room, stream);
-    if (status == CUDA_SUCCESS)
-        status = driver_cuStreamSynchronize(stream);
-    reply->status = status;
-    reply->length = status == CUDA_SUCCESS ? record->reply_room : 0;
+    const struct cuda_wait copy = {.kind = CUDA_WAIT_COPY,
+                                   .context = cuda_context(session->cuda, record->context_id),
+                                   .stream = stream,
+                                   .to = session->slab + record->reply_offset,
+                                   .from = record->address,
+                                   .bytes = record->reply_room};
+    reply->status =
+        status == CUDA_SUCCESS ? cuda_wait(session->cuda, &copy, header->sequence, reply) : status;
     return 0;
 }
 

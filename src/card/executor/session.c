@@ -118,7 +118,7 @@ int session_dispatch(struct session *session, const struct wire_header *record, 
                          : BAD_RECORD(err, "a record of another interface");
     if (result < 0)
         return error_context(err, "%s", wire_opcode_name(record->opcode));
-    if (wire_opcode_waits(record->opcode))
+    if (wire_opcode_waits(record->opcode) && !reply.later)
         consumer_reply(&session->consumer, record->sequence, reply.status, reply.value,
                        reply.length);
     return 0;

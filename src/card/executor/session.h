@@ -97,6 +97,7 @@ struct session {
 
 struct reply {
     int32_t status;
+    int later; /* another thread answers */
     uint64_t value, length;
 };
 
