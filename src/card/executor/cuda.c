@@ -221,7 +221,7 @@ int cuda_open(struct session *session, struct error *err)
     struct cuda *cuda = calloc(1, sizeof(*cuda));
     int ordinal;
     if (cuda)
-        cuda->objects = calloc(WIRE_OBJECTS, sizeof(*cuda->objects));
+        cuda->objects = table_create(WIRE_OBJECTS, sizeof(*cuda->objects));
     if (!cuda || !cuda->objects) {
         free(cuda);
         return error_set(err, -ENOMEM, "no-memory", "no memory for a session");

@@ -2,7 +2,7 @@
 #include "card/executor/session.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/error.h"
 #include "card/executor/completion.h"
@@ -65,6 +65,13 @@ static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_CUDA_EDGES] = handle_cuda_edges,
 };
 
+void *table_create(size_t count, size_t bytes)
+{
+    void *table =
+        mmap(NULL, count * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return table == MAP_FAILED ? NULL : table;
+}
+
 int session_init(struct session *session, const struct wire_session *layout)
 {
     uint8_t *base = (uint8_t *)session->shared;
@@ -72,10 +79,10 @@ int session_init(struct session *session, const struct wire_session *layout)
     session->ranges = (uint32_t *)(base + layout->ranges_offset);
     session->queue_states = (struct wire_queue_state *)(base + layout->queues_offset);
     session->event_states = (struct wire_event_state *)(base + layout->events_offset);
-    session->objects = calloc(WIRE_OBJECTS, sizeof(*session->objects));
-    session->events = calloc(WIRE_EVENTS, sizeof(*session->events));
-    session->wait_list = calloc(LIST_MAX, sizeof(*session->wait_list));
-    session->memory_list = calloc(LIST_MAX, sizeof(*session->memory_list));
+    session->objects = table_create(WIRE_OBJECTS, sizeof(*session->objects));
+    session->events = table_create(WIRE_EVENTS, sizeof(*session->events));
+    session->wait_list = table_create(LIST_MAX, sizeof(*session->wait_list));
+    session->memory_list = table_create(LIST_MAX, sizeof(*session->memory_list));
     list_init(&session->commands);
     list_init(&session->swept);
     list_init(&session->spare);

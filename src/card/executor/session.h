@@ -130,6 +130,9 @@ record_handler handle_svm_place;
 /* The protocol is broken: fill err and yield -EPROTO (which the compiler can see). */
 #define BAD_RECORD(err, ...) ((void)error_set(err, -EPROTO, "bad-record", __VA_ARGS__), -EPROTO)
 
+/* A zeroed table that stays as long as the process and takes memory only where it is written to;
+ * NULL: out of memory. An allocator might write zeroes to all of it. */
+void *table_create(size_t count, size_t bytes);
 /* Tables for a session whose shared memory, device, ledger and meter are set. 0 or -ENOMEM. */
 int session_init(struct session *session, const struct wire_session *layout);
 /* Release every object and event. Commands that wait for user events fail; no other may be
