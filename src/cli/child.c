@@ -24,9 +24,11 @@ static void signals_of_interest(sigset_t *ret_set)
 }
 
 static _Noreturn void program_become(char *const *argv, const struct child_variable *variables,
-                                     const sigset_t *mask)
+                                     const sigset_t *mask, pid_t parent)
 {
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* cannot fail for a valid signal */
+    if (getppid() != parent)
+        _exit(STATUS_SIGNALLED + SIGTERM); /* it died before the line above */
     for (; variables->name; variables++) {
         int r = variables->value ? setenv(variables->name, variables->value, 1)
                                  : unsetenv(variables->name);
@@ -60,9 +62,9 @@ int child_run(char *const *argv, const struct child_variable *variables, struct 
     signals_of_interest(&set);
     if (sigprocmask(SIG_BLOCK, &set, &before) < 0)
         return error_errno(err, -errno, "run-failed", "cannot block signals");
-    pid_t program = fork();
+    pid_t self = getpid(), program = fork();
     if (program == 0)
-        program_become(argv, variables, &before);
+        program_become(argv, variables, &before, self);
     int status = program < 0 ? -errno : program_wait(program, &set);
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     return status < 0 ? error_errno(err, status, "run-failed", "cannot fork") : status;
