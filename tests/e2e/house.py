@@ -70,6 +70,20 @@ def process_state(pid):
         return None
 
 
+def parent_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+def children_of(pid):
+    """Live child processes."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:
+        return [int(child) for child in children.read().split() if process_alive(int(child))]
+
+
 def process_alive(pid):
     return process_state(pid) not in (None, "Z", "X")
 
@@ -226,6 +240,15 @@ class House:
 
     def cardd_pid(self):
         return self.card("hello")["pid"]
+
+    def keeper_pid(self):
+        """The process that outlives leat-cardd; in a house of cards only, the one that was started."""
+        return parent_of(self.cardd_pid())
+
+    def executors(self):
+        """Pids of executors, spare ones too: what the keeper has forked beside leat-cardd."""
+        cardd = self.cardd_pid()
+        return [pid for pid in children_of(parent_of(cardd)) if pid != cardd]
 
     def finish(self):
         """End everything that belongs to this house and remove its folders."""

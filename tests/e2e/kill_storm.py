@@ -4,7 +4,7 @@ everything is true, nothing is lost and nothing is left behind.
 
 usage: kill_storm.py [--kills N] [--seed N] [--verbose]
 
-Victims: leatd, leat-cardd, an executor, a container's program, the command line. Prints
+Victims: leatd, leat-cardd, its keeper, an executor, a container's program, the command line. Prints
 `kill.invariant_violations<TAB>N<TAB>violations<TAB>0` and ends with status 1 when N is not 0.
 """
 import argparse
@@ -25,18 +25,6 @@ DRAIN_EVERY = 12  # kills between two looks at an empty house
 SETTLE_SECONDS = 60
 STEPS = "250"
 DONE = "done: validation accuracy"
-
-
-def parent_of(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return int(file.read().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
-
-
-def children_of(pid):
-    return [int(child) for child in filter(str.isdigit, os.listdir("/proc")) if parent_of(child) == pid]
 
 
 def environment_of(pid):
@@ -142,7 +130,7 @@ class Storm:
         for pid in houses.processes_naming(self.mark):
             environment = environment_of(pid)
             if environment.get("LEAT_STORM") == self.mark and "LEAT_JOB_ID" in environment and \
-                    environment_of(parent_of(pid)).get("LEAT_STORM") != self.mark:
+                    environment_of(houses.parent_of(pid)).get("LEAT_STORM") != self.mark:
                 found[pid] = environment["LEAT_JOB_ID"]
                 self.cgroups |= cgroups_of(pid)
         return found
@@ -155,10 +143,14 @@ class Storm:
         return self.house.daemon.pid, set()
 
     def victim_cardd(self):
-        return self.house.cardd_pid(), self.alive()
+        """Another follows it, and takes over the cards."""
+        return self.house.cardd_pid(), set()
+
+    def victim_keeper(self):
+        return self.house.keeper_pid(), self.alive()
 
     def victim_executor(self):
-        executors = children_of(self.house.cardd_pid())
+        executors = self.house.executors()
         for pid in executors:
             self.cgroups |= cgroups_of(pid)
         return (self.random.choice(executors), self.alive()) if executors else None
@@ -176,7 +168,7 @@ class Storm:
         lines = [line for line in self.lines if line.poll() is None]
         return (self.random.choice(lines).pid, set()) if lines else None
 
-    VICTIMS = {"leatd": victim_leatd, "leat-cardd": victim_cardd, "executor": victim_executor,
+    VICTIMS = {"leatd": victim_leatd, "leat-cardd": victim_cardd, "keeper": victim_keeper, "executor": victim_executor,
                "program": victim_program, "line": victim_line}
 
     def find_victim(self, kind):
@@ -280,12 +272,12 @@ class Storm:
         devices = self.house.card("device.list")["devices"]
         folders = {"jobs": os.path.join(self.house.state_dir, "jobs"),
                    "records": os.path.join(self.house.run_dir, "runtime")}
-        daemons = {self.house.daemon.pid, self.house.cardd_pid()}
+        daemons = {self.house.daemon.pid, self.house.cardd_pid(), self.house.keeper_pid()}
         processes = {pid: words for pid, words in houses.processes_naming(folder).items()
-                     if pid not in daemons and parent_of(pid) not in daemons | {1} | {os.getpid()} or "conmon" in words}
+                     if pid not in daemons and houses.parent_of(pid) not in daemons | {1} | {os.getpid()} or "conmon" in words}
         found = {
             "processes": list(houses.processes_naming(self.mark).items()) + list(processes.items()),
-            "executors": children_of(self.house.cardd_pid()),
+            "executors": self.house.executors(),
             "mounts": mounts,
             "cards": self.house.card("card.list")["cards"],
             "granted": [device for device in devices if device["granted_bytes"] or device["granted_permille"]],

@@ -43,12 +43,11 @@ def test_contents_go_to_a_file_and_come_back_on_another_device(two_devices, tmp_
 def spill_files(house):
     """Paths under /proc of the files without a name that executors have open, with something in them."""
     found = []
-    with open(f"/proc/{house.daemon.pid}/task/{house.daemon.pid}/children", encoding="utf-8") as children:
-        for pid in children.read().split():
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                path = f"/proc/{pid}/fd/{fd}"
-                if "leat-test-cache" in os.readlink(path) and os.readlink(path).endswith(" (deleted)"):
-                    found += [path] if os.stat(path).st_size else []
+    for pid in house.executors():
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            path = f"/proc/{pid}/fd/{fd}"
+            if "leat-test-cache" in os.readlink(path) and os.readlink(path).endswith(" (deleted)"):
+                found += [path] if os.stat(path).st_size else []
     return found
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import house as houses
+from test_cardd import name_of
 
 
 def deviations():
@@ -177,9 +178,7 @@ def test_fork(card_house):
 
 
 def executors(house):
-    listed = subprocess.run(["ps", "--ppid", str(house.cardd_pid()), "-o", "pid=,comm="], capture_output=True,
-                            text=True, check=False).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if line.split()[1].startswith("leat-exec")]
+    return [pid for pid in house.executors() if name_of(pid).startswith("leat-exec")]
 
 
 @pytest.mark.parametrize("way, end", [

@@ -163,8 +163,7 @@ def test_nothing_stays_of_a_suspended_card_whose_process_is_killed(card_house, t
     program = trainer(card_house, lease, tmp_path / "net", 100000)
     under_way(card_house)
     card_house.card("card.suspend", card="one")
-    with open(f"/proc/{card_house.daemon.pid}/task/{card_house.daemon.pid}/children", encoding="utf-8") as children:
-        executor = int(children.read().split()[0])
+    executor, = card_house.executors()
     os.kill({"executor": executor, "program": program.pid, "cardd": card_house.daemon.pid}[who], signal.SIGKILL)
     eventually("the executor's end", lambda: not process_alive(executor))
     if who == "cardd":

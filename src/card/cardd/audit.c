@@ -20,6 +20,7 @@
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/control.h"
+#include "card/cardd/process.h"
 #include "card/cardd/session.h"
 #include "card/cardd/watch.h"
 #include "card/executor/executor.h"
@@ -103,7 +104,7 @@ struct audit *audit_open(struct cardd *cardd, const struct audit_options *option
     audit->pid = fork();
     if (audit->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* else it ends when it can ask nobody */
-        (void)close(ends[0]);
+        process_close_others(&ends[1], 1);
         _exit(executor_audit(ends[1]));
     }
     (void)close(ends[1]);

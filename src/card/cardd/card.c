@@ -6,8 +6,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,7 +16,10 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "card/cardd/books.h"
+#include "card/cardd/cardd.h"
 #include "card/cardd/device.h"
+#include "card/cardd/keeper.h"
 #include "card/cardd/session.h"
 #include "card/ledger/trace.h"
 
@@ -26,46 +27,40 @@
 
 DEFINE_CLEANUP(card, struct card, card_destroy)
 
-/* A page that keeps its size for ever, so that no client can make a reader of it fault. `seals`
- * come on top, after our own mapping. */
-static int page_create(const char *name, size_t bytes, int seals, void **ret_page, int *ret_fd)
+static void pages_point(struct card *card)
 {
-    AUTO_FD int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0)
-        return -errno;
-    void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (page == MAP_FAILED)
-        return -errno;
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | seals) < 0) {
-        int r = -errno;
-        (void)munmap(page, bytes); /* only fails on a wrong address */
-        return r;
-    }
-    *ret_page = page;
-    *ret_fd = take_fd(&fd);
-    return 0;
+    struct card_pages *pages = &card->cardd->books.pages[card->number];
+    card->ledger = &pages->ledger;
+    card->claims = &pages->claims;
+    card->trace = &pages->trace;
+}
+
+/* No client writes the ledger, but of a local card's the programs write their slots themselves. */
+static int pages_seal(const struct card *card)
+{
+    if (card_is_local(card) || fcntl(card->ledger_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0)
+        return 0;
+    return -errno;
 }
 
 static int pages_create(struct card *card)
 {
-    void *page;
-    /* The programs of a local card write their slots themselves. */
-    int seals = card_is_local(card) ? 0 : F_SEAL_FUTURE_WRITE;
-    int r = page_create("leat-ledger", sizeof(struct ledger_card), seals, &page, &card->ledger_fd);
+    int fds[PAGES];
+    int r = keeper_make_pages(card->cardd->keeper, card->number, fds);
     if (r < 0)
         return r;
-    card->ledger = page;
-    r = page_create("leat-claims", sizeof(struct ledger_claims), 0, &page, &card->claims_fd);
+    card->ledger_fd = fds[PAGE_LEDGER];
+    card->claims_fd = fds[PAGE_CLAIMS];
+    (void)close(fds[PAGE_TRACE]);
+    pages_point(card);
+    r = pages_seal(card);
     if (r < 0)
         return r;
-    card->claims = page;
-    page =
-        mmap(NULL, sizeof(*card->trace), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return -errno;
-    card->trace = page;
     card->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return card->notify_fd < 0 ? -errno : 0;
+    if (card->notify_fd < 0)
+        return -errno;
+    keeper_hold(card->cardd->keeper, card->number, KEPT_NOTIFY, card->notify_fd);
+    return 0;
 }
 
 static int cache_make(const char *cache_root, const char *tenant, struct card *card,
@@ -86,18 +81,33 @@ bool card_is_local(const struct card *card)
     return card->device->cuda && !card->remote;
 }
 
-int card_create(const struct card_wish *wish, struct device *device, struct card **ret_card,
-                struct error *err)
+/* A free place in the books, or -1. */
+static int number_find(const struct cardd *cardd)
 {
-    const char *name = wish->name;
-    CLEANUP(cleanup_card) struct card *card = calloc(1, sizeof(*card));
+    for (int number = 0; number < BOOKS_CARDS; number++) {
+        if (!book_read(&cardd->books.cards[number]))
+            return number;
+    }
+    return -1;
+}
+
+/* A card at place `number`, of nothing yet. NULL: out of memory. */
+static struct card *card_alloc(struct cardd *cardd, unsigned number)
+{
+    struct card *card = calloc(1, sizeof(*card));
     if (!card)
-        return error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", name);
+        return NULL;
     list_init(&card->link);
+    card->cardd = cardd;
+    card->number = number;
+    card->book = &cardd->books.cards[number];
     card->ledger_fd = card->claims_fd = card->notify_fd = card->file_fd = -1;
-    card->device = device;
-    card->remote = wish->remote;
-    (void)snprintf(card->name, sizeof(card->name), "%s", name);
+    return card;
+}
+
+/* Its token, its pages and its folder. */
+static int card_furnish(struct card *card, const struct card_wish *wish, struct error *err)
+{
     int r = 0;
     if (wish->token)
         (void)snprintf(card->token, sizeof(card->token), "%s", wish->token);
@@ -106,8 +116,22 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
     if (r == 0)
         r = pages_create(card);
     if (r < 0)
-        return error_errno(err, r, "card-failed", "cannot make the pages of card '%s'", name);
-    r = cache_make(wish->cache_root, wish->tenant, card, err);
+        return error_errno(err, r, "card-failed", "cannot make the pages of card '%s'", wish->name);
+    return cache_make(wish->cache_root, wish->tenant, card, err);
+}
+
+int card_create(struct cardd *cardd, const struct card_wish *wish, struct device *device,
+                struct card **ret_card, struct error *err)
+{
+    int number = number_find(cardd);
+    CLEANUP(cleanup_card)
+    struct card *card = number < 0 ? NULL : card_alloc(cardd, (unsigned)number);
+    if (!card)
+        return error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", wish->name);
+    card->device = device;
+    card->remote = wish->remote;
+    (void)snprintf(card->name, sizeof(card->name), "%s", wish->name);
+    int r = card_furnish(card, wish, err);
     if (r < 0)
         return r;
     card->granted = true;
@@ -126,24 +150,12 @@ int card_create(const struct card_wish *wish, struct device *device, struct card
     return 0;
 }
 
-static void pages_drop(struct card *card)
-{
-    if (card->ledger)
-        (void)munmap(card->ledger, sizeof(*card->ledger)); /* only fails on a wrong address */
-    if (card->claims)
-        (void)munmap(card->claims, sizeof(*card->claims));
-    if (card->trace)
-        (void)munmap(card->trace, sizeof(*card->trace));
-    card->trace = NULL;
-    card->ledger = NULL;
-    card->claims = NULL;
-}
-
 void card_destroy(struct card *card)
 {
     if (!card)
         return;
-    pages_drop(card);
+    book_clear(card->book);
+    keeper_drop_card(card->cardd->keeper, card->number);
     cleanup_fd(&card->ledger_fd);
     cleanup_fd(&card->claims_fd);
     cleanup_fd(&card->notify_fd);
@@ -154,10 +166,76 @@ void card_destroy(struct card *card)
     free(card);
 }
 
-void card_forget(struct card *card)
+/* ---- the books ---- */
+
+/* What is the same in both. */
+#define EACH_PLAIN_FIELD(copy) \
+    copy(remote) copy(granted) copy(failing) copy(needs_copy_room) copy(leaving) copy(phase) \
+        copy(quota_bytes) copy(created_ns) copy(share_asked_permille) copy(share_permille) \
+            copy(share_kept_permille) copy(orders) copy(kills_seen) copy(phase_since_ns) \
+                copy(suspend_ns) copy(resume_ns) copy(suspensions) copy(bound_to) \
+                    copy(sessions_total) copy(sessions_most) copy(ended_stats) \
+                        copy(ended_commands) copy(ended_builds) copy(ended_build_hits)
+
+static int device_number(const struct card *card, const struct device *device)
 {
-    pages_drop(card);
-    explicit_bzero(card->token, sizeof(card->token));
+    return device ? (int)(device - card->cardd->devices.items) : -1;
+}
+
+void card_save(const struct card *card)
+{
+    struct book_state state = {.device = device_number(card, card->device),
+                               .move_to = device_number(card, card->move_to)};
+    memcpy(state.name, card->name, sizeof(state.name));
+    memcpy(state.token, card->token, sizeof(state.token));
+    (void)snprintf(state.cache_dir, sizeof(state.cache_dir), "%s", card->cache_dir);
+    (void)snprintf(state.file_path, sizeof(state.file_path), "%s",
+                   card->file_path ? card->file_path : "");
+#define TO_BOOK(field) state.field = card->field;
+    EACH_PLAIN_FIELD(TO_BOOK)
+#undef TO_BOOK
+    book_write(card->book, &state);
+    explicit_bzero(state.token, sizeof(state.token));
+}
+
+static int fds_adopt(struct card *card)
+{
+    const struct keeper *keeper = card->cardd->keeper;
+    card->ledger_fd = keeper_kept(keeper, card->number, KEPT_LEDGER);
+    card->claims_fd = keeper_kept(keeper, card->number, KEPT_CLAIMS);
+    card->notify_fd = keeper_kept(keeper, card->number, KEPT_NOTIFY);
+    card->file_fd = keeper_kept(keeper, card->number, KEPT_FILE);
+    return card->ledger_fd < 0 || card->claims_fd < 0 || card->notify_fd < 0 ? -EBADF : 0;
+}
+
+struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err)
+{
+    CLEANUP(cleanup_card) struct card *card = card_alloc(cardd, number);
+    const struct book_state *state = &card->book->states[card->book->current - 1];
+    if (!card || fds_adopt(card) < 0) {
+        (void)error_set(err, -ENOMEM, "card-lost", "cannot take over card '%s'", state->name);
+        return NULL;
+    }
+    memcpy(card->name, state->name, sizeof(card->name));
+    memcpy(card->token, state->token, sizeof(card->token));
+    card->cache_dir = strdup(state->cache_dir);
+    card->file_path = *state->file_path ? strdup(state->file_path) : NULL;
+    card->device = &cardd->devices.items[state->device];
+    card->move_to = state->move_to < 0 ? NULL : &cardd->devices.items[state->move_to];
+#define FROM_BOOK(field) card->field = state->field;
+    EACH_PLAIN_FIELD(FROM_BOOK)
+#undef FROM_BOOK
+    if (!card->cache_dir || (*state->file_path && !card->file_path)) {
+        (void)error_set(err, -ENOMEM, "out-of-memory", "taking over card '%s'", state->name);
+        return NULL;
+    }
+    pages_point(card);
+    /* What one that was killed had not come to. A quota is in the books before it grows, and after
+     * it has shrunk, so the books are never behind what programs were granted. */
+    __atomic_store_n(&card->ledger->quota_bytes, card->quota_bytes, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&card->ledger->share_permille, __ATOMIC_SEQ_CST) != card->share_permille)
+        card_set_share(card, card->share_permille);
+    return TAKE(card);
 }
 
 void card_set_share(struct card *card, uint32_t share_permille)
@@ -187,7 +265,7 @@ unsigned card_orders_out(const struct card *card)
 {
     unsigned out = 0;
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++)
-        out += card->sessions[slot] && card->sessions[slot]->ordered;
+        out += card->sessions[slot] && card->sessions[slot]->order != 0;
     return out;
 }
 

@@ -12,6 +12,7 @@
 #include "card/ledger/ledger.h"
 #include "card/wire/wire.h"
 
+struct book_card;
 struct cardd;
 struct device;
 struct json_t;
@@ -32,7 +33,9 @@ enum card_phase {
 
 struct card {
     struct list link;
-    struct cardd *cardd; /* set by who puts it into a list */
+    struct cardd *cardd;
+    unsigned number;        /* of its place in the books */
+    struct book_card *book; /* what the next leat-cardd is left; see card_save */
     char name[CARD_NAME_MAX];
     char token[WIRE_TOKEN_MAX];
     char *cache_dir;       /* where compiled code is kept for the card's tenant; owned */
@@ -61,6 +64,7 @@ struct card {
     uint64_t ended_commands, ended_builds, ended_build_hits;
 
     enum card_phase phase;
+    uint64_t orders;        /* to executors: the number of the last */
     bool granted;           /* stands in the device's books */
     bool failing;           /* the phase undoes the one before, which failed with phase_error */
     bool needs_copy_room;   /* was suspended once: its control group holds contents twice */
@@ -90,13 +94,17 @@ struct card_wish {
     uint32_t share_permille;
 };
 
-/* Make the card, its pages and its tenant's folder. Not linked into any list. */
-int card_create(const struct card_wish *wish, struct device *device, struct card **ret_card,
-                struct error *err);
+/* Make the card, its pages and its tenant's folder. Not linked into any list, and not in the books
+ * before card_save. */
+int card_create(struct cardd *cardd, const struct card_wish *wish, struct device *device,
+                struct card **ret_card, struct error *err);
+/* Make the card of place `number` in the books once more, without its sessions. NULL with err set.
+ */
+struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err);
 void card_destroy(struct card *card); /* no sessions left; NULL is fine */
-
-/* In an executor of another card: let go of everything that belongs to this one. */
-void card_forget(struct card *card);
+/* Note in the books what has changed. What others get to see comes after that, so that nothing is
+ * undone that they were told of. */
+void card_save(const struct card *card);
 
 /* True when the card's programs call the driver themselves, and there are no executors. */
 bool card_is_local(const struct card *card);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,9 +19,9 @@
 #include "card/cardd/confine.h"
 #include "card/cardd/control.h"
 #include "card/cardd/gate.h"
+#include "card/cardd/keeper.h"
 #include "card/cardd/phase.h"
 #include "card/cardd/probe.h"
-#include "card/cardd/secret.h"
 #include "card/cardd/session.h"
 #include "card/cardd/spare.h"
 #include "card/cardd/start.h"
@@ -115,6 +114,17 @@ void cardd_confine_again(struct cardd *cardd, const struct card *card)
         unconfined(card, &error);
 }
 
+int cardd_card_enlist(struct cardd *cardd, struct card *card)
+{
+    card->notified = watch_start(&cardd->loop, card->notify_fd, card_notified, card);
+    if (!card->notified)
+        return -ENOMEM;
+    card_confine(cardd, card);
+    list_append(&cardd->cards, &card->link);
+    cardd->card_count++;
+    return 0;
+}
+
 /* The folder of a tenant: whoever is named in the request, else the user who asks. A tenant's name
  * has no control character, so one can stand for the '/'. */
 static void tenant_folder(const char *tenant, uid_t uid, char folder[CARD_TENANT_MAX + 16])
@@ -149,23 +159,24 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
                                    .tenant = tenant,
                                    .quota_bytes = request->memory_bytes,
                                    .share_permille = request->share_permille};
-    r = card_create(&wish, device, &card, err);
+    r = card_create(cardd, &wish, device, &card, err);
+    if (r == 0 && request->bound) {
+        card->bound_to = caller->connection;
+        card->book->connection_busy = 1; /* with this request */
+        keeper_hold(cardd->keeper, card->number, KEPT_CONNECTION, caller->fd);
+    }
     if (r == 0) {
-        card->notified = watch_start(&cardd->loop, card->notify_fd, card_notified, card);
-        if (!card->notified)
-            r = error_set(err, -ENOMEM, "out-of-memory", "making card '%s'", request->card);
+        card_save(card);
+        r = cardd_card_enlist(cardd, card);
+        if (r < 0)
+            (void)error_set(err, r, "out-of-memory", "making card '%s'", request->card);
     }
     if (r < 0) {
         card_destroy(card);
         device_take_back(device, request->memory_bytes, request->share_permille);
         return r;
     }
-    card->cardd = cardd;
-    card->bound_to = request->bound ? caller->connection : 0;
-    card_confine(cardd, card);
-    list_append(&cardd->cards, &card->link);
     spares_want(card);
-    cardd->card_count++;
     cardd_touch(cardd);
     log_event(LOG_INFO, "card.created", "card=%s device=%s memory_bytes=%llu share_permille=%u",
               card->name, device->id, (unsigned long long)card->quota_bytes, card->share_permille);
@@ -185,6 +196,7 @@ int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_
     if (r < 0)
         return r;
     card_set_share(card, share_permille);
+    card_save(card);
     cardd_confine_again(cardd, card);
     log_event(LOG_INFO, "card.share_set", "card=%s share_permille=%u", card->name, share_permille);
     return 0;
@@ -204,7 +216,8 @@ static int held_too_much(const struct card *card, uint64_t asked_bytes, uint64_t
 int cardd_card_resize(struct cardd *cardd, struct card *card, const struct control_request *request,
                       struct error *err)
 {
-    uint64_t memory = request->memory_bytes ? request->memory_bytes : card->quota_bytes, held = 0;
+    const uint64_t before = card->quota_bytes;
+    uint64_t memory = request->memory_bytes ? request->memory_bytes : before, held = 0;
     uint32_t share = request->share_permille ? request->share_permille : card->share_asked_permille;
     const struct device_part from = {card->quota_bytes, card->share_permille},
                              to = {memory, card->share_permille ? share : 0};
@@ -213,7 +226,11 @@ int cardd_card_resize(struct cardd *cardd, struct card *card, const struct contr
     int r = card->granted ? device_regrant(card->device, &from, &to, err) : 0;
     if (r < 0)
         return r;
+    card->quota_bytes = memory > before ? memory : before; /* never less than the ledger grants */
+    card_save(card);
     if (ledger_resize(card->ledger, card->claims, memory, &held) < 0) {
+        card->quota_bytes = before;
+        card_save(card);
         if (card->granted) /* there was room for it a moment ago */
             (void)device_regrant(card->device, &to, &from, NULL);
         return held_too_much(card, memory, held, err);
@@ -223,6 +240,7 @@ int cardd_card_resize(struct cardd *cardd, struct card *card, const struct contr
     card->share_kept_permille = card->share_kept_permille ? share : 0;
     if (to.share_permille != from.share_permille)
         card_set_share(card, share);
+    card_save(card);
     cardd_confine_again(cardd, card);
     log_event(LOG_INFO, "card.resized", "card=%s memory_bytes=%llu share_permille=%u", card->name,
               (unsigned long long)memory, share);
@@ -252,6 +270,7 @@ void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connecti
                        uint64_t request)
 {
     card->leaving = true;
+    card_save(card);
     card->remove_connection = connection;
     card->remove_request = request;
     list_remove(&card->link);
@@ -277,6 +296,15 @@ void cardd_connection_closed(struct cardd *cardd, uint64_t connection)
             cardd_card_remove(cardd, card, 0, 0);
     }
     cardd_touch(cardd);
+}
+
+void cardd_connection_busy(struct cardd *cardd, uint64_t connection, bool busy)
+{
+    LIST_EACH (link, &cardd->cards) {
+        struct card *card = LIST_ENTRY(link, struct card, link);
+        if (card->bound_to == connection)
+            card->book->connection_busy = busy;
+    }
 }
 
 /* ---- sessions ---- */
@@ -307,6 +335,8 @@ static bool out_of_memory(struct cardd *cardd, struct card *card)
     uint64_t kills = card->confined ? confine_kills(cardd->confine, card->name) : 0;
     bool more = kills > card->kills_seen;
     card->kills_seen = kills;
+    if (more)
+        card_save(card);
     return more;
 }
 
@@ -339,28 +369,6 @@ void cardd_spare_ended(struct card *card)
     (void)out_of_memory(card->cardd, card);
 }
 
-void cardd_forget_others(struct cardd *cardd, const struct card *own)
-{
-    struct list *lists[] = {&cardd->cards, &cardd->leaving};
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        LIST_EACH (link, lists[i]) {
-            struct card *card = LIST_ENTRY(link, struct card, link);
-            if (card != own)
-                card_forget(card);
-        }
-    }
-    LIST_EACH (link, &cardd->sessions) {
-        const struct session *session = LIST_ENTRY(link, struct session, link);
-        if (session->memory)
-            (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
-    }
-    for (unsigned i = 0; i < cardd->devices.count; i++) {
-        struct device *device = &cardd->devices.items[i];
-        if (device_stands_in(device, own->device, NULL) < 0)   /* else the card may move there */
-            (void)munmap(device->turn, sizeof(*device->turn)); /* only fails on a wrong address */
-    }
-}
-
 /* ---- life ---- */
 
 static void linger_over(uv_timer_t *timer);
@@ -379,7 +387,6 @@ void cardd_touch(struct cardd *cardd)
 static void confine_closed(void *arg)
 {
     struct cardd *cardd = arg;
-    cardd->confine = NULL;
     starter_close(cardd->starter);
     spares_close(cardd->spares);
     uv_close((uv_handle_t *)&cardd->linger, NULL);
@@ -402,6 +409,7 @@ static void cardd_stop(struct cardd *cardd)
     if (cardd->stopping)
         return;
     cardd->stopping = true;
+    keeper_leave(cardd->keeper);
     gate_close(cardd->gate);
     control_close(cardd->control);
     cardd->gate = NULL;
@@ -463,17 +471,14 @@ static void devices_find_all(struct cardd *cardd)
 
 static int handles_open(struct cardd *cardd, struct error *err)
 {
-    struct error reason = {0};
-    cardd->confine = confine_create(&cardd->loop, cardd->instance, &reason);
-    if (!cardd->confine)
-        return error_copy(err, &reason);
-    if (!confine_active(cardd->confine))
-        log_event(LOG_WARN, "cardd.unconfined", "text=\"%s\"", reason.text);
+    int r = confine_start(cardd->confine, &cardd->loop);
+    if (r < 0)
+        return error_errno(err, r, "start-failed", "cannot prepare the control groups");
     cardd->starter = starter_open(&cardd->loop);
     cardd->spares = spares_open(cardd);
     if (!cardd->starter || !cardd->spares)
         return error_set(err, -ENOMEM, "start-failed", "cannot prepare to start executors");
-    int r = uv_timer_init(&cardd->loop, &cardd->linger);
+    r = uv_timer_init(&cardd->loop, &cardd->linger);
     cardd->linger.data = cardd;
     for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++) {
         cardd->signals[i].data = cardd;
@@ -496,12 +501,13 @@ static int sockets_open(struct cardd *cardd, struct error *err)
     return 0;
 }
 
-static void ready_tell(int fd)
+static void ready_tell(struct cardd *cardd)
 {
-    if (fd <= 0)
+    keeper_ready(cardd->keeper);
+    if (cardd->ready_fd <= 0)
         return;
-    (void)fd_write_all(fd, "\n", 1); /* nobody may listen any more */
-    (void)close(fd);
+    (void)fd_write_all(cardd->ready_fd, "\n", 1); /* nobody may listen any more */
+    (void)close(cardd->ready_fd);
 }
 
 static int serve(struct cardd *cardd, struct error *err)
@@ -517,24 +523,70 @@ static int serve(struct cardd *cardd, struct error *err)
         r = error_set(err, -ENOMEM, "start-failed", "cannot start the auditor");
     if (r < 0)
         cardd_stop(cardd);
+    else
+        cardd_adopt(cardd);
     cardd_touch(cardd);
-    log_event(LOG_INFO, "cardd.ready", "run_dir=\"%s\" instance=%s", cardd->rundir.path,
-              cardd->instance);
+    log_event(LOG_INFO, "cardd.ready", "run_dir=\"%s\" instance=%s pid=%d", cardd->rundir.path,
+              cardd->instance, (int)getpid());
     if (r == 0)
-        ready_tell(cardd->ready_fd);
+        ready_tell(cardd);
     (void)uv_run(&cardd->loop, UV_RUN_DEFAULT); /* nothing is left when it returns */
     if (uv_loop_close(&cardd->loop) < 0)
         log_event(LOG_WARN, "cardd.leaving", "reason=\"handles left open\"");
     return r;
 }
 
-int cardd_run(const struct cardd_options *options, struct error *err)
+/* leat-cardd, forked by the keeper: its exit status. */
+static int daemon_serve(void *arg)
+{
+    struct cardd *cardd = arg;
+    struct error error = {0};
+    cardd->audit = audit_open(cardd, &cardd->audit_options, &error);
+    if (!cardd->audit && error.errnum)
+        log_event(LOG_WARN, "audit.failed", "text=\"%s\"", error.text);
+    int r = serve(cardd, &error);
+    audit_close(cardd->audit);
+    if (r == 0)
+        return EXIT_SUCCESS;
+    if (cardd->ready_fd > 0)
+        (void)dprintf(cardd->ready_fd, "%s\n", error.text); /* nobody may listen */
+    log_event(LOG_ERROR, "cardd.failed", "code=%s text=\"%s\"", error.code, error.text);
+    return EXIT_FAILURE;
+}
+
+/* What outlives a leat-cardd that is killed. */
+static int house_open(struct cardd *cardd, struct error *err)
+{
+    struct error reason = {0};
+    int r = cache_open(cardd, err);
+    if (r < 0)
+        return r;
+    descriptors_raise();
+    devices_find_all(cardd);
+    r = books_open(&cardd->books);
+    if (r < 0)
+        return error_errno(err, r, "start-failed", "no memory for the books");
+    cardd->confine = confine_create(cardd->instance, &reason);
+    if (!cardd->confine)
+        return error_copy(err, &reason);
+    if (!confine_active(cardd->confine))
+        log_event(LOG_WARN, "cardd.unconfined", "text=\"%s\"", reason.text);
+    const struct keeper_house house = {.rundir = &cardd->rundir,
+                                       .devices = &cardd->devices,
+                                       .confine = cardd->confine,
+                                       .books = &cardd->books,
+                                       .ready_fd = &cardd->ready_fd};
+    cardd->keeper = keeper_open(&house);
+    return cardd->keeper ? 0 : error_set(err, -ENOMEM, "out-of-memory", "making the keeper");
+}
+
+int cardd_run(const struct cardd_options *options, int *ret_status, struct error *err)
 {
     struct cardd cardd = {.suspended_most_bytes = options->suspended_most_bytes,
                           .linger_ms = options->linger_ms,
+                          .audit_options = options->audit,
                           .ready_fd = options->ready_fd};
     char token[TOKEN_TEXT_MAX];
-    secret_json();
     list_init(&cardd.cards);
     list_init(&cardd.leaving);
     list_init(&cardd.sessions);
@@ -545,17 +597,12 @@ int cardd_run(const struct cardd_options *options, struct error *err)
     r = rundir_open(options->run_dir, &cardd.rundir, err);
     if (r < 0)
         return r;
-    r = cache_open(&cardd, err);
-    if (r == 0) {
-        descriptors_raise();
-        devices_find_all(&cardd);
-        struct error reason;
-        cardd.audit = audit_open(&cardd, &options->audit, &reason);
-        if (!cardd.audit && reason.errnum)
-            log_event(LOG_WARN, "audit.failed", "text=\"%s\"", reason.text);
-        r = serve(&cardd, err);
-        audit_close(cardd.audit);
-    }
+    r = house_open(&cardd, err);
+    if (r == 0)
+        *ret_status = keeper_run(cardd.keeper, daemon_serve, &cardd);
+    keeper_close(cardd.keeper);
+    confine_destroy(cardd.confine);
+    books_close(&cardd.books);
     devices_finish(&cardd.devices);
     rundir_close(&cardd.rundir);
     return r;

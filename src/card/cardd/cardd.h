@@ -1,5 +1,5 @@
 /* leat-cardd as a whole: the devices, the cards and their sessions on one event loop. One thread,
- * no worker threads: executors are forked without exec. */
+ * no worker threads: it and the executors are forked by the keeper (keeper.h) without exec. */
 #ifndef LEAT_CARDD_CARDD_H
 #define LEAT_CARDD_CARDD_H
 
@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "card/cardd/audit.h"
+#include "card/cardd/books.h"
 #include "card/cardd/device.h"
 #include "card/cardd/rundir.h"
 
@@ -21,6 +22,7 @@ struct control_request;
 struct error;
 struct executor_notice;
 struct gate;
+struct keeper;
 struct session;
 struct spares;
 struct starter;
@@ -31,23 +33,26 @@ struct cardd {
     uv_loop_t loop;
     struct rundir rundir;
     char cache_dir[PATH_MAX]; /* a folder of compiled code per tenant */
-    char instance[17];        /* random, new at every start */
+    char instance[17];        /* random, new at every start of a keeper */
     struct devices devices;
+    struct books books;
+    struct keeper *keeper;
     struct list cards;    /* struct card, serving */
     struct list leaving;  /* struct card, waiting for the end of their executors */
     struct list sessions; /* struct session */
     unsigned card_count;  /* of `cards` */
     struct confine *confine;
-    struct control *control;       /* cardd.sock */
-    struct gate *gate;             /* card.sock */
-    struct starter *starter;       /* of executors */
-    struct spares *spares;         /* executors that wait for a client */
+    struct control *control; /* cardd.sock */
+    struct gate *gate;       /* card.sock */
+    struct starter *starter; /* of executors */
+    struct spares *spares;   /* executors that wait for a client */
+    struct audit_options audit_options;
     struct audit *audit;           /* NULL: none */
     uint64_t suspended_most_bytes; /* contents in host memory; 0: no limit */
     uint64_t linger_ms; /* leave after that long without cards and connections; 0: stay */
     uv_timer_t linger;
     uv_signal_t signals[3];
-    int ready_fd;  /* of the options */
+    int ready_fd;  /* of the options, until it is ready */
     bool stopping; /* no new work; ends when the last card has gone */
     bool closing;  /* the last card has gone */
 };
@@ -60,12 +65,14 @@ struct cardd_options {
     int ready_fd; /* gets an empty line and is closed when the sockets serve; 0: none */
 };
 
-/* Serve until a signal or the end of the lingering. On failure the ready_fd is untouched. */
-int cardd_run(const struct cardd_options *options, struct error *err);
+/* Serve until a signal or the end of the lingering: `ret_status` is what the process is to exit
+ * with. On failure the ready_fd is untouched. */
+int cardd_run(const struct cardd_options *options, int *ret_status, struct error *err);
 
 /* Who asks for a card. */
 struct cardd_caller {
     uint64_t connection;
+    int fd;    /* of the connection */
     uid_t uid; /* a card without a tenant belongs to this user */
 };
 
@@ -85,6 +92,13 @@ void cardd_card_remove(struct cardd *cardd, struct card *card, uint64_t connecti
                        uint64_t request);
 /* The connection has closed: its bound cards go with it. */
 void cardd_connection_closed(struct cardd *cardd, uint64_t connection);
+/* It has sent what is not answered yet, or all is answered: for the next leat-cardd. */
+void cardd_connection_busy(struct cardd *cardd, uint64_t connection, bool busy);
+
+/* Go on with the cards of a leat-cardd that was killed (adopt.c). */
+void cardd_adopt(struct cardd *cardd);
+/* Into the list of cards that serve, watched and confined: 0, or -ENOMEM. */
+int cardd_card_enlist(struct cardd *cardd, struct card *card);
 
 /* A session has carried out an order, or not. */
 void cardd_session_answered(struct cardd *cardd, struct session *session,
@@ -99,8 +113,6 @@ void cardd_session_started(struct cardd *cardd, const struct session *session);
 void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status);
 /* A spare executor has ended by itself. */
 void cardd_spare_ended(struct card *card);
-/* In an executor: let go of all cards and devices but its own. */
-void cardd_forget_others(struct cardd *cardd, const struct card *own);
 
 /* Something that keeps the daemon from leaving has come or gone. */
 void cardd_touch(struct cardd *cardd);

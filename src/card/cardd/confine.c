@@ -143,6 +143,7 @@ static void tree_finish(struct tree *tree, const char *instance)
 {
     if (tree->instance_fd >= 0) {
         controllers_disable(tree);
+        groups_remove_inside(tree->instance_fd); /* of cards whose leat-cardd was killed */
         (void)unlinkat(tree->own_fd, instance, AT_REMOVEDIR); /* busy: the next start retries */
     }
     cleanup_fd(&tree->instance_fd);
@@ -206,7 +207,7 @@ static void trees_finish(struct confine *confine)
     confine->count = 0;
 }
 
-struct confine *confine_create(uv_loop_t *loop, const char *instance, struct error *err)
+struct confine *confine_create(const char *instance, struct error *err)
 {
     struct confine *confine = calloc(1, sizeof(*confine));
     if (!confine) {
@@ -215,14 +216,23 @@ struct confine *confine_create(uv_loop_t *loop, const char *instance, struct err
     }
     list_init(&confine->leaving);
     (void)snprintf(confine->instance, sizeof(confine->instance), CGROUP_PREFIX "%s", instance);
-    confine->retry.data = confine;
-    if (uv_timer_init(loop, &confine->retry) < 0) {
-        free(confine);
-        return NULL;
-    }
     if (trees_init(confine, err) < 0)
         trees_finish(confine);
     return confine;
+}
+
+void confine_destroy(struct confine *confine)
+{
+    if (!confine)
+        return;
+    trees_finish(confine);
+    free(confine);
+}
+
+int confine_start(struct confine *confine, uv_loop_t *loop)
+{
+    confine->retry.data = confine;
+    return uv_timer_init(loop, &confine->retry);
 }
 
 int confine_active(const struct confine *confine)
@@ -334,22 +344,16 @@ uint64_t confine_kills(const struct confine *confine, const char *card)
     return kills;
 }
 
-static void confine_freed(uv_handle_t *handle)
+static void retry_closed(uv_handle_t *handle)
 {
     struct confine *confine = handle->data;
-    void (*closed)(void *arg) = confine->closed;
-    void *arg = confine->closed_arg;
-    free(confine);
-    if (closed)
-        closed(arg);
+    confine->closed(confine->closed_arg);
 }
 
 static void close_when_empty(struct confine *confine)
 {
-    if (!confine->closed || !list_empty(&confine->leaving))
-        return;
-    trees_finish(confine);
-    uv_close((uv_handle_t *)&confine->retry, confine_freed);
+    if (confine->closed && list_empty(&confine->leaving))
+        uv_close((uv_handle_t *)&confine->retry, retry_closed);
 }
 
 static void leaving_retry(uv_timer_t *timer)

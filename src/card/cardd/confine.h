@@ -35,10 +35,16 @@ struct confine_limits {
 
 /* Find the groups, remove those that dead instances left, make one for this `instance`. NULL only
  * when memory runs out; without writable groups the reason is in `err` and confine_active is 0. */
-struct confine *confine_create(uv_loop_t *loop, const char *instance, struct error *err);
+struct confine *confine_create(const char *instance, struct error *err);
+/* Remove the groups of this instance; those of its cards are empty. NULL is fine. */
+void confine_destroy(struct confine *confine);
 int confine_active(const struct confine *confine);
 
-/* Make the groups of a card. On failure none is left. */
+/* In a process forked later, which handles the cards on its loop; confine_close ends that. 0, or a
+ * negative errno of libuv. */
+int confine_start(struct confine *confine, uv_loop_t *loop);
+
+/* Make the groups of a card, or take them over. On failure none is left. */
 int confine_add(struct confine *confine, const char *card, const struct confine_limits *limits,
                 struct error *err);
 /* Something in `limits` has changed. */
@@ -52,8 +58,8 @@ uint64_t confine_kills(const struct confine *confine, const char *card);
  * still holds them. */
 void confine_remove(struct confine *confine, const char *card);
 
-/* Remove everything; `closed` is called on the loop when nothing is left, or after
- * CONFINE_LEAVE_MS at the latest. The confine is gone then. */
+/* Wait for the groups that the kernel still holds: `closed` is called on the loop when there are
+ * none, or after CONFINE_LEAVE_MS at the latest. */
 void confine_close(struct confine *confine, void (*closed)(void *arg), void *arg);
 #define CONFINE_LEAVE_MS 2000
 

@@ -17,7 +17,6 @@
 #include "card/cardd/device.h"
 #include "card/cardd/phase.h"
 #include "card/cardd/protocol.h"
-#include "card/cardd/secret.h"
 #include "card/cardd/tracing.h"
 
 /* Room for what is read at once, so that a usual request is never moved. */
@@ -39,21 +38,31 @@ struct connection {
     struct control *control; /* gone before the connection is freed when both are closed */
     uint64_t number;         /* never used twice */
     struct buf input;
+    unsigned unanswered; /* requests */
     bool subscribed;
+    bool bound; /* cards go with it */
     bool closing;
 };
 
 /* One line on its way out. */
 struct outgoing {
     uv_write_t write;
+    bool is_answer;
     char *text;
 };
+
+/* What it has sent and was not answered would be lost with this process. */
+static void connection_note(const struct connection *connection)
+{
+    if (connection->bound && !connection->closing)
+        cardd_connection_busy(connection->cardd, connection->number,
+                              connection->unanswered > 0 || connection->input.length > 0);
+}
 
 static void connection_freed(uv_handle_t *handle)
 {
     struct connection *connection = handle->data;
     cardd_connection_closed(connection->cardd, connection->number);
-    secret_wipe(connection->input.data);
     buf_finish(&connection->input);
     free(connection);
 }
@@ -74,27 +83,32 @@ static void connection_close(struct connection *connection)
 static void outgoing_sent(uv_write_t *write, int status)
 {
     struct outgoing *outgoing = write->data;
-    secret_free(outgoing->text);
+    struct connection *connection = write->handle->data;
+    connection->unanswered -= outgoing->is_answer;
+    connection_note(connection);
+    free(outgoing->text);
     free(outgoing);
 }
 
 /* Send a line, which is taken over. NULL (out of memory) ends the connection: an answer that does
  * not come would leave the other side waiting. */
-static void connection_send(struct connection *connection, char *line)
+static void connection_send(struct connection *connection, char *line, bool is_answer)
 {
     struct outgoing *outgoing = line ? calloc(1, sizeof(*outgoing)) : NULL;
     uv_stream_t *stream = (uv_stream_t *)&connection->pipe;
     if (!outgoing || uv_stream_get_write_queue_size(stream) > CONTROL_UNSENT_MAX_BYTES) {
         free(outgoing);
-        secret_free(line);
+        free(line);
         connection_close(connection);
         return;
     }
     outgoing->text = line;
+    outgoing->is_answer = is_answer;
     outgoing->write.data = outgoing;
     uv_buf_t data = uv_buf_init(line, (unsigned)strlen(line));
     if (uv_write(&outgoing->write, stream, &data, 1, outgoing_sent) < 0) {
-        outgoing_sent(&outgoing->write, 0);
+        free(line);
+        free(outgoing);
         connection_close(connection);
     }
 }
@@ -114,7 +128,7 @@ void control_answer(struct control *control, uint64_t connection, uint64_t reque
 {
     struct connection *to = connection_find(control, connection);
     if (to)
-        connection_send(to, control_result_line(request, result));
+        connection_send(to, control_result_line(request, result), true);
     else
         json_decref(result);
 }
@@ -124,7 +138,7 @@ void control_refuse(struct control *control, uint64_t connection, uint64_t reque
 {
     struct connection *to = connection_find(control, connection);
     if (to)
-        connection_send(to, control_error_line(request, error));
+        connection_send(to, control_error_line(request, error), true);
 }
 
 void control_event(struct control *control, const char *event, struct json_t *members)
@@ -133,7 +147,7 @@ void control_event(struct control *control, const char *event, struct json_t *me
     LIST_EACH_SAFE (link, after, &control->connections) {
         struct connection *connection = LIST_ENTRY(link, struct connection, link);
         if (line && connection->subscribed)
-            connection_send(connection, strdup(line));
+            connection_send(connection, strdup(line), false);
     }
     free(line);
 }
@@ -173,9 +187,11 @@ static json_t *op_card_create(struct connection *connection, const struct contro
                               struct error *err)
 {
     struct card *card;
-    const struct cardd_caller caller = {connection->number, peer_uid(connection)};
+    struct cardd_caller caller = {.connection = connection->number, .uid = peer_uid(connection)};
+    (void)uv_fileno((const uv_handle_t *)&connection->pipe, &caller.fd); /* it is open */
     if (cardd_card_create(connection->cardd, request, &caller, &card, err) < 0)
         return NULL;
+    connection->bound |= request->bound;
     return json_pack("{ss ss ss ss*}", "card", card->name, "device", card->device->id, "token",
                      card->token, "uuid", card->device->uuid);
 }
@@ -339,18 +355,19 @@ static void line_serve(struct connection *connection, const char *line, size_t l
 {
     struct control_request request;
     struct error error = {0};
+    connection->unanswered++;
     if (control_request_decode(line, length, &request, &error) < 0) {
-        connection_send(connection, control_error_line(request.id, &error));
+        connection_send(connection, control_error_line(request.id, &error), true);
         return;
     }
     json_t *result = operations[request.op](connection, &request, &error);
     if (result) {
-        connection_send(connection, control_result_line(request.id, result));
+        connection_send(connection, control_result_line(request.id, result), true);
     } else if (error.errnum < 0) {
         log_event(LOG_INFO, "request.refused", "code=%s text=\"%s\"", error.code, error.text);
-        connection_send(connection, control_error_line(request.id, &error));
+        connection_send(connection, control_error_line(request.id, &error), true);
     } else if (!answers_later(request.op)) {
-        connection_send(connection, NULL);
+        connection_send(connection, NULL, true);
     }
     control_request_finish(&request);
 }
@@ -359,6 +376,7 @@ static void lines_serve(struct connection *connection)
 {
     struct buf *input = &connection->input;
     size_t done = 0;
+    connection_note(connection);
     for (char *end; !connection->closing && done < input->length &&
                     (end = memchr(input->data + done, '\n', input->length - done));) {
         size_t length = (size_t)(end - (input->data + done));
@@ -366,14 +384,13 @@ static void lines_serve(struct connection *connection)
         done += length + 1;
     }
     buf_drop_front(input, done);
-    if (done)
-        explicit_bzero(input->data + input->length, done); /* what was moved or served */
+    connection_note(connection);
     if (connection->closing || input->length <= CONTROL_LINE_MAX_BYTES)
         return;
     struct error error;
     error_set(&error, -EFBIG, "line-too-long", "a request has at most %u bytes",
               CONTROL_LINE_MAX_BYTES);
-    connection_send(connection, control_error_line(0, &error));
+    connection_send(connection, control_error_line(0, &error), false);
     connection_close(connection);
 }
 
@@ -391,8 +408,6 @@ static void read_done(uv_stream_t *stream, ssize_t got, const uv_buf_t *data)
     int r = got < 0 ? -EPIPE : buf_reserve(&connection->input, INPUT_ROOM_BYTES);
     if (r == 0)
         r = buf_append(&connection->input, data->base, (size_t)got);
-    if (got > 0)
-        explicit_bzero(data->base, (size_t)got);
     if (r < 0) {
         connection_close(connection);
         return;
@@ -400,28 +415,55 @@ static void read_done(uv_stream_t *stream, ssize_t got, const uv_buf_t *data)
     lines_serve(connection);
 }
 
+/* NULL: out of memory. */
+static struct connection *connection_make(struct control *control, uint64_t number)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    if (!connection)
+        return NULL;
+    connection->control = control;
+    connection->cardd = control->cardd;
+    connection->number = number;
+    connection->pipe.data = connection;
+    if (uv_pipe_init(&control->cardd->loop, &connection->pipe, 0) < 0) {
+        free(connection);
+        return NULL;
+    }
+    list_append(&control->connections, &connection->link);
+    control->count++;
+    return connection;
+}
+
 /* A connection over the limit is accepted and closed, or it would wait for ever. */
 static void connection_arrived(uv_stream_t *listener, int status)
 {
     struct control *control = listener->data;
-    struct connection *connection = status < 0 ? NULL : calloc(1, sizeof(*connection));
+    struct connection *connection =
+        status < 0 ? NULL : connection_make(control, ++control->last_number);
     if (!connection)
         return;
-    connection->control = control;
-    connection->cardd = control->cardd;
-    connection->number = ++control->last_number;
-    connection->pipe.data = connection;
-    if (uv_pipe_init(&control->cardd->loop, &connection->pipe, 0) < 0) {
-        free(connection);
-        return;
-    }
-    list_append(&control->connections, &connection->link);
-    control->count++;
     if (uv_accept(listener, (uv_stream_t *)&connection->pipe) < 0 ||
         control->count > CONTROL_CONNECTIONS_MAX ||
         uv_read_start((uv_stream_t *)&connection->pipe, read_room, read_done) < 0)
         connection_close(connection);
     cardd_touch(control->cardd);
+}
+
+int control_adopt(struct control *control, uint64_t number, int fd)
+{
+    struct connection *connection = connection_make(control, number);
+    if (number > control->last_number)
+        control->last_number = number;
+    int r = connection ? uv_pipe_open(&connection->pipe, fd) : -ENOMEM;
+    if (r < 0)
+        (void)close(fd);
+    if (r == 0)
+        r = uv_read_start((uv_stream_t *)&connection->pipe, read_room, read_done);
+    if (r < 0 && connection)
+        connection_close(connection);
+    else if (connection)
+        connection->bound = true;
+    return r;
 }
 
 static void control_freed(uv_handle_t *handle)
@@ -460,6 +502,11 @@ void control_close(struct control *control)
     LIST_EACH_SAFE (link, after, &control->connections)
         connection_close(LIST_ENTRY(link, struct connection, link));
     uv_close((uv_handle_t *)&control->listener, control_freed);
+}
+
+bool control_has(const struct control *control, uint64_t number)
+{
+    return connection_find(control, number) != NULL;
 }
 
 unsigned control_connections(const struct control *control)

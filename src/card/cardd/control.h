@@ -2,6 +2,7 @@
 #ifndef LEAT_CARDD_CONTROL_H
 #define LEAT_CARDD_CONTROL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cardd;
@@ -16,6 +17,10 @@ struct json_t;
 struct control *control_open(struct cardd *cardd, int fd);
 /* Ends all connections; frees itself on the loop. NULL is fine. */
 void control_close(struct control *control);
+/* Go on with a connection of a leat-cardd that was killed, which it had as `number`; `fd` is taken
+ * over. -ENOMEM: it is closed. */
+int control_adopt(struct control *control, uint64_t number, int fd);
+bool control_has(const struct control *control, uint64_t number);
 unsigned control_connections(const struct control *control);
 
 /* Answer a request that was left open. `result` is taken over. A connection that has gone is fine.

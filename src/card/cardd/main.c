@@ -146,7 +146,7 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     struct error error = {0};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    int r = arguments_read(argc, argv, &arguments, &error);
+    int status = EXIT_SUCCESS, r = arguments_read(argc, argv, &arguments, &error);
     if (r == 0)
         r = environment_read(&arguments.options, &error);
     if (r < 0) {
@@ -158,12 +158,12 @@ int main(int argc, char **argv)
     (void)sigaction(SIGPIPE, &ignore, NULL); /* fails only on wrong arguments */
     r = stdio_set(arguments.log_file, &error);
     if (r == 0)
-        r = cardd_run(&arguments.options, &error);
+        r = cardd_run(&arguments.options, &status, &error);
     if (r < 0 && arguments.options.ready_fd > 0)
         (void)dprintf(arguments.options.ready_fd, "%s\n", error.text); /* nobody may listen */
     if (r < 0)
         log_event(LOG_ERROR, "cardd.failed", "code=%s text=\"%s\"", error.code, error.text);
     if (r == -EEXIST)
         return EXIT_RUNNING;
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return r < 0 ? EXIT_FAILURE : status;
 }

@@ -17,6 +17,7 @@
 #include "card/cardd/cardd.h"
 #include "card/cardd/control.h"
 #include "card/cardd/device.h"
+#include "card/cardd/keeper.h"
 #include "card/cardd/session.h"
 #include "card/cardd/spare.h"
 #include "card/executor/checkpoint.h"
@@ -38,22 +39,49 @@ static uint64_t memory_for(const struct card *card)
     return left / (card->session_count ? card->session_count : 1);
 }
 
-static void begin(struct card *card, enum card_phase phase, enum executor_verb verb)
+static const enum executor_verb verbs[] = {
+    [CARD_SUSPENDING] = EXECUTOR_SUSPEND,
+    [CARD_RESUMING] = EXECUTOR_RESUME,
+    [CARD_SAVING] = EXECUTOR_SAVE,
+    [CARD_LOADING] = EXECUTOR_LOAD,
+};
+
+/* Every executor of the card gets the order of its phase. */
+static void order_all(struct card *card)
 {
     const struct executor_order order = {
-        .verb = verb,
+        .number = card->orders,
+        .verb = verbs[card->phase],
         .platform_index = card->device->platform_index,
         .device_index = card->device->device_index,
         .device = card->device->turn,
         .memory_bytes = memory_for(card),
         .file_fd = card->file_fd,
     };
-    card->phase = phase;
-    spares_drop(card); /* it would be on the device still */
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
             session_order(card->sessions[slot], &order);
     }
+}
+
+static void begin(struct card *card, enum card_phase phase)
+{
+    card->phase = phase;
+    card->orders++;
+    card_save(card);
+    spares_drop(card); /* it would be on the device still */
+    order_all(card);
+}
+
+void phase_continue(struct card *card)
+{
+    if (card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED)
+        return;
+    card->file_parts = 0;
+    if (card->phase == CARD_SAVING) /* the parts of programs that have ended are not known */
+        (void)error_set(&card->phase_error, -EINTR, "checkpoint-failed", "leat-cardd was killed");
+    order_all(card);
+    phase_advance(card->cardd, card); /* in case all have ended */
 }
 
 /* A checkpoint gets its name when it is whole. */
@@ -89,10 +117,12 @@ static void answer(struct cardd *cardd, struct card *card, const char *event)
     card->phase_connection = 0;
 }
 
-/* The card has come or gone: tell the subscribers, too. */
+/* The card has come or gone: tell the subscribers, too. A move is noted when it begins to resume.
+ */
 static void conclude(struct cardd *cardd, struct card *card)
 {
     const char *event = card->phase == CARD_ACTIVE ? "card.resumed" : "card.suspended";
+    card_save(card);
     answer(cardd, card, event);
     if (cardd->control)
         control_event(cardd->control, event,
@@ -111,7 +141,7 @@ static int resume_on(struct cardd *cardd, struct card *card, struct device *devi
     card->device = device;
     card->granted = true;
     card_set_share(card, share_permille);
-    begin(card, CARD_RESUMING, EXECUTOR_RESUME);
+    begin(card, CARD_RESUMING);
     phase_advance(cardd, card);
     return 0;
 }
@@ -174,6 +204,8 @@ static void filed(struct cardd *cardd, struct card *card)
     card->file_path = NULL;
     card->failing = err->errnum != 0;
     card->phase = CARD_SUSPENDED;
+    card_save(card);
+    keeper_hold(cardd->keeper, card->number, KEPT_FILE, -1);
     answer(cardd, card, saving ? "card.saved" : "card.loaded");
 }
 
@@ -188,10 +220,10 @@ void phase_advance(struct cardd *cardd, struct card *card)
     bool undo = card->phase_error.errnum && !card->failing;
     card->failing |= undo;
     if (card->phase == CARD_SUSPENDING && undo) {
-        begin(card, CARD_RESUMING, EXECUTOR_RESUME);
+        begin(card, CARD_RESUMING);
         phase_advance(cardd, card); /* in case all have ended */
     } else if (card->phase == CARD_RESUMING && undo) {
-        begin(card, CARD_SUSPENDING, EXECUTOR_SUSPEND);
+        begin(card, CARD_SUSPENDING);
         phase_advance(cardd, card);
     } else if (card->phase == CARD_SUSPENDING) {
         suspended(cardd, card);
@@ -244,7 +276,7 @@ static int suspend_to(struct card *card, struct device *move_to, const struct ph
     card->move_to = move_to;
     card->needs_copy_room = true;
     cardd_confine_again(card->cardd, card);
-    begin(card, CARD_SUSPENDING, EXECUTOR_SUSPEND);
+    begin(card, CARD_SUSPENDING);
     phase_advance(card->cardd, card);
     return 0;
 }
@@ -299,10 +331,11 @@ int phase_resume(struct card *card, const char *device, uint32_t share_permille,
     return r;
 }
 
-static int file_phase(struct card *card, enum card_phase phase, enum executor_verb verb)
+static int file_phase(struct card *card, enum card_phase phase)
 {
     card->file_parts = 0;
-    begin(card, phase, verb);
+    keeper_hold(card->cardd->keeper, card->number, KEPT_FILE, card->file_fd);
+    begin(card, phase);
     phase_advance(card->cardd, card); /* in case nobody uses the card */
     return 0;
 }
@@ -329,7 +362,7 @@ int phase_save(struct card *card, const char *path, const struct phase_caller *c
     set_caller(card, caller);
     card->file_path = copy;
     card->file_fd = take_fd(&fd);
-    return file_phase(card, CARD_SAVING, EXECUTOR_SAVE);
+    return file_phase(card, CARD_SAVING);
 }
 
 int phase_load(struct card *card, const char *path, const struct phase_caller *caller,
@@ -343,7 +376,7 @@ int phase_load(struct card *card, const char *path, const struct phase_caller *c
         return error_errno(err, -errno, "checkpoint-failed", "cannot open '%.200s'", path);
     set_caller(card, caller);
     card->file_fd = fd;
-    return file_phase(card, CARD_LOADING, EXECUTOR_LOAD);
+    return file_phase(card, CARD_LOADING);
 }
 
 void phase_abandon(struct cardd *cardd, struct card *card)

@@ -29,6 +29,8 @@ int phase_save(struct card *card, const char *path, const struct phase_caller *c
                struct error *err);
 int phase_load(struct card *card, const char *path, const struct phase_caller *caller,
                struct error *err);
+/* Taken over from a leat-cardd that was killed: give the orders of its phase once more. */
+void phase_continue(struct card *card);
 /* An executor has answered or ended: go on when it was the last. */
 void phase_advance(struct cardd *cardd, struct card *card);
 /* The card is being removed. */

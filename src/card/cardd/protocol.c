@@ -7,7 +7,6 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "card/cardd/secret.h"
 #include "card/wire/wire.h"
 
 #define FIELD(member, kind, flags) \
@@ -163,7 +162,7 @@ void control_request_finish(struct control_request *request)
 {
     free(request->card);
     free(request->device);
-    secret_free(request->token);
+    free(request->token);
     free(request->tenant);
     free(request->file);
     *request = (struct control_request){0};
@@ -215,7 +214,7 @@ static char *line_of(json_t *value)
     (void)buf_reserve(&line, strlen(text) + 2); /* at once, so that no copy is left behind */
     (void)buf_puts(&line, text); /* a failure is remembered and comes out of buf_take */
     (void)buf_puts(&line, "\n");
-    secret_free(text);
+    free(text);
     return buf_take(&line);
 }
 

@@ -9,16 +9,18 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "card/cardd/books.h"
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/device.h"
+#include "card/cardd/keeper.h"
+#include "card/cardd/pass.h"
 #include "card/cardd/process.h"
 #include "card/cardd/spare.h"
 #include "card/cardd/start.h"
@@ -114,8 +116,8 @@ static void notice_arrived(void *arg)
     struct session *session = arg;
     struct executor_notice notice;
     ssize_t got = recv(session->control_fd, &notice, sizeof(notice), MSG_DONTWAIT);
-    if (got == (ssize_t)sizeof(notice) && session->ordered) {
-        session->ordered = false;
+    if (got == (ssize_t)sizeof(notice) && session->order && notice.order == session->order) {
+        session->order = 0;
         notice.text[sizeof(notice.text) - 1] = '\0';
         cardd_session_answered(session->cardd, session, &notice);
     } else if (got == 0) {
@@ -126,21 +128,25 @@ static void notice_arrived(void *arg)
 
 void session_order(struct session *session, const struct executor_order *order)
 {
-    struct iovec part = {(void *)(uintptr_t)order, sizeof(*order)};
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (order->file_fd >= 0) {
-        message.msg_control = control;
-        message.msg_controllen = sizeof(control);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        *header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(header), &order->file_fd, sizeof(int));
-    }
     if (session->pid == 0 && session_launch(session) < 0)
         return;
-    session->ordered = true;
+    session->order = order->number;
     /* Fails only when the executor has gone: its end answers for it. */
-    (void)sendmsg(session->control_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)pass_send(session->control_fd, order, sizeof(*order), &order->file_fd,
+                    order->file_fd >= 0, MSG_DONTWAIT);
+}
+
+static void hold(const struct session *session, enum kept_of_session which, int fd)
+{
+    keeper_hold_of_session(session->cardd->keeper, session->card->number, session->slot, which, fd);
+}
+
+/* Nothing of it is left to the next leat-cardd. */
+static void session_unbook(const struct session *session)
+{
+    book_step(session->book, BOOK_FREE);
+    for (unsigned which = 0; which < KEPT_OF_SESSION; which++)
+        hold(session, which, -1);
 }
 
 /* Its slot is free for others. */
@@ -148,42 +154,34 @@ static void session_delist(struct session *session)
 {
     struct card *card = session->card;
     card_slot_reap(card, session->slot, session->memory);
+    card_save(card);
+    session_unbook(session);
     card->sessions[session->slot] = NULL;
     card->session_count--;
     list_remove(&session->link);
 }
 
-static void session_reap(void *arg)
+static void session_end(struct session *session, int status)
 {
-    struct session *session = arg;
-    int status = 0;
-    pid_t got = waitpid(session->pid, &status, WNOHANG);
-    if (got == 0 || (got < 0 && errno == EINTR))
-        return;
     meter_reap(session->card->device->turn, (uint32_t)session->pid);
     session_delist(session);
     cardd_session_ended(session->cardd, session, status);
     session_free(session);
 }
 
-/* Hand the client to the card's spare executor, or to a new one. A spare that has ended meanwhile
- * has not taken it. */
-static int process_find(const struct session *session, const struct executor_client *client,
-                        struct process *ret_process)
+/* The process has ended. A local client is no child: its status is not known. */
+static void session_reap(void *arg)
 {
-    struct card *card = session->card;
-    if (spares_take(card, ret_process)) {
-        if (executor_serve(ret_process->control_fd, client) == 0)
-            return 0;
-        process_discard(ret_process);
-    }
-    int r = process_fork(session->cardd, card, PROCESS_FOR_CLIENT, ret_process);
-    return r == 0 ? executor_serve(ret_process->control_fd, client) : r;
+    struct session *session = arg;
+    int status = 0;
+    if (!session->memory || keeper_reap(session->cardd->keeper, session->pid, &status))
+        session_end(session, status);
 }
 
-static int executor_find(struct session *session)
+/* The executor is to have the client; one that has it already does not mind. 0, or a negative errno
+ * when the executor has ended. */
+static int client_hand_over(struct session *session)
 {
-    uv_loop_t *loop = &session->cardd->loop;
     struct executor_client client = {
         .arena_bytes = session->arena_bytes,
         .slot = session->slot,
@@ -191,25 +189,78 @@ static int executor_find(struct session *session)
         .socket_fd = session->socket_fd,
         .session_fd = session->session_fd,
     };
-    struct process process = {0, -1, -1};
     int r = random_bytes(client.id, sizeof(client.id));
+    return r < 0 ? r : executor_serve(session->control_fd, &client);
+}
+
+static int process_watch(struct session *session)
+{
+    uv_loop_t *loop = &session->cardd->loop;
+    session->ended = watch_start(loop, session->pidfd, session_reap, session);
+    session->notices = watch_start(loop, session->control_fd, notice_arrived, session);
+    return session->ended && session->notices ? 0 : -ENOMEM;
+}
+
+/* The client belongs to its executor: nobody else holds its connection open. */
+static void client_let_go(struct session *session)
+{
+    book_step(session->book, BOOK_SERVED);
+    hold(session, KEPT_SOCKET, -1);
+    cleanup_fd(&session->session_fd);
+    cleanup_fd(&session->socket_fd);
+    session->session_fd = session->socket_fd = -1;
+}
+
+/* Make the process, which is taken over, the session's executor. On failure it is gone. */
+static int process_engage(struct session *session, struct process *process)
+{
+    session->pid = process->pid;
+    session->pidfd = process->pidfd;
+    session->control_fd = process->control_fd;
+    hold(session, KEPT_PROCESS, process->control_fd);
+    session->book->pid = process->pid;
+    book_step(session->book, BOOK_FORKED);
+    int r = client_hand_over(session);
     if (r == 0)
-        r = process_find(session, &client, &process);
-    if (r == 0) {
-        session->ended = watch_start(loop, process.pidfd, session_reap, session);
-        session->notices = watch_start(loop, process.control_fd, notice_arrived, session);
-        r = session->ended && session->notices ? 0 : -ENOMEM;
-    }
-    if (r < 0 && process.pid) {
-        watch_stop(session->ended);
-        watch_stop(session->notices);
-        session->ended = session->notices = NULL;
-        process_discard(&process);
-    }
-    session->pid = process.pid;
-    session->pidfd = process.pidfd;
-    session->control_fd = process.control_fd;
+        r = process_watch(session);
+    if (r == 0)
+        return 0;
+    watch_stop(session->ended);
+    watch_stop(session->notices);
+    session->ended = session->notices = NULL;
+    process_discard(session->cardd->keeper, process);
+    session->pidfd = session->control_fd = -1;
     return r;
+}
+
+/* The card's spare executor, or a new one: a spare that has ended meanwhile has not taken the
+ * client.
+ */
+static int executor_find(struct session *session)
+{
+    struct card *card = session->card;
+    struct process process;
+    if (spares_take(card, &process) && process_engage(session, &process) == 0)
+        return 0;
+    int r = process_fork(card, PROCESS_FOR_CLIENT, &process);
+    return r == 0 ? process_engage(session, &process) : r;
+}
+
+/* NULL: out of memory. */
+static struct session *session_alloc(struct cardd *cardd, struct card *card, unsigned slot)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (!session)
+        return NULL;
+    list_init(&session->link);
+    list_init(&session->starting);
+    session->session_fd = session->socket_fd = -1;
+    session->cardd = cardd;
+    session->card = card;
+    session->slot = slot;
+    session->book = &card->book->sessions[slot];
+    session->pidfd = session->control_fd = -1;
+    return session;
 }
 
 /* A session in a free slot of the card, not running yet. NULL with err set. */
@@ -223,18 +274,11 @@ static struct session *session_create(struct cardd *cardd, struct card *card, in
                   LEDGER_SLOTS);
         return NULL;
     }
-    struct session *session = calloc(1, sizeof(*session));
+    struct session *session = session_alloc(cardd, card, (unsigned)slot);
     if (!session) {
         error_set(err, -ENOMEM, "out-of-memory", "starting a session of '%s'", card->name);
         return NULL;
     }
-    list_init(&session->link);
-    list_init(&session->starting);
-    session->session_fd = session->socket_fd = -1;
-    session->cardd = cardd;
-    session->card = card;
-    session->slot = (unsigned)slot;
-    session->pidfd = session->control_fd = -1;
     session->client_pid = peer_pid(socket_fd);
     ledger_open_slot(card->ledger, session->slot);
     return session;
@@ -244,6 +288,7 @@ static int session_fail(struct session *session, int errnum, struct error *err)
 {
     const struct card *card = session->card;
     __atomic_store_n(&card->ledger->slots[session->slot].state, 0, __ATOMIC_SEQ_CST);
+    session_unbook(session);
     session_free(session);
     return error_errno(err, errnum, "session-failed", "cannot start a session of card '%s'",
                        card->name);
@@ -254,7 +299,6 @@ static void session_enlist(struct session *session)
     struct card *card = session->card;
     card->sessions[session->slot] = session;
     card->session_count++;
-    card->sessions_total++;
     list_append(&session->cardd->sessions, &session->link);
 }
 
@@ -271,21 +315,22 @@ static void session_announce(struct session *session)
 static void welcome(const struct session *session, int socket_fd, const int fds[WELCOME_FDS],
                     uint64_t session_bytes)
 {
-    const size_t bytes = WELCOME_FDS * sizeof(fds[0]);
     struct wire_welcome welcome = {.magic = WIRE_MAGIC,
                                    .version = WIRE_VERSION,
                                    .slot = session->slot,
                                    .session_bytes = session_bytes};
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(WELCOME_FDS * sizeof(int))] = {0};
-    struct iovec part = {&welcome, sizeof(welcome)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof(control)};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    *header = (struct cmsghdr){CMSG_LEN(bytes), SOL_SOCKET, SCM_RIGHTS};
-    memcpy(CMSG_DATA(header), fds, bytes);
-    (void)sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)pass_send(socket_fd, &welcome, sizeof(welcome), fds, WELCOME_FDS, MSG_DONTWAIT);
+}
+
+/* From here on the next leat-cardd would know of it. */
+static void session_book(const struct session *session)
+{
+    session->card->sessions_total++;
+    card_save(session->card);
+    session->book->pid = session->pid;
+    session->book->client_pid = session->client_pid;
+    session->book->arena_bytes = session->arena_bytes;
+    book_step(session->book, BOOK_WELCOMING);
 }
 
 int session_launch(struct session *session)
@@ -293,10 +338,8 @@ int session_launch(struct session *session)
     struct error err;
     list_remove(&session->starting);
     int r = executor_find(session);
-    cleanup_fd(&session->session_fd);
-    cleanup_fd(&session->socket_fd);
-    session->session_fd = session->socket_fd = -1;
     if (r == 0) {
+        client_let_go(session);
         session_announce(session);
         if (session->card->sessions_total > 1)
             spares_want(session->card); /* it is one of several: others may follow */
@@ -327,7 +370,11 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
     if (r < 0)
         return session_fail(session, r, err);
     const int fds[WELCOME_FDS] = {session->session_fd, card->ledger_fd, card->claims_fd};
+    session_book(session);
+    hold(session, KEPT_SESSION, session->session_fd);
+    hold(session, KEPT_SOCKET, session->socket_fd);
     welcome(session, socket_fd, fds, wire_session_layout(&layout) + session->arena_bytes);
+    book_step(session->book, BOOK_WELCOMED);
     session_enlist(session);
     starter_add(cardd->starter, session);
     return 0;
@@ -346,11 +393,87 @@ int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct
         session->ended = watch_start(&cardd->loop, session->pidfd, session_reap, session);
     if (!session->ended)
         return session_fail(session, session->pidfd < 0 ? -ESRCH : -ENOMEM, err);
+    session_book(session);
+    hold(session, KEPT_PROCESS, session->pidfd);
     session_enlist(session);
     session_announce(session);
     const int fds[WELCOME_FDS] = {card->ledger_fd, card->device->turn_fd, card->notify_fd};
     welcome(session, socket_fd, fds, 0);
+    book_step(session->book, BOOK_SERVED);
     return 0;
+}
+
+/* What the next steps of the session need, of what the keeper has of it. */
+static int fds_adopt(struct session *session)
+{
+    const struct keeper *keeper = session->cardd->keeper;
+    unsigned card = session->card->number, slot = session->slot;
+    session->session_fd = keeper_kept_of_session(keeper, card, slot, KEPT_SESSION);
+    session->socket_fd = keeper_kept_of_session(keeper, card, slot, KEPT_SOCKET);
+    int process_fd = keeper_kept_of_session(keeper, card, slot, KEPT_PROCESS);
+    if (session->session_fd < 0) { /* local */
+        session->pidfd = process_fd;
+        return process_fd < 0 ? -EBADF : 0;
+    }
+    void *page =
+        mmap(NULL, sizeof(*session->memory), PROT_READ, MAP_SHARED, session->session_fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    session->memory = page;
+    if (session->book->step < BOOK_FORKED) {
+        cleanup_fd(&process_fd); /* of one that was forked and never got the client */
+        return session->socket_fd < 0 ? -EBADF : 0;
+    }
+    session->control_fd = process_fd;
+    if (!keeper_has(keeper, session->pid))
+        return -ESRCH; /* reaped, but its slot was not cleared */
+    session->pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
+    return session->pidfd < 0 || process_fd < 0 ? -EBADF : 0;
+}
+
+/* Go on where the other was killed. */
+static int session_continue(struct session *session)
+{
+    uv_loop_t *loop = &session->cardd->loop;
+    if (!session->memory) {
+        session->ended = watch_start(loop, session->pidfd, session_reap, session);
+        return session->ended ? 0 : -ENOMEM;
+    }
+    if (session->book->step == BOOK_WELCOMED) {
+        session->pid = 0;
+        starter_add(session->cardd->starter, session);
+        return 0;
+    }
+    int r = process_watch(session);
+    if (r == 0 && session->book->step == BOOK_FORKED)
+        (void)client_hand_over(session); /* one that has ended is reaped */
+    if (r == 0)
+        client_let_go(session);
+    return r;
+}
+
+void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
+{
+    struct book_session *book = &card->book->sessions[slot];
+    struct session *session = session_alloc(cardd, card, slot);
+    if (!session)
+        return; /* its executor is killed as one that nobody knows */
+    session->pid = book->pid;
+    session->client_pid = book->client_pid;
+    session->arena_bytes = book->arena_bytes;
+    session_enlist(session);
+    int r = fds_adopt(session);
+    if (r == 0 && book->step == BOOK_WELCOMING)
+        r = -ECONNABORTED; /* whether the client was welcomed is not known: it tries again */
+    if (r == 0)
+        r = session_continue(session);
+    if (r == 0)
+        return;
+    log_event(LOG_WARN, "session.ended", "card=%s pid=%d executor=%d code=not-adopted errno=%d",
+              card->name, (int)session->client_pid, (int)session->pid, r);
+    meter_reap(card->device->turn, (uint32_t)session->pid);
+    session_delist(session);
+    session_free(session); /* its executor is killed as one that nobody knows */
 }
 
 void session_kill(struct session *session)

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 
+struct book_session;
 struct card;
 struct cardd;
 struct error;
@@ -23,12 +24,13 @@ struct session {
     struct cardd *cardd;
     struct card *card;
     unsigned slot;
+    struct book_session *book;
     pid_t pid;        /* of the executor, or of the client that is its own; 0: not forked yet */
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
     int pidfd, control_fd;
     struct watch *ended, *notices;
     bool overdrawn; /* a local one: it holds more of its device than of its card */
-    bool ordered;   /* an order has gone to the executor and is not answered yet */
+    uint64_t order; /* number of the one that has gone to the executor and is not answered; or 0 */
     /* First page of the session memory, read-only; NULL: a local session, in which the client's own
      * process has the slot. */
     const struct wire_session *memory;
@@ -38,6 +40,9 @@ struct session {
  * have an executor forked soon (start.h). The session ends itself: at the end of its process it is
  * reaped and cardd_session_ended called. */
 int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
+/* Take over the session in `slot`, of a leat-cardd that was killed. What cannot be gone on with
+ * ends, and its slot is free. */
+void session_adopt(struct cardd *cardd, struct card *card, unsigned slot);
 /* Fork the executor now. On failure the session is gone, and its client sees that. */
 int session_launch(struct session *session);
 /* Send an order; cardd_session_answered follows, or the session ends. Not while one is out. */

@@ -1,10 +1,8 @@
 /* Spare executors: see spare.h. */
 #include "card/cardd/spare.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -14,13 +12,15 @@
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/device.h"
+#include "card/cardd/keeper.h"
 #include "card/cardd/start.h"
 #include "card/cardd/watch.h"
 
 #define REST_MS 20 /* after anything that a client waits for */
 
 struct spare {
-    struct list link;  /* in the order they were made */
+    struct list link; /* in the order they were made */
+    struct cardd *cardd;
     struct card *card; /* NULL: killed, and to be reaped */
     struct process process;
     struct watch *ended;
@@ -53,8 +53,7 @@ static void spare_ended(void *arg)
 {
     struct spare *spare = arg;
     int status = 0;
-    pid_t got = waitpid(spare->process.pid, &status, WNOHANG);
-    if (got == 0 || (got < 0 && errno == EINTR))
+    if (!keeper_reap(spare->cardd->keeper, spare->process.pid, &status))
         return;
     if (spare->card) {
         log_event(LOG_WARN, "spare.ended", "card=%s executor=%d status=%d", spare->card->name,
@@ -67,25 +66,26 @@ static void spare_ended(void *arg)
 
 static void spare_kill(struct spare *spare)
 {
-    (void)kill(spare->process.pid, SIGKILL); /* our child, not yet waited for */
+    (void)kill(spare->process.pid, SIGKILL); /* the keeper's child, not yet reaped */
     spare_unlist(spare);
 }
 
 static void spare_make(struct spares *spares, struct card *card)
 {
     struct spare *spare = calloc(1, sizeof(*spare));
-    if (!spare || process_fork(spares->cardd, card, PROCESS_SPARE, &spare->process) < 0) {
+    if (!spare || process_fork(card, PROCESS_SPARE, &spare->process) < 0) {
         free(spare);
         return; /* the next client waits a little longer */
     }
     spare->ended = watch_start(&spares->cardd->loop, spare->process.pidfd, spare_ended, spare);
     if (!spare->ended) {
-        process_discard(&spare->process);
+        process_discard(spares->cardd->keeper, &spare->process);
         free(spare);
         return;
     }
     if (spares->count == SPARES_MAX)
         spare_kill(LIST_ENTRY(spares->ready.next, struct spare, link));
+    spare->cardd = spares->cardd;
     spare->card = card;
     card->spare = spare;
     list_append(&spares->ready, &spare->link);

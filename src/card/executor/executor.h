@@ -12,7 +12,8 @@ struct meter_device;
 struct wire_session;
 
 /* What leat-cardd says to an executor over its control descriptor, one message each; the next order
- * comes after the notice that answers the one before. */
+ * comes after the notice that answers the one before. After a leat-cardd that was killed the next
+ * one sends the last order once more: it is carried out once, and the notice repeated. */
 enum executor_verb {
     EXECUTOR_SUSPEND = 1, /* copy all device state to host memory and let go of the device */
     EXECUTOR_RESUME = 2,  /* bring it back to `device`, the same or one that can stand in for it */
@@ -20,6 +21,7 @@ enum executor_verb {
     EXECUTOR_LOAD = 4     /* suspended: replace it by what a checkpoint has */
 };
 struct executor_order {
+    uint64_t number; /* 1 and up; of one that is repeated the same */
     uint32_t verb;
     uint32_t platform_index, device_index;
     struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
@@ -27,6 +29,7 @@ struct executor_order {
     int32_t file_fd; /* of a save or load: rides along, each side has its own number; else -1 */
 };
 struct executor_notice {
+    uint64_t order; /* the number of the order that it answers */
     uint32_t verb;
     int32_t status; /* 0, or a negative errno with the reason in text: all is as it was before */
     uint64_t bytes; /* contents in host memory now */
@@ -37,7 +40,8 @@ struct executor_notice {
 
 #define EXECUTOR_ID_BYTES 16
 
-/* The client that an executor serves: the first message on its control descriptor. */
+/* The client that an executor serves: the first message on its control descriptor. It may come
+ * again, and is passed over then. */
 struct executor_client {
     uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever */
     uint64_t arena_bytes;          /* of the session memory; 0: the device has memory of its own */

@@ -12,6 +12,7 @@
 #include "card/executor/build.h"
 #include "card/executor/cuda.h"
 #include "card/executor/device.h"
+#include "card/executor/handover.h"
 #include "card/executor/save.h"
 #include "card/executor/session.h"
 #include "card/executor/spill.h"
@@ -23,35 +24,62 @@
 #define LOOK_NS NS_PER_MS /* at commands under way; the client's wake-ups are not relied on */
 #define PARKED_NS (3600 * NS_PER_S)
 
-int park_receive(struct session *session)
-{
+/* A message is an order, or the client that we have. */
+union message {
     struct executor_order order;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct iovec part = {&order, sizeof(order)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof(control)};
-    ssize_t got = recvmsg(session->params.control_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    if (got != (ssize_t)sizeof(order))
-        return -EPIPE;
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    order.file_fd = -1;
-    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&order.file_fd, CMSG_DATA(header), sizeof(int));
-    session->order = order;
+    struct executor_client client;
+};
+
+static void notice_send(const struct session *session)
+{
+    (void)send(session->params.control_fd, &session->notice, sizeof(session->notice), MSG_NOSIGNAL);
+}
+
+static int all_answered(const struct session *session)
+{
+    return __atomic_load_n(&session->orders_done, __ATOMIC_SEQ_CST) ==
+           __atomic_load_n(&session->orders, __ATOMIC_SEQ_CST);
+}
+
+/* `order->file_fd` is taken over. */
+static void order_take(struct session *session, const struct executor_order *order)
+{
+    if (order->number == session->order.number) {
+        if (order->file_fd >= 0)
+            (void)close(order->file_fd);
+        if (all_answered(session)) /* else the notice is still to come */
+            notice_send(session);
+        return;
+    }
+    session->order = *order;
     __atomic_add_fetch(&session->orders, 1, __ATOMIC_SEQ_CST);
     futex_wake(&session->orders, 1);
     meter_call_off(session->meter);
     consumer_call(&session->consumer);
-    return 0;
+}
+
+int park_receive(struct session *session)
+{
+    union message message;
+    int fds[HANDOVER_FDS];
+    ssize_t got =
+        handover_read(session->params.control_fd, &message, sizeof(message), fds, MSG_DONTWAIT);
+    if (got == -EAGAIN || got == -EINTR)
+        return 0;
+    if (got == (ssize_t)sizeof(message.order)) {
+        message.order.file_fd = fds[0];
+        order_take(session, &message.order);
+        return 0;
+    }
+    for (unsigned i = 0; i < HANDOVER_FDS; i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+    return got == (ssize_t)sizeof(message.client) ? 0 : -EPIPE;
 }
 
 static int order_waits(const struct session *session)
 {
-    return __atomic_load_n(&session->orders, __ATOMIC_SEQ_CST) != session->orders_done;
+    return !all_answered(session);
 }
 
 int park_due(struct session *session)
@@ -130,7 +158,7 @@ static int carry_out(struct session *session, const struct executor_order *order
 static void serve_order(struct session *session)
 {
     struct error err = {0};
-    struct executor_notice notice = {.verb = session->order.verb};
+    struct executor_notice notice = {.order = session->order.number, .verb = session->order.verb};
     if (notice.verb == EXECUTOR_SAVE || notice.verb == EXECUTOR_LOAD)
         notice.status = file(session, &session->order, &notice.parts, &err);
     else
@@ -141,9 +169,10 @@ static void serve_order(struct session *session)
     notice.bytes = session_away_bytes(session);
     (void)snprintf(notice.text, sizeof(notice.text), "%.*s", (int)sizeof(notice.text) - 1,
                    err.text);
-    session->orders_done++;
-    /* When leat-cardd has gone this process goes, too. */
-    (void)send(session->params.control_fd, &notice, sizeof(notice), MSG_NOSIGNAL);
+    session->notice = notice;
+    /* Before it is sent: whoever sees an order unanswered gets the notice that follows. */
+    __atomic_add_fetch(&session->orders_done, 1, __ATOMIC_SEQ_CST);
+    notice_send(session);
 }
 
 int park(struct session *session, const struct wire_header **record, int taken, struct error *err)
@@ -158,7 +187,8 @@ int park_wait(struct session *session, const struct wire_header **record, int ta
     while (session->suspended && taken >= 0) {
         if (taken > 0) {
             meter_want_share(session->meter);
-            futex_sleep(&session->orders, session->orders_done, ASK_NS);
+            futex_sleep(&session->orders, __atomic_load_n(&session->orders_done, __ATOMIC_RELAXED),
+                        ASK_NS);
         } else {
             taken = consumer_wait(&session->consumer, PARKED_NS, record, err);
         }

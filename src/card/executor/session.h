@@ -88,9 +88,10 @@ struct session {
     uint64_t buffers_held;  /* buffers in the object table */
     uint64_t buffers_alive; /* buffers the driver has not freed, atomic */
 
-    struct executor_order order; /* the last that came; valid once `orders` counts it */
-    uint32_t orders;             /* futex: how many came, atomic */
-    uint32_t orders_done;        /* consumer's */
+    struct executor_order order;   /* the last that came; valid once `orders` counts it */
+    struct executor_notice notice; /* that answered it; valid once `orders_done` counts it */
+    uint32_t orders;               /* futex: how many came, atomic */
+    uint32_t orders_done;          /* how many of them were answered, atomic */
     struct spill spill;
     int suspended; /* consumer's: nothing is on the device */
 };

@@ -12,6 +12,7 @@
 #define WELCOME_TIMEOUT_S 60 /* a cold driver takes seconds to start, on a busy machine many */
 #define SPIN_FIRST_NS 20000u
 #define PASSED_FDS 3
+#define CONNECT_TRIES 5
 
 static int refuse(char text[WIRE_TEXT_MAX], int errnum, const char *what)
 {
@@ -128,9 +129,9 @@ static void keep_session(struct wire_client *client, int socket_fd, const int fd
     wire_load_init(&client->load);
 }
 
-int wire_connect(struct wire_client *client, const char *path, const char *token,
-                 enum wire_hello_flags flags, struct wire_pages *ret_pages,
-                 char ret_text[WIRE_TEXT_MAX])
+static int connect_once(struct wire_client *client, const char *path, const char *token,
+                        enum wire_hello_flags flags, struct wire_pages *ret_pages,
+                        char ret_text[WIRE_TEXT_MAX])
 {
     struct wire_welcome welcome = {0};
     int fds[PASSED_FDS] = {-1, -1, -1};
@@ -163,6 +164,18 @@ int wire_connect(struct wire_client *client, const char *path, const char *token
     (void)close(fd);
     *ret_pages = (struct wire_pages){fds[0], -1, fds[1], fds[2]};
     return 0;
+}
+
+/* A leat-cardd that is killed before it has answered is followed by another at once. */
+int wire_connect(struct wire_client *client, const char *path, const char *token,
+                 enum wire_hello_flags flags, struct wire_pages *ret_pages,
+                 char ret_text[WIRE_TEXT_MAX])
+{
+    int result, tries = CONNECT_TRIES;
+    do
+        result = connect_once(client, path, token, flags, ret_pages, ret_text);
+    while ((result == -ECONNRESET || result == -EPIPE) && --tries > 0);
+    return result;
 }
 
 void wire_disconnect(struct wire_client *client)
