@@ -30,6 +30,7 @@ PATHS = {
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
     "semantics": "tests/e2e/programs/semantics",
+    "subdevices": "tests/e2e/programs/subdevices",
     "strict": "tests/e2e/programs/strict",
     "svm": "tests/e2e/programs/svm",
     "survive": "tests/e2e/programs/survive",

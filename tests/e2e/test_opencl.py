@@ -86,6 +86,14 @@ def test_promises(card_house):
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
 
 
+def test_subdevices(card_house):
+    """Parts of the device, what they tell, contexts, queues and programs of them: as directly."""
+    words = [houses.built("subdevices")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert "equally 1: 0 " in direct
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
 def test_failures_of_the_user(card_house):
     """An event of the user that fails takes with it what waits for it, and nothing else. (PoCL 3.1 hangs here.)"""
     told = card_house.card_exec(houses.built("promises"), "failures", memory="64MiB").stdout.splitlines()

@@ -96,6 +96,20 @@ def test_images_come_back(two_devices):
     assert finish(program) == calm
 
 
+def test_parts_come_back(two_devices):
+    """Parts of parts, with queues on them, on a card that leaves its device and moves between two."""
+    house, lease, turns = two_devices, create(two_devices), 200 * CYCLES
+    units = device(house, "cpu-0")["compute_units"] // 2
+    if units == 0:
+        pytest.skip("a device of one compute unit cannot be divided")
+    program = house.on_card(lease, houses.built("subdevices"), "turns", str(turns))
+    for cycle in range(CYCLES // 4):
+        under_way(house, more=4)
+        assert house.card("card.suspend", card="one")["memory_used_bytes"] == 0
+        house.card("card.resume", card="one", device=f"cpu-{cycle % 2}")
+    assert finish(program) == f"build 0\nsum {sum(i % 3 for i in range(turns))} of {turns}, units {units} {units}\n"
+
+
 def test_a_suspended_card_leaves_its_memory_and_share_to_others(card_house, tmp_path):
     whole = device(card_house, "cpu-0")["memory_bytes"]
     lease = create(card_house, memory_bytes=whole)

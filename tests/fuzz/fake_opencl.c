@@ -5,7 +5,7 @@
 
 #include "card/executor/opencl.h"
 
-enum kind { CONTEXT = 1, QUEUE, MEMORY, SAMPLER, PROGRAM, KERNEL, EVENT };
+enum kind { CONTEXT = 1, QUEUE, MEMORY, SAMPLER, PROGRAM, KERNEL, EVENT, DEVICE };
 
 /* Every handle points to one of these. */
 struct handle {
@@ -117,7 +117,9 @@ cl_int clGetPlatformIDs(cl_uint room, cl_platform_id *platforms, cl_uint *count)
 cl_int clGetDeviceIDs(cl_platform_id platform, cl_device_type type, cl_uint room,
                       cl_device_id *devices, cl_uint *count)
 {
-    return CL_DEVICE_NOT_FOUND;
+    static struct handle root = {.kind = DEVICE, .references = 1};
+    devices[0] = (cl_device_id)(void *)&root;
+    return CL_SUCCESS;
 }
 
 cl_int clGetPlatformInfo(cl_platform_id platform, cl_platform_info what, size_t room, void *value,
@@ -132,11 +134,46 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t room, vo
     return CL_INVALID_VALUE;
 }
 
+/* Any division is into two. */
+cl_int clCreateSubDevices(cl_device_id device, const cl_device_partition_property *properties,
+                          cl_uint room, cl_device_id *parts, cl_uint *count)
+{
+    check(device, DEVICE);
+    while (*properties) /* to the end, and one more */
+        properties++;
+    if (properties[1] || (parts && room < 2))
+        return CL_INVALID_VALUE;
+    for (int i = 0; parts && i < 2; i++)
+        parts[i] = make(DEVICE, NULL);
+    if (count)
+        *count = 2;
+    return CL_SUCCESS;
+}
+
+cl_int clReleaseDevice(cl_device_id device)
+{
+    return release(device, DEVICE);
+}
+
+cl_int clGetContextInfo(cl_context context, cl_context_info what, size_t room, void *value,
+                        size_t *length)
+{
+    const cl_device_id none = NULL;
+    check(context, CONTEXT);
+    if (value)
+        memcpy(value, &none, room < sizeof(none) ? room : sizeof(none));
+    if (length)
+        *length = sizeof(none);
+    return CL_SUCCESS;
+}
+
 cl_context clCreateContext(const cl_context_properties *properties, cl_uint count,
                            const cl_device_id *devices,
                            void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *),
                            void *arg, cl_int *status)
 {
+    for (cl_uint i = 0; i < count; i++)
+        check(devices[i], DEVICE);
     return make(CONTEXT, status);
 }
 
@@ -149,6 +186,7 @@ cl_command_queue clCreateCommandQueue(cl_context context, cl_device_id device,
                                       cl_command_queue_properties properties, cl_int *status)
 {
     check(context, CONTEXT);
+    check(device, DEVICE);
     return make(QUEUE, status);
 }
 
@@ -237,8 +275,20 @@ cl_program clCreateProgramWithBinary(cl_context context, cl_uint count, const cl
                                      cl_int *loaded, cl_int *status)
 {
     check(context, CONTEXT);
-    touch(binaries[0], lengths[0], 0);
+    for (cl_uint i = 0; i < count; i++)
+        touch(binaries[i], lengths[i], 0);
     return make(PROGRAM, status);
+}
+
+cl_program clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count,
+                                             const cl_device_id *devices, const char *names,
+                                             cl_int *status)
+{
+    check(context, CONTEXT);
+    if (names[0] != 'x')
+        return make(PROGRAM, status);
+    *status = CL_INVALID_VALUE;
+    return NULL;
 }
 
 cl_int clBuildProgram(cl_program program, cl_uint count, const cl_device_id *devices,
@@ -279,10 +329,12 @@ cl_int clGetProgramInfo(cl_program program, cl_program_info what, size_t room, v
 {
     const size_t bytes = 100;
     check(program, PROGRAM);
-    if (what == CL_PROGRAM_BINARY_SIZES)
-        memcpy(value, &bytes, sizeof(bytes));
-    else
+    if (length)
+        *length = sizeof(void *);
+    if (what == CL_PROGRAM_BINARIES)
         memset(*(unsigned char **)value, 7, bytes);
+    else if (value)
+        memcpy(value, &bytes, sizeof(bytes)); /* or devices that are none of ours */
     return CL_SUCCESS;
 }
 

@@ -32,6 +32,7 @@ static void open_bench(struct bench *bench)
     session->shared = (struct wire_session *)bench->pages;
     session->ledger = &bench->card;
     session->builds_fd = -1; /* nothing is kept */
+    (void)clGetDeviceIDs(NULL, CL_DEVICE_TYPE_ALL, 1, &session->device, NULL);
     session->meter = meter_create(&bench->card, &bench->device, 1, 0, -1);
     if (!session->meter || session_init(session, &layout) < 0)
         abort();

@@ -318,6 +318,55 @@ static void test_failed_build(void **state)
     close_clean(&rig);
 }
 
+/* Divide device `id` equally, into parts of `units`, under the numbers from `first`. */
+static int divide(struct rig *rig, uint32_t id, uint64_t units, uint32_t first, uint32_t count)
+{
+    struct {
+        struct wire_device_partition head;
+        uint64_t properties[3];
+        uint32_t ids[2];
+    } record = {
+        .head = {.device_id = id, .reply_room = 65536, .property_count = 3, .id_count = count},
+        .properties = {CL_DEVICE_PARTITION_EQUALLY, units},
+        .ids = {first, first + 1}};
+    return RIG_CALL(rig, WIRE_DEVICE_PARTITION, record);
+}
+
+static void test_subdevices(void **state)
+{
+    enum { PART = 20, PART_OF_PART, PARTS_END };
+    struct rig rig;
+    open_rig(&rig, QUOTA_BYTES);
+    const struct wire_info *info = (const void *)rig_slab(&rig);
+    cl_uint units = 0;
+    while (divide(&rig, 0, units + 1, PARTS_END, 0) == CL_SUCCESS)
+        units++;
+    assert_true(units >= 1);
+    assert_int_equal(divide(&rig, 0, units, PART, 1), CL_SUCCESS);
+    assert_int_equal(info->of, WIRE_INFO_PART);
+    assert_true(info->length > 0);
+    assert_int_equal(divide(&rig, PART, units + 1, PART_OF_PART, 1), CL_INVALID_VALUE);
+    struct {
+        struct wire_context_create head;
+        uint32_t devices[2];
+    } context = {.head = {.id = CONTEXT, .device_count = 2}, .devices = {PART, 0}};
+    RIG_POST(&rig, WIRE_CONTEXT_CREATE, context);
+    struct wire_context_devices ask = {.id = CONTEXT, .reply_room = 64};
+    assert_int_equal(RIG_CALL(&rig, WIRE_CONTEXT_DEVICES, ask), CL_SUCCESS);
+    struct wire_queue_create queue = {.id = QUEUE, .context_id = CONTEXT, .device_id = PART};
+    RIG_POST(&rig, WIRE_QUEUE_CREATE, queue);
+    struct wire_object_status status = {.id = QUEUE};
+    assert_int_equal(RIG_CALL(&rig, WIRE_OBJECT_STATUS, status), CL_SUCCESS);
+    create_buffer(&rig, BUFFER_A, 64);
+    write_buffer(&rig, BUFFER_A, 0, 64, 0);
+    rig_wait_completed(&rig, 0, 1);
+    for (uint32_t id = BUFFER_A; id >= CONTEXT; id--)
+        release(&rig, id);
+    release(&rig, PART);
+    drain(&rig);
+    close_clean(&rig);
+}
+
 static void test_quota(void **state)
 {
     struct rig rig;
@@ -454,6 +503,23 @@ static void hostile_wrong_kind(struct rig *rig)
     write_buffer(rig, QUEUE, 0, 4, 0);
 }
 
+static void hostile_device(struct rig *rig)
+{
+    struct wire_context_create context = {.id = CONTEXT};
+    struct wire_queue_create queue = {.id = QUEUE, .context_id = CONTEXT, .device_id = CONTEXT};
+    RIG_POST(rig, WIRE_CONTEXT_CREATE, context);
+    RIG_POST(rig, WIRE_QUEUE_CREATE, queue);
+}
+
+static void hostile_partition(struct rig *rig)
+{
+    struct {
+        struct wire_device_partition head;
+        uint64_t properties[2];
+    } record = {.head = {.property_count = 2}, .properties = {CL_DEVICE_PARTITION_EQUALLY, 1}};
+    RIG_POST(rig, WIRE_DEVICE_PARTITION, record);
+}
+
 static void hostile_slab(struct rig *rig)
 {
     create_basics(rig, 0);
@@ -563,10 +629,10 @@ static void hostile_event(struct rig *rig)
 static void test_hostile(void **state)
 {
     static void (*const attacks[])(struct rig * rig) = {
-        hostile_unknown_object, hostile_wrong_kind,  hostile_slab,     hostile_arena,
-        hostile_arena_overflow, hostile_arena_place, hostile_region,   hostile_wait_list,
-        hostile_opcode,         hostile_length,      hostile_sequence, hostile_tail,
-        hostile_event,          hostile_pixels};
+        hostile_device,   hostile_partition, hostile_unknown_object, hostile_wrong_kind,
+        hostile_slab,     hostile_arena,     hostile_arena_overflow, hostile_arena_place,
+        hostile_region,   hostile_wait_list, hostile_opcode,         hostile_length,
+        hostile_sequence, hostile_tail,      hostile_event,          hostile_pixels};
     for (unsigned i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
         struct rig rig;
         open_rig(&rig, QUOTA_BYTES);
@@ -653,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_markers_of_an_idle_queue),
         cmocka_unit_test(test_build_reply),
         cmocka_unit_test(test_failed_build),
+        cmocka_unit_test(test_subdevices),
         cmocka_unit_test(test_quota),
         cmocka_unit_test(test_user_events),
         cmocka_unit_test(test_hostile),

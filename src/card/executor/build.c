@@ -65,6 +65,73 @@ static void count(uint64_t *counter)
     (void)__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
 }
 
+static int same_devices(const struct device_list *a, const struct device_list *b)
+{
+    return a->count == b->count && memcmp(a->ids, b->ids, a->count * sizeof(*a->ids)) == 0;
+}
+
+static void built_free(struct built *built)
+{
+    device_list_finish(&built->devices);
+    free(built->options);
+    free(built);
+}
+
+void build_remember(struct program *program, const struct device_list *devices, const char *options)
+{
+    struct built **link = &program->built;
+    while (*link) {
+        struct built *built = *link;
+        if (same_devices(&built->devices, devices)) {
+            *link = built->next;
+            built_free(built);
+        } else {
+            link = &built->next;
+        }
+    }
+    struct built *built = options ? calloc(1, sizeof(*built)) : NULL;
+    if (!built)
+        return; /* out of memory: it is not built when it comes back */
+    built->options = strdup(options);
+    if (!built->options || device_list_copy(devices, &built->devices) < 0)
+        built_free(built);
+    else
+        *link = built;
+}
+
+void build_forget(struct program *program)
+{
+    while (program->built) {
+        struct built *built = program->built;
+        program->built = built->next;
+        built_free(built);
+    }
+}
+
+cl_int build_again(struct session *session, struct object *object)
+{
+    struct program *program = object->extra;
+    struct built *left = TAKE(program->built);
+    cl_int status = CL_SUCCESS;
+    while (left && !status) {
+        AUTO_BUF struct buf unused = BUF_INIT;
+        const struct built *last = program->built;
+        status = build_run(session, object, &left->devices, left->options, &unused);
+        if (!status && program->built == last)
+            status = CL_BUILD_PROGRAM_FAILURE;
+        if (status)
+            break;
+        struct built *done = left;
+        left = done->next;
+        built_free(done);
+    }
+    struct built **link = &program->built;
+    while (*link)
+        link = &(*link)->next;
+    *link = left; /* for the next try */
+    return status;
+}
+
 /* A program made of a kept binary and ready to run; NULL when the driver does not want it. */
 static cl_program load(const struct session *session, cl_program like,
                        const struct build_result *result, const char *options)
@@ -125,30 +192,59 @@ static int build_kept(struct session *session, struct object *object, const stru
     return program != NULL;
 }
 
-/* The driver's binary of a program, owned; NULL when it has none that is of use. */
-static unsigned char *binary_of(cl_program program, size_t *ret_length)
+/* Which of a program's devices a device is; the first when it is none of them. */
+static size_t device_index(cl_program program, cl_device_id device, size_t count)
 {
-    size_t length = 0;
-    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL) !=
-            CL_SUCCESS ||
-        length == 0 || length > BUILD_CACHE_FILE_MAX_BYTES)
-        return NULL;
-    unsigned char *binary = malloc(length);
-    if (binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL) !=
-                      CL_SUCCESS) {
+    AUTO_FREE cl_device_id *devices = calloc(count, sizeof(cl_device_id));
+    if (!devices || clGetProgramInfo(program, CL_PROGRAM_DEVICES, count * sizeof(*devices), devices,
+                                     NULL) != CL_SUCCESS)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        if (devices[i] == device)
+            return i;
+    return 0;
+}
+
+cl_int build_binary(cl_program program, cl_device_id device, unsigned char **ret_binary,
+                    size_t *ret_length)
+{
+    size_t bytes = 0;
+    *ret_binary = NULL;
+    *ret_length = 0;
+    cl_int status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, 0, NULL, &bytes);
+    size_t count = bytes / sizeof(size_t);
+    if (status || count == 0)
+        return status;
+    AUTO_FREE size_t *lengths = malloc(bytes);
+    AUTO_FREE unsigned char **binaries = calloc(count, sizeof(unsigned char *));
+    if (!lengths || !binaries)
+        return CL_OUT_OF_HOST_MEMORY;
+    status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, bytes, lengths, NULL);
+    size_t index = device_index(program, device, count);
+    if (status || lengths[index] == 0)
+        return status;
+    unsigned char *binary = malloc(lengths[index]);
+    if (!binary)
+        return CL_OUT_OF_HOST_MEMORY;
+    binaries[index] = binary;
+    status =
+        clGetProgramInfo(program, CL_PROGRAM_BINARIES, count * sizeof(*binaries), binaries, NULL);
+    if (status) {
         free(binary);
-        return NULL;
+        return status;
     }
-    *ret_length = length;
-    return binary;
+    *ret_binary = binary;
+    *ret_length = lengths[index];
+    return CL_SUCCESS;
 }
 
 static void keep(const struct session *session, cl_program program, const struct build_key *key,
                  const struct buf *reply)
 {
     size_t length = 0;
-    AUTO_FREE unsigned char *binary = binary_of(program, &length);
-    if (!binary)
+    AUTO_FREE unsigned char *binary = NULL;
+    if (build_binary(program, session->device, &binary, &length) || !binary ||
+        length > BUILD_CACHE_FILE_MAX_BYTES)
         return;
     const struct build_result result = {.reply = reply->data,
                                         .reply_length = reply->length,
@@ -170,17 +266,29 @@ static char *options_for(const char *asked)
     return buf_take(&options);
 }
 
-static cl_int build_driver(struct session *session, struct object *object, const char *asked,
-                           const char *options, cl_int *ret_built, struct buf *reply)
+/* A reply for each device. */
+static cl_int write_replies(cl_program program, const struct device_list *devices, cl_int built,
+                            const char *options, struct buf *reply)
 {
-    restore(object);
-    *ret_built = clBuildProgram(object->driver, 1, &session->device, options, NULL, NULL);
-    count(&session->ledger->slots[session->client.slot].builds);
-    return build_reply_write(object->driver, session->device, *ret_built, asked, reply);
+    cl_int status = CL_SUCCESS;
+    for (cl_uint i = 0; i < device_list_length(devices) && !status; i++)
+        status = build_reply_write(program, devices->drivers[i], built, options, reply);
+    return status;
 }
 
-cl_int build_run(struct session *session, struct object *object, const char *asked,
-                 struct buf *reply)
+cl_int build_describe(struct object *object)
+{
+    struct program *program = object->extra;
+    return write_replies(object->driver, &program->devices, CL_SUCCESS, "", &program->build);
+}
+
+static void count_build(const struct session *session)
+{
+    count(&session->ledger->slots[session->client.slot].builds);
+}
+
+cl_int build_run(struct session *session, struct object *object, struct device_list *devices,
+                 const char *asked, struct buf *reply)
 {
     struct program *program = object->extra;
     AUTO_FREE char *options = options_for(asked);
@@ -191,73 +299,98 @@ cl_int build_run(struct session *session, struct object *object, const char *ask
                                   .kind = program->kind,
                                   .text = program->text,
                                   .text_length = program->text_length};
-    int may_keep = session->builds_fd >= 0 && program->text && build_cache_allows(&key);
-    cl_int status = CL_SUCCESS, built = CL_SUCCESS;
+    int may_keep =
+        session->builds_fd >= 0 && program->text && devices->count == 0 && build_cache_allows(&key);
+    cl_int status = device_list_find(session, devices), built = status;
     meter_work_begin(session->meter);
-    if (!may_keep || !build_kept(session, object, &key, reply)) {
-        status = build_driver(session, object, asked, options, &built, reply);
+    if (!status && (!may_keep || !build_kept(session, object, &key, reply))) {
+        restore(object);
+        built = clBuildProgram(object->driver, device_list_length(devices), devices->drivers,
+                               options, NULL, NULL);
+        count_build(session);
+        status = write_replies(object->driver, devices, built, asked, reply);
         if (may_keep && status == CL_SUCCESS && built == CL_SUCCESS)
             keep(session, object->driver, &key, reply);
     }
     meter_work_end(session->meter);
-    free(program->options);
-    program->options = status == CL_SUCCESS && built == CL_SUCCESS ? strdup(asked) : NULL;
+    build_remember(program, devices, status == CL_SUCCESS && built == CL_SUCCESS ? asked : NULL);
     return reply->failed ? CL_OUT_OF_HOST_MEMORY : status;
 }
 
 /* From now on the program is what came out: that is what it is made of when the card comes back to
- * a device. */
-static void become_binary(cl_program driver, struct program *program)
+ * a device. When it cannot be had, what it was made of before must do. */
+static void become_binary(cl_program driver, const struct device_list *devices,
+                          struct program *program)
 {
-    size_t length;
-    unsigned char *binary = binary_of(driver, &length);
-    if (!binary)
-        return; /* what it was made of before must do */
+    AUTO_BUF struct buf all = BUF_INIT;
+    AUTO_DEVICES struct device_list of = {0};
+    size_t *lengths = calloc(device_list_length(devices), sizeof(*lengths));
+    int failed = !lengths || device_list_copy(devices, &of) < 0;
+    for (cl_uint i = 0; i < device_list_length(devices) && !failed; i++) {
+        AUTO_FREE unsigned char *binary = NULL;
+        failed = build_binary(driver, devices->drivers[i], &binary, &lengths[i]) || !binary;
+        if (!failed)
+            (void)buf_append(&all, binary, lengths[i]); /* remembered in the buf */
+    }
+    const size_t length = all.length;
+    char *text = failed ? NULL : buf_take(&all);
+    if (!text) {
+        free(lengths);
+        return;
+    }
     free(program->text);
-    program->text = (char *)binary;
+    free(program->lengths);
+    device_list_finish(&program->devices);
+    program->text = text;
     program->text_length = length;
+    program->lengths = lengths;
+    program->devices = of;
+    of = (struct device_list){0};
     program->kind = "binary";
 }
 
-cl_int build_compile(struct session *session, struct object *object, const char *asked,
-                     struct buf *reply)
+cl_int build_compile(struct session *session, struct object *object, struct device_list *devices,
+                     const char *asked, struct buf *reply)
 {
     struct program *program = object->extra;
     AUTO_FREE char *options = options_for(asked);
-    if (!options)
-        return CL_OUT_OF_HOST_MEMORY;
+    cl_int status = options ? device_list_find(session, devices) : CL_OUT_OF_HOST_MEMORY;
+    if (status)
+        return status;
     restore(object);
     meter_work_begin(session->meter);
-    cl_int built =
-        clCompileProgram(object->driver, 1, &session->device, options, 0, NULL, NULL, NULL, NULL);
+    cl_int built = clCompileProgram(object->driver, device_list_length(devices), devices->drivers,
+                                    options, 0, NULL, NULL, NULL, NULL);
     meter_work_end(session->meter);
-    count(&session->ledger->slots[session->client.slot].builds);
+    count_build(session);
     if (built == CL_SUCCESS)
-        become_binary(object->driver, program);
-    free(TAKE(program->options)); /* of a whole build before */
-    return build_reply_write(object->driver, session->device, built, asked, reply);
+        become_binary(object->driver, devices, program);
+    build_forget(program); /* whole builds before */
+    return write_replies(object->driver, devices, built, asked, reply);
 }
 
-cl_int build_link(struct session *session, struct object *object, const cl_program *inputs,
-                  cl_uint input_count, const char *options, struct buf *reply)
+cl_int build_link(struct session *session, struct object *object, struct device_list *devices,
+                  const struct build_inputs *inputs, const char *options, struct buf *reply)
 {
     struct program *program = object->extra;
     cl_context context = session->objects[object->parent].driver;
-    cl_int linked;
+    cl_int linked = device_list_find(session, devices);
     meter_work_begin(session->meter);
-    object->driver = clLinkProgram(context, 1, &session->device, options, input_count, inputs, NULL,
-                                   NULL, &linked);
+    if (!linked)
+        object->driver =
+            clLinkProgram(context, device_list_length(devices), devices->drivers, options,
+                          inputs->count, inputs->programs, NULL, NULL, &linked);
     meter_work_end(session->meter);
-    count(&session->ledger->slots[session->client.slot].builds);
+    count_build(session);
     if (!object->driver) {
         object->error = linked;
         return linked;
     }
     /* A link that failed may have given a program, with its log. */
-    cl_int status = build_reply_write(object->driver, session->device, linked, options, reply);
+    cl_int status = write_replies(object->driver, devices, linked, options, reply);
     if (linked == CL_SUCCESS)
-        become_binary(object->driver, program);
+        become_binary(object->driver, devices, program);
     if (linked == CL_SUCCESS && strstr(options, "-create-library") == NULL)
-        program->options = strdup(""); /* an executable: built again from its binary */
+        build_remember(program, devices, ""); /* an executable: built again from its binary */
     return status;
 }

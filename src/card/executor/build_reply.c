@@ -220,7 +220,8 @@ cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status,
                                 &head.binary_type, NULL);
     (void)clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE,
                                 sizeof(global_bytes), &global_bytes, NULL);
-    if (status == CL_SUCCESS && head.binary_type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE)
+    if (status == CL_SUCCESS && head.binary_type != CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT &&
+        head.binary_type != CL_PROGRAM_BINARY_TYPE_LIBRARY)
         head.kernel_count = make_kernels(program, &kernels);
     head.global_variable_bytes = global_bytes;
     head.log_length = strlen(log) + 1;

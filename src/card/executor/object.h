@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "card/executor/opencl.h"
 #include "card/executor/range.h"
+#include "card/executor/subdevice.h"
 
 struct session;
 
@@ -18,7 +19,8 @@ enum object_kind {
     OBJECT_SAMPLER,
     OBJECT_PROGRAM,
     OBJECT_KERNEL,
-    OBJECT_CUDA_MEMORY /* `driver` is the handle of physical memory mapped at `address` */
+    OBJECT_CUDA_MEMORY, /* `driver` is the handle of physical memory mapped at `address` */
+    OBJECT_DEVICE       /* a part of the card */
 };
 
 /* A client's object, and what it is made from, so that it can be made again after the card was
@@ -28,11 +30,13 @@ struct object {
     enum object_kind kind;
     cl_int error;
     uint64_t serial; /* counts what the session makes; never used twice */
-    uint32_t parent; /* the context, buffer or program it was made from; it outlives its children */
+    uint32_t parent; /* the context, buffer, program or device it was made from (a device: 0 is the
+                        card itself); it outlives its children */
     int is_buffer;   /* a memory object, an image or not, that stands in the ledger */
     int away;        /* suspended: the driver's object is gone, to come back */
     void *driver;    /* the cl_... handle, one reference owned; NULL when error is set or away */
-    void *extra;     /* struct queue, program or kernel; an away buffer's contents; owned */
+    void *extra;     /* struct device_list (of a context), queue, program, kernel or subdevice; an
+                        away buffer's contents; owned */
     int spilled;     /* those are in the file instead, see spill.h */
     uint64_t spilled_at_bytes, spilled_checksum;
     uint64_t flags; /* of memory, properties of a queue, samplers: normalized */
@@ -71,16 +75,26 @@ struct queue {
     int dirty;     /* has commands that were not flushed */
     int in_order;
     int timed; /* the client may ask for the times of its commands */
+    uint32_t device_id;
     cl_command_queue driver;
 };
 
+/* A build that succeeded, for devices of a program. */
+struct built {
+    struct built *next;
+    struct device_list devices;
+    char *options; /* owned */
+};
+
 struct program {
-    struct buf build; /* the last build reply */
+    struct buf build; /* the last build's replies */
     char *text;       /* what it is made of, owned */
     size_t text_length;
-    const char *kind;   /* "source" or "binary" */
-    cl_program created; /* a reference while the object's driver is one made of a kept binary */
-    char *options;      /* of the last build when it succeeded, else NULL; owned */
+    const char *kind;           /* "source", "binary" or "built-in" */
+    struct device_list devices; /* that there are binaries for, or built-in kernels */
+    size_t *lengths;            /* of the binaries in `text`, owned */
+    cl_program created;  /* a reference while the object's driver is one made of a kept binary */
+    struct built *built; /* to be built again: the oldest first */
 };
 
 /* The value an argument has. */

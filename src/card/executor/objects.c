@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "card/executor/build.h"
 #include "card/executor/completion.h"
 #include "card/executor/cuda.h"
 #include "card/executor/image.h"
@@ -63,8 +64,11 @@ static struct object *parent_of(struct session *session, const struct object *ob
 
 static cl_int make_context(struct session *session, struct object *object)
 {
-    cl_int status;
-    object->driver = clCreateContext(NULL, 1, &session->device, NULL, NULL, &status);
+    struct device_list *devices = object->extra;
+    cl_int status = device_list_find(session, devices);
+    if (status == CL_SUCCESS)
+        object->driver = clCreateContext(NULL, device_list_length(devices), devices->drivers, NULL,
+                                         NULL, &status);
     return status;
 }
 
@@ -75,8 +79,9 @@ static cl_int make_queue(struct session *session, struct object *object)
     /* The meter needs the device's times. */
     cl_command_queue_properties properties =
         (object->flags & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) | CL_QUEUE_PROFILING_ENABLE;
-    object->driver = clCreateCommandQueue(parent_of(session, object)->driver, session->device,
-                                          properties, &status);
+    object->driver =
+        clCreateCommandQueue(parent_of(session, object)->driver,
+                             device_of(session, queue->device_id), properties, &status);
     queue->driver = status == CL_SUCCESS ? object->driver : NULL;
     return status;
 }
@@ -187,8 +192,15 @@ static cl_int parent_error(struct session *session, const struct object *object)
         [OBJECT_SAMPLER] = OBJECT_CONTEXT, [OBJECT_PROGRAM] = OBJECT_CONTEXT,
         [OBJECT_KERNEL] = OBJECT_PROGRAM,
     };
-    if (object->kind == OBJECT_CONTEXT || object->kind == OBJECT_CUDA_MEMORY)
+    if (object->kind == OBJECT_CUDA_MEMORY)
         return CL_SUCCESS;
+    if (object->kind == OBJECT_CONTEXT)
+        return device_list_find(session, object->extra);
+    if (object->kind == OBJECT_DEVICE)
+        return device_of(session, object->parent) ? CL_SUCCESS : CL_INVALID_DEVICE;
+    if (object->kind == OBJECT_QUEUE &&
+        !device_of(session, ((struct queue *)object->extra)->device_id))
+        return CL_INVALID_DEVICE;
     const struct object *parent = parent_of(session, object);
     if (parent->kind != (object->is_buffer ? OBJECT_CONTEXT : kinds[object->kind]))
         return CL_INVALID_OPERATION;
@@ -206,7 +218,7 @@ cl_int object_make(struct session *session, struct object *object)
         [OBJECT_CONTEXT] = make_context,         [OBJECT_QUEUE] = make_queue,
         [OBJECT_MEMORY] = make_memory,           [OBJECT_SAMPLER] = make_sampler,
         [OBJECT_PROGRAM] = program_make,         [OBJECT_KERNEL] = kernel_make,
-        [OBJECT_CUDA_MEMORY] = cuda_memory_make,
+        [OBJECT_CUDA_MEMORY] = cuda_memory_make, [OBJECT_DEVICE] = subdevice_make,
     };
     cl_int status = parent_error(session, object);
     if (!status)
@@ -227,7 +239,15 @@ int handle_context_create(struct session *session, const struct wire_header *hea
     struct object *object;
     if (object_place(session, record->id, &object, err) < 0)
         return -EPROTO;
-    *object = (struct object){.kind = OBJECT_CONTEXT};
+    struct device_list *devices = malloc(sizeof(*devices));
+    if (!devices)
+        return BAD_RECORD(err, "no memory for a context");
+    if (device_list_read(session, wire_context_create_devices(record), record->device_count,
+                         devices, err) < 0) {
+        free(devices);
+        return -EPROTO;
+    }
+    *object = (struct object){.kind = OBJECT_CONTEXT, .extra = devices};
     object->error = object_make(session, object);
     return 0;
 }
@@ -242,12 +262,15 @@ int handle_queue_create(struct session *session, const struct wire_header *heade
         return -EPROTO;
     if (record->queue_slot >= WIRE_QUEUES)
         return BAD_RECORD(err, "no queue slot %u", record->queue_slot);
+    if (!device_exists(session, record->device_id))
+        return BAD_RECORD(err, "%u is no device", record->device_id);
     struct queue *queue = calloc(1, sizeof(*queue));
     if (!queue)
         return BAD_RECORD(err, "no memory for a queue");
     queue->slot = record->queue_slot;
     queue->in_order = !(record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     queue->timed = (record->properties & CL_QUEUE_PROFILING_ENABLE) != 0;
+    queue->device_id = record->device_id;
     *object = (struct object){.kind = OBJECT_QUEUE,
                               .parent = record->context_id,
                               .flags = record->properties,
@@ -335,6 +358,8 @@ static cl_int release_driver(struct session *session, struct object *object)
         return clReleaseProgram(object->driver);
     case OBJECT_KERNEL:
         return clReleaseKernel(object->driver);
+    case OBJECT_DEVICE:
+        return clReleaseDevice(object->driver);
     case OBJECT_CUDA_MEMORY:
         cuda_memory_unmake(session, object);
         break;
@@ -371,8 +396,10 @@ static void program_finish(struct program *program)
 {
     buf_finish(&program->build);
     free(program->text);
+    free(program->lengths);
+    device_list_finish(&program->devices);
     forget_created(program);
-    free(program->options);
+    build_forget(program);
 }
 
 static void kernel_finish(struct kernel *kernel)
@@ -397,6 +424,8 @@ void object_release(struct session *session, struct object *object)
         program_finish(object->extra);
     if (object->kind == OBJECT_KERNEL && object->extra)
         kernel_finish(object->extra);
+    if (object->kind == OBJECT_CONTEXT)
+        device_list_finish(object->extra);
     free(object->extra);
     free(object->image);
     *object = (struct object){0};

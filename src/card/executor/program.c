@@ -31,34 +31,45 @@ static int open_program(struct session *session, uint32_t id, uint32_t context_i
     return slab_check(offset, length, err);
 }
 
-static cl_program load_program(struct session *session, cl_context context,
-                               const struct program *program, cl_int *ret_status)
+static cl_program load_binaries(cl_context context, const struct program *program,
+                                cl_int *ret_status)
 {
-    const char *text = program->text;
-    const unsigned char *bytes = (const unsigned char *)program->text;
-    cl_int loaded;
-    if (strcmp(program->kind, "source") == 0)
-        return clCreateProgramWithSource(context, 1, &text, &program->text_length, ret_status);
-    return clCreateProgramWithBinary(context, 1, &session->device, &program->text_length, &bytes,
-                                     &loaded, ret_status);
+    const cl_uint count = device_list_length(&program->devices);
+    AUTO_FREE cl_int *loaded = calloc(count, sizeof(cl_int));
+    AUTO_FREE const unsigned char **binaries = calloc(count, sizeof(unsigned char *));
+    *ret_status = CL_OUT_OF_HOST_MEMORY;
+    if (!loaded || !binaries)
+        return NULL;
+    const unsigned char *at = (const unsigned char *)program->text;
+    for (cl_uint i = 0; i < count; at += program->lengths[i++])
+        binaries[i] = at;
+    return clCreateProgramWithBinary(context, count, program->devices.drivers, program->lengths,
+                                     binaries, loaded, ret_status);
 }
 
-/* What was built when the program left is built again, out of the kept result if there is one. */
-static cl_int build_again(struct session *session, struct object *object)
+static cl_program load_program(struct session *session, cl_context context, struct program *program,
+                               cl_int *ret_status)
 {
-    struct program *program = object->extra;
-    AUTO_BUF struct buf unused = BUF_INIT;
-    AUTO_FREE char *options = TAKE(program->options);
-    cl_int status = options ? build_run(session, object, options, &unused) : CL_SUCCESS;
-    if (status != CL_SUCCESS || !options || program->options)
-        return status;
-    program->options = TAKE(options); /* for the next try */
-    return CL_BUILD_PROGRAM_FAILURE;
+    const char *text = program->text;
+    if (strcmp(program->kind, "source") == 0)
+        return clCreateProgramWithSource(context, 1, &text, &program->text_length, ret_status);
+    *ret_status = device_list_find(session, &program->devices);
+    if (*ret_status)
+        return NULL;
+    if (strcmp(program->kind, "built-in") == 0)
+        return clCreateProgramWithBuiltInKernels(context, device_list_length(&program->devices),
+                                                 program->devices.drivers, text, ret_status);
+    return load_binaries(context, program, ret_status);
 }
 
 cl_int program_make(struct session *session, struct object *object)
 {
+    const struct program *program = object->extra;
     cl_int status;
+    if (!program->text) { /* a link that failed, of which there is nothing but its log */
+        object->error = CL_INVALID_PROGRAM;
+        return CL_SUCCESS;
+    }
     object->driver =
         load_program(session, session->objects[object->parent].driver, object->extra, &status);
     if (status != CL_SUCCESS)
@@ -69,7 +80,8 @@ cl_int program_make(struct session *session, struct object *object)
     return status;
 }
 
-/* Take `program`, whose text may be NULL for want of memory, into the object. */
+/* Take `program`, whose text may be NULL for want of memory, into the object; when the driver
+ * refuses it, its number is free again. */
 static int create_program(struct session *session, struct object *object, uint32_t context_id,
                           struct program program, struct reply *reply, struct error *err)
 {
@@ -77,12 +89,15 @@ static int create_program(struct session *session, struct object *object, uint32
     if (!extra || !program.text) {
         free(extra);
         free(program.text);
+        free(program.lengths);
+        device_list_finish(&program.devices);
         return BAD_RECORD(err, "no memory for a program");
     }
     *extra = program;
     *object = (struct object){.kind = OBJECT_PROGRAM, .parent = context_id, .extra = extra};
-    object->error = object_make(session, object);
-    reply->status = object->error;
+    reply->status = object_make(session, object);
+    if (reply->status)
+        object_release(session, object);
     return 0;
 }
 
@@ -100,18 +115,60 @@ int handle_program_source(struct session *session, const struct wire_header *hea
     return create_program(session, object, record->context_id, program, reply, err);
 }
 
+/* The lengths of a record's binaries, which together are no longer than `length`: a private copy,
+ * or NULL. */
+static size_t *copy_lengths(const struct wire_program_binary *record)
+{
+    const uint64_t *lengths = wire_program_binary_lengths(record);
+    size_t *copy = calloc(record->device_count + 1u, sizeof(*copy));
+    uint64_t left = record->length;
+    if (copy && record->device_count == 0)
+        copy[0] = left;
+    for (uint32_t i = 0; copy && i < record->device_count; i++) {
+        if (lengths[i] > left) {
+            free(copy);
+            return NULL;
+        }
+        copy[i] = lengths[i];
+        left -= lengths[i];
+    }
+    return copy;
+}
+
 int handle_program_binary(struct session *session, const struct wire_header *header,
                           struct reply *reply, struct error *err)
 {
     const struct wire_program_binary *record = (const void *)header;
     struct object *context, *object;
+    struct program program = {.kind = "binary", .text_length = record->length};
     if (open_program(session, record->id, record->context_id, record->slab_offset, record->length,
-                     &context, &object, err) < 0)
+                     &context, &object, err) < 0 ||
+        device_list_read(session, wire_program_binary_devices(record), record->device_count,
+                         &program.devices, err) < 0)
         return -EPROTO;
-    const struct program program = {.kind = "binary",
-                                    .text = copy_slab(session, record->slab_offset, record->length),
-                                    .text_length = record->length};
+    program.lengths = copy_lengths(record);
+    if (program.lengths)
+        program.text = copy_slab(session, record->slab_offset, record->length);
     return create_program(session, object, record->context_id, program, reply, err);
+}
+
+int handle_program_built_in(struct session *session, const struct wire_header *header,
+                            struct reply *reply, struct error *err)
+{
+    const struct wire_program_built_in *record = (const void *)header;
+    struct object *context, *object;
+    struct program program = {.kind = "built-in", .text_length = record->length};
+    if (open_program(session, record->id, record->context_id, record->slab_offset, record->length,
+                     &context, &object, err) < 0 ||
+        device_list_read(session, wire_program_built_in_devices(record), record->device_count,
+                         &program.devices, err) < 0)
+        return -EPROTO;
+    program.text = copy_slab(session, record->slab_offset, record->length);
+    if (create_program(session, object, record->context_id, program, reply, err) < 0)
+        return -EPROTO;
+    if (!reply->status)
+        reply->status = build_describe(object);
+    return 0;
 }
 
 /* Copy as much as fits into the client's room; the reply's value is always the full length. */
@@ -126,8 +183,8 @@ static void answer_bytes(struct session *session, uint64_t offset, uint64_t room
 
 /* A new place for the program that a link of the record's programs gives. 0 or -EPROTO. */
 static int link_program(struct session *session, const struct wire_program_build *record,
-                        const char *options, struct object *object, struct reply *reply,
-                        struct error *err)
+                        struct device_list *devices, const char *options, struct object *object,
+                        struct reply *reply, struct error *err)
 {
     const uint32_t *ids = wire_program_build_inputs(record);
     struct object *context, *input;
@@ -151,9 +208,9 @@ static int link_program(struct session *session, const struct wire_program_build
             object->error = input->error;
         inputs[i] = input->driver;
     }
+    const struct build_inputs given = {inputs, record->input_count};
     if (!object->error)
-        reply->status =
-            build_link(session, object, inputs, record->input_count, options, &program->build);
+        reply->status = build_link(session, object, devices, &given, options, &program->build);
     return 0;
 }
 
@@ -176,21 +233,24 @@ int handle_program_build(struct session *session, const struct wire_header *head
 {
     const struct wire_program_build *record = (const void *)header;
     struct object *object;
-    if (find_program(session, record, &object, err) < 0)
+    AUTO_DEVICES struct device_list devices = {0};
+    if (find_program(session, record, &object, err) < 0 ||
+        device_list_read(session, wire_program_build_devices(record), record->device_count,
+                         &devices, err) < 0)
         return -EPROTO;
     AUTO_FREE char *options = copy_slab(session, record->slab_offset, record->length);
     if (!options)
         return BAD_RECORD(err, "no memory for build options");
     struct program *program = object->extra;
     if (record->stage == WIRE_BUILD_LINK) {
-        if (link_program(session, record, options, object, reply, err) < 0)
+        if (link_program(session, record, &devices, options, object, reply, err) < 0)
             return -EPROTO;
         program = object->extra;
     } else if (!object->error) {
         buf_clear(&program->build);
         reply->status = record->stage == WIRE_BUILD_COMPILE
-                            ? build_compile(session, object, options, &program->build)
-                            : build_run(session, object, options, &program->build);
+                            ? build_compile(session, object, &devices, options, &program->build)
+                            : build_run(session, object, &devices, options, &program->build);
     }
     if (object->error)
         reply->status = object->error;
@@ -226,20 +286,13 @@ int handle_program_get_binary(struct session *session, const struct wire_header 
     if (object_get(session, record->id, OBJECT_PROGRAM, &object, err) < 0 ||
         slab_check(record->reply_offset, record->reply_room, err) < 0)
         return -EPROTO;
+    cl_device_id device = device_of(session, record->device_id);
+    AUTO_FREE unsigned char *binary = NULL;
     size_t length = 0;
-    reply->status = object->error;
+    reply->status = object->error ? object->error : device ? CL_SUCCESS : CL_INVALID_DEVICE;
     if (!reply->status)
-        reply->status = clGetProgramInfo(object->driver, CL_PROGRAM_BINARY_SIZES, sizeof(length),
-                                         &length, NULL);
-    if (reply->status || length == 0)
-        return 0;
-    AUTO_FREE unsigned char *binary = malloc(length);
-    reply->status = CL_OUT_OF_HOST_MEMORY;
-    if (!binary)
-        return 0;
-    reply->status =
-        clGetProgramInfo(object->driver, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL);
-    if (!reply->status)
+        reply->status = build_binary(object->driver, device, &binary, &length);
+    if (!reply->status && binary)
         answer_bytes(session, record->reply_offset, record->reply_room, binary, length, reply);
     return 0;
 }

@@ -45,6 +45,10 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_IMAGE_COPY] = handle_image_copy,
     [WIRE_OUTPUT_READ] = handle_output_read,
     [WIRE_SVM_PLACE] = handle_svm_place,
+    [WIRE_DEVICE_PARTITION] = handle_device_partition,
+    [WIRE_CONTEXT_DEVICES] = handle_context_devices,
+    [WIRE_OBJECT_STATUS] = handle_object_status,
+    [WIRE_PROGRAM_BUILT_IN] = handle_program_built_in,
 };
 
 static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {
@@ -101,10 +105,13 @@ void session_clear(struct session *session)
     completion_rest(session); /* what ended unseen is charged */
     if (session->cuda)
         cuda_clear(session->cuda);
-    for (uint32_t id = 1; id < session->objects_end; id++) {
-        if (session->objects[id].kind != OBJECT_NONE)
-            object_release(session, &session->objects[id]);
-    }
+    /* Parts of the card last: not every driver keeps them for the queues on them. */
+    for (int devices = 0; devices <= 1; devices++)
+        for (uint32_t id = 1; id < session->objects_end; id++) {
+            struct object *object = &session->objects[id];
+            if (object->kind != OBJECT_NONE && (object->kind == OBJECT_DEVICE) == devices)
+                object_release(session, object);
+        }
     for (uint32_t slot = 1; slot < session->events_end; slot++) {
         if (session->events[slot].in_use)
             event_clear(session, slot);

@@ -51,7 +51,7 @@ struct session {
     uint32_t *ranges; /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
-    cl_device_id device; /* NULL: the driver was not started, or it is a CUDA one */
+    cl_device_id device; /* the card's; NULL: the driver was not started, or it is a CUDA one */
     struct cuda *cuda;   /* of a CUDA program, once the driver was started */
     int begun;           /* a record has come */
     int builds_fd;       /* folder of kept builds; -1: none */
@@ -111,11 +111,13 @@ typedef int record_handler(struct session *session, const struct wire_header *re
 record_handler handle_context_create, handle_queue_create, handle_buffer_create,
     handle_subbuffer_create, handle_sampler_create, handle_release, handle_drain;
 /* program.c */
-record_handler handle_program_source, handle_program_binary, handle_program_build,
-    handle_program_get_binary, handle_program_get_build, handle_kernel_create;
+record_handler handle_program_source, handle_program_binary, handle_program_built_in,
+    handle_program_build, handle_program_get_binary, handle_program_get_build, handle_kernel_create;
 /* image.c */
 record_handler handle_image_create, handle_image_write, handle_image_read, handle_image_fill,
     handle_image_copy;
+/* subdevice.c */
+record_handler handle_device_partition, handle_context_devices, handle_object_status;
 /* output.c */
 record_handler handle_output_read;
 /* event.c */

@@ -12,6 +12,7 @@
 #include "card/wire/wire.h"
 
 #define ANSWER_MAX 65536u
+#define ANSWER_SAME_MAX 4096u /* a longer one counts as another */
 
 struct range {
     cl_uint first, last;
@@ -98,16 +99,10 @@ static const struct fixed fixed_answers[] = {
     {CL_DEVICE_MAX_PIPE_ARGS, sizeof(cl_uint), 0},
     {CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS, sizeof(cl_uint), 0},
     {CL_DEVICE_PIPE_MAX_PACKET_SIZE, sizeof(cl_uint), 0},
-    {CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof(cl_uint), 0},
-    {CL_DEVICE_PARTITION_PROPERTIES, sizeof(cl_device_partition_property), 0},
-    {CL_DEVICE_PARTITION_AFFINITY_DOMAIN, sizeof(cl_device_affinity_domain), 0},
-    {CL_DEVICE_PARTITION_TYPE, sizeof(cl_device_partition_property), 0},
     {CL_DEVICE_MAX_NUM_SUB_GROUPS, sizeof(cl_uint), 0},
     {CL_DEVICE_REFERENCE_COUNT, sizeof(cl_uint), 1},
     {CL_DEVICE_IL_VERSION, 1, 0},       /* the empty text */
-    {CL_DEVICE_BUILT_IN_KERNELS, 1, 0}, /* the empty text */
-    {CL_DEVICE_ILS_WITH_VERSION, 0, 0}, /* empty lists */
-    {CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION, 0, 0},
+    {CL_DEVICE_ILS_WITH_VERSION, 0, 0}, /* the empty list */
 };
 
 /* Answers that are handles, or that are written from the list of served extensions. */
@@ -267,6 +262,32 @@ static void append_formats(struct buf *snapshot, cl_device_id device, void *answ
     (void)clReleaseContext(context); /* ours */
 }
 
+static int answers_same(cl_device_id device, cl_uint name, const void *answer, size_t length)
+{
+    char other[ANSWER_SAME_MAX];
+    size_t other_length;
+    return length <= sizeof(other) &&
+           clGetDeviceInfo(device, name, sizeof(other), other, &other_length) == CL_SUCCESS &&
+           other_length == length && memcmp(other, answer, length) == 0;
+}
+
+/* What a device answers, and, of what it is a part of, where that differs; ANSWER_MAX bytes at
+ * `answer`, and one. */
+static void append_answers(struct buf *snapshot, cl_device_id device, cl_device_id parent,
+                           char *answer)
+{
+    size_t length;
+    for (unsigned r = 0; r < sizeof(device_queries) / sizeof(device_queries[0]); r++) {
+        for (cl_uint name = device_queries[r].first; name <= device_queries[r].last; name++) {
+            if (clGetDeviceInfo(device, name, ANSWER_MAX, answer, &length) != CL_SUCCESS ||
+                (parent && answers_same(parent, name, answer, length)))
+                continue;
+            answer[length] = '\0';
+            append_device(snapshot, name, answer, length);
+        }
+    }
+}
+
 int snapshot_write(cl_platform_id platform, cl_device_id device, struct buf *snapshot)
 {
     AUTO_FREE char *answer = malloc(ANSWER_MAX + 1);
@@ -281,14 +302,7 @@ int snapshot_write(cl_platform_id platform, cl_device_id device, struct buf *sna
             append_platform(snapshot, name, answer, length);
         }
     }
-    for (unsigned r = 0; r < sizeof(device_queries) / sizeof(device_queries[0]); r++) {
-        for (cl_uint name = device_queries[r].first; name <= device_queries[r].last; name++) {
-            if (clGetDeviceInfo(device, name, ANSWER_MAX, answer, &length) != CL_SUCCESS)
-                continue;
-            answer[length] = '\0';
-            append_device(snapshot, name, answer, length);
-        }
-    }
+    append_answers(snapshot, device, NULL, answer);
     append_formats(snapshot, device, answer);
     return snapshot->failed;
 }
@@ -316,4 +330,19 @@ void executor_fit_snapshot(uint8_t *snapshot, uint64_t length, uint64_t quota_by
             fit(snapshot + offset + sizeof(info), info.length,
                 info.name == CL_DEVICE_MAX_MEM_ALLOC_SIZE, quota_bytes);
     }
+}
+
+void snapshot_write_part(cl_device_id parent, cl_device_id part, uint32_t index,
+                         uint64_t quota_bytes, struct buf *answers)
+{
+    AUTO_FREE char *answer = malloc(ANSWER_MAX + 1);
+    AUTO_BUF struct buf own = BUF_INIT;
+    if (answer && buf_reserve(&own, 1) == 0)
+        append_answers(&own, part, parent, answer);
+    if (!answer || own.failed) {
+        answers->failed = -ENOMEM;
+        return;
+    }
+    executor_fit_snapshot((uint8_t *)own.data, own.length, quota_bytes);
+    append(answers, WIRE_INFO_PART, index, own.data, own.length);
 }

@@ -12,6 +12,9 @@
 
 /* Children come after what they are made of, kernels after what their arguments name. */
 enum rank {
+    RANK_PART_1, /* parts of the card, */
+    RANK_PART_2, /* parts of those, */
+    RANK_PART_3, /* and of those: see SUBDEVICE_DEPTH_MAX */
     RANK_CONTEXT,
     RANK_MEMORY, /* buffers and images with bytes of their own */
     RANK_VIEW_1, /* sub-buffers, and images made of a buffer or image */
@@ -30,9 +33,11 @@ static enum rank rank_of(const struct session *session, const struct object *obj
         [OBJECT_CONTEXT] = RANK_CONTEXT,    [OBJECT_QUEUE] = RANK_QUEUE,
         [OBJECT_MEMORY] = RANK_MEMORY,      [OBJECT_SAMPLER] = RANK_SAMPLER,
         [OBJECT_PROGRAM] = RANK_PROGRAM,    [OBJECT_KERNEL] = RANK_KERNEL,
-        [OBJECT_CUDA_MEMORY] = RANK_MEMORY,
+        [OBJECT_CUDA_MEMORY] = RANK_MEMORY, [OBJECT_DEVICE] = RANK_PART_1,
     };
     enum rank rank = ranks[object->kind];
+    if (object->kind == OBJECT_DEVICE)
+        return rank + ((const struct subdevice *)object->extra)->depth - 1;
     for (; object->kind == OBJECT_MEMORY && !object->is_buffer && rank < RANK_VIEW_3; rank++)
         object = &session->objects[object->parent];
     return rank;
@@ -59,8 +64,9 @@ static cl_int carrier_open(struct carrier *carrier, uint32_t context)
         return CL_SUCCESS;
     carrier_close(carrier);
     carrier->context = context;
-    carrier->queue = clCreateCommandQueue(carrier->session->objects[context].driver,
-                                          carrier->session->device, 0, &status);
+    const struct object *of = &carrier->session->objects[context];
+    const struct device_list *devices = of->extra;
+    carrier->queue = clCreateCommandQueue(of->driver, devices->drivers[0], 0, &status);
     if (status != CL_SUCCESS)
         carrier->queue = NULL;
     return status;
@@ -117,7 +123,7 @@ static cl_int leave_device(struct carrier *carrier, struct object *object)
 static cl_int enter_device(struct carrier *carrier, struct object *object)
 {
     struct session *session = carrier->session;
-    if (rank_of(session, object) != RANK_CONTEXT && object_is_orphan(session, object)) {
+    if (object_is_orphan(session, object)) {
         object->error = CL_INVALID_OPERATION; /* its client's fault: no reason to keep the rest */
         return CL_SUCCESS;
     }

@@ -83,7 +83,7 @@ static int take_kernels(struct cursor *cursor, struct build *build)
     return cursor->failed ? -1 : 0;
 }
 
-struct build *build_create(const void *reply, size_t length)
+struct build *build_create(const void *reply, size_t length, size_t *ret_used)
 {
     struct build *build = calloc(1, sizeof(*build));
     if (!build)
@@ -103,6 +103,7 @@ struct build *build_create(const void *reply, size_t length)
         build_destroy(build);
         return NULL;
     }
+    *ret_used = length - cursor.left;
     return build;
 }
 

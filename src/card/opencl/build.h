@@ -32,8 +32,9 @@ struct build {
     char *text; /* owns what the pointers point to */
 };
 
-/* Take a build reply apart; copies it. NULL: out of memory, or it is cut off. */
-struct build *build_create(const void *reply, size_t length);
+/* Take the first build reply of `length` bytes apart; copies it. `ret_used`: how long it is. NULL:
+ * out of memory, or it is cut off. */
+struct build *build_create(const void *reply, size_t length, size_t *ret_used);
 void build_destroy(struct build *build);
 const struct build_kernel *build_find(const struct build *build, const char *name);
 

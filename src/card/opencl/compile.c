@@ -4,6 +4,7 @@
 #include "card/opencl/include.h"
 #include "card/opencl/process.h"
 #include "card/opencl/program.h"
+#include "card/opencl/subdevice.h"
 #include "opencl_api.h"
 
 /* Headers are programs whose source is the text. */
@@ -24,8 +25,8 @@ static cl_int check_headers(cl_uint count, const cl_program *headers, const char
     return CL_SUCCESS;
 }
 
-static cl_int compile(cl_program program, const char *options, cl_uint count,
-                      const cl_program *headers, const char **names)
+static cl_int compile(cl_program program, const struct device_choice *devices, const char *options,
+                      cl_uint count, const cl_program *headers, const char **names)
 {
     const char **texts = calloc(count + 1u, sizeof(*texts));
     if (!texts)
@@ -34,7 +35,7 @@ static cl_int compile(cl_program program, const char *options, cl_uint count,
         texts[i] = headers[i]->source;
     const struct include_headers given = {count, names, texts};
     const struct program_task task = {
-        .stage = WIRE_BUILD_COMPILE, .options = options, .headers = &given};
+        .stage = WIRE_BUILD_COMPILE, .devices = devices, .options = options, .headers = &given};
     cl_int result = program_work(program, &task);
     free(texts);
     return result;
@@ -49,15 +50,19 @@ cl_int api_clCompileProgram(cl_program program, cl_uint num_devices,
 {
     if (!pfn_notify && user_data)
         return CL_INVALID_VALUE;
-    cl_int result = program_check(program, num_devices, device_list);
-    if (result == CL_SUCCESS)
-        result = check_headers(num_input_headers, input_headers, header_include_names);
-    if (result == CL_SUCCESS && !program->source)
-        result = CL_INVALID_OPERATION;
+    struct device_choice devices;
+    cl_int result = program_check(program, num_devices, device_list, &devices);
     if (result != CL_SUCCESS)
         return result;
-    result = compile(program, options, num_input_headers, input_headers, header_include_names);
-    if (pfn_notify)
+    result = check_headers(num_input_headers, input_headers, header_include_names);
+    if (result == CL_SUCCESS && !program->source)
+        result = CL_INVALID_OPERATION;
+    int valid = result == CL_SUCCESS;
+    if (valid)
+        result = compile(program, &devices, options, num_input_headers, input_headers,
+                         header_include_names);
+    device_choice_finish(&devices);
+    if (valid && pfn_notify)
         pfn_notify(program, user_data);
     return result;
 }
@@ -70,20 +75,31 @@ static cl_int check_inputs(cl_uint count, const cl_program *inputs)
     for (cl_uint i = 0; i < count; i++) {
         if (!handle_is(inputs[i], OBJECT_PROGRAM))
             return CL_INVALID_PROGRAM;
-        if (inputs[i]->status != CL_BUILD_SUCCESS && !inputs[i]->from_binary)
+        if (!program_built(inputs[i]) && !inputs[i]->from_binary)
             return CL_INVALID_OPERATION;
     }
     return CL_SUCCESS;
 }
 
-static cl_int check_link(cl_context context, cl_uint num_devices, const cl_device_id *device_list)
+static cl_program link_inputs(cl_context context, const struct device_choice *devices,
+                              const char *options, cl_uint count, const cl_program *inputs,
+                              cl_int *ret_code)
 {
-    if (!device_list != !num_devices)
-        return CL_INVALID_VALUE;
-    for (cl_uint i = 0; i < num_devices; i++)
-        if (device_list[i] != context->device)
-            return CL_INVALID_DEVICE;
-    return CL_SUCCESS;
+    const struct program_task task = {.stage = WIRE_BUILD_LINK,
+                                      .devices = devices,
+                                      .options = options,
+                                      .inputs = inputs,
+                                      .input_count = count};
+    cl_program program = program_create(context, devices);
+    *ret_code = CL_OUT_OF_HOST_MEMORY;
+    if (!program)
+        return NULL;
+    program->from_link = 1;
+    *ret_code = program_work(program, &task);
+    if (*ret_code == CL_SUCCESS || program->parts[0].build)
+        return program;
+    object_release(&program->object); /* there is not even a log */
+    return NULL;
 }
 
 cl_program api_clLinkProgram(cl_context context, cl_uint num_devices,
@@ -92,25 +108,19 @@ cl_program api_clLinkProgram(cl_context context, cl_uint num_devices,
                              void(CL_CALLBACK *pfn_notify)(cl_program program, void *user_data),
                              void *user_data, cl_int *errcode_ret)
 {
-    const struct program_task task = {.stage = WIRE_BUILD_LINK,
-                                      .options = options,
-                                      .inputs = input_programs,
-                                      .input_count = num_input_programs};
-    cl_int result =
-        !pfn_notify && user_data ? CL_INVALID_VALUE : check_link(context, num_devices, device_list);
-    if (result == CL_SUCCESS)
-        result = check_inputs(num_input_programs, input_programs);
-    cl_program program = result == CL_SUCCESS ? program_create(context) : NULL;
-    *errcode_ret = result == CL_SUCCESS && !program ? CL_OUT_OF_HOST_MEMORY : result;
-    if (!program)
-        return NULL;
-    program->from_link = 1;
-    *errcode_ret = program_work(program, &task);
-    if (*errcode_ret != CL_SUCCESS && !program->build) {
-        object_release(&program->object); /* there is not even a log */
-        return NULL;
-    }
-    if (pfn_notify)
+    struct device_choice devices = {0};
+    cl_program program = NULL;
+    *errcode_ret = !pfn_notify && user_data
+                       ? CL_INVALID_VALUE
+                       : devices_choose(context->devices, context->device_count, device_list,
+                                        num_devices, &devices);
+    if (*errcode_ret == CL_SUCCESS)
+        *errcode_ret = check_inputs(num_input_programs, input_programs);
+    if (*errcode_ret == CL_SUCCESS)
+        program = link_inputs(context, &devices, options, num_input_programs, input_programs,
+                              errcode_ret);
+    device_choice_finish(&devices);
+    if (program && pfn_notify)
         pfn_notify(program, user_data);
     return program;
 }

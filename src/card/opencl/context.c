@@ -4,15 +4,23 @@
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
+#include "card/opencl/subdevice.h"
+#include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
 static cl_int send_context(struct object *object, uint32_t id)
 {
-    struct wire_context_create *record = record_begin(sizeof(*record));
+    cl_context context = (cl_context)object;
+    const size_t bytes = sizeof(struct wire_context_create) +
+                         (size_t)wire_pad8(context->given_count * sizeof(uint32_t));
+    struct wire_context_create *record = record_begin(bytes);
     if (!record)
         return CL_DEVICE_NOT_AVAILABLE;
     record->id = id;
-    record_post(record, WIRE_CONTEXT_CREATE, sizeof(*record));
+    record->device_count = context->given_count;
+    for (cl_uint i = 0; i < context->given_count; i++)
+        wire_context_create_devices(record)[i] = context->given[i]->object.id;
+    record_post(record, WIRE_CONTEXT_CREATE, bytes);
     return CL_SUCCESS;
 }
 
@@ -39,6 +47,10 @@ static void destroy_context(struct object *object)
         context->farewells = farewell->next;
         free(farewell);
     }
+    for (cl_uint i = 0; i < context->given_count; i++)
+        device_let_go(context->given[i]);
+    free(context->given);
+    free(context->devices);
     free(context->properties);
     object_free(object);
 }
@@ -87,6 +99,66 @@ static cl_int keep_properties(cl_context context, const cl_context_properties *p
     return CL_SUCCESS;
 }
 
+/* The device that the executor has under a number: one of those given, or what it is a part of. */
+static cl_device_id find_device(const struct _cl_context *context, uint32_t id)
+{
+    for (cl_uint i = 0; i < context->given_count; i++)
+        for (cl_device_id device = context->given[i]; device; device = device->parent)
+            if (device->object.id == id)
+                return device;
+    return &process.device;
+}
+
+/* What the driver says that the devices of a context with parts are: not each keeps to what it was
+ * given. */
+static cl_int learn_devices(cl_context context)
+{
+    const uint64_t room = (uint64_t)context->given_count * sizeof(uint32_t);
+    uint64_t offset, length = 0;
+    cl_int result = object_ensure(&context->object);
+    if (result == CL_SUCCESS)
+        result = slab_reserve(room, &offset);
+    if (result != CL_SUCCESS)
+        return result;
+    struct wire_context_devices *record = record_begin(sizeof(*record));
+    result = CL_DEVICE_NOT_AVAILABLE;
+    if (record) {
+        record->id = context->object.id;
+        record->reply_offset = offset;
+        record->reply_room = room;
+        result = record_wait(record, WIRE_CONTEXT_DEVICES, sizeof(*record), NULL, &length);
+    }
+    context->device_count = (cl_uint)(length / sizeof(uint32_t));
+    for (cl_uint i = 0; i < context->device_count; i++) {
+        uint32_t id;
+        memcpy(&id, slab_at(offset + i * sizeof(id)), sizeof(id));
+        context->devices[i] = find_device(context, id);
+    }
+    slab_release(offset, room);
+    return result;
+}
+
+static cl_int keep_devices(cl_context context, cl_uint count, const cl_device_id *devices)
+{
+    int whole = 1;
+    for (cl_uint i = 0; i < count; i++)
+        whole &= !devices[i]->parent;
+    context->devices = calloc(count, sizeof(cl_device_id));
+    context->given = whole ? NULL : calloc(count, sizeof(cl_device_id));
+    if (!context->devices || (!whole && !context->given))
+        return CL_OUT_OF_HOST_MEMORY;
+    context->device_count = 1;
+    context->devices[0] = &process.device;
+    if (whole)
+        return CL_SUCCESS;
+    context->given_count = count;
+    for (cl_uint i = 0; i < count; i++) {
+        context->given[i] = devices[i];
+        device_hold(devices[i]);
+    }
+    return learn_devices(context);
+}
+
 cl_context api_clCreateContext(const cl_context_properties *properties, cl_uint num_devices,
                                const cl_device_id *devices,
                                void(CL_CALLBACK *pfn_notify)(const char *, const void *, size_t,
@@ -104,14 +176,14 @@ cl_context api_clCreateContext(const cl_context_properties *properties, cl_uint 
         context = object_create(OBJECT_CONTEXT, sizeof(*context));
         code = context ? keep_properties(context, properties, count) : CL_OUT_OF_HOST_MEMORY;
     }
+    if (code == CL_SUCCESS)
+        code = keep_devices(context, num_devices, devices);
     if (code != CL_SUCCESS) {
         if (context)
-            object_free(&context->object);
+            object_release(&context->object);
         *errcode_ret = code;
         return NULL;
     }
-    context->device = devices[0];
-    context->device_count = 1;
     context->notify = pfn_notify;
     context->user_data = user_data;
     return context;
@@ -147,10 +219,11 @@ cl_int api_clGetContextInfo(cl_context context, cl_context_info param_name, size
 {
     static const struct info_field fields[] = {
         INFO_VALUE(CL_CONTEXT_REFERENCE_COUNT, struct _cl_context, object.references),
-        INFO_VALUE(CL_CONTEXT_DEVICES, struct _cl_context, device),
         INFO_VALUE(CL_CONTEXT_NUM_DEVICES, struct _cl_context, device_count),
     };
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
+    if (param_name == CL_CONTEXT_DEVICES)
+        return info_put(&out, context->devices, context->device_count * sizeof(cl_device_id));
     if (param_name == CL_CONTEXT_PROPERTIES)
         return info_put(&out, context->properties, context->properties_bytes);
     return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), context, param_name);
@@ -202,7 +275,8 @@ cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code)
 {
     lock_take(&context->lock);
     if (!context->hidden_queue)
-        context->hidden_queue = queue_create(context, 0, QUEUE_HIDDEN, ret_code);
+        context->hidden_queue =
+            queue_create(context, context->devices[0], 0, QUEUE_HIDDEN, ret_code);
     lock_give(&context->lock);
     return context->hidden_queue;
 }

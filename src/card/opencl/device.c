@@ -1,6 +1,7 @@
 /* The platform and its one device, the card, and what the loader asks of us. */
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
+#include "card/opencl/subdevice.h"
 #include "opencl_api.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -19,21 +20,16 @@ cl_int api_clGetPlatformIDs(cl_uint num_entries, cl_platform_id *platforms, cl_u
     return CL_SUCCESS;
 }
 
-static cl_int answer(uint32_t of, uint32_t name, const struct info_out *out)
-{
-    if (process_connect() != CL_SUCCESS)
-        return CL_DEVICE_NOT_AVAILABLE;
-    size_t length;
-    const void *data = snapshot_find(&process.snapshot, of, name, &length);
-    return data ? info_put(out, data, length) : CL_INVALID_VALUE;
-}
-
 cl_int api_clGetPlatformInfo(cl_platform_id platform, cl_platform_info param_name,
                              size_t param_value_size, void *param_value,
                              size_t *param_value_size_ret)
 {
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
-    return answer(WIRE_INFO_PLATFORM, param_name, &out);
+    size_t length;
+    if (process_connect() != CL_SUCCESS)
+        return CL_DEVICE_NOT_AVAILABLE;
+    const void *data = snapshot_find(&process.snapshot, WIRE_INFO_PLATFORM, param_name, &length);
+    return data ? info_put(&out, data, length) : CL_INVALID_VALUE;
 }
 
 cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type, cl_uint num_entries,
@@ -62,35 +58,26 @@ cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name, size_
 {
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
     const cl_platform_id platform = &process.platform;
-    const cl_device_id none = NULL;
-    const cl_uint one = 1;
+    size_t length;
+    if (process_connect() != CL_SUCCESS)
+        return CL_DEVICE_NOT_AVAILABLE;
     switch (param_name) {
     case CL_DEVICE_PLATFORM:
         return info_put(&out, &platform, sizeof(platform));
     case CL_DEVICE_PARENT_DEVICE:
-        return info_put(&out, &none, sizeof(none));
+        return info_put(&out, &device->parent, sizeof(device->parent));
     case CL_DEVICE_REFERENCE_COUNT:
-        return info_put(&out, &one, sizeof(one));
+        return info_put(&out, &device->references, sizeof(device->references));
     case CL_DEVICE_SVM_CAPABILITIES: {
         const cl_device_svm_capabilities shared =
             svm_is_there() ? CL_DEVICE_SVM_COARSE_GRAIN_BUFFER : 0;
-        return process_connect() ? CL_DEVICE_NOT_AVAILABLE
-                                 : info_put(&out, &shared, sizeof(shared));
+        return info_put(&out, &shared, sizeof(shared));
     }
-    default:
-        return answer(WIRE_INFO_DEVICE, param_name, &out);
+    default: {
+        const void *data = device_find(device, param_name, &length);
+        return data ? info_put(&out, data, length) : CL_INVALID_VALUE;
     }
-}
-
-/* A root device is not counted. */
-cl_int api_clRetainDevice(cl_device_id device)
-{
-    return CL_SUCCESS;
-}
-
-cl_int api_clReleaseDevice(cl_device_id device)
-{
-    return CL_SUCCESS;
+    }
 }
 
 cl_int api_clUnloadPlatformCompiler(cl_platform_id platform)

@@ -79,11 +79,12 @@ cl_kernel api_clCreateKernel(cl_program program, const char *kernel_name, cl_int
         *errcode_ret = CL_INVALID_VALUE;
         return NULL;
     }
-    if (program->status != CL_BUILD_SUCCESS) {
+    const struct build *built = program_built(program);
+    if (!built) {
         *errcode_ret = CL_INVALID_PROGRAM_EXECUTABLE;
         return NULL;
     }
-    const struct build_kernel *build = build_find(program->build, kernel_name);
+    const struct build_kernel *build = build_find(built, kernel_name);
     if (!build) {
         *errcode_ret = CL_INVALID_KERNEL_NAME;
         return NULL;
@@ -97,13 +98,14 @@ cl_kernel api_clCreateKernel(cl_program program, const char *kernel_name, cl_int
 cl_int api_clCreateKernelsInProgram(cl_program program, cl_uint num_kernels, cl_kernel *kernels,
                                     cl_uint *num_kernels_ret)
 {
-    if (program->status != CL_BUILD_SUCCESS)
+    const struct build *built = program_built(program);
+    if (!built)
         return CL_INVALID_PROGRAM_EXECUTABLE;
-    uint32_t count = program->build->reply.kernel_count;
+    uint32_t count = built->reply.kernel_count;
     if (kernels && num_kernels < count)
         return CL_INVALID_VALUE;
     for (uint32_t i = 0; kernels && i < count; i++) {
-        kernels[i] = create(program, &program->build->kernels[i]);
+        kernels[i] = create(program, &built->kernels[i]);
         if (kernels[i])
             continue;
         while (i-- > 0)
@@ -310,6 +312,11 @@ cl_int api_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
         INFO_VALUE(CL_KERNEL_PRIVATE_MEM_SIZE, struct wire_kernel_info, private_bytes),
     };
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
-    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), &kernel->build->info,
-                       param_name);
+    const struct program_part *part = program_part(kernel->program, device);
+    if (!part)
+        return CL_INVALID_DEVICE;
+    const struct build_kernel *build = part->build ? build_find(part->build, kernel->name) : NULL;
+    return build ? info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), &build->info,
+                               param_name)
+                 : CL_INVALID_DEVICE; /* it is not built for that one */
 }

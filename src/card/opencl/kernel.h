@@ -24,7 +24,7 @@ struct _cl_kernel {
     cl_context context;
     cl_program program;
     const struct build_kernel
-        *build; /* in program->build, which stays while kernels are attached */
+        *build; /* of a device that it is built for; builds stay while kernels are attached */
     const char *name, *attributes;
     cl_uint arg_count;
     uint32_t lock;    /* what follows; held while a launch is filled and posted */

@@ -47,8 +47,8 @@ struct object_kind {
     void (*destroy)(struct object *object);
 };
 
-extern const struct object_kind context_kind, queue_kind, memory_kind, program_kind, kernel_kind,
-    event_kind, sampler_kind;
+extern const struct object_kind device_kind, context_kind, queue_kind, memory_kind, program_kind,
+    kernel_kind, event_kind, sampler_kind;
 
 /* Zeroed memory of `bytes` with a struct object in front, one reference; NULL: out of memory. */
 void *object_create(enum object_type type, size_t bytes);

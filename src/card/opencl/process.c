@@ -18,7 +18,8 @@ struct process process = {
     .callback_added = PTHREAD_COND_INITIALIZER,
     .client = {.socket_fd = -1},
     .platform = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_PLATFORM}},
-    .device = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_DEVICE}},
+    .device = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_DEVICE},
+               .references = 1},
 };
 
 static pthread_once_t process_once = PTHREAD_ONCE_INIT;
@@ -51,7 +52,7 @@ static void fork_child(void)
         .callback_added = PTHREAD_COND_INITIALIZER,
         .client = {.socket_fd = -1},
         .platform = {{.dispatch = &opencl_dispatch}},
-        .device = {{.dispatch = &opencl_dispatch}},
+        .device = {{.dispatch = &opencl_dispatch}, .references = 1},
     };
     p->platform.object.stamp = object_stamp(OBJECT_PLATFORM);
     p->device.object.stamp = object_stamp(OBJECT_DEVICE);
@@ -92,7 +93,12 @@ static cl_int start_session(const struct wire_pages *pages)
     slots_init(&p->range_numbers, WIRE_RANGES, NULL);
     slab_init(&p->slab);
     p->transfers_end = &p->transfers;
-    if (!p->ledger || !p->claims || snapshot_init(&p->snapshot, &p->client) < 0)
+    const struct wire_session *session = p->client.session;
+    uint64_t answers = session->snapshot_length;
+    if (answers > WIRE_SNAPSHOT_BYTES)
+        answers = WIRE_SNAPSHOT_BYTES;
+    if (!p->ledger || !p->claims ||
+        snapshot_init(&p->snapshot, wire_at(&p->client, session->snapshot_offset), answers) < 0)
         return CL_OUT_OF_HOST_MEMORY;
     read_limits(&p->limits, &p->snapshot);
     return wire_lanes_open(&p->lanes, &p->client) == 0 ? CL_SUCCESS : CL_OUT_OF_RESOURCES;

@@ -28,7 +28,11 @@ struct _cl_platform_id {
 };
 
 struct _cl_device_id {
-    struct object object;
+    struct object object;     /* counts, too, what was made from a part */
+    cl_device_id parent;      /* NULL: the card itself */
+    cl_uint references;       /* to a part, as the program counts them; atomic */
+    struct snapshot snapshot; /* what a part answers otherwise than its parent */
+    char *answers;            /* where that lies, owned */
 };
 
 /* What a launch is checked against. */

@@ -5,9 +5,9 @@
 #include "card/opencl/build.h"
 #include "card/opencl/context.h"
 #include "card/opencl/include.h"
-#include "card/opencl/info.h"
 #include "card/opencl/output.h"
 #include "card/opencl/process.h"
+#include "card/opencl/subdevice.h"
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
@@ -15,41 +15,89 @@
     (256u * 1024) /* most build replies fit; larger ones are asked for again \
                    */
 
-/* The payload travels through the slab, and the reply tells that it is free again. */
-static cl_int send_payload(unsigned opcode, uint32_t id, uint32_t context_id, const void *payload,
-                           size_t length)
+/* The numbers of devices as records have them: none mean the card alone. */
+static cl_uint count_numbers(const struct _cl_program *program, const struct device_choice *devices)
 {
-    uint64_t offset;
-    cl_int result = slab_reserve(length, &offset);
-    if (result != CL_SUCCESS)
-        return result;
-    memcpy(slab_at(offset), payload, length);
-    /* PROGRAM_SOURCE and PROGRAM_BINARY are laid out alike. */
-    struct wire_program_source *record = record_begin(sizeof(*record));
-    result = CL_DEVICE_NOT_AVAILABLE;
-    if (record) {
-        record->id = id;
-        record->context_id = context_id;
-        record->slab_offset = offset;
-        record->length = length;
-        result = record_wait(record, opcode, sizeof(*record), NULL, NULL);
-    }
-    slab_release(offset, length);
-    return result;
+    return program->device_count == 1 && !program->devices[0]->parent ? 0 : devices->count;
 }
 
+static void put_numbers(uint32_t *ids, cl_uint count, const cl_device_id *devices)
+{
+    for (cl_uint i = 0; i < count; i++)
+        ids[i] = devices[i]->object.id;
+}
+
+/* What a program is made of: a text, or a binary for each of its devices. */
+static size_t piece(const struct _cl_program *program, cl_uint index, const void **ret_data)
+{
+    const struct program_part *part = &program->parts[index];
+    size_t length;
+    if (program->from_binary) {
+        *ret_data = binary_payload(part->binary, part->binary_bytes, &length);
+        return length;
+    }
+    *ret_data = program->built_in   ? program->built_in
+                : program->expanded ? program->expanded
+                                    : program->source;
+    return strlen(*ret_data);
+}
+
+/* PROGRAM_SOURCE is laid out as the others begin, and PROGRAM_BUILT_IN like PROGRAM_BINARY without
+ * the lengths. */
+static cl_int post_payload(const struct _cl_program *program, uint32_t id, uint64_t offset,
+                           uint64_t length)
+{
+    const struct device_choice all = {program->device_count, program->devices};
+    const cl_uint count = program->source ? 0 : count_numbers(program, &all);
+    const unsigned opcode = program->source     ? WIRE_PROGRAM_SOURCE
+                            : program->built_in ? WIRE_PROGRAM_BUILT_IN
+                                                : WIRE_PROGRAM_BINARY;
+    size_t bytes = program->source
+                       ? sizeof(struct wire_program_source)
+                       : sizeof(struct wire_program_binary) + wire_pad8(count * sizeof(uint32_t));
+    if (program->from_binary)
+        bytes += count * sizeof(uint64_t);
+    struct wire_program_binary *record = record_begin(bytes);
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->id = id;
+    record->context_id = program->context->object.id;
+    record->slab_offset = offset;
+    record->length = length;
+    if (!program->source) {
+        record->device_count = count;
+        put_numbers(wire_program_binary_devices(record), count, program->devices);
+    }
+    for (cl_uint i = 0; i < count && program->from_binary; i++) {
+        const void *data;
+        wire_program_binary_lengths(record)[i] = piece(program, i, &data);
+    }
+    return record_wait(record, opcode, bytes, NULL, NULL);
+}
+
+/* The payload travels through the slab, and the reply tells that it is free again. */
 static cl_int send_program(struct object *object, uint32_t id)
 {
     cl_program program = (cl_program)object;
-    uint32_t context_id = program->context->object.id;
-    size_t length;
-    const char *source = program->expanded ? program->expanded : program->source;
+    const cl_uint count = program->from_binary ? program->device_count : 1;
+    const void *data;
+    size_t length = 0, at = 0;
+    uint64_t offset;
     if (program->from_link)
         return CL_SUCCESS; /* the link makes it */
-    if (!program->from_binary)
-        return send_payload(WIRE_PROGRAM_SOURCE, id, context_id, source, strlen(source));
-    const void *payload = binary_payload(program->binary, program->binary_bytes, &length);
-    return send_payload(WIRE_PROGRAM_BINARY, id, context_id, payload, length);
+    for (cl_uint i = 0; i < count; i++)
+        length += piece(program, i, &data);
+    cl_int result = slab_reserve(length, &offset);
+    if (result != CL_SUCCESS)
+        return result;
+    for (cl_uint i = 0; i < count; i++) {
+        size_t bytes = piece(program, i, &data);
+        memcpy(slab_at(offset + at), data, bytes);
+        at += bytes;
+    }
+    result = post_payload(program, id, offset, length);
+    slab_release(offset, length);
+    return result;
 }
 
 static struct object *program_parent(struct object *object)
@@ -97,11 +145,16 @@ static void destroy_program(struct object *object)
 {
     cl_program program = (cl_program)object;
     struct object *parent = program_parent(object);
-    build_destroy(program->build);
+    for (cl_uint i = 0; i < program->device_count; i++) {
+        build_destroy(program->parts[i].build);
+        free(program->parts[i].binary);
+        free(program->parts[i].options);
+    }
+    free(program->parts);
+    free(program->devices);
     free(program->source);
     free(program->expanded);
-    free(program->binary);
-    free(program->options);
+    free(program->built_in);
     object_free(object);
     object_release(parent);
 }
@@ -109,17 +162,40 @@ static void destroy_program(struct object *object)
 const struct object_kind program_kind = {send_program, program_parent, leave_program,
                                          destroy_program};
 
-cl_program program_create(cl_context context)
+cl_program program_create(cl_context context, const struct device_choice *devices)
 {
     cl_program program = object_create(OBJECT_PROGRAM, sizeof(*program));
     if (!program)
         return NULL;
     program->context = context;
-    program->device = context->device;
-    program->device_count = 1;
-    program->status = CL_BUILD_NONE;
     object_retain(&context->object);
+    program->devices = calloc(devices->count, sizeof(cl_device_id));
+    program->parts = calloc(devices->count, sizeof(*program->parts));
+    if (!program->devices || !program->parts) {
+        object_release(&program->object);
+        return NULL;
+    }
+    memcpy(program->devices, devices->devices, devices->count * sizeof(cl_device_id));
+    program->device_count = devices->count;
+    for (cl_uint i = 0; i < devices->count; i++)
+        program->parts[i].status = CL_BUILD_NONE;
     return program;
+}
+
+const struct build *program_built(const struct _cl_program *program)
+{
+    for (cl_uint i = 0; i < program->device_count; i++)
+        if (program->parts[i].status == CL_BUILD_SUCCESS)
+            return program->parts[i].build;
+    return NULL;
+}
+
+struct program_part *program_part(cl_program program, cl_device_id device)
+{
+    if (!device)
+        return program->device_count == 1 ? &program->parts[0] : NULL;
+    int index = device_stands_for(device, program->devices, program->device_count);
+    return index < 0 ? NULL : &program->parts[index];
 }
 
 /* The pieces of a source as one text; lengths may be NULL, or 0 for a text with a NUL. */
@@ -150,7 +226,8 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
         *errcode_ret = CL_INVALID_VALUE;
         return NULL;
     }
-    cl_program program = program_create(context);
+    const struct device_choice all = {context->device_count, context->devices};
+    cl_program program = program_create(context, &all);
     if (program)
         program->source = join(count, strings, lengths);
     if (program && program->source) {
@@ -163,40 +240,54 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
     return NULL;
 }
 
-static cl_int check_binary(cl_context context, cl_uint num_devices, const cl_device_id *device_list,
-                           const size_t *lengths, const unsigned char **binaries, cl_int *status)
+static cl_int check_binary(const unsigned char *binary, size_t length)
 {
-    size_t length;
-    if (num_devices == 0 || !device_list || !lengths || !binaries)
+    size_t payload;
+    if (length == 0 || !binary)
         return CL_INVALID_VALUE;
-    if (num_devices != 1 || device_list[0] != context->device)
-        return CL_INVALID_DEVICE;
-    if (lengths[0] == 0 || !binaries[0]) {
-        *status = CL_INVALID_VALUE;
-        return CL_INVALID_VALUE;
+    return binary_payload(binary, length, &payload) ? CL_SUCCESS : CL_INVALID_BINARY;
+}
+
+static cl_int check_binaries(cl_uint count, const size_t *lengths, const unsigned char **binaries,
+                             cl_int *status)
+{
+    cl_int first = CL_SUCCESS;
+    for (cl_uint i = 0; i < count; i++) {
+        cl_int result = check_binary(binaries[i], lengths[i]);
+        if (status)
+            status[i] = result;
+        if (first == CL_SUCCESS)
+            first = result;
     }
-    if (!binary_payload(binaries[0], lengths[0], &length)) {
-        *status = CL_INVALID_BINARY;
-        return CL_INVALID_BINARY;
-    }
+    return first;
+}
+
+static cl_int keep_binary(struct program_part *part, const unsigned char *binary, size_t length)
+{
+    free(part->binary); /* of another part of the same device */
+    part->binary = malloc(length);
+    if (!part->binary)
+        return CL_OUT_OF_HOST_MEMORY;
+    memcpy(part->binary, binary, length);
+    part->binary_bytes = length;
+    output_expect(binary, length);
     return CL_SUCCESS;
 }
 
-static cl_program create_from_binary(cl_context context, const unsigned char *binary, size_t length,
-                                     cl_int *ret_code)
+static cl_program create_from_binaries(cl_context context, const struct device_choice *devices,
+                                       const cl_device_id *asked, cl_uint count,
+                                       const size_t *lengths, const unsigned char **binaries,
+                                       cl_int *ret_code)
 {
-    *ret_code = CL_OUT_OF_HOST_MEMORY;
-    cl_program program = program_create(context);
+    cl_program program = program_create(context, devices);
+    *ret_code = program ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
     if (!program)
         return NULL;
     program->from_binary = 1;
-    program->binary = malloc(length);
-    if (program->binary) {
-        memcpy(program->binary, binary, length);
-        program->binary_bytes = length;
-        output_expect(binary, length);
+    for (cl_uint i = 0; i < count && *ret_code == CL_SUCCESS; i++)
+        *ret_code = keep_binary(program_part(program, asked[i]), binaries[i], lengths[i]);
+    if (*ret_code == CL_SUCCESS)
         *ret_code = object_ensure(&program->object);
-    }
     if (*ret_code == CL_SUCCESS)
         return program;
     object_release(&program->object);
@@ -208,16 +299,41 @@ cl_program api_clCreateProgramWithBinary(cl_context context, cl_uint num_devices
                                          const unsigned char **binaries, cl_int *binary_status,
                                          cl_int *errcode_ret)
 {
-    cl_int status = CL_SUCCESS;
+    struct device_choice devices;
     cl_program program = NULL;
-    *errcode_ret = check_binary(context, num_devices, device_list, lengths, binaries, &status);
+    *errcode_ret = num_devices == 0 || !device_list || !lengths || !binaries
+                       ? CL_INVALID_VALUE
+                       : devices_choose(context->devices, context->device_count, device_list,
+                                        num_devices, &devices);
+    if (*errcode_ret != CL_SUCCESS)
+        return NULL;
+    *errcode_ret = check_binaries(num_devices, lengths, binaries, binary_status);
     if (*errcode_ret == CL_SUCCESS) {
-        program = create_from_binary(context, binaries[0], lengths[0], errcode_ret);
-        status = *errcode_ret;
+        program = create_from_binaries(context, &devices, device_list, num_devices, lengths,
+                                       binaries, errcode_ret);
+        for (cl_uint i = 0; binary_status && i < num_devices; i++)
+            binary_status[i] = *errcode_ret;
     }
-    if (binary_status && num_devices > 0)
-        binary_status[0] = status;
+    device_choice_finish(&devices);
     return program;
+}
+
+/* The replies of the executor for some of a program's devices, one after the other. */
+static cl_int keep_builds(cl_program program, const struct device_choice *devices,
+                          const void *replies, size_t length)
+{
+    cl_int result = CL_SUCCESS;
+    for (cl_uint i = 0; i < devices->count; i++) {
+        struct program_part *part = program_part(program, devices->devices[i]);
+        size_t used = 0;
+        build_destroy(part->build);
+        part->build = build_create(replies, length, &used);
+        part->status = part->build ? part->build->reply.build_status : CL_BUILD_ERROR;
+        result = part->build ? part->build->reply.status : CL_OUT_OF_HOST_MEMORY;
+        replies = (const char *)replies + used;
+        length -= used;
+    }
+    return result;
 }
 
 cl_int api_clRetainProgram(cl_program program)
@@ -252,21 +368,13 @@ static cl_int fetch_build(uint32_t id, uint64_t room, uint64_t *ret_offset, uint
     return result;
 }
 
-static cl_int keep_build(cl_program program, const void *reply, size_t length)
-{
-    build_destroy(program->build);
-    program->build = build_create(reply, length);
-    program->status = program->build ? program->build->reply.build_status : CL_BUILD_ERROR;
-    return program->build ? program->build->reply.status : CL_OUT_OF_HOST_MEMORY;
-}
-
-static cl_int keep_large_build(cl_program program, uint64_t room)
+static cl_int fetch_builds(cl_program program, const struct device_choice *devices, uint64_t room)
 {
     uint64_t offset, length;
     cl_int result = fetch_build(program->object.id, room, &offset, &length);
     if (result != CL_SUCCESS)
         return result;
-    result = keep_build(program, slab_at(offset), (size_t)length);
+    result = keep_builds(program, devices, slab_at(offset), (size_t)length);
     slab_release(offset, room);
     return result;
 }
@@ -275,8 +383,10 @@ static cl_int keep_large_build(cl_program program, uint64_t room)
 static cl_int build(cl_program program, const struct program_task *task, const char *options)
 {
     size_t options_length = strlen(options) + 1;
-    size_t bytes =
-        sizeof(struct wire_program_build) + (size_t)wire_pad8(task->input_count * sizeof(uint32_t));
+    const cl_uint count = count_numbers(program, task->devices);
+    size_t bytes = sizeof(struct wire_program_build) +
+                   (size_t)wire_pad8(task->input_count * sizeof(uint32_t)) +
+                   (size_t)wire_pad8(count * sizeof(uint32_t));
     uint64_t options_room = wire_pad8(options_length);
     uint64_t room = options_room + REPLY_ROOM_BYTES, offset, full = 0, length = 0;
     cl_int result = slab_reserve(room, &offset);
@@ -292,8 +402,10 @@ static cl_int build(cl_program program, const struct program_task *task, const c
         record->stage = task->stage;
         record->context_id = program->context->object.id;
         record->input_count = task->input_count;
+        record->device_count = count;
         for (cl_uint i = 0; i < task->input_count; i++)
             wire_program_build_inputs(record)[i] = task->inputs[i]->object.id;
+        put_numbers(wire_program_build_devices(record), count, task->devices->devices);
         record->slab_offset = offset;
         record->length = options_length - 1;
         record->reply_offset = offset + options_room;
@@ -302,32 +414,38 @@ static cl_int build(cl_program program, const struct program_task *task, const c
     }
     /* A failed build has a reply, too. */
     if (full > 0 && full <= REPLY_ROOM_BYTES)
-        result = keep_build(program, slab_at(offset + options_room), (size_t)full);
+        result = keep_builds(program, task->devices, slab_at(offset + options_room), (size_t)full);
     slab_release(offset, room);
-    return full > REPLY_ROOM_BYTES ? keep_large_build(program, full) : result;
+    return full > REPLY_ROOM_BYTES ? fetch_builds(program, task->devices, full) : result;
 }
 
-cl_int program_check(cl_program program, cl_uint num_devices, const cl_device_id *device_list)
+cl_int program_check(cl_program program, cl_uint num_devices, const cl_device_id *device_list,
+                     struct device_choice *ret_devices)
 {
-    if (!device_list != !num_devices)
-        return CL_INVALID_VALUE;
-    for (cl_uint i = 0; i < num_devices; i++)
-        if (device_list[i] != program->device)
-            return CL_INVALID_DEVICE;
-    return __atomic_load_n(&program->kernels, __ATOMIC_ACQUIRE) ? CL_INVALID_OPERATION : CL_SUCCESS;
+    cl_int result = devices_choose(program->devices, program->device_count, device_list,
+                                   num_devices, ret_devices);
+    if (result == CL_SUCCESS && __atomic_load_n(&program->kernels, __ATOMIC_ACQUIRE)) {
+        device_choice_finish(ret_devices);
+        result = CL_INVALID_OPERATION;
+    }
+    return result;
 }
 
 /* Put what the source includes in its place; if that differs from what the executor has, it gets
- * the program anew. */
+ * the program anew, built for no device. */
 static void place_includes(cl_program program, const struct program_task *task)
 {
     if (!program->source)
         return;
-    char *expanded = include_expand(program->source, task->headers, program->options);
+    char *expanded =
+        include_expand(program->source, task->headers, task->options ? task->options : "");
     const char *is = expanded ? expanded : program->source;
     const char *was = program->expanded ? program->expanded : program->source;
-    if (program->object.id != 0 && strcmp(is, was) != 0)
+    if (program->object.id != 0 && strcmp(is, was) != 0) {
         object_recall(&program->object);
+        for (cl_uint i = 0; i < program->device_count; i++)
+            program->parts[i].status = CL_BUILD_NONE;
+    }
     output_expect(is, strlen(is));
     free(program->expanded);
     program->expanded = expanded;
@@ -349,21 +467,24 @@ cl_int program_work(cl_program program, const struct program_task *task)
     if (task->options && task->stage != WIRE_BUILD_LINK && lacks_word(task->options))
         return task->stage == WIRE_BUILD_COMPILE ? CL_INVALID_COMPILER_OPTIONS
                                                  : CL_INVALID_BUILD_OPTIONS;
-    char *kept = strdup(task->options ? task->options : "");
-    if (!kept)
-        return CL_OUT_OF_HOST_MEMORY;
     drop_idle_kernels(program);
-    free(program->options);
-    program->options = kept;
-    if (!program->from_binary) {
-        free(program->binary); /* of an earlier build */
-        program->binary = NULL;
+    for (cl_uint i = 0; i < task->devices->count; i++) {
+        struct program_part *part = program_part(program, task->devices->devices[i]);
+        char *kept = strdup(task->options ? task->options : "");
+        if (!kept)
+            return CL_OUT_OF_HOST_MEMORY;
+        free(part->options);
+        part->options = kept;
+        if (program->from_binary)
+            continue;
+        free(part->binary); /* of an earlier build */
+        part->binary = NULL;
     }
     place_includes(program, task);
     cl_int result = CL_SUCCESS;
     for (cl_uint i = 0; i < task->input_count && result == CL_SUCCESS; i++)
         result = object_ensure(&task->inputs[i]->object);
-    return result == CL_SUCCESS ? build(program, task, kept) : result;
+    return result == CL_SUCCESS ? build(program, task, task->options ? task->options : "") : result;
 }
 
 cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_device_id *device_list,
@@ -371,167 +492,45 @@ cl_int api_clBuildProgram(cl_program program, cl_uint num_devices, const cl_devi
                           void(CL_CALLBACK *pfn_notify)(cl_program program, void *user_data),
                           void *user_data)
 {
-    const struct program_task task = {.stage = WIRE_BUILD_WHOLE, .options = options};
+    struct device_choice devices;
+    const struct program_task task = {
+        .stage = WIRE_BUILD_WHOLE, .devices = &devices, .options = options};
     if (!pfn_notify && user_data)
         return CL_INVALID_VALUE;
-    cl_int result = program_check(program, num_devices, device_list);
-    if (result == CL_SUCCESS && program->from_link)
-        result = CL_INVALID_OPERATION;
+    cl_int result = program_check(program, num_devices, device_list, &devices);
     if (result != CL_SUCCESS)
         return result;
-    result = program_work(program, &task);
+    result = program->from_link ? CL_INVALID_OPERATION : program_work(program, &task);
+    device_choice_finish(&devices);
+    if (program->from_link)
+        return result;
     if (pfn_notify)
         pfn_notify(program, user_data);
     return result;
 }
 
-/* Fetch `length` bytes of binary (0: only ask how many there are) into `target`. */
-static cl_int get_binary(cl_program program, size_t length, void *target, uint64_t *ret_full)
+cl_program api_clCreateProgramWithBuiltInKernels(cl_context context, cl_uint num_devices,
+                                                 const cl_device_id *device_list,
+                                                 const char *kernel_names, cl_int *errcode_ret)
 {
-    uint64_t offset, got = 0;
-    cl_int result = slab_reserve(length, &offset);
-    if (result != CL_SUCCESS)
-        return result;
-    struct wire_program_get_binary *record = record_begin(sizeof(*record));
-    result = CL_DEVICE_NOT_AVAILABLE;
-    if (record) {
-        record->id = program->object.id;
-        record->reply_offset = offset;
-        record->reply_room = length;
-        result = record_wait(record, WIRE_PROGRAM_GET_BINARY, sizeof(*record), ret_full, &got);
-    }
-    if (result == CL_SUCCESS && length > 0)
-        memcpy(target, slab_at(offset), got < length ? got : length);
-    slab_release(offset, length);
-    return result;
-}
-
-/* The binary of a built program is fetched when somebody asks, and kept. */
-static cl_int ensure_binary(cl_program program)
-{
-    uint64_t full = 0;
-    if (program->binary || program->status != CL_BUILD_SUCCESS)
-        return CL_SUCCESS;
-    cl_int result = get_binary(program, 0, NULL, &full);
-    if (result != CL_SUCCESS || full == 0)
-        return result;
-    struct binary_header header;
-    unsigned char *binary = malloc(sizeof(header) + full);
-    if (!binary)
-        return CL_OUT_OF_HOST_MEMORY;
-    result = get_binary(program, full, binary + sizeof(header), &full);
-    if (result != CL_SUCCESS) {
-        free(binary);
-        return result;
-    }
-    binary_header_init(&header, binary + sizeof(header), full);
-    memcpy(binary, &header, sizeof(header));
-    program->binary = binary;
-    program->binary_bytes = sizeof(header) + full;
-    return CL_SUCCESS;
-}
-
-/* The names of all kernels with semicolons between. */
-static cl_int put_kernel_names(const struct _cl_program *program, const struct info_out *out)
-{
-    const struct build *made = program->build;
-    size_t length = 1;
-    for (uint32_t i = 0; i < made->reply.kernel_count; i++)
-        length += strlen(made->kernels[i].name) + 1;
-    char *text = calloc(1, length);
-    if (!text)
-        return CL_OUT_OF_HOST_MEMORY;
-    char *end = text;
-    for (uint32_t i = 0; i < made->reply.kernel_count; i++) {
-        size_t part = strlen(made->kernels[i].name);
-        if (i > 0)
-            *end++ = ';';
-        memcpy(end, made->kernels[i].name, part);
-        end += part;
-    }
-    cl_int result = info_put(out, text, (size_t)(end - text) + 1);
-    free(text);
-    return result;
-}
-
-static cl_int put_kernels(const struct _cl_program *program, cl_program_info name,
-                          const struct info_out *out)
-{
-    if (program->status != CL_BUILD_SUCCESS)
-        return CL_INVALID_PROGRAM_EXECUTABLE;
-    size_t count = program->build->reply.kernel_count;
-    return name == CL_PROGRAM_NUM_KERNELS ? info_put(out, &count, sizeof(count))
-                                          : put_kernel_names(program, out);
-}
-
-static cl_int put_binary(cl_program program, cl_program_info name, const struct info_out *out)
-{
-    cl_int result = ensure_binary(program);
-    if (result != CL_SUCCESS)
-        return result;
-    size_t length = program->binary ? program->binary_bytes : 0;
-    if (name == CL_PROGRAM_BINARY_SIZES)
-        return info_put(out, &length, sizeof(length));
-    unsigned char **targets = out->value;
-    if (targets && out->room < sizeof(*targets))
-        return CL_INVALID_VALUE;
-    if (targets && targets[0] && length > 0)
-        memcpy(targets[0], program->binary, length);
-    if (out->ret_size)
-        *out->ret_size = sizeof(*targets);
-    return CL_SUCCESS;
-}
-
-cl_int api_clGetProgramInfo(cl_program program, cl_program_info param_name, size_t param_value_size,
-                            void *param_value, size_t *param_value_size_ret)
-{
-    static const struct info_field fields[] = {
-        INFO_VALUE(CL_PROGRAM_REFERENCE_COUNT, struct _cl_program, object.references),
-        INFO_VALUE(CL_PROGRAM_CONTEXT, struct _cl_program, context),
-        INFO_VALUE(CL_PROGRAM_NUM_DEVICES, struct _cl_program, device_count),
-        INFO_VALUE(CL_PROGRAM_DEVICES, struct _cl_program, device),
-        INFO_TEXT(CL_PROGRAM_SOURCE, struct _cl_program, source),
-    };
-    struct info_out out = {param_value_size, param_value, param_value_size_ret};
-    const cl_bool no = CL_FALSE;
-    switch (param_name) {
-    case CL_PROGRAM_BINARY_SIZES:
-    case CL_PROGRAM_BINARIES:
-        return put_binary(program, param_name, &out);
-    case CL_PROGRAM_NUM_KERNELS:
-    case CL_PROGRAM_KERNEL_NAMES:
-        return put_kernels(program, param_name, &out);
-    case CL_PROGRAM_IL:
-        return info_put(&out, NULL, 0);
-    case CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT:
-    case CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT:
-        return info_put(&out, &no, sizeof(no));
-    default:
-        return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), program, param_name);
-    }
-}
-
-cl_int api_clGetProgramBuildInfo(cl_program program, cl_device_id device,
-                                 cl_program_build_info param_name, size_t param_value_size,
-                                 void *param_value, size_t *param_value_size_ret)
-{
-    static const struct info_field fields[] = {
-        INFO_VALUE(CL_PROGRAM_BUILD_STATUS, struct _cl_program, status),
-        INFO_TEXT(CL_PROGRAM_BUILD_OPTIONS, struct _cl_program, options),
-    };
-    struct info_out out = {param_value_size, param_value, param_value_size_ret};
-    const struct build *made = program->build;
-    cl_program_binary_type type = made ? made->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE;
-    size_t global_bytes = made ? (size_t)made->reply.global_variable_bytes : 0;
-    const char *log = made ? made->log : "";
-    switch (param_name) {
-    case CL_PROGRAM_BUILD_LOG:
-        return info_put(&out, log, strlen(log) + 1);
-    case CL_PROGRAM_BINARY_TYPE:
-        return info_put(&out, &type, sizeof(type));
-    case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE:
-        return info_put(&out, &global_bytes, sizeof(global_bytes));
-    default:
-        return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), program, param_name);
-    }
+    struct device_choice devices;
+    *errcode_ret = num_devices == 0 || !device_list || !kernel_names
+                       ? CL_INVALID_VALUE
+                       : devices_choose(context->devices, context->device_count, device_list,
+                                        num_devices, &devices);
+    if (*errcode_ret != CL_SUCCESS)
+        return NULL;
+    cl_program program = program_create(context, &devices);
+    if (program)
+        program->built_in = strdup(kernel_names);
+    *errcode_ret = CL_OUT_OF_HOST_MEMORY;
+    if (program && program->built_in)
+        *errcode_ret = object_ensure(&program->object);
+    if (*errcode_ret == CL_SUCCESS)
+        *errcode_ret = fetch_builds(program, &devices, REPLY_ROOM_BYTES);
+    device_choice_finish(&devices);
+    if (*errcode_ret == CL_SUCCESS || !program)
+        return program;
+    object_release(&program->object);
+    return NULL;
 }

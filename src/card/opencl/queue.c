@@ -5,6 +5,7 @@
 #include "card/opencl/event.h"
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
+#include "card/opencl/subdevice.h"
 #include "card/opencl/transfer.h"
 #include "card/wire/wait.h"
 #include "opencl_api.h"
@@ -19,6 +20,7 @@ static cl_int send_queue(struct object *object, uint32_t id)
     record->context_id = queue->context->object.id;
     record->properties = queue->properties;
     record->queue_slot = queue->slot;
+    record->device_id = queue->device->object.id;
     record_post(record, WIRE_QUEUE_CREATE, sizeof(*record));
     return CL_SUCCESS;
 }
@@ -69,6 +71,7 @@ static void destroy_queue(struct object *object)
     if (!queue->hidden)
         strike_off(queue);
     free(queue->property_list);
+    device_let_go(queue->device);
     object_free(object);
     if (context)
         object_release(&context->object);
@@ -76,8 +79,9 @@ static void destroy_queue(struct object *object)
 
 const struct object_kind queue_kind = {send_queue, queue_parent, NULL, destroy_queue};
 
-cl_command_queue queue_create(cl_context context, cl_command_queue_properties properties,
-                              enum queue_use use, cl_int *ret_code)
+cl_command_queue queue_create(cl_context context, cl_device_id device,
+                              cl_command_queue_properties properties, enum queue_use use,
+                              cl_int *ret_code)
 {
     uint32_t slot = slots_take(&process.queue_slots);
     cl_command_queue queue = slot ? object_create(OBJECT_QUEUE, sizeof(*queue)) : NULL;
@@ -88,7 +92,8 @@ cl_command_queue queue_create(cl_context context, cl_command_queue_properties pr
         return NULL;
     }
     queue->context = context;
-    queue->device = context->device;
+    queue->device = device;
+    device_hold(device);
     queue->properties = properties;
     queue->slot = slot;
     queue->state = wire_queue(&process.client, slot);
@@ -102,6 +107,24 @@ cl_command_queue queue_create(cl_context context, cl_command_queue_properties pr
     return queue;
 }
 
+/* Whether a part of one of the context's devices may have a queue is for the driver to say. */
+static cl_command_queue queue_ask(cl_command_queue queue, cl_int *ret_code)
+{
+    cl_int result = object_ensure(&queue->object);
+    struct wire_object_status *record = result == CL_SUCCESS ? record_begin(sizeof(*record)) : NULL;
+    if (record) {
+        record->id = queue->object.id;
+        result = record_wait(record, WIRE_OBJECT_STATUS, sizeof(*record), NULL, NULL);
+    } else if (result == CL_SUCCESS) {
+        result = CL_DEVICE_NOT_AVAILABLE;
+    }
+    if (result == CL_SUCCESS)
+        return queue;
+    object_release(&queue->object);
+    *ret_code = result;
+    return NULL;
+}
+
 cl_command_queue api_clCreateCommandQueue(cl_context context, cl_device_id device,
                                           cl_command_queue_properties properties,
                                           cl_int *errcode_ret)
@@ -109,17 +132,17 @@ cl_command_queue api_clCreateCommandQueue(cl_context context, cl_device_id devic
     const cl_command_queue_properties known =
         CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE | CL_QUEUE_PROFILING_ENABLE;
     const cl_command_queue_properties on_device = CL_QUEUE_ON_DEVICE | CL_QUEUE_ON_DEVICE_DEFAULT;
-    if (properties & ~(known | on_device)) {
+    int index = device_stands_for(device, context->devices, context->device_count);
+    if (index < 0)
+        *errcode_ret = CL_INVALID_DEVICE;
+    else if (properties & ~(known | on_device))
         *errcode_ret = CL_INVALID_VALUE;
-        return NULL;
-    }
-    cl_command_queue_properties offered =
-        snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_QUEUE_ON_HOST_PROPERTIES);
-    if (properties & ~offered) {
+    else if (properties & ~device_number(device, CL_DEVICE_QUEUE_ON_HOST_PROPERTIES))
         *errcode_ret = CL_INVALID_QUEUE_PROPERTIES;
+    if (*errcode_ret != CL_SUCCESS)
         return NULL;
-    }
-    return queue_create(context, properties, QUEUE_OF_USER, errcode_ret);
+    cl_command_queue queue = queue_create(context, device, properties, QUEUE_OF_USER, errcode_ret);
+    return queue && context->devices[index] != device ? queue_ask(queue, errcode_ret) : queue;
 }
 
 static cl_int read_properties(const cl_queue_properties *list,

@@ -10,7 +10,7 @@ struct _cl_command_queue {
     struct object object;
     cl_context context;
     cl_command_queue next; /* in the context's list */
-    cl_device_id device;
+    cl_device_id device;   /* held */
     cl_command_queue_properties properties;
     cl_queue_properties *property_list; /* as given, with the closing 0; NULL when none was */
     size_t property_list_bytes;
@@ -24,8 +24,9 @@ struct _cl_command_queue {
 
 enum queue_use { QUEUE_OF_USER, QUEUE_HIDDEN };
 
-cl_command_queue queue_create(cl_context context, cl_command_queue_properties properties,
-                              enum queue_use use, cl_int *ret_code);
+cl_command_queue queue_create(cl_context context, cl_device_id device,
+                              cl_command_queue_properties properties, enum queue_use use,
+                              cl_int *ret_code);
 
 static inline int queue_in_order(const struct _cl_command_queue *queue)
 {

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "card/wire/client.h"
+#include "card/wire/wire.h"
 
 static int compare(const struct wire_info *info, uint32_t of, uint32_t name)
 {
@@ -21,14 +21,10 @@ static int compare_entries(const void *a, const void *b)
 }
 
 /* The run of answers, one after the other; calls for each one that lies wholly inside. */
-static size_t walk(const struct wire_client *client, const struct wire_info **ret_infos)
+static size_t walk(const char *start, uint64_t length, const struct wire_info **ret_infos)
 {
-    const char *start = wire_at(client, client->session->snapshot_offset);
-    uint64_t length = client->session->snapshot_length;
     uint64_t offset = 0;
     size_t count = 0;
-    if (length > WIRE_SNAPSHOT_BYTES)
-        length = WIRE_SNAPSHOT_BYTES;
     while (offset + sizeof(struct wire_info) <= length) {
         const struct wire_info *info = (const void *)(start + offset);
         offset += sizeof(*info) + wire_pad8(info->length);
@@ -41,13 +37,13 @@ static size_t walk(const struct wire_client *client, const struct wire_info **re
     return count;
 }
 
-int snapshot_init(struct snapshot *snapshot, const struct wire_client *client)
+int snapshot_init(struct snapshot *snapshot, const void *start, uint64_t length)
 {
-    snapshot->count = walk(client, NULL);
+    snapshot->count = walk(start, length, NULL);
     snapshot->infos = calloc(snapshot->count + 1, sizeof(*snapshot->infos));
     if (!snapshot->infos)
         return -ENOMEM;
-    (void)walk(client, snapshot->infos);
+    (void)walk(start, length, snapshot->infos);
     qsort(snapshot->infos, snapshot->count, sizeof(*snapshot->infos), compare_entries);
     return 0;
 }

@@ -1,19 +1,19 @@
-/* The executor's answers to platform and device queries, taken at connect and indexed by name. */
+/* The executor's answers to platform and device queries, indexed by name. */
 #ifndef LEAT_CARD_OPENCL_SNAPSHOT_H
 #define LEAT_CARD_OPENCL_SNAPSHOT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct wire_client;
 struct wire_info;
 
 struct snapshot {
-    const struct wire_info **infos; /* sorted by `of`, then `name`; they lie in the session */
+    const struct wire_info **infos; /* sorted by `of`, then `name`; they lie where they lay */
     size_t count;
 };
 
-int snapshot_init(struct snapshot *snapshot, const struct wire_client *client); /* 0 or -errno */
+/* Index the run of answers at `start`, which stays there. 0 or -errno. */
+int snapshot_init(struct snapshot *snapshot, const void *start, uint64_t length);
 void snapshot_finish(struct snapshot *snapshot);
 /* The answer and its length, or NULL. `of`: enum wire_info_of. */
 const void *snapshot_find(const struct snapshot *snapshot, uint32_t of, uint32_t name,

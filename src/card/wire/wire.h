@@ -12,7 +12,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
@@ -151,12 +151,13 @@ enum wire_info_of {
     WIRE_INFO_INVALID,
     WIRE_INFO_PLATFORM,
     WIRE_INFO_DEVICE,
-    WIRE_INFO_IMAGE_FORMATS
+    WIRE_INFO_IMAGE_FORMATS,
+    WIRE_INFO_PART /* in the reply to DEVICE_PARTITION: what follows are answers of the part */
 };
 struct wire_info {
     uint32_t of;   /* enum wire_info_of */
     uint32_t name; /* CL_DEVICE_..., CL_PLATFORM_...; for image formats: flags << 16 | image type &
-                      0xffff */
+                      0xffff; for a part: which of them */
     uint32_t length; /* bytes that follow */
     uint32_t reserved;
 };
