@@ -42,6 +42,8 @@ const struct option_spec request_options[] = {
     {"grace", 0, "TIME", "between asking it to stop and killing it: 10s"},
     {"signal", 0, "SIGNAL[@TIME]", "sent to it this long before its card is taken: USR1@30s"},
     {"pre-stop", 0, "COMMAND", "run in its container then, by /bin/sh -c; 0: its state is saved"},
+    {"requeue", 0, NULL,
+     "it may be stopped to give way when its card cannot be suspended, and is started again"},
     {"workdir", 'w', "DIR", "host folder to work in, writable, at /work"},
     {"env", 'e', "NAME=VALUE", "environment variable; NAME alone copies it"},
     {"priority", 'p', "NUMBER", "0 to 1000, higher goes first"},
@@ -245,6 +247,8 @@ int request_make(const struct args *args, json_t **ret_request, struct error *er
         if (text)
             r = request_put_member(request, members[i].member, members[i].kind, text, err);
     }
+    if (r == 0 && args_has(args, "requeue"))
+        r = request_put(request, "requeue", json_true(), err);
     if (r == 0 && args_has(args, "cuda"))
         r = request_put_member(request, "interface", MEMBER_TEXT, "cuda", err);
     if (r == 0)

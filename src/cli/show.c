@@ -35,6 +35,8 @@ static const struct view_column show_fields[] = {
     {"  times", "usage.times_idle", VIEW_COUNT},
     {"Idle after", "idle_after_ms", VIEW_MS},
     {"Idle gives", "idle", VIEW_TEXT},
+    {"May be stopped", "requeue", VIEW_TEXT},
+    {"Started again", "requeues", VIEW_COUNT},
     {"Told by signal", "notice_signal", VIEW_TEXT},
     {"Told by command", "pre_stop", VIEW_WORDS},
     {"  the last one", "pre_stop_outcome", VIEW_TEXT},

@@ -14,6 +14,7 @@
 #include "core/core_impl.h"
 #include "core/cuda.h"
 #include "core/devices.h"
+#include "core/evict.h"
 #include "core/gang.h"
 #include "core/learn.h"
 #include "core/lesson.h"
@@ -90,7 +91,7 @@ void life_requeue(struct core *core, struct live_job *live, const char *code, co
     if (live->has_card)
         (void)cards_ask(core, "card.remove", card_param(live->job.id), on_ignored,
                         live->job.id); /* when it is away, reconciling removes the card */
-    live->has_card = live->has_container = live->released = live->away = false;
+    live->has_card = live->has_container = live->released = live->away = live->stays = false;
     preempt_over(live);
     gang_back(core, live);
     (void)place_set(core, live, NULL); /* fails only with a device */
@@ -130,7 +131,7 @@ static char **environment_make(const struct job *job, char *const *more)
     const char *name;
     json_t *value;
     char restarts[16];
-    (void)snprintf(restarts, sizeof(restarts), "%u", job->memory_restarts);
+    (void)snprintf(restarts, sizeof(restarts), "%u", job->memory_restarts + job->requeues);
     size_t count = 0, room = json_object_size(job->request.env) + 6;
     for (char *const *variable = more; variable && *variable; variable++)
         room++;
@@ -375,7 +376,12 @@ void life_restart(struct core *core, struct live_job *live)
     job->exit_status = job->signal = 0;
     job->started_us = job->ended_us = 0;
     job->usage = (struct job_usage){.idle_total_ms = job->usage.idle_total_ms};
-    if (job->request.gang && !job->mustered)
+    bool evicted = job->state == JOB_STOPPING;
+    job->requeues += evicted;
+    if (evicted)
+        life_requeue(core, live, "evicted",
+                     "it gave way to another job; it waits to be started again");
+    else if (job->request.gang && !job->mustered)
         life_requeue(core, live, "gang-taken-back",
                      "another of its gang could not start; they wait to start together");
     else
@@ -433,6 +439,8 @@ void life_exited(struct core *core, struct live_job *live, const struct engine_e
     if (live->ending)
         return;
     live->ending = true;
+    if (job->state == JOB_STOPPING && exit->ended_us < job->changed_us)
+        job->restarting = false; /* nobody had asked it to end yet */
     job->has_exit = exit->status >= 0 || exit->signal;
     job->exit_status = exit->status >= 0 ? (uint32_t)exit->status : 0;
     job->signal = (uint32_t)exit->signal;
@@ -475,6 +483,19 @@ void life_fail(struct core *core, struct live_job *live, const char *code, const
         life_end(core, live, JOB_FAILED, code, text);
 }
 
+/* With the new grace; one that was to be started again is not. */
+static void stop_again(struct core *core, struct live_job *live)
+{
+    if (live->job.restarting) {
+        struct store_event event = commit_event(core, "job.stopping", live->job.id);
+        live->job.restarting = false;
+        (void)job_reason_set(&live->job, "stop-asked",
+                             "asked to end; it is killed when its grace is over"); /* or the old */
+        commit_job(core, live, &event);
+    }
+    life_committed(core, live->job.id, JOB_STOPPING);
+}
+
 void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms)
 {
     struct job *job = &live->job;
@@ -485,7 +506,7 @@ void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms)
     if (job->state == JOB_QUEUED)
         life_end(core, live, JOB_STOPPED, "stopped", "stopped while it waited");
     else if (job->state == JOB_STOPPING)
-        life_committed(core, job->id, JOB_STOPPING); /* again, with the new grace */
+        stop_again(core, live);
     else
         life_move(core, live, JOB_STOPPING,
                   &(struct life_reason){
@@ -570,7 +591,9 @@ void life_committed(struct core *core, uint64_t id, enum job_state to)
             queue_insert(core, live);
         place_soon(core);
     } else if (to == JOB_STOPPING && live->has_container && !live->ending) {
-        (void)engine_stop(core->engine, job_id_text(id, text), live->job.request.grace_ms,
+        (void)engine_stop(core->engine, job_id_text(id, text),
+                          live->job.restarting ? evict_grace_ms(core, live)
+                                               : live->job.request.grace_ms,
                           NULL); /* when it is not there yet, its start finds the state */
     }
 }

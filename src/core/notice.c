@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "core/core_impl.h"
+#include "core/evict.h"
 
 #define OUTCOME_MAX 64
 
@@ -31,8 +32,9 @@ bool notice_is_over(const struct core *core, const struct live_job *live, uint64
                     uint64_t now_us)
 {
     const struct job *job = &live->job;
+    uint64_t grace_us = evict_applies(live) ? evict_grace_ms(core, live) * 1000 : 0;
     bool saved = job->told_us && job->checkpoint_us >= job->told_us;
-    return now_us >= due_us || (saved && now_us + core->preemption.notice_us >= due_us);
+    return now_us + grace_us >= due_us || (saved && now_us + core->preemption.notice_us >= due_us);
 }
 
 static void outcome_set(struct job *job, const char *outcome)
@@ -121,8 +123,9 @@ static bool can_be_told(const struct live_job *live)
 {
     const struct job_request *request = &live->job.request;
     bool wants = request->signal_name || request->pre_stop;
-    return wants && live->job.state == JOB_RUNNING && live->has_container && !live->ending &&
-           !live->job.told_us;
+    bool loses = live->job.state == JOB_RUNNING ||
+                 (live->job.state == JOB_IDLE && evict_applies(live)); /* not by a suspension */
+    return wants && loses && live->has_container && !live->ending && !live->job.told_us;
 }
 
 void notice_poll(struct core *core)

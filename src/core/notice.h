@@ -15,7 +15,7 @@ struct live_job;
 void notice_poll(struct core *core); /* tell those whose notice has begun */
 /* A new notice: what was told of an earlier one does not count. */
 void notice_begin(struct live_job *live);
-/* May what is due at `due_us` be taken now? */
+/* May what is due at `due_us` be taken now? One that is stopped has its grace before that. */
 bool notice_is_over(const struct core *core, const struct live_job *live, uint64_t due_us,
                     uint64_t now_us);
 /* {"due","told","signal","pre_stop","checkpointed"}; JSON null: its card is not called. NULL: out

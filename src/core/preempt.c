@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "core/carry.h"
 #include "core/core_impl.h"
+#include "core/evict.h"
 #include "core/quota.h"
 #include "sched/preempt.h"
 
@@ -69,7 +70,9 @@ void preempt_find(const struct live_job *live, struct sched_finding *finding)
 
 static void take(struct core *core, struct live_job *live)
 {
-    if (live->job.state == JOB_RUNNING)
+    if (evict_applies(live))
+        evict_take(core, live, IDLE_PREEMPTED);
+    else if (live->job.state == JOB_RUNNING)
         idle_take(core, live, IDLE_PREEMPTED);
     else if (live->job.state == JOB_IDLE && !live->away && !live->sharing && !live->ending)
         carry_away(core, live);
@@ -106,9 +109,9 @@ static void call(struct core *core, struct live_job *live, const struct live_job
     live->job.preempt_due_us = due_us;
     notice_begin(live);
     (void)time_text(due_us, due);
-    (void)snprintf(text, sizeof(text),
-                   "job %s of priority %u needs its place; its card is suspended at %s",
-                   job_id_text(asker->job.id, id), asker->job.request.priority, due);
+    (void)snprintf(text, sizeof(text), "job %s of priority %u needs its place; %s at %s",
+                   job_id_text(asker->job.id, id), asker->job.request.priority,
+                   evict_applies(live) ? "it is stopped" : "its card is suspended", due);
     if (live->job.state == JOB_RUNNING)
         (void)job_reason_set(&live->job, "preemption-called", text); /* or the old one stays */
     struct store_event event = commit_event(core, "job.preempting", live->job.id);
@@ -172,13 +175,15 @@ static size_t victims_collect(const struct core *core, const struct live_job *as
         const struct live_job *live = core_find(core, running->job);
         if (!live || !may_give_way(core, live, asker))
             continue;
+        bool stops = evict_applies(live);
         victims[count++] = (struct preempt_victim){
             .job = live->job.id,
             .device = running->device,
-            .memory_bytes = live->stays ? 0 : running->memory_bytes,
+            .memory_bytes = evict_stays(live) && !stops ? 0 : running->memory_bytes,
             .share_permille = running->share_permille,
             .priority = live->job.request.priority,
-            .idle = live->job.state == JOB_IDLE,
+            .idle = live->job.state == JOB_IDLE && !stops,
+            .stops = stops,
             .lost_us = job_lost_us(&live->job, now_us),
             .since_us = live->job.changed_us,
         };

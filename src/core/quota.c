@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "core/core_impl.h"
+#include "core/evict.h"
 #include "core/quota.h"
 #include "sched/tenant.h"
 
@@ -135,6 +136,7 @@ static struct tenant_job tenant_job(const struct core *core, const struct live_j
         .tenant = job->request.tenant,
         .milli = job->request.share_permille,
         .device = device_index(core, job->device),
+        .stops = evict_applies(live),
         .lost_us = job_lost_us(job, clock_realtime_us()),
         .since_us = job->paid_since_us,
         .due_us = job->loan_due_us,
@@ -208,13 +210,15 @@ static void call(struct core *core, const struct tenant_call *call, const struct
     commit_job(core, live, &event); /* the notice survives a restart */
 }
 
-/* The memory of what is called in comes free with it: those cards leave their device. */
+/* The memory of what is called in comes free with it: those cards leave their device, unless they
+ * cannot. */
 static bool memory_suffices(const struct core *core, uint64_t wanted, uint64_t there,
                             const struct tenant_call *calls, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct live_job *live = core_find(core, calls[i].job);
-        there += live ? live->job.request.memory_bytes : 0;
+        bool stays = live && evict_stays(live) && !evict_applies(live);
+        there += live && !stays ? live->job.request.memory_bytes : 0;
     }
     return there >= wanted;
 }
@@ -315,6 +319,18 @@ bool quota_defers(const struct core *core, const struct live_job *live)
     return verdict != TENANT_OWN && verdict != TENANT_BORROWS;
 }
 
+static void take(struct core *core, struct live_job *live)
+{
+    if (!tenants_called(core->tenants, live->job.id)) {
+        live->job.loan_due_us = 0;
+        (void)job_reason_set(&live->job, "running", "its program runs"); /* as before */
+    } else if (evict_applies(live)) {
+        evict_take(core, live, IDLE_RECLAIMED);
+    } else {
+        idle_take(core, live, IDLE_RECLAIMED);
+    }
+}
+
 void quota_poll(struct core *core)
 {
     uint64_t now_us = clock_realtime_us();
@@ -324,15 +340,9 @@ void quota_poll(struct core *core)
         struct live_job *live = LIST_ENTRY(link, struct live_job, placed);
         struct tenant_job job = tenant_job(core, live);
         tenants_note(core->tenants, &job);
-        if (!live->job.loan_due_us || live->job.state != JOB_RUNNING ||
-            !notice_is_over(core, live, live->job.loan_due_us, now_us))
-            continue;
-        if (tenants_called(core->tenants, job.id)) {
-            idle_take(core, live, IDLE_RECLAIMED);
-        } else {
-            live->job.loan_due_us = 0;
-            (void)job_reason_set(&live->job, "running", "its program runs"); /* as before */
-        }
+        if (live->job.loan_due_us && live->job.state == JOB_RUNNING &&
+            notice_is_over(core, live, live->job.loan_due_us, now_us))
+            take(core, live);
     }
 }
 

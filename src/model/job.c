@@ -26,7 +26,8 @@ static const struct {
                                     BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
     [JOB_IDLE] = {"idle", BIT(JOB_QUEUED) | BIT(JOB_RUNNING) | BIT(JOB_STOPPING) |
                               BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
-    [JOB_STOPPING] = {"stopping", BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
+    [JOB_STOPPING] = {"stopping",
+                      BIT(JOB_QUEUED) | BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) | BIT(JOB_STOPPED)},
     [JOB_SUCCEEDED] = {"succeeded", 0},
     [JOB_FAILED] = {"failed", 0},
     [JOB_STOPPED] = {"stopped", 0},
@@ -192,6 +193,8 @@ static const struct json_field shown_fields[] = {
     JOB("memory_basis", JSON_KIND_TEXT, memory_basis),
     JOB("model", JSON_KIND_TEXT, request.model),
     JOB("memory_restarts", JSON_KIND_U32, memory_restarts),
+    JOB("requeues", JSON_KIND_U32, requeues),
+    JOB("requeue", JSON_KIND_BOOL, request.requeue),
     JOB("share_permille", JSON_KIND_U32, request.share_permille),
     JOB("device", JSON_KIND_TEXT, device),
     JOB("network", JSON_KIND_TEXT, request.network_name),
@@ -251,6 +254,7 @@ static const struct json_field record_fields[] = {
     JOB("memory_asked", JSON_KIND_BOOL, memory_asked),
     JOB("restarting", JSON_KIND_BOOL, restarting),
     JOB("memory_restarts", JSON_KIND_U32, memory_restarts),
+    JOB("requeues", JSON_KIND_U32, requeues),
     FIELDS_END,
 };
 

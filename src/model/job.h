@@ -76,6 +76,7 @@ struct job_request {
     uint32_t pids;          /* limit of the container; 0: not given */
     uint32_t restarts;      /* on a larger card when memory was refused, at most */
     char *signal_name;      /* sent before its card is taken: "USR1@30s"; NULL: none */
+    bool requeue;           /* it may be stopped to give way, and is started again */
     char **pre_stop;        /* a command run in its container then; NULL: none */
 };
 
@@ -153,7 +154,7 @@ struct job {
     uint64_t preempt_for;     /* the job of higher priority that it gives way to; 0: none */
     uint64_t preempt_due_us;  /* when its card is suspended for that; 0: it is, or none */
     uint64_t told_us;         /* when its program was told of that; 0: not of this notice */
-    uint64_t checkpoint_us;        /* when its state was last saved, as it says; 0: never */
+    uint64_t checkpoint_us;   /* when its state was last saved, as it says; 0: never */
     char *pre_stop_outcome;   /* of the last one; NULL: none */
     bool mustered;            /* its gang has been placed together */
     struct json_t *placement; /* why it sits where it sits; NULL: not known */
@@ -164,8 +165,9 @@ struct job {
     uint64_t memory_point_bytes; /* what the formulas say its model needs; 0: nothing */
     uint64_t steps, step_kflop;  /* work of the run; 0: not known */
     bool memory_asked;           /* by the user: Leat gives neither less nor more */
-    bool restarting;             /* it is being cleared, to be started again on a larger card */
+    bool restarting;             /* it is being cleared, or stopped, to be started again */
     uint32_t memory_restarts;    /* on larger cards, after memory was refused */
+    uint32_t requeues;           /* after it gave way */
     struct job_usage usage;
     struct job_prediction prediction;
 };

@@ -60,6 +60,7 @@ static const struct json_field request_fields[] = {
     MEMBER("restarts", JSON_KIND_U32, restarts),
     MEMBER("signal", JSON_KIND_TEXT, signal_name),
     MEMBER("pre_stop", JSON_KIND_TEXTS, pre_stop),
+    MEMBER("requeue", JSON_KIND_BOOL, requeue),
     {"cpus", JSON_KIND_VALUE, offsetof(struct request_form, cpus), JSON_OPTIONAL},
     {NULL, JSON_KIND_INVALID, 0, JSON_OPTIONAL},
 };
@@ -376,6 +377,7 @@ static int encode_amounts(const struct job_request *request, json_t *object)
         {"gang_size", request->gang_size},
         {"expect", request->expect_ms},
         {"restarts", request->restarts},
+        {"requeue", request->requeue},
         {"share", request->share_permille},
         {"idle_after", request->idle_after_ms != JOB_UNSET_MS},
         {"grace", request->grace_ms != JOB_UNSET_MS},

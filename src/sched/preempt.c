@@ -14,6 +14,7 @@ struct set {
 
 /* What a set costs: interrupting the less important first, then as little work as possible. */
 struct cost {
+    size_t stops;      /* that are not suspended, but stopped */
     uint32_t priority; /* the highest */
     size_t busy;       /* that are not idle */
     uint64_t lost_us;
@@ -28,6 +29,8 @@ static int by_cost(const void *left, const void *right, void *arg)
     const struct preempt_victim *b = &victims[*(const size_t *)right];
     if (a->idle != b->idle)
         return a->idle ? -1 : 1;
+    if (a->stops != b->stops)
+        return a->stops ? 1 : -1;
     if (a->priority != b->priority)
         return a->priority < b->priority ? -1 : 1;
     if (a->lost_us != b->lost_us)
@@ -101,6 +104,7 @@ static struct cost cost_of(const struct preempt *preempt, const struct set *set)
         const struct preempt_victim *victim = &preempt->victims[set->victims[i]];
         cost.priority = victim->priority > cost.priority ? victim->priority : cost.priority;
         cost.busy += !victim->idle;
+        cost.stops += victim->stops;
         cost.lost_us += victim->lost_us;
     }
     return cost;
@@ -110,6 +114,8 @@ static bool is_cheaper(const struct cost *a, const struct cost *b)
 {
     if ((a->busy == 0) != (b->busy == 0))
         return a->busy == 0;
+    if (a->stops != b->stops)
+        return a->stops < b->stops;
     if (a->priority != b->priority)
         return a->priority < b->priority;
     if (a->lost_us != b->lost_us)

@@ -1,5 +1,6 @@
 /* Which running jobs give way to one that waits and outranks them: those of strictly lower
- * priority on one device, the cheapest to interrupt first, and no more than it takes. As nobody
+ * priority on one device, the cheapest to interrupt first, and no more than it takes. A card that
+ * is suspended is cheaper than a job that is stopped, whatever their priorities. As nobody
  * gives way to an equal, interruptions cannot go on in a circle. Pure; nothing is taken or given.
  */
 #ifndef LEAT_SCHED_PREEMPT_H
@@ -23,6 +24,7 @@ struct preempt_victim {
     bool idle;         /* it uses nothing: it loses nothing either, and needs no notice */
     uint64_t lost_us;  /* work that stopping it now would lose */
     uint64_t since_us; /* when it last began to run */
+    bool stops;        /* it is stopped and started again: what it has not saved is lost */
 };
 
 struct preempt {

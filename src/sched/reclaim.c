@@ -38,6 +38,8 @@ static int by_cost(const void *left, const void *right)
         return a->job.idle ? -1 : 1;
     if (a->job.suspended != b->job.suspended)
         return a->job.suspended ? -1 : 1;
+    if (a->job.stops != b->job.stops)
+        return a->job.stops ? 1 : -1;
     if (a->job.lost_us != b->job.lost_us)
         return a->job.lost_us < b->job.lost_us ? -1 : 1;
     if (a->since_us != b->since_us)

@@ -670,6 +670,7 @@ void tenants_note(struct tenants *tenants, const struct tenant_job *job)
     charge->job.device = job->device;
     charge->job.idle = job->idle;
     charge->job.suspended = job->suspended;
+    charge->job.stops = job->stops;
     charge->job.lost_us = job->lost_us;
 }
 

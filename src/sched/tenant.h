@@ -84,6 +84,7 @@ struct tenant_job {
     uint32_t milli;
     uint32_t device;
     bool idle, suspended;
+    bool stops;       /* reclaiming stops it, instead of suspending its card */
     uint64_t lost_us; /* work that stopping it now would lose */
     /* As it was before a restart, so that a minimum run and a notice do not begin anew; 0: from
      * now, and not called. */
@@ -125,10 +126,10 @@ struct tenant_call {
     uint64_t due_us;
 };
 
-/* Which borrowers to stop for the claim of `job`: the cheapest (idle, suspended, least lost,
- * newest) and no more than it takes. With a device, only those on it, and `milli` of it must come
- * free. Returns how many, at most `room`; 0 also when those would not be enough or are called
- * already. */
+/* Which borrowers to stop for the claim of `job`: the cheapest (idle, suspended, not
+ * stopped, least lost, newest) and no more than it takes. With a device, only those on it, and
+ * `milli` of it must come free. Returns how many, at most `room`; 0 also when those would not be
+ * enough or are called already. */
 size_t tenants_plan(struct tenants *tenants, uint64_t job, uint32_t device, uint32_t milli,
                     uint64_t now_us, struct tenant_call *calls, size_t room);
 /* Carry the plan's call out: from now on its loans count as coming back. */

@@ -398,3 +398,29 @@ def test_a_job_in_a_container():
         assert {job["device"] for job in house.jobs()} == {"cuda-0"}
         house.leat("run", "-d", "--device", "cuda-1", "--", "true")
         assert "unknown-interface" in house.leat("explain", "4", "--json").stdout
+
+
+def test_a_job_gives_way_by_stopping_and_starts_again():
+    """A local card cannot leave its device. A job that allows it is asked to end within its notice, and goes on from what it
+    saved when there is room; one that does not allow it keeps its memory."""
+    program = os.path.join(os.path.dirname(__file__), "programs", "cuda_steps.py")
+    words = ("submit", "--cuda", "--image", "host", "--device", "cuda-0", "--share", "40%", "--idle-after", "0")
+    with houses.House(arguments=("--loan-minimum", "1ms", "--loan-notice", "20s"), environment=CUDA_ENVIRONMENT) as house:
+        whole = next(device["memory_bytes"] for device in house.get("/v1/devices")["devices"] if device["id"] == "cuda-0")
+        large = str(whole * 3 // 5)
+        low = house.leat(*words, "--memory", large, "--priority", "100", "--requeue", "--pre-stop", "exit 0",
+                         "--grace", "10s", program).stdout.strip()
+        eventually("its steps", lambda: "goes on" in house.logs(low))
+        high = house.leat(*words, "--memory", large, "--priority", "900", "--", "sleep", "60").stdout.strip()
+        house.wait_state(high, ("running",))
+        waits = house.job(low)
+        assert waits["state"] == "queued" and waits["requeues"] == 1, waits
+        house.leat("stop", "--grace", "0s", high)
+        done = house.wait(low)
+        assert done["state"] == "succeeded", house.logs(low)
+        begin, end = [int(line.split()[-1]) for line in house.logs(low).split("\n") if " at step " in line]
+        assert 0 < begin == end - 100, house.logs(low)  # the log is that of the second start
+        story = [event["kind"] for event in house.events() if str(event.get("job")) == low]
+        taken = story.index("job.preempted")
+        assert story.index("job.preempting") < story.index("job.pre_stop") < taken < story.index("job.requeued"), story
+        assert "1" in house.leat("show", low).stdout.split("Started again")[1].split("\n")[0]

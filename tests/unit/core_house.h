@@ -3,6 +3,7 @@
 #ifndef LEAT_TEST_CORE_HOUSE_H
 #define LEAT_TEST_CORE_HOUSE_H
 
+#include <signal.h>
 #include <uv.h>
 
 #include "base/cleanup.h"
@@ -102,6 +103,7 @@ static void house_open_with(struct house *house, unsigned minimum_ms, unsigned n
     *house = (struct house){
         .world = engine_fake_world_create(), .minimum_ms = minimum_ms, .notice_ms = notice_ms};
     (void)uv_loop_init(&house->loop);
+    (void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL); /* as leatd does */
     (void)snprintf(house->folder, sizeof(house->folder), "/tmp/leat-core-XXXXXX");
     assert_non_null(mkdtemp(house->folder));
     (void)snprintf(house->run_dir, sizeof(house->run_dir), "%s/run", house->folder);

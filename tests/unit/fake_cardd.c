@@ -27,6 +27,7 @@ struct fake_cardd {
     unsigned refuse_creates;
     int refuse_errnum;
     const char *refuse_code;
+    bool cards_stay;
     char instance[32];
 };
 
@@ -105,6 +106,11 @@ void fake_cardd_want(struct fake_cardd *fake, const char *card)
     }
 }
 
+void fake_cardd_cards_stay(struct fake_cardd *fake)
+{
+    fake->cards_stay = true;
+}
+
 void fake_cardd_refuse_creates(struct fake_cardd *fake, unsigned count, int errnum,
                                const char *code)
 {
@@ -150,6 +156,8 @@ static json_t *answer_card(struct fake_cardd *fake, const char *op, const json_t
     json_t *object = fake_cardd_card(fake, card);
     if (!object)
         return failure(-ENOENT, "unknown-card");
+    if (strcmp(op, "card.suspend") == 0 && fake->cards_stay)
+        return failure(-EINVAL, "card-local");
     if (strcmp(op, "card.suspend") == 0) {
         (void)json_object_set_new(object, "state", json_string("suspended"));
         (void)json_object_set_new(object, "share_permille", json_integer(0));

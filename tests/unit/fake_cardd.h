@@ -29,5 +29,7 @@ void fake_cardd_want(struct fake_cardd *fake, const char *card);
 /* The next `count` card.create are refused with this error. */
 void fake_cardd_refuse_creates(struct fake_cardd *fake, unsigned count, int errnum,
                                const char *code);
+/* From now on no card can be suspended. */
+void fake_cardd_cards_stay(struct fake_cardd *fake);
 
 #endif

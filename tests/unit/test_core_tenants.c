@@ -239,6 +239,97 @@ static void test_who_has_saved_gives_way_at_once(void **state)
     nothing_left(&house);
 }
 
+#define BIG(priority, more) \
+    "{" ANY_COMMAND ",\"priority\":" #priority ",\"share\":\"20%\",\"memory\":\"5GiB\"" more "}"
+#define REQUEUE ",\"requeue\":true"
+
+static int64_t job_number(struct house *house, uint64_t id, const char *member)
+{
+    AUTO_JSON json_t *job = job_of(house, id);
+    return json_integer_value(json_object_get(job, member));
+}
+
+/* One whose card cannot be suspended is stopped, when it allows that, and started again. */
+static void test_a_job_whose_card_stays_is_started_again(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    fake_cardd_cards_stay(house.cardd);
+    uint64_t keeps = submitted(&house, RANKED(50, "10%"));
+    uint64_t low = submitted(&house, BIG(100, REQUEUE));
+    job_becomes(&house, low, "running");
+    uint64_t high = submitted(&house, BIG(900, ""));
+    job_becomes(&house, high, "running");
+    assert_true(job_is(&house, low, "queued"));
+    assert_true(job_is(&house, keeps, "running"));
+    assert_int_equal(job_number(&house, low, "requeues"), 1);
+    TURN_UNTIL(&house, events_count(&house, low, "job.requeued") == 1);
+    core_shut(&house);
+    core_open(&house);
+    job_exits(&house, high, 0);
+    job_becomes(&house, low, "running");
+    job_exits(&house, low, 0);
+    TURN_UNTIL(&house, job_is(&house, low, "succeeded"));
+    assert_int_equal(job_number(&house, low, "requeues"), 1);
+    job_exits(&house, keeps, 0);
+    nothing_left(&house);
+}
+
+/* Nobody is stopped who did not allow it: its memory stays, and the other waits. */
+static void test_a_job_that_does_not_allow_it_is_not_stopped(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    fake_cardd_cards_stay(house.cardd);
+    uint64_t low = submitted(&house, BIG(100, ""));
+    job_becomes(&house, low, "running");
+    uint64_t high = submitted(&house, BIG(900, ""));
+    TURN_UNTIL(&house, events_count(&house, low, "job.woken") == 1); /* it was tried */
+    TURN_UNTIL(&house, core_waits(&house, high, "memory-busy"));
+    assert_true(job_is(&house, low, "running"));
+    job_exits(&house, low, 0);
+    job_becomes(&house, high, "running");
+    job_exits(&house, high, 0);
+    nothing_left(&house);
+}
+
+/* While it is asked to end: a user's stop is final, and a kill of leatd changes nothing. */
+static void test_a_job_that_is_being_stopped(void **state)
+{
+    (void)state;
+    for (unsigned killed = 0; killed < 2; killed++) {
+        AUTO_HOUSE struct house house;
+        house_open_with(&house, 1, killed ? 200 : 3600000);
+        fake_cardd_cards_stay(house.cardd);
+        engine_fake_ignore_term(house.world, true);
+        uint64_t low = submitted(&house, BIG(100, REQUEUE ",\"pre_stop\":[\"save\"]"));
+        job_becomes(&house, low, "running");
+        uint64_t high = submitted(&house, BIG(900, ""));
+        job_says(&house, low, "stopping", "evicted"); /* it is saved: long before the due time */
+        if (killed) {
+            core_shut(&house);
+            core_open(&house);
+            job_becomes(&house, high, "running");
+            assert_int_equal(job_number(&house, low, "requeues"), 1);
+            engine_fake_ignore_term(house.world, false);
+        } else {
+            AUTO_ANSWER struct answer stopped = {0};
+            AUTO_JSON json_t *now = json_pack("{s:s}", "grace", "0s");
+            core_job_stop(house.core, "1", now, take_answer, &stopped);
+            job_becomes(&house, low, "stopped");
+            job_becomes(&house, high, "running");
+        }
+        job_exits(&house, high, 0);
+        if (killed) {
+            job_becomes(&house, low, "running");
+            job_exits(&house, low, 0);
+        }
+        nothing_left(&house);
+    }
+}
+
 /* What a tenant reserved is out of the reach of others' priority; what it borrowed is not. */
 static void test_priority_stops_at_reservations(void **state)
 {
@@ -277,6 +368,9 @@ int main(void)
         cmocka_unit_test(test_lower_priority_gives_way),
         cmocka_unit_test(test_jobs_are_told_before_their_cards_are_taken),
         cmocka_unit_test(test_who_has_saved_gives_way_at_once),
+        cmocka_unit_test(test_a_job_whose_card_stays_is_started_again),
+        cmocka_unit_test(test_a_job_that_does_not_allow_it_is_not_stopped),
+        cmocka_unit_test(test_a_job_that_is_being_stopped),
         cmocka_unit_test(test_priority_stops_at_reservations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

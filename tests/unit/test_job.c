@@ -30,7 +30,8 @@ static void test_states(void **state)
     assert_true(job_state_may_follow(JOB_IDLE, JOB_RUNNING));
     assert_true(job_state_may_follow(JOB_STARTING, JOB_QUEUED));
     assert_true(job_state_may_follow(JOB_RUNNING, JOB_QUEUED)); /* again, on a larger card */
-    assert_false(job_state_may_follow(JOB_STOPPING, JOB_QUEUED));
+    assert_false(job_state_may_follow(JOB_STOPPING, JOB_RUNNING));
+    assert_true(job_state_may_follow(JOB_STOPPING, JOB_QUEUED)); /* stopped to be started again */
 }
 
 static void test_ids(void **state)

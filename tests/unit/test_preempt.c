@@ -63,7 +63,11 @@ struct example {
     }
 #define HAS(id, on, prio, share, gib, idles, loses, began) \
     { \
-        id, on, (gib)*GIB, share, prio, idles, loses, began \
+        id, on, (gib)*GIB, share, prio, idles, loses, began, false \
+    }
+#define STOPS(id, on, prio, share, gib) \
+    { \
+        id, on, (gib)*GIB, share, prio, false, 0, 0, true \
     }
 
 static const struct example examples[] = {
@@ -114,6 +118,12 @@ static const struct example examples[] = {
       HAS(3, 1, 900, 1000, 1, 0, 0, 0), HAS(4, 2, 900, 1000, 1, 0, 0, 0)},
      2,
      {2, 1}},
+    {"cards are suspended before jobs are stopped",
+     ASKS(900, 300, 1),
+     {STOPS(1, 0, 100, 500, 1), HAS(2, 0, 400, 500, 1, 0, 9, 0), STOPS(3, 1, 100, 1000, 1),
+      HAS(4, 2, 900, 1000, 1, 0, 0, 0)},
+     1,
+     {2}},
     {"who asks for more than there is gets nothing",
      ASKS(900, 500, 9),
      {HAS(1, 0, 100, 900, 1, 0, 0, 0)},
