@@ -23,7 +23,7 @@ struct seen {
 };
 
 static struct {
-    pthread_mutex_t lock; /* guards the rest */
+    pthread_mutex_t lock;                    /* guards the rest */
     struct seen cards[CARD_DEVICES_MAX + 1]; /* the last is for what is none of the process's */
 } monitor = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
