@@ -31,7 +31,7 @@ DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
 static const struct option_spec exec_options[] = {
     {"memory", 'm', "SIZE", "memory quota of the card, as 2GiB"},
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
-    {"device", 0, "ID", "device to take the card from (default: the first); with --cuda ID,ID..."},
+    {"device", 0, "ID", "device to take the card from (default: the first), or ID,ID..."},
     {"cuda", 0, NULL, "the program is a CUDA program (default device: cuda-0)"},
     {"remote", 0, NULL, "with --cuda: the program has only a socket, and no way to the driver"},
     {"on", 0, "HOST[:PORT]", "take the card from a host where leat-relay listens"},
@@ -65,9 +65,8 @@ static int cuda_read(const struct args *args, struct exec *exec, struct error *e
     if (exec->remote && !exec->cuda)
         return error_set(err, -EINVAL, "usage",
                          "--remote goes with --cuda: OpenCL cards always are");
-    if (exec->devices_count > 1 && (!exec->cuda || exec->remote))
-        return error_set(err, -EINVAL, "usage",
-                         "several devices go with --cuda, and not with --remote or --on");
+    if (exec->devices_count > 1 && (exec->remote || exec->on))
+        return error_set(err, -EINVAL, "usage", "several devices do not go with --remote or --on");
     if (!exec->cuda)
         return 0;
     if (!exec->devices[0])

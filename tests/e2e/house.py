@@ -29,6 +29,7 @@ PATHS = {
     "promises": "tests/e2e/programs/promises",
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
+    "cards": "tests/e2e/programs/cards",
     "semantics": "tests/e2e/programs/semantics",
     "subdevices": "tests/e2e/programs/subdevices",
     "strict": "tests/e2e/programs/strict",

@@ -94,6 +94,18 @@ def test_subdevices(card_house):
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
 
 
+def test_several_cards(card_house):
+    """Two cards of one process, each a platform with its own quota: they work side by side, know nothing of one another's
+    handles, and a child of the process has them anew."""
+    words = ("card", "exec", "--device", "cpu-0,cpu-0", "--memory", "64MiB", "--share", "50%", "--")
+    once = ["Leat with 64 MiB"] * 2 + ["card 0: 1225 1225", "card 1: 1275 1275", "another's buffer -38", "another's device -33",
+                                       "both devices -33"]
+    assert card_house.leat(*words, houses.built("cards")).stdout.splitlines() == once
+    assert card_house.leat(*words, houses.built("cards"), "fork").stdout.splitlines() == once * 2
+    listed = card_house.leat(*words, "clinfo", "-l").stdout
+    assert listed.count("Platform #") == 2 and listed.count("Device #") == 2
+
+
 def test_failures_of_the_user(card_house):
     """An event of the user that fails takes with it what waits for it, and nothing else. (PoCL 3.1 hangs here.)"""
     told = card_house.card_exec(houses.built("promises"), "failures", memory="64MiB").stdout.splitlines()

@@ -168,6 +168,19 @@ static size_t make_reply(char *reply)
     return at;
 }
 
+static void test_tokens(void **state)
+{
+    char token[5];
+    assert_int_equal(sibling_token("one", 0, token, sizeof(token)), 0);
+    assert_string_equal(token, "one");
+    assert_int_equal(sibling_token("one,four", 1, token, sizeof(token)), 0);
+    assert_string_equal(token, "four");
+    assert_int_equal(sibling_token("one,four", 2, token, sizeof(token)), -1);
+    assert_int_equal(sibling_token("one,", 1, token, sizeof(token)), -1);
+    assert_int_equal(sibling_token(",two", 0, token, sizeof(token)), -1);
+    assert_int_equal(sibling_token("fifth", 0, token, sizeof(token)), -1);
+}
+
 static void test_build_reply(void **state)
 {
     _Alignas(8) char reply[1024] = {0};
@@ -202,7 +215,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_null_entry), cmocka_unit_test(test_wrong_handles),
         cmocka_unit_test(test_info),          cmocka_unit_test(test_regions),
-        cmocka_unit_test(test_slots),         cmocka_unit_test(test_build_reply),
+        cmocka_unit_test(test_slots),         cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_build_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The platform and its one device, the card, and what the loader asks of us. */
+/* The platform and its device, the card, and what the loader asks of us. */
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/subdevice.h"
@@ -10,13 +10,15 @@ cl_int api_clGetPlatformIDs(cl_uint num_entries, cl_platform_id *platforms, cl_u
 {
     if ((!platforms && !num_platforms) || (platforms && num_entries == 0))
         return CL_INVALID_VALUE;
+    cl_platform_id all[CARDS_MAX] = {&process.platform};
     cl_uint count = process_connect() == CL_SUCCESS ? 1 : 0;
+    count += siblings_platforms(&process.siblings, CARDS_MAX - count, all + count);
     if (num_platforms)
         *num_platforms = count;
     if (count == 0)
         return CL_PLATFORM_NOT_FOUND_KHR;
-    if (platforms)
-        platforms[0] = &process.platform;
+    for (cl_uint i = 0; platforms && i < count && i < num_entries; i++)
+        platforms[i] = all[i];
     return CL_SUCCESS;
 }
 
@@ -98,7 +100,9 @@ void *api_clGetExtensionFunctionAddress(const char *function_name)
     if (strcmp(function_name, "clIcdGetPlatformIDsKHR") == 0)
         return (void *)api_clGetPlatformIDs;
     if (strcmp(function_name, "clGetPlatformInfo") == 0)
-        return (void *)opencl_dispatch.clGetPlatformInfo;
+        return (void *)clGetPlatformInfo;
+    if (strcmp(function_name, SIBLING_FUNCTION) == 0)
+        return (void *)sibling_be;
     return NULL;
 }
 
@@ -123,6 +127,12 @@ EXPORT cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform, cl_platform
                                             size_t param_value_size, void *param_value,
                                             size_t *param_value_size_ret)
 {
-    return opencl_dispatch.clGetPlatformInfo(platform, param_name, param_value_size, param_value,
-                                             param_value_size_ret);
+    const struct _cl_icd_dispatch *dispatch = &opencl_dispatch;
+    cl_platform_id others[CARDS_MAX];
+    cl_uint count = siblings_platforms(&process.siblings, CARDS_MAX, others);
+    for (cl_uint i = 0; i < count; i++)
+        if (others[i] == platform)
+            dispatch = platform->object.dispatch;
+    return dispatch->clGetPlatformInfo(platform, param_name, param_value_size, param_value,
+                                       param_value_size_ret);
 }

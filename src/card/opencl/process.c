@@ -45,6 +45,8 @@ static void fork_child(void)
     wire_lanes_begin_anew(&lanes);
     *p = (struct process){
         .lanes = lanes,
+        .card_number = p->card_number,
+        .siblings = p->siblings,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .transfer_lock = PTHREAD_MUTEX_INITIALIZER,
         .output_lock = PTHREAD_MUTEX_INITIALIZER,
@@ -106,9 +108,14 @@ static cl_int start_session(const struct wire_pages *pages)
 
 static cl_int connect_locked(void)
 {
+    char token[WIRE_TOKEN_MAX];
     const char *path = getenv("LEAT_CARD_SOCKET");
-    const char *token = getenv("LEAT_CARD_TOKEN");
-    if (!path || !token)
+    const char *tokens = getenv("LEAT_CARD_TOKEN");
+    if (!path || !tokens)
+        return CL_DEVICE_NOT_AVAILABLE;
+    if (process.card_number == 0 && !process.siblings.sought)
+        siblings_open(&process.siblings, tokens);
+    if (sibling_token(tokens, process.card_number, token, sizeof(token)) < 0)
         return CL_DEVICE_NOT_AVAILABLE;
     const char *strict = getenv("LEAT_CARD_STRICT");
     process.strict = strict && strcmp(strict, "1") == 0;

@@ -11,6 +11,7 @@
 
 #include "card/opencl/arena.h"
 #include "card/opencl/object.h"
+#include "card/opencl/sibling.h"
 #include "card/opencl/snapshot.h"
 #include "card/opencl/svm.h"
 #include "card/wire/client.h"
@@ -47,6 +48,8 @@ struct process {
                  */
     uint32_t user_events_open; /* user events without a status; atomic */
     int tried;                 /* the connection was tried since the last fork */
+    unsigned card_number;      /* of the tokens in LEAT_CARD_TOKEN, ours */
+    struct siblings siblings;  /* of the first card's library */
     struct wire_client client;
     struct snapshot snapshot;
     struct device_limits limits;
