@@ -30,6 +30,9 @@ const struct option_spec request_options[] = {
     {"share", 's', "SHARE", "compute of the device: 50%"},
     {"device", 'D', "DEVICE", "the device to be on; else any that fits"},
     {"cuda", 0, NULL, "the program is a CUDA program: a card of a CUDA device"},
+    {"remote", 0, NULL,
+     "with --cuda: the program has only a socket, and its card can be suspended"},
+    {"mps", 0, NULL, "with --cuda: as a client of the device's MPS, which must be running"},
     {"vendor", 0, "NAMES", "a device of one of these vendors, in order: 'nvidia|amd,intel'"},
     {"device-model", 0, "WORDS", "a device whose name has one of these words: 'H100|H200,A100'"},
     {"cpus", 'c', "COUNT", "CPUs of the container: 1.5"},
@@ -238,6 +241,23 @@ static int request_put_size(json_t *request, const struct args *args, struct err
     return request_put_member(request, "memory", MEMBER_TEXT, text, err);
 }
 
+static int request_put_interface(json_t *request, const struct args *args, struct error *err)
+{
+    bool remote = args_has(args, "remote"), mps = args_has(args, "mps");
+    if (remote && mps)
+        return error_set(err, -EINVAL, "usage",
+                         "a program with --remote never meets the driver, and so no --mps");
+    if (!args_has(args, "cuda"))
+        return remote || mps ? error_set(err, -EINVAL, "usage", "--%s goes with --cuda",
+                                         remote ? "remote" : "mps")
+                             : 0;
+    return request_put_member(request, "interface", MEMBER_TEXT,
+                              remote ? "cuda-remote"
+                              : mps  ? "cuda-mps"
+                                     : "cuda",
+                              err);
+}
+
 int request_make(const struct args *args, json_t **ret_request, struct error *err)
 {
     AUTO_JSON json_t *request = json_object();
@@ -249,8 +269,8 @@ int request_make(const struct args *args, json_t **ret_request, struct error *er
     }
     if (r == 0 && args_has(args, "requeue"))
         r = request_put(request, "requeue", json_true(), err);
-    if (r == 0 && args_has(args, "cuda"))
-        r = request_put_member(request, "interface", MEMBER_TEXT, "cuda", err);
+    if (r == 0)
+        r = request_put_interface(request, args, err);
     if (r == 0)
         r = request_put_size(request, args, err);
     if (r == 0)

@@ -48,6 +48,7 @@ struct live_job {
     bool durable;            /* its first commit has come through */
     bool has_container;      /* the engine may know it */
     bool has_card;           /* leat-cardd may know it */
+    bool runtime_refused;    /* by its card: see card_usage */
     bool released;           /* its share is free for others */
     bool away;               /* its card is suspended: its memory is free for others, too */
     bool sharing;            /* a request about its share or its device is under way */
@@ -213,8 +214,7 @@ void life_again(struct core *core, struct live_job *live);
 void life_requeue(struct core *core, struct live_job *live, const char *code, const char *text);
 void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms);
 void life_on_exit(void *context, const char *id, const struct engine_exit *exit);
-/* {"card","device","memory_bytes","share_permille","token"} for card.create; NULL: out of memory.
- */
+/* What card.create is asked with; NULL: out of memory. */
 struct json_t *life_card_params(const struct live_job *live);
 
 /* -- cards.c: leat-cardd's control protocol -- */

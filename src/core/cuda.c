@@ -3,19 +3,25 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/path.h"
 #include "core/cuda_nodes.h"
 #include "engine/engine.h"
 #include "model/device.h"
+#include "model/job.h"
 
 #define INSIDE "/run/cuda"
 #define DRIVER_INSIDE INSIDE "/driver"
+#define MPS_INSIDE INSIDE "/mps"
 #define MOUNTS_MAX 24
+#define VARIABLES_MAX 7 /* and the NULL at their end */
 
 /* What of the driver a CUDA program may need, as NVIDIA's container toolkit lists it. The first two
  * stand behind Leat's own and must be there. */
@@ -93,9 +99,10 @@ static int add_driver(struct cuda_view *view, struct error *err)
     return 0;
 }
 
-static int add_own(struct cuda_view *view, struct error *err)
+/* The first `count` libraries, as Leat's own. */
+static int add_own(struct cuda_view *view, size_t count, struct error *err)
 {
-    for (size_t i = 0; i < NEEDED; i++) {
+    for (size_t i = 0; i < count; i++) {
         char beside[64], installed[PATH_MAX], host[PATH_MAX], inside[64];
         (void)snprintf(beside, sizeof(beside), "../card/cuda/%s", libraries[i].name);
         (void)snprintf(installed, sizeof(installed), LEAT_LIBDIR_FROM_BINDIR "/leat/cuda/%s",
@@ -121,33 +128,127 @@ static int add_nodes(struct cuda_view *view, const struct device *device)
     return 0;
 }
 
-static int set_variables(struct cuda_view *view, const struct device *device)
+/* ---- MPS: the daemon that lets several processes use the device at the same time ---- */
+
+/* Where it says that it is, as its clients look for it. */
+static const char *mps_folder(void)
+{
+    const char *folder = getenv("CUDA_MPS_PIPE_DIRECTORY");
+    return folder && *folder ? folder : "/tmp/nvidia-mps";
+}
+
+/* The daemon writes its number beside the pipe that it reads. */
+static bool mps_answers(const char *folder)
+{
+    char path[PATH_MAX], text[32] = "", *end;
+    struct stat there;
+    (void)snprintf(path, sizeof(path), "%s/control", folder);
+    if (stat(path, &there) < 0 || !(S_ISFIFO(there.st_mode) || S_ISSOCK(there.st_mode)))
+        return false;
+    (void)snprintf(path, sizeof(path), "%s/nvidia-cuda-mps-control.pid", folder);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    (void)fgets(text, sizeof(text), file); /* nothing there: not a number */
+    (void)fclose(file);                    /* was only read */
+    long long pid = strtoll(text, &end, 10);
+    return end != text && pid > 0 && pid <= INT_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+static int add_mps(struct cuda_view *view, struct error *err)
+{
+    const char *folder = mps_folder();
+    if (!mps_answers(folder))
+        return error_set(err, -ENODEV, "no-mps",
+                         "MPS was asked for, and no nvidia-cuda-mps-control runs with its pipes in "
+                         "%s; start one (nvidia-cuda-mps-control -d), name its folder to leatd in "
+                         "CUDA_MPS_PIPE_DIRECTORY, or run the job without --mps",
+                         folder);
+    return add(view, folder, MPS_INSIDE, ENGINE_MOUNT_WRITABLE) < 0
+               ? error_set(err, -ENOMEM, "out-of-memory", "showing MPS")
+               : 0;
+}
+
+/* ---- variables ---- */
+
+static int set_variable(struct cuda_view *view, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static int set_variable(struct cuda_view *view, const char *format, ...)
+{
+    size_t at = 0;
+    va_list args;
+    while (view->variables[at])
+        at++;
+    va_start(args, format);
+    int r = vasprintf(&view->variables[at], format, args);
+    va_end(args);
+    if (r < 0)
+        view->variables[at] = NULL;
+    return r < 0 ? -ENOMEM : 0;
+}
+
+static int set_local(struct cuda_view *view, const struct device *device)
 {
     char number[16];
     (void)snprintf(number, sizeof(number), "%u", device->index);
-    const char *visible = device->uuid ? device->uuid : number;
-    view->variables = calloc(5, sizeof(*view->variables));
-    if (!view->variables ||
-        asprintf(&view->variables[0], "LD_LIBRARY_PATH=" INSIDE ":" DRIVER_INSIDE) < 0 ||
-        asprintf(&view->variables[1], "LEAT_CUDA_DRIVER=" DRIVER_INSIDE "/libcuda.so.1") < 0 ||
-        asprintf(&view->variables[2], "LEAT_NVML_DRIVER=" DRIVER_INSIDE "/libnvidia-ml.so.1") < 0 ||
-        asprintf(&view->variables[3], "CUDA_VISIBLE_DEVICES=%s", visible) < 0)
-        return -ENOMEM;
-    return 0;
+    int r = set_variable(view, "LD_LIBRARY_PATH=" INSIDE ":" DRIVER_INSIDE);
+    if (r == 0)
+        r = set_variable(view, "LEAT_CUDA_DRIVER=" DRIVER_INSIDE "/libcuda.so.1");
+    if (r == 0)
+        r = set_variable(view, "LEAT_NVML_DRIVER=" DRIVER_INSIDE "/libnvidia-ml.so.1");
+    if (r == 0)
+        r = set_variable(view, "CUDA_VISIBLE_DEVICES=%s", device->uuid ? device->uuid : number);
+    return r;
 }
 
-int cuda_view_make(const struct device *device, struct cuda_view *ret_view, struct error *err)
+/* A share of less than a percent is one. */
+static int set_mps(struct cuda_view *view, uint32_t share_permille)
 {
-    struct cuda_view view = {.mounts = calloc(MOUNTS_MAX, sizeof(*view.mounts))};
-    int r = view.mounts ? add_nodes(&view, device) : -ENOMEM;
+    uint32_t percent = share_permille >= 10 ? share_permille / 10 : 1;
+    int r = set_variable(view, "CUDA_MPS_PIPE_DIRECTORY=" MPS_INSIDE);
+    return r < 0 ? r : set_variable(view, "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=%u", percent);
+}
+
+/* ---- views ---- */
+
+static int make_local(struct cuda_view *view, const struct device *device, struct error *err)
+{
+    int r = add_nodes(view, device);
     if (r == 0)
-        r = set_variables(&view, device);
+        r = set_local(view, device);
     if (r < 0)
-        (void)error_set(err, r, "out-of-memory", "showing a CUDA device");
-    if (r == 0)
-        r = add_own(&view, err);
-    if (r == 0)
-        r = add_driver(&view, err);
+        return error_set(err, r, "out-of-memory", "showing a CUDA device");
+    r = add_own(view, NEEDED, err);
+    return r < 0 ? r : add_driver(view, err);
+}
+
+static int make_mps(struct cuda_view *view, const struct device *device,
+                    const struct job_request *request, struct error *err)
+{
+    int r = add_mps(view, err);
+    if (r == 0 && set_mps(view, request->share_permille) < 0)
+        r = error_set(err, -ENOMEM, "out-of-memory", "showing MPS");
+    return r < 0 ? r : make_local(view, device, err);
+}
+
+static int make_remote(struct cuda_view *view, struct error *err)
+{
+    if (set_variable(view, "LD_LIBRARY_PATH=" INSIDE) < 0)
+        return error_set(err, -ENOMEM, "out-of-memory", "showing a remote card");
+    return add_own(view, 1, err);
+}
+
+int cuda_view_make(const struct device *device, const struct job_request *request,
+                   struct cuda_view *ret_view, struct error *err)
+{
+    struct cuda_view view = {.mounts = calloc(MOUNTS_MAX, sizeof(*view.mounts)),
+                             .variables = calloc(VARIABLES_MAX, sizeof(*view.variables))};
+    enum job_interface interface = job_interface(request);
+    int r = !view.mounts || !view.variables
+                ? error_set(err, -ENOMEM, "out-of-memory", "showing a CUDA device")
+            : interface == JOB_CUDA_REMOTE ? make_remote(&view, err)
+            : interface == JOB_CUDA_MPS    ? make_mps(&view, device, request, err)
+                                           : make_local(&view, device, err);
     if (r < 0) {
         cuda_view_finish(&view);
         return r;

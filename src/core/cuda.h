@@ -1,5 +1,6 @@
 /* What a container sees of a CUDA device: Leat's libcuda.so.1 and libnvidia-ml.so.1 where its
- * loader looks first, this machine's driver read-only behind them, and the device's nodes. */
+ * loader looks first, this machine's driver read-only behind them, and the device's nodes. Of a
+ * remote card, only Leat's libcuda.so.1. */
 #ifndef LEAT_CORE_CUDA_H
 #define LEAT_CORE_CUDA_H
 
@@ -9,6 +10,7 @@
 struct device;
 struct engine_mount;
 struct error;
+struct job_request;
 
 /* The member `kind` of a device of leat-cardd. */
 bool cuda_is_device(const struct device *device);
@@ -20,8 +22,10 @@ struct cuda_view {
     char **variables; /* NULL-ended NAME=VALUE */
 };
 
-/* The view of one device. -ENOENT when a library is missing, -ENOMEM. */
-int cuda_view_make(const struct device *device, struct cuda_view *ret_view, struct error *err);
+/* The view of one device for a job of CUDA. -ENOENT when a library is missing, -ENODEV
+ * "no-mps", -ENOMEM. */
+int cuda_view_make(const struct device *device, const struct job_request *request,
+                   struct cuda_view *ret_view, struct error *err);
 void cuda_view_finish(struct cuda_view *view);
 
 #endif

@@ -7,7 +7,9 @@
 
 bool evict_stays(const struct live_job *live)
 {
-    return live->stays || job_is_cuda(&live->job.request); /* jobs have local CUDA cards */
+    const struct job_request *request = &live->job.request;
+    bool has_driver = job_is_cuda(request) && job_interface(request) != JOB_CUDA_REMOTE;
+    return live->stays || has_driver; /* its card's contents lie in its own process */
 }
 
 bool evict_applies(const struct live_job *live)

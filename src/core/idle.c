@@ -42,6 +42,7 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     to->builds = usage->builds;
     to->build_hits = usage->build_hits;
     to->idle_ms = usage->idle_ms;
+    live->runtime_refused = usage->runtime_refused;
     to->share_granted_permille = usage->share_permille;
     to->released_permille = live->released ? job->request.share_permille : 0;
     job->has_used = usage->commands > 0;
@@ -225,7 +226,8 @@ static bool may_wake_on(const struct core *core, const struct live_job *live,
     const struct device *home = device_named(core, live->job.device);
     if (!home || device == home)
         return device == home;
-    return live->away && !live->job.request.device && alike(home, device);
+    return live->away && !live->job.request.device && !job_is_cuda(&live->job.request) &&
+           alike(home, device); /* a CUDA card's contexts stay on its device */
 }
 
 /* Where the job can have its card back now, its own device first; NULL: nowhere. */

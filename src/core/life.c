@@ -65,11 +65,12 @@ void life_move(struct core *core, struct live_job *live, enum job_state to,
 json_t *life_card_params(const struct live_job *live)
 {
     char id[JOB_ID_TEXT_MAX];
-    return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s}", "card", job_id_text(live->job.id, id),
+    json_t *remote = job_interface(&live->job.request) == JOB_CUDA_REMOTE ? json_true() : NULL;
+    return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o*}", "card", job_id_text(live->job.id, id),
                      "device", live->job.device, "memory_bytes",
                      (json_int_t)live->job.request.memory_bytes, "share_permille",
                      (int)live->job.request.share_permille, "token", live->job.token, "tenant",
-                     live->job.request.tenant);
+                     live->job.request.tenant, "remote", remote);
 }
 
 static void on_ignored(struct core *core, uint64_t job, json_t *result, const struct error *err)
@@ -171,7 +172,7 @@ static void container_start(struct core *core, struct live_job *live)
     struct error err;
     __attribute__((cleanup(cuda_view_finish))) struct cuda_view cuda = {0};
     const struct device *device = devices_find(core, live->job.device);
-    if (job_is_cuda(request) && device && cuda_view_make(device, &cuda, &err) < 0) {
+    if (job_is_cuda(request) && device && cuda_view_make(device, request, &cuda, &err) < 0) {
         start_failed(core, live, &err);
         return;
     }
@@ -389,6 +390,11 @@ void life_restart(struct core *core, struct live_job *live)
                      "it was refused memory; it waits for a larger card, on which it goes on");
 }
 
+static const char runtime_text[] =
+    "its program uses the CUDA runtime library, which asks the driver for tables that a remote "
+    "card "
+    "does not have; run it without --remote, on a card of its own host";
+
 /* What the exit says, in words. */
 static void end_by_exit(struct core *core, struct live_job *live)
 {
@@ -409,6 +415,8 @@ static void end_by_exit(struct core *core, struct live_job *live)
         (void)snprintf(text, sizeof(text), "its program was ended by signal %u (%s)", job->signal,
                        strsignal((int)job->signal));
         life_end(core, live, JOB_FAILED, "signal", text);
+    } else if (job->exit_status && live->runtime_refused) {
+        life_end(core, live, JOB_FAILED, "cuda-runtime", runtime_text);
     } else if (!job->has_exit) {
         life_end(core, live, JOB_FAILED, "lost", "its container ended without an exit status");
     } else if (job->exit_status) {

@@ -71,6 +71,7 @@ static const struct json_field card_fields[] = {
     CARD(builds, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(build_hits, JSON_KIND_U64, JSON_OPTIONAL),
     CARD(share_wanted, JSON_KIND_BOOL, JSON_OPTIONAL),
+    CARD(runtime_refused, JSON_KIND_BOOL, JSON_OPTIONAL),
     FIELDS_END,
 };
 

@@ -60,7 +60,8 @@ struct card_usage {
     uint64_t sessions_total, commands, refusals;
     uint64_t calls_local, calls_posted, calls_waited, records, builds, build_hits;
     uint64_t bytes_to_device, bytes_from_device, wait_ns, queue_depth;
-    bool share_wanted; /* a command waits for share */
+    bool share_wanted;    /* a command waits for share */
+    bool runtime_refused; /* a remote CUDA card, and a program on the CUDA runtime library */
 };
 
 void card_usage_finish(struct card_usage *usage);

@@ -59,7 +59,7 @@ struct job_request {
     char *model;             /* a registered one, by whose size the card is made; NULL: none */
     struct json_t *model_settings; /* over those it was registered with; NULL: none */
     char *device;                  /* the device it must be on; NULL: any */
-    char *interface_name;          /* of its program: opencl or cuda; NULL: OpenCL */
+    char *interface_name;          /* of its program, see job_interface; NULL: OpenCL */
     char *vendor;           /* or one of these vendors, in order: "nvidia|amd,intel"; NULL: any */
     char *device_model;     /* or one whose name has one of these words, likewise; NULL: any */
     char *gang;             /* jobs of its tenant with this name start together; NULL: alone */
@@ -83,7 +83,16 @@ struct job_request {
 /* The number of "USR1@30s", and how long before; JOB_UNSET_MS when that is not said. */
 int job_signal_parse(const char *text, int *ret_number, uint64_t *ret_before_ms, struct error *err);
 
-/* Its program calls the CUDA driver: its card is of a CUDA device, and no other. */
+/* What its program calls, and how that reaches the device. */
+enum job_interface {
+    JOB_INTERFACE_INVALID,
+    JOB_OPENCL,
+    JOB_CUDA,        /* the driver, in the program's own process */
+    JOB_CUDA_REMOTE, /* the driver, in an executor: the program has only a socket */
+    JOB_CUDA_MPS     /* the driver, as a client of the device's MPS */
+};
+enum job_interface job_interface(const struct job_request *request);
+/* Its card is of a CUDA device, and no other. */
 bool job_is_cuda(const struct job_request *request);
 
 void job_request_init(struct job_request *request);

@@ -267,10 +267,11 @@ static int check_notice(const struct job_request *request, struct error *err)
 /* Members that are one of a few words. */
 static int check_words(const struct job_request *request, struct error *err)
 {
-    const char *idle = request->idle_name, *interface = request->interface_name;
-    if (interface && strcmp(interface, "opencl") != 0 && strcmp(interface, "cuda") != 0)
+    const char *idle = request->idle_name;
+    if (job_interface(request) == JOB_INTERFACE_INVALID)
         return error_set(err, -EINVAL, "bad-interface",
-                         "'interface' must be opencl or cuda; got '%.32s'", interface);
+                         "'interface' must be opencl, cuda, cuda-remote or cuda-mps; got '%.32s'",
+                         request->interface_name);
     if (request->network_name && !job_network_parse(request->network_name))
         return error_set(err, -EINVAL, "bad-network",
                          "'network' must be none, host or outbound; got '%.32s'",
@@ -325,9 +326,23 @@ int job_request_decode(const json_t *body, struct job_request *request, struct e
     return r < 0 ? r : check_given(request, err);
 }
 
+enum job_interface job_interface(const struct job_request *request)
+{
+    static const char *const names[] = {[JOB_OPENCL] = "opencl",
+                                        [JOB_CUDA] = "cuda",
+                                        [JOB_CUDA_REMOTE] = "cuda-remote",
+                                        [JOB_CUDA_MPS] = "cuda-mps"};
+    if (!request->interface_name)
+        return JOB_OPENCL;
+    for (int i = JOB_OPENCL; i <= JOB_CUDA_MPS; i++)
+        if (strcmp(request->interface_name, names[i]) == 0)
+            return (enum job_interface)i;
+    return JOB_INTERFACE_INVALID;
+}
+
 bool job_is_cuda(const struct job_request *request)
 {
-    return request->interface_name && strcmp(request->interface_name, "cuda") == 0;
+    return job_interface(request) >= JOB_CUDA;
 }
 
 bool job_gives_memory(const struct job_request *request)

@@ -15,6 +15,8 @@ PROBE = os.path.join(houses.BUILD, "tests/fake-cuda/cuda-probe")
 PROGRAM = os.path.join(houses.BUILD, "tests/fake-cuda/cuda-program")
 CLOCK = os.path.join(houses.BUILD, "tests/fake-cuda/libfake-clock.so")
 DRIVER = os.path.join(houses.BUILD, "tests/fake-cuda/libfake-cuda.so")
+CUDA_ENVIRONMENT = {"LD_LIBRARY_PATH": os.path.dirname(DRIVER), "LEAT_CUDA_DRIVER": DRIVER,
+                    "LEAT_NVML_DRIVER": os.path.join(os.path.dirname(DRIVER), "libnvidia-ml.so.1")}
 
 
 class CudaHouse(houses.House):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import house as houses
-from cuda_house import ALL_SHARES, CLOCK, DRIVER, MIB, PROBE, SHARES, CudaHouse, share_errors
+from cuda_house import ALL_SHARES, CLOCK, CUDA_ENVIRONMENT, DRIVER, MIB, PROBE, SHARES, CudaHouse, share_errors
 from house import eventually
 
 @pytest.fixture
@@ -382,10 +382,6 @@ def test_what_is_taken_past_a_card_is_seen(policy, state):
         assert honest.returncode == 0
 
 
-CUDA_ENVIRONMENT = {"LD_LIBRARY_PATH": os.path.dirname(DRIVER), "LEAT_CUDA_DRIVER": DRIVER,
-                    "LEAT_NVML_DRIVER": os.path.join(os.path.dirname(DRIVER), "libnvidia-ml.so.1")}
-
-
 def test_a_job_in_a_container():
     """A CUDA program gets a card of a CUDA device and nothing else does; the driver is behind Leat's libraries, read-only."""
     with houses.House(environment=CUDA_ENVIRONMENT) as house:
@@ -424,3 +420,32 @@ def test_a_job_gives_way_by_stopping_and_starts_again():
         taken = story.index("job.preempted")
         assert story.index("job.preempting") < story.index("job.pre_stop") < taken < story.index("job.requeued"), story
         assert "1" in house.leat("show", low).stdout.split("Started again")[1].split("\n")[0]
+
+
+MPS_CONTROL = """#!/bin/sh
+# In place of NVIDIA's: a process that reads lines from its pipe, and leaves at "quit".
+mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" && cd "$CUDA_MPS_PIPE_DIRECTORY" && mkfifo -m 666 control || exit 1
+( exec <> control > log 2>&1; while read -r line; do echo "$line"; [ "$line" != quit ] || exit 0; done ) &
+echo $! > nvidia-cuda-mps-control.pid
+"""
+
+
+def test_mps_is_used_when_asked_and_there(tmp_path):
+    """A client sees the daemon's pipes and has its share as percentage; without a daemon the job says what to do."""
+    control, pipes = tmp_path / "nvidia-cuda-mps-control", tmp_path / "pipes"
+    control.write_text(MPS_CONTROL)
+    control.chmod(0o755)
+    there = dict(CUDA_ENVIRONMENT, CUDA_MPS_PIPE_DIRECTORY=str(pipes), PATH=f"{tmp_path}:{os.environ['PATH']}")
+    with houses.House(environment=there) as house:
+        words = ("run", "--cuda", "--mps", "--memory", "64MiB", "--share", "25%", "--", "sh", "-c")
+        tell = "echo $CUDA_MPS_ACTIVE_THREAD_PERCENTAGE; echo quit > $CUDA_MPS_PIPE_DIRECTORY/control"
+        assert house.leat(*words, tell, check=False).returncode != 0
+        answer = house.get("/v1/jobs/1/explain")
+        assert answer["code"] == "no-mps" and str(pipes) in answer["text"] and "nvidia-cuda-mps-control -d" in answer["text"]
+        subprocess.run(["nvidia-cuda-mps-control", "-d"], env=house.environment, check=True, timeout=30)
+        assert house.leat(*words, tell).stdout == "25\n"
+        eventually("quit", lambda: (pipes / "log").read_text() == "quit\n")
+        eventually("end", lambda: not os.path.exists(f"/proc/{(pipes / 'nvidia-cuda-mps-control.pid').read_text().strip()}"))
+        assert house.leat(*words, tell, check=False).returncode != 0  # its pipes are left, and nobody reads them
+        assert house.get("/v1/jobs/3/explain")["code"] == "no-mps"
+        assert house.leat("run", "--mps", "--", "true", check=False).returncode != 0

@@ -2,11 +2,12 @@
 import os
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
 import house as houses
-from cuda_house import DRIVER, MIB, PROBE, PROGRAM, CudaHouse
+from cuda_house import CUDA_ENVIRONMENT, DRIVER, MIB, PROBE, PROGRAM, CudaHouse
 from house import eventually
 from relay import Lender
 
@@ -145,3 +146,16 @@ def test_a_thread_that_waits_holds_up_no_other(cuda):
     out = run(cuda, cuda.lease("a", 64 * MIB, remote=True), "beside", 500)
     assert out.endswith(" busy=600\n")
     at_rest(cuda, "a")
+
+
+def test_a_job_with_a_remote_card():
+    """It sees nothing of the driver, and `leat explain` says why a program on the runtime library has failed."""
+    with tempfile.TemporaryDirectory(prefix="leat-", dir="/dev/shm") as folder:
+        with houses.House(environment=dict(CUDA_ENVIRONMENT, LEAT_FAKE_CUDA=os.path.join(folder, "truth"))) as house:
+            words = ("run", "--cuda", "--remote", *SIZE)
+            assert house.leat(*words, PROGRAM, "all").stdout.count("\n") == LINES
+            assert house.leat(*words, "--", "ls", "/run/cuda").stdout == "libcuda.so.1\n"
+            assert house.leat(*words, PROBE, "resolve", check=False).returncode != 0
+            answer = house.get("/v1/jobs/3/explain")
+            assert answer["code"] == "cuda-runtime" and "without --remote" in answer["text"]
+            assert "CUDA runtime library" in house.leat("explain", "3").stdout

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,12 +96,13 @@ static void errors(struct work *work)
 /* What a file of these bytes is as a module. */
 static int load_file(const void *bytes, size_t length, CUmodule *ret_module)
 {
-    char path[] = "/tmp/leat-module-XXXXXX";
-    int fd = mkstemp(path);
-    if (fd < 0 || write(fd, bytes, length) != (ssize_t)length || close(fd) < 0)
+    char path[32];
+    int fd = memfd_create("module", 0);
+    if (fd < 0 || write(fd, bytes, length) != (ssize_t)length)
         exit(1);
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     int result = cuModuleLoad(ret_module, path);
-    (void)unlink(path);
+    (void)close(fd);
     return result;
 }
 

@@ -393,9 +393,11 @@ struct json_t *card_json(const struct card *card)
         {"builds", live.builds},
         {"build_hits", live.build_hits},
     };
-    json_t *object = json_pack("{ss ss ss sb sb}", "card", card->name, "device", card->device->id,
-                               "state", phase_names[card->phase], "share_wanted",
-                               card_wants_share(card), "remote", !card_is_local(card));
+    int runtime_refused = (int)__atomic_load_n(&ledger->runtime_refused, __ATOMIC_RELAXED);
+    json_t *object =
+        json_pack("{ss ss ss sb sb sb}", "card", card->name, "device", card->device->id, "state",
+                  phase_names[card->phase], "share_wanted", card_wants_share(card), "remote",
+                  !card_is_local(card), "runtime_refused", runtime_refused == 1);
     for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
         /* JSON integers are signed; a client that lies in its figures must not make them negative.
          */

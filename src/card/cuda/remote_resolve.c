@@ -50,9 +50,12 @@ CUresult remote_cuGetProcAddress(const char *symbol, void **function, int versio
 CUresult remote_cuGetExportTable(const void **table, const void *id)
 {
     static int told;
-    if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED) == 0)
+    const struct remote_call refused = {.call = WIRE_CUDA_RUNTIME_REFUSED};
+    if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED) == 0) {
+        (void)remote_ask(&refused, NULL); /* what failed before does not matter any more */
         (void)fputs("leat: a remote card serves programs on the CUDA driver's interface; those on "
                     "the CUDA runtime library need a card of their own host\n",
                     stderr);
+    }
     return CUDA_ERROR_NOT_SUPPORTED;
 }

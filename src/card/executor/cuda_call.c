@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "card/executor/cuda.h"
 #include "card/executor/cuda_wait.h"
+#include "card/ledger/ledger.h"
 #include "cuda_api.h"
 
 /* The call under way. What breaks the protocol goes to `result` and `err`. */
@@ -73,6 +74,13 @@ static CUresult made_or_told(struct call *call, struct cuda_object *object, CUre
     if (status != CUDA_SUCCESS)
         cuda_drop(call->cuda, object);
     return status;
+}
+
+/* The card remembers it for whoever asks why the program failed. */
+static CUresult runtime_refused(struct call *call)
+{
+    __atomic_store_n(&call->cuda->session->ledger->runtime_refused, 1, __ATOMIC_RELAXED);
+    return CUDA_SUCCESS;
 }
 
 /* ---- contexts ---- */
@@ -445,6 +453,7 @@ static CUresult (*const calls[WIRE_CUDA_CALLS])(struct call *) = {
     [WIRE_CUDA_NODE_EMPTY] = node_empty,
     [WIRE_CUDA_NODE_CHILD] = node_child,
     [WIRE_CUDA_NODE_DESTROY] = node_destroy,
+    [WIRE_CUDA_RUNTIME_REFUSED] = runtime_refused,
 };
 
 CUresult cuda_call(struct cuda *cuda, const struct wire_cuda_ask *record, struct reply *reply,

@@ -47,9 +47,10 @@ struct ledger_card {
     /* The share. 0: released (idle); commands wait on `share_permille` (futex) until leat-cardd
      * sets it again. */
     _Alignas(64) uint32_t share_permille;
-    uint32_t share_wanted;          /* set to 1 by an executor that waits while the share is 0 */
-    uint32_t tracing;               /* 1: commands are noted, see trace.h; by leat-cardd */
-    uint32_t slots_end;             /* slots from here on were never in use; 0: not known */
+    uint32_t share_wanted;    /* set to 1 by an executor that waits while the share is 0 */
+    uint32_t tracing;         /* 1: commands are noted, see trace.h; by leat-cardd */
+    uint32_t slots_end;       /* slots from here on were never in use; 0: not known */
+    uint32_t runtime_refused; /* by an executor: 1, a program was one on the CUDA runtime library */
     _Alignas(64) int64_t credit_ns; /* compute credit of the card, see meter */
     uint64_t credit_time_ns;        /* when the credit was last brought up to date */
     uint64_t virtual_ns;            /* device time over share, for the order of turns */

@@ -64,6 +64,7 @@ enum wire_cuda_call {
     WIRE_CUDA_NODE_EMPTY,        /* object: id of the node to be; other: graph */
     WIRE_CUDA_NODE_CHILD,        /* likewise; graph that is copied into it */
     WIRE_CUDA_NODE_DESTROY,      /* object: node */
+    WIRE_CUDA_RUNTIME_REFUSED,   /* the program is one on the CUDA runtime library */
     WIRE_CUDA_CALLS
 };
 
