@@ -333,10 +333,11 @@ static void CL_CALLBACK on_quiet(cl_event event, cl_int status, void *arg)
 static void CL_CALLBACK on_complete(cl_event event, cl_int status, void *arg)
 {
     struct command *command = arg;
-    struct session *session = command->session;
+    /* Quiet commands before this one first: they hold back its end, and the meter is told of ends in
+     * their order. */
+    reap(command->session, REAP_LOOK);
     if (claim_end(command))
         end_command(command, status);
-    reap(session, REAP_LOOK); /* quiet commands before this one hold back its end */
 }
 
 /* `command` is published after `earlier`, if that is not published yet. */
