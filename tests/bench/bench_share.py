@@ -2,6 +2,10 @@
 """How exactly cards get their shares: limits x lengths of kernels x neighbours, each card's part of the device's time against
 what it was granted, while all of them always have work. Lines as run.py prints them; the table goes to standard error.
 
+Two measures that know nothing of each other. Time: what the meter charged the card, in percent of the time that went by; it
+misses what was granted also when the device stood still. Work: the rounds of its loop that the card's kernels did, as a part of
+what all cards did together; a meter that counted wrongly would show here.
+
 usage: bench_share.py      (LEAT_LONG=1: all limits, lengths and numbers of neighbours, and 5 s for each)
 """
 import os
@@ -35,35 +39,43 @@ def set_shares(house, names, permilles):
         house.card("card.set_share", card=name, share_permille=permille)
 
 
-def device_times(house, names):
-    return [house.card("card.show", card=name)["device_time_ns"] for name in names]
+def so_far(house, names):
+    """(device time, commands) of each card."""
+    shown = [house.card("card.show", card=name) for name in names]
+    return [(card["device_time_ns"], card["commands"]) for card in shown]
 
 
-def measure(house, names):
-    """Percent of the device's time that each card got."""
+def measure(house, names, rounds):
+    """Percent of the device's time that each card got, and of the work that all did."""
     time.sleep(SETTLE_SECONDS)
-    before, start = device_times(house, names), time.monotonic()
+    before, start = so_far(house, names), time.monotonic()
     time.sleep(SECONDS)  # the length of the measurement
-    after, wall_ns = device_times(house, names), (time.monotonic() - start) * 1e9
-    return [(b - a) / wall_ns * 100 for a, b in zip(before, after)]
+    after, wall_ns = so_far(house, names), (time.monotonic() - start) * 1e9
+    times = [(b[0] - a[0]) / wall_ns * 100 for a, b in zip(before, after)]
+    work = [(b[1] - a[1]) * loops for a, b, loops in zip(before, after, rounds)]
+    return times, [100 * done / sum(work) for done in work]
 
 
-def run_together(house, neighbours, kernel_ms, errors):
+def run_together(house, neighbours, kernel_ms, errors, work_errors):
     names = [f"share-{number}" for number in range(neighbours + 1)]
     length = str((SECONDS + SETTLE_SECONDS + 1) * len(LIMITS) * 3 + 30)
-    programs = []
+    programs, rounds = [], []
     for name in names:
         lease = house.card("card.create", card=name, memory_bytes=128 << 20, share_permille=1000 // len(names))
         programs.append(house.on_card(lease, houses.built("bench_card"), "bursts", length, str(kernel_ms)))
-        if not programs[-1].stdout.readline().startswith("ready"):
+        ready = programs[-1].stdout.readline().split()
+        if not ready:
             raise SystemExit(programs[-1].stderr.read() + house.log())
+        rounds.append(int(ready[1]))
     for limit in LIMITS:
         permilles = shares_of(limit, neighbours)
         set_shares(house, names, permilles)
-        got = measure(house, names)
+        got, work = measure(house, names, rounds)
         errors += [abs(share - permille / 10) for share, permille in zip(got, permilles)]
+        work_errors += [abs(part - permille * 100 / sum(permilles)) for part, permille in zip(work, permilles)]
         print(f"# {limit:3} % of {kernel_ms:4} ms kernels, {neighbours} neighbours: "
-              + ", ".join(f"{share:.1f} of {permille / 10:.1f}" for share, permille in zip(got, permilles)),
+              + ", ".join(f"{share:.1f} of {permille / 10:.1f}" for share, permille in zip(got, permilles))
+              + "; work " + " : ".join(f"{part:.1f}" for part in work),
               file=sys.stderr, flush=True)
     for program in programs:
         program.kill()
@@ -73,13 +85,15 @@ def run_together(house, neighbours, kernel_ms, errors):
 
 
 def main():
-    errors = []
+    errors, work_errors = [], []
     with houses.House(cards_only=True) as house:
         for neighbours in NEIGHBOURS:
             for kernel_ms in KERNELS_MS:
-                run_together(house, neighbours, kernel_ms, errors)
+                run_together(house, neighbours, kernel_ms, errors, work_errors)
     print("meter.share_error_mean_points", f"{statistics.mean(errors):.2f}", "points", "<= 1", sep="\t")
     print("meter.share_error_table_max_points", f"{max(errors):.2f}", "points", "<= 3", sep="\t")
+    print("meter.work_error_mean_points", f"{statistics.mean(work_errors):.2f}", "points", sep="\t")
+    print("meter.work_error_max_points", f"{max(work_errors):.2f}", "points", sep="\t")
 
 
 if __name__ == "__main__":

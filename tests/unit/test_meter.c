@@ -435,36 +435,48 @@ static void test_charge_pauses(void **state)
     meter_destroy(meter);
 }
 
-/* The next card is called before the last command of this one has ended, so that the device does
- * not stand still meanwhile; what the two overlap is charged to one of them. */
-static void test_turn_passes_early(void **state)
+/* The turn is passed on when nothing of its owner is left on the device, and not before. */
+static void test_turn_passes_with_the_last(void **state)
 {
     struct ledger_card cards[2] = {{.share_permille = 1000}, {.share_permille = 1000}};
     struct meter_device device = {0};
     struct meter *first = meter_create(&cards[0], &device, 1, 0, -1);
     struct meter *next = meter_create(&cards[1], &device, 2, 0, -1);
-    const uint64_t us = 1000, estimate = 100 * us;
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(meter_enter(first, estimate, nothing, NULL), 0);
-    assert_false(meter_is_pressed(first));
+    const uint64_t estimate = 100000;
+    assert_int_equal(meter_enter(first, estimate, nothing, NULL), 0);
+    assert_int_equal(meter_enter(first, estimate, nothing, NULL), 0);
     ask(&device, 2, 0, 0);
-    assert_true(meter_is_pressed(first));
-    const struct meter_span one = {0, 0, 100 * us}, two = {0, 100 * us, 200 * us};
+    const struct meter_span one = {0, 0, estimate}, two = {0, estimate, 2 * estimate};
     meter_charge(first, &one, estimate);
-    assert_false(turn_take(&device, 2, 0, 0)); /* more may follow */
-    meter_rest(first);
-    assert_false(turn_take(&device, 2, 0, 0)); /* too much is in flight */
+    assert_false(turn_take(&device, 2, 0, 0));
     meter_charge(first, &two, estimate);
     assert_int_equal(meter_enter(next, estimate, nothing, NULL), 0);
-    const struct meter_span last = {0, 200 * us, 300 * us}, over = {200 * us, 220 * us, 420 * us};
-    meter_charge(first, &last, estimate);
-    assert_false(turn_take(&device, 3, 0, 0)); /* the turn is the other's now */
-    meter_charge(next, &over, estimate);
-    assert_int_equal(cards[0].device_time_ns, 300 * us);
-    assert_int_equal(cards[1].device_time_ns, 120 * us);
-    assert_true(turn_take(&device, 3, 0, clock_now()));
+    assert_int_equal(cards[0].device_time_ns, 2 * estimate);
+    meter_charge(next, &one, estimate);
     meter_destroy(first);
     meter_destroy(next);
+}
+
+static void come_no_further(void *meter)
+{
+    meter_stop(meter);
+}
+
+/* A card with credit hands over more than that covers, by a bounded amount: the end of its credit
+ * costs one wait, not one for each command. */
+static void test_debt_is_bounded(void **state)
+{
+    enum { COMMANDS = 20 };
+    struct ledger_card card = {.share_permille = 1, .credit_ns = 2 * MS};
+    struct meter_device device = {0};
+    struct meter *meter = meter_create(&card, &device, 1, 0, -1);
+    card.credit_time_ns = clock_now();
+    int entered = 0;
+    while (entered < COMMANDS && meter_enter(meter, MS / 2, come_no_further, meter) == 0)
+        entered++;
+    assert_in_range(entered, (2 * MS + METER_RESUME_NS) / (MS / 2) + 1,
+                    (2 * MS + METER_RESUME_NS) / (MS / 2) + 2);
+    meter_destroy(meter);
 }
 
 static void test_free_pass_is_cheap(void **state)
@@ -500,7 +512,8 @@ int main(void)
         cmocka_unit_test(test_turn_order),
         cmocka_unit_test(test_virtual_time_stays_near),
         cmocka_unit_test(test_division),
-        cmocka_unit_test(test_turn_passes_early),
+        cmocka_unit_test(test_turn_passes_with_the_last),
+        cmocka_unit_test(test_debt_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

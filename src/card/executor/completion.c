@@ -273,7 +273,7 @@ static void report(struct session *session, struct command *command)
     pthread_mutex_lock(&session->commands_lock);
 }
 
-/* The command whose end leaves no more than `most_ns` in flight, if that is not all of them anyhow.
+/* The first whose end leaves no more than `most_ns` in flight, if that is not all of them anyhow.
  */
 static struct command *before_tail(struct session *session, uint32_t slot, uint64_t most_ns)
 {
@@ -285,20 +285,17 @@ static struct command *before_tail(struct session *session, uint32_t slot, uint6
     return tail_ns > most_ns ? command : NULL;
 }
 
-/* The last, so that all are known to have ended. And those after which the meter lets more commands
- * through, or passes the turn on. */
+/* The one after which the meter lets more commands through, and the last, so that all are known to
+ * have ended. */
 static void report_last(struct session *session, uint32_t slot)
 {
-    const uint64_t tails_ns[] = {METER_IN_FLIGHT_NS / 2,
-                                 meter_is_pressed(session->meter) ? METER_TAIL_NS : 0, 0};
-    for (unsigned i = 0; i < sizeof(tails_ns) / sizeof(tails_ns[0]); i++) {
-        struct command *command = NULL;
-        if (!list_empty(&session->quiet[slot]))
-            command =
-                tails_ns[i] ? before_tail(session, slot, tails_ns[i]) : quiet_at(session, slot, 1);
-        if (command)
-            report(session, command);
-    }
+    if (list_empty(&session->quiet[slot]))
+        return;
+    struct command *command = before_tail(session, slot, METER_IN_FLIGHT_NS / 2);
+    if (command)
+        report(session, command);
+    if ((command = quiet_at(session, slot, 1)) != NULL) /* others may have ended meanwhile */
+        report(session, command);
 }
 
 enum reap { REAP_LOOK, REAP_REST };
@@ -333,8 +330,8 @@ static void CL_CALLBACK on_quiet(cl_event event, cl_int status, void *arg)
 static void CL_CALLBACK on_complete(cl_event event, cl_int status, void *arg)
 {
     struct command *command = arg;
-    /* Quiet commands before this one first: they hold back its end, and the meter is told of ends in
-     * their order. */
+    /* Quiet commands before this one first: they hold back its end, and the meter is told of ends
+     * in their order. */
     reap(command->session, REAP_LOOK);
     if (claim_end(command))
         end_command(command, status);
@@ -513,7 +510,6 @@ void completion_set_event(struct session *session, uint32_t slot, cl_int status)
 void completion_rest(struct session *session)
 {
     reap(session, REAP_REST);
-    meter_rest(session->meter);
 }
 
 void completion_sweep(struct session *session)

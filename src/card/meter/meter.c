@@ -29,11 +29,8 @@ struct meter {
     uint64_t in_flight;        /* commands */
     uint64_t working;          /* calls between meter_work_begin and meter_work_end */
     uint64_t in_flight_ns;     /* their estimates */
-    uint64_t unknown;          /* those without an estimate */
     uint64_t charged_until_ns; /* device clock */
     uint64_t wake_at_ns;       /* so little in flight ends a wait for what is in flight */
-    int resting;               /* nothing comes after what is in flight, or not in this turn */
-    int passed;                /* the turn was passed on before what is in flight ended */
 
     /* meter_enter's own, no lock */
     int in_debt; /* waits for METER_RESUME_NS of credit */
@@ -99,7 +96,7 @@ static enum pause judge_credit(struct meter *meter, uint32_t share, uint64_t est
     int64_t wanted = meter->in_debt ? METER_RESUME_NS : 0;
     if (meter->in_flight && estimate_ns) {
         *ret_wait_ns = LOOK_NS;
-        return credit < (int64_t)meter->in_flight_ns ? PAUSE_FLIGHT : PAUSE_NONE;
+        return credit + METER_RESUME_NS < (int64_t)meter->in_flight_ns ? PAUSE_FLIGHT : PAUSE_NONE;
     }
     meter->in_debt = credit < wanted;
     *ret_wait_ns = credit_wait_ns(credit, METER_RESUME_NS, share);
@@ -117,39 +114,24 @@ static uint64_t weighed(const struct meter *meter, uint64_t device_ns)
                          __atomic_load_n(&meter->card->share_permille, __ATOMIC_RELAXED));
 }
 
-/* With the lock held: give the turn up when nothing is in flight, or little, after which nothing
- * comes in this turn. */
-static void pass_turn(struct meter *meter, uint64_t now)
-{
-    int near_end = meter->resting && !meter->unknown && meter->in_flight_ns <= METER_TAIL_NS &&
-                   turn_is_wanted(meter->device);
-    if (meter->in_flight && (meter->passed || !near_end))
-        return;
-    turn_rest(meter->device, meter->owner, now);
-    meter->passed = meter->in_flight != 0;
-}
-
 static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns, uint64_t *ret_wait_ns)
 {
     struct meter_device *device = meter->device;
     *ret_wait_ns = LOOK_NS;
     if (!meter->in_flight && !meter->asking && turn_retake(device, meter->owner))
         return PAUSE_NONE;
-    if (meter->in_flight && !meter->passed) {
+    if (meter->in_flight) {
         if (!estimate_ns || !turn_is_wanted(device))
             return PAUSE_NONE;
-        uint64_t then = virtual_now(meter) + weighed(meter, meter->in_flight_ns), now = now_ns();
-        if (!turn_is_due(device, then, now))
+        uint64_t then = virtual_now(meter) + weighed(meter, meter->in_flight_ns);
+        if (!turn_is_due(device, then, now_ns()))
             return PAUSE_NONE;
-        meter->resting = 1;
-        pass_turn(meter, now);
-        meter->wake_at_ns = METER_TAIL_NS;
-        if (!meter->passed)
-            return PAUSE_FLIGHT;
+        meter->wake_at_ns = 0;
+        return PAUSE_FLIGHT;
     }
     if (!turn_take(device, meter->owner, virtual_now(meter), now_ns()))
         return PAUSE_TURN;
-    meter->passed = meter->asking = 0;
+    meter->asking = 0;
     return PAUSE_NONE;
 }
 
@@ -248,11 +230,9 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
         uint32_t ended = __atomic_load_n(&meter->ended, __ATOMIC_SEQ_CST);
         pthread_mutex_lock(&meter->lock);
         enum pause pause = judge(meter, estimate_ns, &wait_ns);
-        meter->resting = pause != PAUSE_NONE;
         if (pause == PAUSE_NONE) {
             meter->in_flight++;
             meter->in_flight_ns += estimate_ns;
-            meter->unknown += estimate_ns == 0;
             show_in_flight(meter);
         }
         pthread_mutex_unlock(&meter->lock);
@@ -269,33 +249,6 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
     return -ECANCELED;
 }
 
-void meter_rest(struct meter *meter)
-{
-    pthread_mutex_lock(&meter->lock);
-    meter->resting = 1;
-    if (meter->in_flight)
-        pass_turn(meter, now_ns());
-    pthread_mutex_unlock(&meter->lock);
-}
-
-int meter_is_pressed(const struct meter *meter)
-{
-    return turn_is_wanted(meter->device);
-}
-
-/* When the turn was passed on early, the first command of one card and the last of another overlap
- * a little: where that which is charged to nobody yet begins. */
-static uint64_t after_others(struct meter_device *device, uint64_t start_ns, uint64_t end_ns)
-{
-    uint64_t *word = &device->charged_until_ns, until_ns = __atomic_load_n(word, __ATOMIC_RELAXED);
-    do {
-        if (until_ns >= end_ns && until_ns - start_ns < METER_GAP_NS)
-            return end_ns;
-    } while (!__atomic_compare_exchange_n(word, &until_ns, end_ns, 0, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED));
-    return until_ns > start_ns && until_ns - start_ns < METER_GAP_NS ? until_ns : start_ns;
-}
-
 /* What the command adds to the charge, with the lock held. */
 static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
 {
@@ -306,7 +259,7 @@ static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
     if (span->end_ns <= start_ns || span->end_ns == span->start_ns)
         return 0;
     meter->charged_until_ns = span->end_ns;
-    return span->end_ns - after_others(meter->device, start_ns, span->end_ns);
+    return span->end_ns - start_ns;
 }
 
 void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns)
@@ -326,10 +279,10 @@ void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t e
     __atomic_add_fetch(&card->virtual_ns, weighed(meter, took_ns), __ATOMIC_RELAXED);
     turn_show_life(meter->device, now);
     meter->in_flight_ns -= estimate_ns;
-    meter->unknown -= estimate_ns == 0;
     meter->in_flight--;
     show_in_flight(meter);
-    pass_turn(meter, now);
+    if (!meter->in_flight)
+        turn_rest(meter->device, meter->owner, now);
     int enough = !meter->in_flight || meter->in_flight_ns <= meter->wake_at_ns;
     pthread_mutex_unlock(&meter->lock);
     if (!enough)
@@ -377,7 +330,6 @@ void meter_move(struct meter *meter, struct meter_device *device)
         turn_reap(meter->device, meter->owner);
         meter->device = device;
         meter->charged_until_ns = 0;
-        meter->passed = 0;
     }
     pthread_mutex_unlock(&meter->lock);
 }

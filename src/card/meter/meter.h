@@ -3,10 +3,10 @@
  *
  * Credit: a card gains share_permille/1000 ns per ns of wall time, up to METER_BURST_NS while it is
  * idle, and loses what its commands took on the device. A command is handed over only while the
- * credit covers what is in flight already. Turn: cards of one device take turns of about
- * METER_QUANTUM_NS when more than one wants the device, the one first that had least for its share;
- * a holder with nothing in flight can be relieved of it at once, so a lone card never pays for it,
- * and leat-cardd frees the turn of a killed executor. */
+ * credit, and METER_RESUME_NS on top, cover what is in flight already. Turn: cards of one device
+ * take turns of about METER_QUANTUM_NS when more than one wants the device, the one first that had
+ * least for its share; a holder with nothing in flight can be relieved of it at once, so a lone
+ * card never pays for it, and leat-cardd frees the turn of a killed executor. */
 #ifndef LEAT_CARD_METER_H
 #define LEAT_CARD_METER_H
 
@@ -19,18 +19,18 @@ struct ledger_card;
     400000000ll /* a card that waits for others may save up what it gains in \
                  */
 #define METER_RESUME_NS \
-    1000000ll /* a card in debt waits for this much: one wake-up, many commands */
+    1000000ll /* a card may get into debt by this much, and then waits for as much: one wake-up, \
+                 many commands */
 #define METER_IN_FLIGHT_NS \
     20000000ull /* estimated work in the driver, so that it can be called off */
 #define METER_GAP_NS \
     500000ull /* longest pause that counts as dispatch; PoCL compiles in longer ones */
 #define METER_UNKNOWN_NS 10000000ull /* estimate for a kernel that never ran */
-#define METER_QUANTUM_NS 2000000ull  /* a turn, when others wait */
+#define METER_QUANTUM_NS \
+    4000000ull /* a turn, when others wait: 30 times what it costs to pass it on */
 #define METER_PATIENCE_NS \
     2000000000ull /* a turn in which nothing ends for so long is taken over: a hung kernel of \
                      one card must not stop the others */
-#define METER_TAIL_NS \
-    150000ull /* with less than this in flight the next one is called: it takes as long to come */
 #define METER_GRACE_NS 500000ull   /* for who was called to take the turn, then it is everybody's */
 #define METER_LAG_NS 50000000ull   /* virtual time that a card may be behind the others ... */
 #define METER_LEAD_NS 200000000ull /* ... and ahead of them */
@@ -50,7 +50,6 @@ struct meter_device {
     uint64_t life_ns;              /* when a command last ended */
     uint64_t virtual_ns;           /* of who had the turn last */
     _Alignas(64) uint64_t busy_ns; /* device time of all cards */
-    uint64_t charged_until_ns;     /* device clock */
     struct meter_wish wishes[METER_WISHES];
 };
 
@@ -70,11 +69,6 @@ void meter_destroy(struct meter *meter);
  * `flush` is called before a wait for what is in flight, to hand all of it to the device. One
  * thread a meter. Returns 0, -ECANCELED after meter_stop, or -EINTR after meter_call_off. */
 int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *arg), void *arg);
-/* The session has nothing more to hand over for now: the turn may be passed on a little before what
- * is in flight ends. meter_enter's thread. */
-void meter_rest(struct meter *meter);
-/* 1 when another session asks for the device. */
-int meter_is_pressed(const struct meter *meter);
 /* From any thread: the meter_enter that waits, or else the next one, returns -EINTR. */
 void meter_call_off(struct meter *meter);
 /* Make leat-cardd see that this session waits for a share that was released. */
@@ -90,7 +84,7 @@ struct meter_span {
 };
 
 /* The command ended. `estimate_ns` is the one given to meter_enter. Overlapping commands of one
- * session are charged once, and so is what the last of one card and the first of the next overlap.
+ * session are charged once, and so they must be told in the order in which they ended.
  * A command that was handed over before the last one ended is charged for the device's own pause
  * between the two as well, up to METER_GAP_NS: nobody else could use it, and many short commands
  * keep the device as busy as a few long ones. Any thread. */
