@@ -218,6 +218,40 @@ static void write_after(struct rig *rig, uint32_t wait, uint32_t event)
     RIG_POST(rig, WIRE_WRITE, record);
 }
 
+/* What the driver refuses of a posted launch is told by its event and by its queue; what came
+ * before and what comes after runs, what waits for it does not, and nothing stays in flight. */
+static void test_refused_launch(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, QUOTA_BYTES);
+    create_basics(&rig, 0);
+    (void)build(&rig);
+    create_kernel(&rig, "add");
+    for (uint32_t id = BUFFER_A; id <= BUFFER_C; id++)
+        create_buffer(&rig, id, ITEMS * sizeof(int));
+    for (uint32_t event = 7; event <= 10; event++)
+        rig_event(&rig, event)->status = CL_QUEUED;
+    launch_add(&rig, 7);
+    struct wire_launch refused = {.queue_id = QUEUE,
+                                  .kernel_id = KERNEL,
+                                  .event = 8,
+                                  .dims = 1,
+                                  .shape_flags = WIRE_SHAPE_LOCAL,
+                                  .global_0 = 1u << 30,
+                                  .local_0 = 1u << 30};
+    RIG_POST(&rig, WIRE_LAUNCH, refused);
+    launch_add(&rig, 9);
+    write_after(&rig, 8, 10);
+    rig_wait_completed(&rig, 0, 4);
+    assert_int_equal(rig_event_status(&rig, 7), CL_COMPLETE);
+    assert_int_equal(rig_event_status(&rig, 8), CL_INVALID_WORK_GROUP_SIZE);
+    assert_int_equal(rig_event_status(&rig, 9), CL_COMPLETE);
+    assert_int_equal(rig_event_status(&rig, 10), CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
+    assert_int_equal(rig_queue(&rig, 0)->error, CL_INVALID_WORK_GROUP_SIZE);
+    assert_int_equal(rig.ledger->slots[3].commands_in_flight, 0);
+    close_clean(&rig);
+}
+
 /* Markers of an idle queue end without the driver, in their turn, and what waits for them runs. */
 static void test_markers_of_an_idle_queue(void **state)
 {
@@ -714,19 +748,13 @@ static void test_ring_wraps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vector_add),
-        cmocka_unit_test(test_quiet_launches),
-        cmocka_unit_test(test_markers_of_an_idle_queue),
-        cmocka_unit_test(test_build_reply),
-        cmocka_unit_test(test_failed_build),
-        cmocka_unit_test(test_subdevices),
-        cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_user_events),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_arena_quota),
-        cmocka_unit_test(test_ring_wraps),
-        cmocka_unit_test(test_sandbox),
+        cmocka_unit_test(test_vector_add),     cmocka_unit_test(test_quiet_launches),
+        cmocka_unit_test(test_refused_launch), cmocka_unit_test(test_markers_of_an_idle_queue),
+        cmocka_unit_test(test_build_reply),    cmocka_unit_test(test_failed_build),
+        cmocka_unit_test(test_subdevices),     cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_user_events),    cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_arena),          cmocka_unit_test(test_arena_quota),
+        cmocka_unit_test(test_ring_wraps),     cmocka_unit_test(test_sandbox),
         cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
