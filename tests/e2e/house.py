@@ -30,6 +30,8 @@ PATHS = {
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
     "cards": "tests/e2e/programs/cards",
+    "refusing": "tests/e2e/programs/refusing",
+    "refusing_driver": "tests/e2e/programs/refusing_driver.so",
     "semantics": "tests/e2e/programs/semantics",
     "subdevices": "tests/e2e/programs/subdevices",
     "strict": "tests/e2e/programs/strict",

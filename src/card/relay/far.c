@@ -66,10 +66,10 @@ struct far {
 
     pthread_mutex_t lock; /* what follows */
     struct queue queues[WIRE_OBJECTS];
-    uint64_t posted[WIRE_QUEUES];       /* written by the reader, who may look without */
-    struct queue_end ends[WIRE_QUEUES]; /* as last told */
-    unsigned slots_used;                /* queue slots below this were named; as posted */
-    uint32_t events[WIRE_EVENTS];       /* named and not ended */
+    uint64_t posted[WIRE_QUEUES]; /* written by the reader, who may look without */
+    uint64_t told_completed[WIRE_QUEUES];
+    unsigned slots_used;          /* queue slots below this were named; as posted */
+    uint32_t events[WIRE_EVENTS]; /* named and not ended */
     uint8_t event_listed[WIRE_EVENTS];
     unsigned event_count;
     struct pending_read *reads;
@@ -176,16 +176,17 @@ static uint64_t completed(const struct far *far, uint32_t slot)
     return __atomic_load_n(&far->memory.queues[slot].completed, __ATOMIC_ACQUIRE);
 }
 
+/* An error is taken and told once: the program may clear its own after that. */
 static void find_queues(struct far *far, struct buf *ret_queues)
 {
     for (uint32_t slot = 0; slot < far->slots_used; slot++) {
-        const struct wire_queue_state *state = &far->memory.queues[slot];
-        const struct queue_end end = {.slot = slot,
-                                      .completed = completed(far, slot),
-                                      .error = __atomic_load_n(&state->error, __ATOMIC_RELAXED)};
-        if (end.completed == far->ends[slot].completed && end.error == far->ends[slot].error)
+        struct wire_queue_state *state = &far->memory.queues[slot];
+        const uint64_t now = completed(far, slot); /* first: what it counts has its error there */
+        const struct queue_end end = {slot, __atomic_exchange_n(&state->error, 0, __ATOMIC_RELAXED),
+                                      now};
+        if (end.completed == far->told_completed[slot] && end.error == 0)
             continue;
-        far->ends[slot] = end;
+        far->told_completed[slot] = end.completed;
         (void)buf_append(ret_queues, &end, sizeof(end));
     }
 }
@@ -394,7 +395,6 @@ static int track_queue(struct far *far, const struct wire_queue_create *record, 
                                              .in_order = !(record->properties & OUT_OF_ORDER)};
     if (record->queue_slot >= far->slots_used)
         far->slots_used = record->queue_slot + 1;
-    far->ends[record->queue_slot].error = 0;
     __atomic_store_n(&far->memory.queues[record->queue_slot].error, 0, __ATOMIC_RELAXED);
     return 0;
 }
