@@ -29,6 +29,14 @@ static int find_waits(struct session *session, struct order *order, const uint32
     return 0;
 }
 
+static void end_first(struct session *session)
+{
+    cl_command_queue driver = session->first->driver;
+    session->first = NULL;
+    if (driver)
+        (void)clFinish(driver); /* what failed shows in its commands */
+}
+
 int order_open(struct session *session, struct order *order, uint32_t queue_id, uint32_t event,
                const uint32_t *waits, uint32_t wait_count, struct error *err)
 {
@@ -39,6 +47,8 @@ int order_open(struct session *session, struct order *order, uint32_t queue_id, 
     if (event >= WIRE_EVENTS)
         return BAD_RECORD(err, "no event slot %u", event);
     order->queue = queue->extra;
+    if (session->first && session->first != order->queue)
+        end_first(session);
     order_use(order, queue);
     return find_waits(session, order, waits, wait_count, err);
 }
@@ -111,6 +121,8 @@ void order_close(struct session *session, struct order *order, cl_int status, cl
 {
     if (status == CL_SUCCESS) {
         mark_dirty(session, order->queue);
+        if (order->queue->first)
+            session->first = order->queue;
         completion_watch(session, order, event);
         return;
     }

@@ -76,6 +76,7 @@ struct queue {
     int in_order;
     int timed; /* the client may ask for the times of its commands */
     uint32_t device_id;
+    int first; /* WIRE_QUEUE_FIRST */
     cl_command_queue driver;
 };
 

@@ -271,9 +271,10 @@ int handle_queue_create(struct session *session, const struct wire_header *heade
     queue->in_order = !(record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     queue->timed = (record->properties & CL_QUEUE_PROFILING_ENABLE) != 0;
     queue->device_id = record->device_id;
+    queue->first = (record->properties & WIRE_QUEUE_FIRST) != 0;
     *object = (struct object){.kind = OBJECT_QUEUE,
                               .parent = record->context_id,
-                              .flags = record->properties,
+                              .flags = record->properties & ~WIRE_QUEUE_FIRST,
                               .extra = queue};
     object->error = object_make(session, object);
     return 0;
@@ -335,8 +336,10 @@ int handle_sampler_create(struct session *session, const struct wire_header *hea
     return 0;
 }
 
-static void forget_dirty(struct session *session, const struct queue *queue)
+static void forget_queue(struct session *session, const struct queue *queue)
 {
+    if (session->first == queue)
+        session->first = NULL;
     if (queue->dirty)
         session_flush(session);
 }
@@ -347,7 +350,7 @@ static cl_int release_driver(struct session *session, struct object *object)
     case OBJECT_CONTEXT:
         return clReleaseContext(object->driver);
     case OBJECT_QUEUE:
-        forget_dirty(session, object->extra);
+        forget_queue(session, object->extra);
         return clReleaseCommandQueue(object->driver);
     case OBJECT_MEMORY:
         session->buffers_held -= object->is_buffer;

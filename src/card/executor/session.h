@@ -70,6 +70,7 @@ struct session {
     unsigned opcode, user_events_open; /* of the record under way; user events not set yet */
     struct queue *dirty[WIRE_QUEUES];
     unsigned dirty_count;
+    struct queue *first; /* has commands that end before those of other queues begin; or NULL */
 
     pthread_mutex_t commands_lock; /* guards what follows and the commands' own state */
     struct list commands;          /* handed to the driver and not ended */

@@ -204,7 +204,8 @@ static cl_int claim(size_t bytes)
     return CL_MEM_OBJECT_ALLOCATION_FAILURE;
 }
 
-/* On the context's hidden queue, or at once where that can be. */
+/* On the context's hidden queue, whose commands the executor ends before it begins others, or at
+ * once where that can be. */
 cl_int memory_write(cl_mem memory, const struct region *content)
 {
     cl_int result = object_ensure(&memory->object);
@@ -219,11 +220,7 @@ cl_int memory_write(cl_mem memory, const struct region *content)
     const struct command_waits none = {0};
     struct command command;
     result = command_open(&command, queue, CL_COMMAND_WRITE_BUFFER, &none);
-    if (result == CL_SUCCESS)
-        result = transfer_write(&command, content, TRANSFER_POSTED);
-    if (result == CL_SUCCESS)
-        memory->init_target = command.target;
-    return result;
+    return result == CL_SUCCESS ? transfer_write(&command, content, TRANSFER_POSTED) : result;
 }
 
 cl_mem_flags memory_flags(cl_mem_flags flags)
@@ -369,15 +366,7 @@ cl_mem api_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,
 
 cl_int memory_ensure(cl_mem memory)
 {
-    cl_int result = object_ensure(&memory->object);
-    cl_mem root = memory_root(memory);
-    uint64_t target = __atomic_load_n(&root->init_target, __ATOMIC_RELAXED);
-    if (result != CL_SUCCESS || target == 0)
-        return result;
-    result = queue_wait_for(root->context->hidden_queue->state, target, NULL);
-    if (result == CL_SUCCESS)
-        __atomic_store_n(&root->init_target, 0, __ATOMIC_RELAXED);
-    return result;
+    return object_ensure(&memory->object);
 }
 
 cl_int api_clRetainMemObject(cl_mem memobj)

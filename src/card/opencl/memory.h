@@ -23,8 +23,6 @@ struct _cl_mem {
     cl_mem_properties *properties; /* as given, with the closing 0; NULL when none were */
     size_t properties_bytes;
     void *host_ptr; /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
-    uint64_t
-        init_target; /* of the context's hidden queue: when the initial content is there; 0: none */
     struct arena_range
         *range;    /* of a root buffer that is memory of ours, too; set when it is sent */
     uint32_t lock; /* what follows */

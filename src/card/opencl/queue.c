@@ -18,7 +18,7 @@ static cl_int send_queue(struct object *object, uint32_t id)
         return CL_DEVICE_NOT_AVAILABLE;
     record->id = id;
     record->context_id = queue->context->object.id;
-    record->properties = queue->properties;
+    record->properties = queue->properties | (queue->hidden ? WIRE_QUEUE_FIRST : 0);
     record->queue_slot = queue->slot;
     record->device_id = queue->device->object.id;
     record_post(record, WIRE_QUEUE_CREATE, sizeof(*record));

@@ -16,7 +16,7 @@
 struct error;
 
 #define RELAY_MAGIC 0x5941454cu /* "LEAY" */
-#define RELAY_VERSION 2
+#define RELAY_VERSION 3
 #define RELAY_PORT "7311"
 #define RELAY_TOKEN_MAX 72
 

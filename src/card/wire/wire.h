@@ -229,6 +229,11 @@ struct wire_arg {
 /* Which ends of an IMAGE_COPY are images. */
 enum wire_copy_shape { WIRE_COPY_IMAGES, WIRE_COPY_IMAGE_TO_BUFFER, WIRE_COPY_BUFFER_TO_IMAGE };
 
+/* QUEUE_CREATE properties, beside OpenCL's own: what is in this queue has ended before a command of
+ * another queue that was posted later begins. Buffers get their first contents through such a one,
+ * so that nobody waits for these before they are used. */
+#define WIRE_QUEUE_FIRST (UINT64_C(1) << 63)
+
 /* LAUNCH shape_flags */
 #define WIRE_SHAPE_OFFSET 1u /* global_offset given */
 #define WIRE_SHAPE_LOCAL 2u  /* local size given */
