@@ -15,6 +15,7 @@ IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 PACKET_MAX = 65535
 MTU = 1500
 TCP = 6
+HELD_S = 0.02  # how often a line that does not move looks whether it does
 NEAR_ADDRESS, FAR_ADDRESS = "198.18.0.1", "198.18.0.2"  # for such tests, RFC 2544; known in the namespaces only
 
 
@@ -56,10 +57,11 @@ def payload_bytes(packet):
 class Link:
     """A program in the namespace `near` reaches `address` of the namespace `far`. Each packet takes half the round trip and
     is lost with probability `loss`; all are while `up` is false. `turns` counts how often the near side spoke after the far
-    side had."""
+    side had. While `moves` is false nothing arrives."""
 
     def __init__(self, round_trip_ms, loss=0.0, seed=1, mtu=MTU):
         self.delay_s, self.loss, self.up = round_trip_ms / 2000, loss, True
+        self.moves = True
         self.mtu = mtu
         self.address = FAR_ADDRESS
         self.turns = self.lost = self.carried = 0
@@ -108,12 +110,14 @@ class Link:
         under_way = []  # (when it arrives, number, where, packet)
         while True:
             patience = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
+            if not self.moves:
+                patience = HELD_S
             ready = select.select([near, far, self.wake], [], [], patience)[0]
             if self.wake in ready:
                 return
             for end in ready:
                 self.take(end, far if end == near else near, under_way)
-            while under_way and under_way[0][0] <= time.monotonic():
+            while self.moves and under_way and under_way[0][0] <= time.monotonic():
                 _, _, end, packet = heapq.heappop(under_way)
                 try:
                     os.write(end, packet)

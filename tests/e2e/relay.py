@@ -59,13 +59,15 @@ class Lender:
 
 class DelayLine:
     """A TCP line on loopback that takes its time: every byte arrives `delay_s` after it was sent. `cut()` closes all
-    connections, `swallow()` leaves them open and loses what is sent. `turns` counts how often the program's side spoke
-    after the other had: round trips."""
+    connections, `swallow()` leaves them open and loses what is sent, while `moves` is not set nothing arrives. `turns` counts
+    how often the program's side spoke after the other had: round trips."""
 
     def __init__(self, target, delay_s):
         self.target = target.rsplit(":", 1)
         self.delay_s = delay_s
         self.lost = False
+        self.moves = threading.Event()
+        self.moves.set()
         self.turns = 0
         self.sockets = []
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -104,6 +106,7 @@ class DelayLine:
         while True:
             due, data = line.get()
             time.sleep(max(0, due - time.monotonic()))
+            self.moves.wait()
             try:
                 if not self.lost:
                     sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
@@ -116,6 +119,7 @@ class DelayLine:
         self.lost = True
 
     def cut(self):
+        self.moves.set()
         self.listener.close()
         for end in self.sockets:
             try:

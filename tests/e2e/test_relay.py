@@ -2,13 +2,15 @@
 import json
 import os
 import subprocess
+import threading
 import time
 
 import house as houses
 import pytest
 from relay import DelayLine, Lender
 
-TRIPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs", "trips.py")
+PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
+TRIPS, POSTED = os.path.join(PROGRAMS, "trips.py"), os.path.join(PROGRAMS, "posted.py")
 READS, LAUNCHES = 40, 2000
 
 NOT_AVAILABLE = ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]
@@ -61,6 +63,39 @@ def test_refusals(card_house, lender, tmp_path):
     assert_nothing_left(card_house)
 
 
+LOOSE = """add 0
+  wait 0
+  event 0
+finish 0
+refused 0
+  wait -14
+  event -5
+finish -5
+told -5
+""".splitlines()
+STRICT = """add 0
+  wait 0
+  event 0
+finish 0
+refused -5
+finish 0
+told -5
+add 0
+""".splitlines()
+
+
+@pytest.mark.parametrize("strict, begins", [("0", LOOSE), ("1", STRICT)], ids=["posted", "strict"])
+def test_the_driver_refuses_what_was_posted(strict, begins):
+    """Told by the event, by the queue's next clFinish and to the context, as on this host; in strict mode by the call, once."""
+    driver = {"LEAT_DEVICE_ICD_VENDORS": houses.built("refusing_driver")}
+    with houses.House(cards_only=True, environment=driver) as house:
+        house.environment["LEAT_CARD_STRICT"] = strict
+        here = house.card_exec(houses.built("refusing"), memory="64MiB").stdout
+        assert here.splitlines()[:len(begins)] == begins
+        with Lender(house, f"127.0.0.1:{20000 + os.getpid() % 10000}", secure=False) as lender:
+            assert house.leat(*words_on(lender, houses.built("refusing"), memory="64MiB")).stdout == here
+
+
 def test_needs_tls(card_house):
     """Nobody lends or borrows in the clear but on one host."""
     lender = Lender(card_house, "0.0.0.0:1", secure=False)
@@ -93,8 +128,8 @@ def test_program_dies(card_house, lender):
         words for words in houses.processes_naming(lender.token).values() if " --to " in words])
 
 
-def trips(house, lender, line, reads, launches):
-    words = words_on(lender, "/usr/bin/python3", TRIPS, str(reads), str(launches), address=line.address)
+def trips(house, lender, line, reads, launches, *more):
+    words = words_on(lender, "/usr/bin/python3", TRIPS, str(reads), str(launches), *more, address=line.address)
     before = line.turns
     figures = json.loads(house.leat(*words).stdout)
     assert figures["right"]
@@ -103,16 +138,33 @@ def trips(house, lender, line, reads, launches):
 
 @pytest.mark.parametrize("one_way_ms", [0.15, 2.5, 15])
 def test_slow_line(card_house, lender, one_way_ms):
-    """A read takes one round trip, a launch none."""
+    """A read takes one round trip."""
     with DelayLine(lender.address, one_way_ms / 1000) as line:
-        trips(card_house, lender, line, 1, 1)  # the first build
+        trips(card_house, lender, line, 1, 1, "copies")  # the first build
         few = trips(card_house, lender, line, 1, 1)[1]
         figures, many = trips(card_house, lender, line, 1 + READS, 1)
-        assert abs(many - few - READS) < READS / 2  # large copies and signs of life make a few more, or fewer
+        assert abs(many - few - READS) <= READS / 8  # signs of life make a few more, or fewer
         assert figures["reads_s"] >= READS * 2 * one_way_ms / 1000
-        if one_way_ms > 1:
-            figures = trips(card_house, lender, line, 1, LAUNCHES)[0]
-            assert figures["launches_s"] < LAUNCHES * 2 * one_way_ms / 1000 / 4
+
+
+def test_what_is_posted_waits_for_nothing(card_house, lender):
+    """Launches, writes, copies, fills, markers, creations and user events return while the line carries nothing."""
+    with DelayLine(lender.address, 0) as line:
+        words = [houses.built("leat"), *words_on(lender, "/usr/bin/python3", POSTED, str(LAUNCHES // 2), address=line.address)]
+        with subprocess.Popen(words, env=card_house.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True) as program:
+            assert program.stdout.readline() == "ready\n"
+            for _ in range(2):
+                release = threading.Timer(60, line.moves.set)  # who waits for the line is told so then
+                release.start()
+                line.moves.clear()
+                program.stdin.write("on\n")
+                program.stdin.flush()
+                assert program.stdout.readline() == "posted\n" and not line.moves.is_set()
+                release.cancel()
+                line.moves.set()
+            assert program.communicate(timeout=60)[0] == "right\n"
+    assert_nothing_left(card_house)
 
 
 @pytest.mark.parametrize("way", ["cut", "swallow"])

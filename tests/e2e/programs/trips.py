@@ -1,6 +1,6 @@
 """How long calls take that wait, and calls that do not: prints one object of JSON, in seconds.
 
-usage: trips.py READS LAUNCHES
+usage: trips.py READS LAUNCHES [copies]     (with the last word large copies, too)
 """
 import json
 import sys
@@ -10,6 +10,15 @@ import numpy
 import pyopencl
 
 SOURCE = "__kernel void add(__global int *data, int value) { data[get_global_id(0)] += value; }"
+
+
+def copies_are_right(context, queue):
+    large = numpy.arange(4 << 20, dtype=numpy.int32)
+    target = pyopencl.Buffer(context, pyopencl.mem_flags.READ_WRITE, large.nbytes)
+    pyopencl.enqueue_copy(queue, target, large, is_blocking=True)
+    back = numpy.zeros_like(large)
+    pyopencl.enqueue_copy(queue, back, target, is_blocking=True)
+    return bool((back == large).all())
 
 
 def main():
@@ -32,18 +41,9 @@ def main():
         kernel(queue, data.shape, None, buffer, numpy.int32(1))
     queue.finish()
     figures["launches_s"] = time.monotonic() - start
-    large = numpy.ones(4 << 20, numpy.int32)
-    target = pyopencl.Buffer(context, pyopencl.mem_flags.READ_WRITE, large.nbytes)
-    start = time.monotonic()
-    pyopencl.enqueue_copy(queue, target, large, is_blocking=True)
-    queue.finish()
-    figures["write_16mib_s"] = time.monotonic() - start
-    back = numpy.zeros_like(large)
-    start = time.monotonic()
-    pyopencl.enqueue_copy(queue, back, target, is_blocking=True)
-    figures["read_16mib_s"] = time.monotonic() - start
+    right = "copies" not in sys.argv or copies_are_right(context, queue)
     pyopencl.enqueue_copy(queue, data, buffer, is_blocking=True)
-    figures["right"] = bool((data == launches).all() and (back == large).all())
+    figures["right"] = right and bool((data == launches).all())
     print(json.dumps(figures))
 
 
