@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "core/core_impl.h"
+#include "core/cuda_list.h"
 #include "core/devices.h"
 #include "core/wait.h"
 #include "core/images.h"
@@ -269,6 +270,8 @@ int core_start(struct core *core, struct error *err)
         r = reconcile_begin(core, err);
     if (r == 0 && cards_open(core) < 0)
         r = error_set(err, -ENOMEM, "out-of-memory", "starting");
+    if (r == 0)
+        cuda_list_open(core);
     return r;
 }
 
@@ -322,6 +325,7 @@ void core_stop(struct core *core, void (*stopped)(void *arg), void *arg)
         return;
     }
     wait_cancel_all(core);
+    cuda_list_close(core);
     cards_close(core);
     core_stop_step(core);
 }
@@ -339,6 +343,7 @@ void core_destroy(struct core *core)
     teach_finish(core);
     commit_close(core);
     cards_destroy(core);
+    cuda_list_destroy(core);
     devices_free(core);
     devices_rules_free(core);
     tenants_destroy(core->tenants);

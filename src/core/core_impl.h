@@ -112,6 +112,7 @@ struct core {
     struct tenants *tenants;  /* quota.c */
     bool counted, recounting; /* its capacity is known, is being counted for the first time */
     struct cards *cards;      /* connection to leat-cardd */
+    struct cuda_listing *cuda_listing; /* cuda_list.c */
     struct device *devices;
     struct device_rule *rules; /* devices.c */
     size_t device_count, rule_count;
@@ -214,8 +215,7 @@ void life_again(struct core *core, struct live_job *live);
 void life_requeue(struct core *core, struct live_job *live, const char *code, const char *text);
 void life_stop(struct core *core, struct live_job *live, uint64_t grace_ms);
 void life_on_exit(void *context, const char *id, const struct engine_exit *exit);
-/* What card.create is asked with; NULL: out of memory. */
-struct json_t *life_card_params(const struct live_job *live);
+struct json_t *life_card_params(const struct live_job *live); /* card.create's; NULL: memory */
 
 /* -- cards.c: leat-cardd's control protocol -- */
 typedef void cards_reply_fn(struct core *core, uint64_t job, struct json_t *result,

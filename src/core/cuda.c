@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
+#include "core/cuda_list.h"
 #include "core/cuda_nodes.h"
 #include "engine/engine.h"
 #include "model/device.h"
@@ -23,8 +24,8 @@
 #define MOUNTS_MAX 24
 #define VARIABLES_MAX 7 /* and the NULL at their end */
 
-/* What of the driver a CUDA program may need, as NVIDIA's container toolkit lists it. The first two
- * stand behind Leat's own and must be there. */
+/* What of the driver a CUDA program may need, of all that NVIDIA's container toolkit lists. The
+ * first two stand behind Leat's own and must be there. */
 static const struct {
     const char *name, *variable; /* which names another file for it */
 } libraries[] = {
@@ -67,12 +68,14 @@ static int add(struct cuda_view *view, const char *host, const char *inside,
 }
 
 /* The file behind all links, of which containers know nothing. */
-static bool find_library(size_t index, char ret_path[PATH_MAX])
+static bool find_library(size_t index, const char *listing, char ret_path[PATH_MAX])
 {
     char path[PATH_MAX];
     const char *named = libraries[index].variable ? getenv(libraries[index].variable) : NULL;
     if (named && *named)
         return realpath(named, ret_path) != NULL;
+    if (cuda_list_find(listing, libraries[index].name, path) && realpath(path, ret_path))
+        return true;
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", folders[i], libraries[index].name);
         if (realpath(path, ret_path))
@@ -81,11 +84,11 @@ static bool find_library(size_t index, char ret_path[PATH_MAX])
     return false;
 }
 
-static int add_driver(struct cuda_view *view, struct error *err)
+static int add_driver(struct cuda_view *view, const char *listing, struct error *err)
 {
     char host[PATH_MAX], inside[PATH_MAX];
     for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
-        if (!find_library(i, host)) {
+        if (!find_library(i, listing, host)) {
             if (i < NEEDED)
                 return error_set(err, -ENOENT, "no-cuda-driver",
                                  "the CUDA driver's %s was not found on this machine",
@@ -211,7 +214,8 @@ static int set_mps(struct cuda_view *view, uint32_t share_permille)
 
 /* ---- views ---- */
 
-static int make_local(struct cuda_view *view, const struct device *device, struct error *err)
+static int make_local(struct cuda_view *view, const struct device *device, const char *listing,
+                      struct error *err)
 {
     int r = add_nodes(view, device);
     if (r == 0)
@@ -219,16 +223,16 @@ static int make_local(struct cuda_view *view, const struct device *device, struc
     if (r < 0)
         return error_set(err, r, "out-of-memory", "showing a CUDA device");
     r = add_own(view, NEEDED, err);
-    return r < 0 ? r : add_driver(view, err);
+    return r < 0 ? r : add_driver(view, listing, err);
 }
 
 static int make_mps(struct cuda_view *view, const struct device *device,
-                    const struct job_request *request, struct error *err)
+                    const struct job_request *request, const char *listing, struct error *err)
 {
     int r = add_mps(view, err);
     if (r == 0 && set_mps(view, request->share_permille) < 0)
         r = error_set(err, -ENOMEM, "out-of-memory", "showing MPS");
-    return r < 0 ? r : make_local(view, device, err);
+    return r < 0 ? r : make_local(view, device, listing, err);
 }
 
 static int make_remote(struct cuda_view *view, struct error *err)
@@ -239,7 +243,7 @@ static int make_remote(struct cuda_view *view, struct error *err)
 }
 
 int cuda_view_make(const struct device *device, const struct job_request *request,
-                   struct cuda_view *ret_view, struct error *err)
+                   const char *listing, struct cuda_view *ret_view, struct error *err)
 {
     struct cuda_view view = {.mounts = calloc(MOUNTS_MAX, sizeof(*view.mounts)),
                              .variables = calloc(VARIABLES_MAX, sizeof(*view.variables))};
@@ -247,8 +251,8 @@ int cuda_view_make(const struct device *device, const struct job_request *reques
     int r = !view.mounts || !view.variables
                 ? error_set(err, -ENOMEM, "out-of-memory", "showing a CUDA device")
             : interface == JOB_CUDA_REMOTE ? make_remote(&view, err)
-            : interface == JOB_CUDA_MPS    ? make_mps(&view, device, request, err)
-                                           : make_local(&view, device, err);
+            : interface == JOB_CUDA_MPS    ? make_mps(&view, device, request, listing, err)
+                                           : make_local(&view, device, listing, err);
     if (r < 0) {
         cuda_view_finish(&view);
         return r;

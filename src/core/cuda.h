@@ -22,10 +22,10 @@ struct cuda_view {
     char **variables; /* NULL-ended NAME=VALUE */
 };
 
-/* The view of one device for a job of CUDA. -ENOENT when a library is missing, -ENODEV
- * "no-mps", -ENOMEM. */
+/* The view of one device for a job of CUDA; `listing` is that of cuda_list.h, or NULL. -ENOENT when
+ * a library is missing, -ENODEV "no-mps", -ENOMEM. */
 int cuda_view_make(const struct device *device, const struct job_request *request,
-                   struct cuda_view *ret_view, struct error *err);
+                   const char *listing, struct cuda_view *ret_view, struct error *err);
 void cuda_view_finish(struct cuda_view *view);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "core/core_impl.h"
 #include "core/cuda.h"
+#include "core/cuda_list.h"
 #include "core/devices.h"
 #include "core/evict.h"
 #include "core/gang.h"
@@ -172,7 +173,8 @@ static void container_start(struct core *core, struct live_job *live)
     struct error err;
     __attribute__((cleanup(cuda_view_finish))) struct cuda_view cuda = {0};
     const struct device *device = devices_find(core, live->job.device);
-    if (job_is_cuda(request) && device && cuda_view_make(device, request, &cuda, &err) < 0) {
+    if (job_is_cuda(request) && device &&
+        cuda_view_make(device, request, cuda_list_text(core), &cuda, &err) < 0) {
         start_failed(core, live, &err);
         return;
     }

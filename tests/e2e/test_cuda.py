@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -449,3 +450,21 @@ def test_mps_is_used_when_asked_and_there(tmp_path):
         assert house.leat(*words, tell, check=False).returncode != 0  # its pipes are left, and nobody reads them
         assert house.get("/v1/jobs/3/explain")["code"] == "no-mps"
         assert house.leat("run", "--mps", "--", "true", check=False).returncode != 0
+
+
+def test_driver_files_are_where_nvidias_tool_says(tmp_path):
+    """With NVIDIA's container toolkit installed its listing comes before Leat's own search."""
+    tool, folder = tmp_path / "nvidia-container-cli", tmp_path / "driver"
+    folder.mkdir()
+    for name, file in (("libcuda.so.570.1", DRIVER), ("libnvidia-ml.so.570.1", CUDA_ENVIRONMENT["LEAT_NVML_DRIVER"]),
+                       ("libnvidia-ptxjitcompiler.so.570.1", DRIVER)):
+        shutil.copy(file, folder / name)
+    tool.write_text(f"#!/bin/sh\n[ \"$*\" = list ] && echo /dev/nvidiactl && echo /usr/bin/nvidia-smi && ls -d {folder}/*\n")
+    tool.chmod(0o755)
+    there = {name: value for name, value in CUDA_ENVIRONMENT.items() if name != "LEAT_CUDA_DRIVER"}
+    with houses.House(environment=dict(there, PATH=f"{tmp_path}:{os.environ['PATH']}")) as house:
+        eventually("listing", lambda: "cuda.listed" in house.log())
+        words = ("run", "--cuda", "--memory", "64MiB", "--share", "50%")
+        shown = house.leat(*words, "--", "ls", "/run/cuda/driver").stdout
+        assert shown.split() == ["libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1"]
+        assert figures(house.leat(*words, PROBE, "codes").stdout)["whole"] == 64 * MIB

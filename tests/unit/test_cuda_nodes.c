@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "core/cuda_list.h"
 #include "core/cuda_nodes.h"
 
 static char root[] = "/tmp/leat-nodes-XXXXXX";
@@ -84,11 +85,39 @@ static void test_part(void **unused)
     expect(1, "nonsense", "nvidia0 nvidiactl nvidia-uvm ");
 }
 
+/* As nvidia-container-cli prints it: nodes, programs, libraries with the driver's version. */
+static void test_listing(void **unused)
+{
+    static const char listing[] = "/dev/nvidiactl\n/usr/bin/nvidia-smi\n"
+                                  "/usr/lib/libcudadebugger.so.570.1\n/opt/gpu/libcuda.so.570.1\n"
+                                  "/other/libcuda.so.570.1\nlibnvidia-ml.so.570.1\n"
+                                  "/opt/gpu/libnvidia-nvvm.so.4.0.0\n/opt/gpu/libnvidia-ml.so.1x";
+    static const struct {
+        const char *library, *path;
+    } cases[] = {
+        {"libcuda.so.1", "/opt/gpu/libcuda.so.570.1"},
+        {"libcudadebugger.so.1", "/usr/lib/libcudadebugger.so.570.1"},
+        {"libnvidia-nvvm.so.4", "/opt/gpu/libnvidia-nvvm.so.4.0.0"},
+        {"libnvidia-ml.so.1", "/opt/gpu/libnvidia-ml.so.1x"}, /* no path is none */
+        {"libnvidia-gpucomp.so", NULL},
+        {"libcud.so", NULL},
+    };
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(cuda_list_find(listing, cases[i].library, path), cases[i].path != NULL);
+        if (cases[i].path)
+            assert_string_equal(path, cases[i].path);
+    }
+    assert_false(cuda_list_find(NULL, "libcuda.so.1", path));
+    assert_false(cuda_list_find("", "libcuda.so.1", path));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_part),
+        cmocka_unit_test(test_listing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
