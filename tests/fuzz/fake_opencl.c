@@ -201,6 +201,12 @@ cl_int clFlush(cl_command_queue queue)
     return CL_SUCCESS;
 }
 
+cl_int clFinish(cl_command_queue queue)
+{
+    check(queue, QUEUE);
+    return CL_SUCCESS;
+}
+
 cl_mem clCreateBuffer(cl_context context, cl_mem_flags flags, size_t bytes, void *host,
                       cl_int *status)
 {
