@@ -411,6 +411,7 @@ static void test_work_counts_as_use(void **state)
 /* The device's pause in front of a command that was there already belongs to the command. */
 static void test_charge_pauses(void **state)
 {
+    enum { LATER = 10 * METER_GAP_NS };
     static const struct {
         struct meter_span span;
         uint64_t expected;
@@ -421,6 +422,10 @@ static void test_charge_pauses(void **state)
         {{4900, 5000 + METER_GAP_NS, 6000 + METER_GAP_NS}, 1000}, /* in line, but compiled */
         {{5000, 5000, 5000}, 0},                                  /* never ran */
         {{5000, 5900 + METER_GAP_NS, 6500 + METER_GAP_NS}, 500},  /* overlaps */
+        {{LATER + 900, LATER + 3000, LATER + 4000}, 1000},        /* told before ... */
+        {{LATER + 800, LATER + 1000, LATER + 1500}, 500},         /* ... one that ended earlier */
+        {{LATER + 850, LATER + 1600, LATER + 2900}, 1400},        /* and another, in line */
+        {{LATER + 850, LATER + 1600, LATER + 2900}, 0},           /* overlaps */
     };
     struct ledger_card card = {.share_permille = 1000};
     struct meter_device device = {0};

@@ -25,12 +25,13 @@ struct meter {
     uint32_t ended;    /* futex: how often enough of what was in flight had ended */
     uint32_t sleeping; /* meter_enter sleeps on `ended` */
 
-    pthread_mutex_t lock;      /* guards what follows */
-    uint64_t in_flight;        /* commands */
-    uint64_t working;          /* calls between meter_work_begin and meter_work_end */
-    uint64_t in_flight_ns;     /* their estimates */
-    uint64_t charged_until_ns; /* device clock */
-    uint64_t wake_at_ns;       /* so little in flight ends a wait for what is in flight */
+    pthread_mutex_t lock;                   /* guards what follows */
+    uint64_t in_flight;                     /* commands */
+    uint64_t working;                       /* calls between meter_work_begin and meter_work_end */
+    uint64_t in_flight_ns;                  /* their estimates */
+    uint64_t charged_until_ns;              /* device clock */
+    uint64_t pause_from_ns, pause_until_ns; /* what was left out before the last that was charged */
+    uint64_t wake_at_ns; /* so little in flight ends a wait for what is in flight */
 
     /* meter_enter's own, no lock */
     int in_debt; /* waits for METER_RESUME_NS of credit */
@@ -249,15 +250,39 @@ int meter_enter(struct meter *meter, uint64_t estimate_ns, void (*flush)(void *a
     return -ECANCELED;
 }
 
+/* Since when the device was busy with the command, if the one before it ended at `until_ns`. */
+static uint64_t busy_since(const struct meter_span *span, uint64_t until_ns)
+{
+    int in_line = span->queued_ns < until_ns && span->start_ns < until_ns + METER_GAP_NS;
+    return in_line || span->start_ns < until_ns ? until_ns : span->start_ns;
+}
+
+/* One that is told after a later one: it ran in the pause before that, or was charged with others.
+ */
+static uint64_t uncharged_late_ns(struct meter *meter, const struct meter_span *span)
+{
+    uint64_t start_ns = busy_since(span, meter->pause_from_ns), end_ns = span->end_ns;
+    if (end_ns > meter->pause_until_ns)
+        end_ns = meter->pause_until_ns;
+    if (end_ns <= start_ns)
+        return 0;
+    meter->pause_from_ns = end_ns;
+    return end_ns - start_ns;
+}
+
 /* What the command adds to the charge, with the lock held. */
 static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
 {
-    uint64_t until_ns = meter->charged_until_ns, start_ns = span->start_ns;
-    int in_line = span->queued_ns < until_ns && start_ns < until_ns + METER_GAP_NS;
-    if (in_line || start_ns < until_ns)
-        start_ns = until_ns;
-    if (span->end_ns <= start_ns || span->end_ns == span->start_ns)
+    uint64_t until_ns = meter->charged_until_ns;
+    if (span->end_ns == span->start_ns)
         return 0;
+    if (span->end_ns <= until_ns)
+        return uncharged_late_ns(meter, span);
+    uint64_t start_ns = busy_since(span, until_ns);
+    if (start_ns > until_ns) {
+        meter->pause_from_ns = until_ns;
+        meter->pause_until_ns = start_ns;
+    }
     meter->charged_until_ns = span->end_ns;
     return span->end_ns - start_ns;
 }
@@ -329,7 +354,7 @@ void meter_move(struct meter *meter, struct meter_device *device)
     if (meter->device != device) {
         turn_reap(meter->device, meter->owner);
         meter->device = device;
-        meter->charged_until_ns = 0;
+        meter->charged_until_ns = meter->pause_from_ns = meter->pause_until_ns = 0;
     }
     pthread_mutex_unlock(&meter->lock);
 }

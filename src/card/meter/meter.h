@@ -84,7 +84,8 @@ struct meter_span {
 };
 
 /* The command ended. `estimate_ns` is the one given to meter_enter. Overlapping commands of one
- * session are charged once, and so they must be told in the order in which they ended.
+ * session are charged once. They should be told in the order in which they ended; of what is told
+ * after a later one, the part that lies in the pause before that is charged.
  * A command that was handed over before the last one ended is charged for the device's own pause
  * between the two as well, up to METER_GAP_NS: nobody else could use it, and many short commands
  * keep the device as busy as a few long ones. Any thread. */
