@@ -397,6 +397,25 @@ static const char runtime_text[] =
     "card "
     "does not have; run it without --remote, on a card of its own host";
 
+/* 127 is what shells and the container's init say of a program that is not there. */
+static void end_by_status(struct core *core, struct live_job *live)
+{
+    const struct job *job = &live->job;
+    char text[256];
+    if (live->runtime_refused)
+        (void)snprintf(text, sizeof(text), "%s", runtime_text);
+    else if (job->exit_status == 127)
+        (void)snprintf(
+            text, sizeof(text),
+            "its program exited with status 127, as when a command is not found; see its "
+            "log, and whether image %s has it: --image names another",
+            job->request.image);
+    else
+        (void)snprintf(text, sizeof(text), "its program exited with status %u; see its log",
+                       job->exit_status);
+    life_end(core, live, JOB_FAILED, live->runtime_refused ? "cuda-runtime" : "exit-status", text);
+}
+
 /* What the exit says, in words. */
 static void end_by_exit(struct core *core, struct live_job *live)
 {
@@ -417,14 +436,10 @@ static void end_by_exit(struct core *core, struct live_job *live)
         (void)snprintf(text, sizeof(text), "its program was ended by signal %u (%s)", job->signal,
                        strsignal((int)job->signal));
         life_end(core, live, JOB_FAILED, "signal", text);
-    } else if (job->exit_status && live->runtime_refused) {
-        life_end(core, live, JOB_FAILED, "cuda-runtime", runtime_text);
     } else if (!job->has_exit) {
         life_end(core, live, JOB_FAILED, "lost", "its container ended without an exit status");
     } else if (job->exit_status) {
-        (void)snprintf(text, sizeof(text), "its program exited with status %u; see its log",
-                       job->exit_status);
-        life_end(core, live, JOB_FAILED, "exit-status", text);
+        end_by_status(core, live);
     } else {
         life_end(core, live, JOB_SUCCEEDED, "succeeded", "its program exited with status 0");
     }

@@ -468,3 +468,15 @@ def test_driver_files_are_where_nvidias_tool_says(tmp_path):
         shown = house.leat(*words, "--", "ls", "/run/cuda/driver").stdout
         assert shown.split() == ["libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1"]
         assert figures(house.leat(*words, PROBE, "codes").stdout)["whole"] == 64 * MIB
+
+
+def test_templates_of_cuda_libraries():
+    """Each resolves to a card of a CUDA device; what an image lacks is said."""
+    with houses.House(environment=CUDA_ENVIRONMENT) as house:
+        for library in ("pytorch", "tensorflow", "jax", "tinygrad", "vllm"):
+            filled = house.leat("run", "--dry-run", "--cuda", "--library", library, "--type", "inference", PROBE).stdout
+            assert "interface: cuda" in filled and "image: host" in filled, filled
+        missing = house.leat("run", "--cuda", "--memory", "64MiB", "--share", "50%", "--", "no-such-program", check=False)
+        assert missing.returncode == 127
+        text = house.get("/v1/jobs/1/explain")["text"]
+        assert "not found" in text and "image host" in text and "--image" in text
