@@ -2,6 +2,7 @@
 import array
 import glob
 import os
+import re
 import signal
 import socket
 import struct
@@ -16,12 +17,14 @@ MIB = 1 << 20
 HELLO = struct.Struct("=IIII72s")
 WELCOME = struct.Struct("=IIiIQ256s")
 MAGIC = 0x5441454C
+with open(os.path.join(houses.ROOT, "src", "card", "wire", "wire.h"), encoding="utf-8") as wire:
+    VERSION = int(re.search(r"#define WIRE_VERSION (\d+)", wire.read())[1])
 
 
 class Session:
     """A client that says hello and takes what it gets, with no OpenCL in it."""
 
-    def __init__(self, house, token, version=2, magic=MAGIC):
+    def __init__(self, house, token, version=VERSION, magic=MAGIC):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(30)
         self.socket.connect(os.path.join(house.run_dir, "card", "card.sock"))
@@ -186,19 +189,58 @@ def test_bound_card_goes_with_its_client(card_house):
     eventually("the program's end", lambda: not houses.processes_naming(marker))
 
 
+def say(program, words):
+    """One line to a holder, and its answer."""
+    program.stdin.write(words + "\n")
+    program.stdin.flush()
+    return program.stdout.readline()
+
+
+def holder(house, lease, memory_bytes):
+    program = house.on_card(lease, houses.built("holder"), stdin=subprocess.PIPE)
+    assert say(program, f"+{memory_bytes}") == "ok\n", program.communicate()[1]
+    return program
+
+
 def test_killed_executor_ends_its_session_only(card_house):
     lease = create(card_house, "one")
     control = card_house.control()
     control("subscribe")
-    with Session(card_house, lease["token"]) as first, Session(card_house, lease["token"]) as second:
-        assert {first.slot, second.slot} == {0, 1}
-        victim = min(executors(card_house.daemon.pid, 2))
-        os.kill(victim, signal.SIGKILL)
-        assert ended_session(control)["status"] == 128 + signal.SIGKILL
-        shown = control("card.show", card="one")
-        assert (shown["sessions"], shown["sessions_total"], shown["memory_used_bytes"]) == (1, 2, 0)
-        with Session(card_house, lease["token"]) as third:
-            assert third.slot == 0
+    first = holder(card_house, lease, MIB)
+    victim, = executors(card_house.daemon.pid, 1)
+    second = holder(card_house, lease, 2 * MIB)
+    os.kill(victim, signal.SIGKILL)
+    assert ended_session(control)["status"] == 128 + signal.SIGKILL
+    shown = control("card.show", card="one")
+    assert (shown["sessions"], shown["sessions_total"], shown["memory_used_bytes"]) == (1, 2, 2 * MIB)
+    assert say(first, "!") == "-2\n" and say(second, "=") == "ok\n"
+    with Session(card_house, lease["token"]) as third:
+        assert third.slot == 0
+    for program in (first, second):
+        program.communicate(timeout=60)
+    control.close()
+
+
+def test_executor_killed_before_its_first_record_is_replaced(card_house):
+    lease = create(card_house, "one")
+    control = card_house.control()
+    control("subscribe")
+    with Session(card_house, lease["token"]) as session:
+        victims = []
+        for _ in range(3):
+            victims += eventually("another executor", lambda: [pid for pid in executors(card_house.daemon.pid, 1)
+                                                               if pid not in victims])
+            os.kill(victims[-1], signal.SIGKILL)
+        last, = eventually("the last executor", lambda: [pid for pid in executors(card_house.daemon.pid, 1)
+                                                         if pid not in victims])
+        assert control("card.show", card="one")["sessions_total"] == 1
+        session.socket.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            session.socket.recv(1)  # its end would be the session's
+        session.socket.settimeout(30)
+        os.kill(last, signal.SIGKILL)
+        assert session.socket.recv(1) == b""
+    assert ended_session(control)["status"] == 128 + signal.SIGKILL
     control.close()
 
 

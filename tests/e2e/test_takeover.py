@@ -9,7 +9,7 @@ import pytest
 
 import house as houses
 from house import CardError, children_of, eventually, process_alive
-from test_cardd import MIB, Session, create, groups, name_of
+from test_cardd import MIB, Session, create, groups, name_of, say
 from test_suspend import device, finish, losses, trainer, two_devices_fixture, under_way  # noqa: F401 (a fixture)
 
 LONG = os.environ.get("LEAT_LONG") == "1"
@@ -43,12 +43,6 @@ def books_agree(house):
         assert one["granted_bytes"] == sum(card["memory_quota_bytes"] for card in own)
         assert one["granted_permille"] == sum(card["share_permille"] for card in own)
         assert one["cards"] == len(own)
-
-
-def say(program, words):
-    program.stdin.write(words + "\n")
-    program.stdin.flush()
-    return program.stdout.readline()
 
 
 def test_programs_go_on(card_house):

@@ -311,6 +311,7 @@ void card_slot_reap(struct card *card, unsigned slot, const struct wire_session 
     __atomic_store_n(&ledger->build_hits, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->pid, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->own_pid, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ledger->begun, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->state, 0, __ATOMIC_SEQ_CST);
 }
 

@@ -31,7 +31,7 @@ enum kept {
 /* Descriptors of a session. */
 enum kept_of_session {
     KEPT_SESSION, /* its memory */
-    KEPT_SOCKET,  /* its client, until its executor has it */
+    KEPT_SOCKET,  /* the connection of its client */
     KEPT_PROCESS, /* the control descriptor of its executor; the pidfd of a local client */
     KEPT_OF_SESSION
 };

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,6 +22,7 @@
 #include "card/cardd/device.h"
 #include "card/cardd/keeper.h"
 #include "card/cardd/pass.h"
+#include "card/cardd/phase.h"
 #include "card/cardd/process.h"
 #include "card/cardd/spare.h"
 #include "card/cardd/start.h"
@@ -29,6 +31,7 @@
 #include "card/meter/meter.h"
 
 #define WELCOME_FDS 3
+#define REPLACED_MAX 3 /* executors of a session: a driver may crash whenever it starts */
 
 /* Room for the buffers of a card on the host's own memory. Twice the quota, so that there is a run
  * long enough for a buffer that fits the quota; pages come into being as they are used. */
@@ -169,12 +172,44 @@ static void session_end(struct session *session, int status)
     session_free(session);
 }
 
+/* The executor was killed before it took the first record of its client: another can take its
+ * place. */
+static bool is_replaceable(const struct session *session, int status)
+{
+    const struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
+    return session->memory && WIFSIGNALED(status) && !session->card->leaving &&
+           session->replaced < REPLACED_MAX && !__atomic_load_n(&ledger->begun, __ATOMIC_SEQ_CST);
+}
+
+static void executor_replace(struct session *session)
+{
+    log_event(LOG_WARN, "executor.replaced", "card=%s executor=%d", session->card->name,
+              (int)session->pid);
+    meter_reap(session->card->device->turn, (uint32_t)session->pid);
+    watch_stop(session->ended);
+    watch_stop(session->notices);
+    session->ended = session->notices = NULL;
+    cleanup_fd(&session->pidfd);
+    cleanup_fd(&session->control_fd);
+    session->pidfd = session->control_fd = -1;
+    session->pid = 0;
+    session->order = 0; /* it starts as its card is */
+    session->replaced++;
+    book_step(session->book, BOOK_WELCOMED);
+    starter_add(session->cardd->starter, session);
+    phase_advance(session->cardd, session->card);
+}
+
 /* The process has ended. A local client is no child: its status is not known. */
 static void session_reap(void *arg)
 {
     struct session *session = arg;
     int status = 0;
-    if (!session->memory || keeper_reap(session->cardd->keeper, session->pid, &status))
+    if (session->memory && !keeper_reap(session->cardd->keeper, session->pid, &status))
+        return;
+    if (is_replaceable(session, status))
+        executor_replace(session);
+    else
         session_end(session, status);
 }
 
@@ -199,16 +234,6 @@ static int process_watch(struct session *session)
     session->ended = watch_start(loop, session->pidfd, session_reap, session);
     session->notices = watch_start(loop, session->control_fd, notice_arrived, session);
     return session->ended && session->notices ? 0 : -ENOMEM;
-}
-
-/* The client belongs to its executor: nobody else holds its connection open. */
-static void client_let_go(struct session *session)
-{
-    book_step(session->book, BOOK_SERVED);
-    hold(session, KEPT_SOCKET, -1);
-    cleanup_fd(&session->session_fd);
-    cleanup_fd(&session->socket_fd);
-    session->session_fd = session->socket_fd = -1;
 }
 
 /* Make the process, which is taken over, the session's executor. On failure it is gone. */
@@ -242,8 +267,13 @@ static int executor_find(struct session *session)
     struct process process;
     if (spares_take(card, &process) && process_engage(session, &process) == 0)
         return 0;
-    int r = process_fork(card, PROCESS_FOR_CLIENT, &process);
-    return r == 0 ? process_engage(session, &process) : r;
+    int r;
+    do {
+        r = process_fork(card, PROCESS_FOR_CLIENT, &process);
+        if (r == 0)
+            r = process_engage(session, &process);
+    } while (r == -EPIPE && session->replaced++ < REPLACED_MAX); /* it has been killed already */
+    return r;
 }
 
 /* NULL: out of memory. */
@@ -306,8 +336,9 @@ static void session_enlist(struct session *session)
 static void session_announce(struct session *session)
 {
     struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
-    __atomic_store_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
-    cardd_session_started(session->cardd, session);
+    uint32_t before = __atomic_exchange_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
+    if (before == 0)
+        cardd_session_started(session->cardd, session);
 }
 
 /* The answer to a client fits into its fresh socket's buffer; a client that has gone is seen by its
@@ -339,7 +370,7 @@ int session_launch(struct session *session)
     list_remove(&session->starting);
     int r = executor_find(session);
     if (r == 0) {
-        client_let_go(session);
+        book_step(session->book, BOOK_SERVED);
         session_announce(session);
         if (session->card->sessions_total > 1)
             spares_want(session->card); /* it is one of several: others may follow */
@@ -448,7 +479,7 @@ static int session_continue(struct session *session)
     if (r == 0 && session->book->step == BOOK_FORKED)
         (void)client_hand_over(session); /* one that has ended is reaped */
     if (r == 0)
-        client_let_go(session);
+        book_step(session->book, BOOK_SERVED);
     return r;
 }
 

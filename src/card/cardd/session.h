@@ -19,7 +19,7 @@ struct wire_session;
 struct session {
     struct list link;          /* in cardd's list of all sessions */
     struct list starting;      /* in the starter's, until its executor is forked */
-    int session_fd, socket_fd; /* until then; -1 */
+    int session_fd, socket_fd; /* its memory and its client; -1: a local session */
     uint64_t arena_bytes;      /* as its memory was made */
     struct cardd *cardd;
     struct card *card;
@@ -29,7 +29,8 @@ struct session {
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
     int pidfd, control_fd;
     struct watch *ended, *notices;
-    bool overdrawn; /* a local one: it holds more of its device than of its card */
+    unsigned replaced; /* executors that ended before their first record */
+    bool overdrawn;    /* a local one: it holds more of its device than of its card */
     uint64_t order; /* number of the one that has gone to the executor and is not answered; or 0 */
     /* First page of the session memory, read-only; NULL: a local session, in which the client's own
      * process has the slot. */

@@ -22,6 +22,7 @@
 #include "card/executor/sandbox.h"
 #include "card/executor/session.h"
 #include "card/ledger/futex.h"
+#include "card/ledger/ledger.h"
 #include "card/meter/meter.h"
 
 #define SWEEP_NS \
@@ -167,6 +168,7 @@ static void start_driver(struct session *session)
 static void begin_work(struct session *session)
 {
     session->begun = 1;
+    __atomic_store_n(&session->ledger->slots[session->client.slot].begun, 1, __ATOMIC_SEQ_CST);
     if (!session->device) {
         meter_work_begin(session->meter);
         start_driver(session);
