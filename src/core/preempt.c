@@ -14,6 +14,7 @@
 #include "core/core_impl.h"
 #include "core/evict.h"
 #include "core/quota.h"
+#include "sched/choose.h"
 #include "sched/preempt.h"
 
 #define ASKERS_MAX 16 /* waiting jobs for which victims are looked for in one poll */
@@ -39,12 +40,27 @@ static bool is_room(enum sched_why why)
            why == SCHED_WHY_LIMIT || why == SCHED_WHY_KEPT;
 }
 
-/* A gang does not ask: its members start together, and nobody says for how many to make room. */
+static bool ranks_before(const struct live_job *a, const struct live_job *b)
+{
+    uint32_t mine = a->job.request.priority, others = b->job.request.priority;
+    return mine != others ? mine > others : a->job.id < b->job.id;
+}
+
+/* The first of a gang's members asks for all of them. */
+static bool leads(const struct live_job *live)
+{
+    LIST_EACH (link, &live->mates) {
+        if (!ranks_before(live, LIST_ENTRY(link, struct live_job, mates)))
+            return false;
+    }
+    return true;
+}
+
 static bool lacks(const struct live_job *live)
 {
     enum sched_why why = live->finding.why;
-    return (is_room(why) || why == SCHED_WHY_PREEMPTS) && live->finding.start_us &&
-           !live->job.request.gang;
+    bool room = is_room(why) || why == SCHED_WHY_GANG || why == SCHED_WHY_PREEMPTS;
+    return room && live->finding.start_us && leads(live);
 }
 
 /* The job for which this one gives way, while that is still of use; else NULL. */
@@ -62,7 +78,7 @@ bool preempt_defers(const struct core *core, const struct live_job *live)
 
 void preempt_find(const struct live_job *live, struct sched_finding *finding)
 {
-    if (live->preempts && is_room(finding->why))
+    if (live->preempts && (is_room(finding->why) || finding->why == SCHED_WHY_GANG))
         finding->why = SCHED_WHY_PREEMPTS;
 }
 
@@ -144,8 +160,8 @@ static void promises_count(const struct core *core, const struct live_job *asker
         const struct live_job *live = core_find(core, running->job);
         const struct live_job *other = live ? asker_of(core, live) : NULL;
         struct sched_device *device = &state->devices[running->device];
-        if (!other || other == asker)
-            continue;
+        if (!other || other == asker || !list_empty(&other->mates))
+            continue; /* what a gang's victims have counts as in use */
         device->memory_free_bytes += live->job.preempt_due_us ? running->memory_bytes : 0;
         device->share_free_permille += live->job.preempt_due_us ? running->share_permille : 0;
         if (!is_first_for(core, live))
@@ -155,17 +171,52 @@ static void promises_count(const struct core *core, const struct live_job *asker
     }
 }
 
+/* Who waits, alone or with its gang. */
+struct asking {
+    const struct core *core;
+    const struct live_job *asker;
+    size_t count;
+    struct sched_job jobs[JOB_GANG_MAX]; /* the asker's first */
+    uint32_t priority;                   /* the lowest of them */
+    uint64_t milli;                      /* of all */
+};
+
+static void asking_add(struct asking *asking, const struct live_job *live)
+{
+    struct sched_job *job = &asking->jobs[asking->count++];
+    *job = place_job(&live->job);
+    asking->milli += job->share_permille;
+    asking->priority = job->priority < asking->priority ? job->priority : asking->priority;
+}
+
+static void asking_make(const struct core *core, const struct live_job *asker,
+                        struct asking *asking)
+{
+    asking->core = core;
+    asking->asker = asker;
+    asking->count = 0;
+    asking->milli = 0;
+    asking->priority = UINT32_MAX;
+    asking_add(asking, asker);
+    LIST_EACH (link, &asker->mates) {
+        if (asking->count < JOB_GANG_MAX)
+            asking_add(asking, LIST_ENTRY(link, struct live_job, mates));
+    }
+    for (size_t i = 0; i < asking->count; i++)
+        asking->jobs[i].priority = asking->priority;
+}
+
 static bool may_give_way(const struct core *core, const struct live_job *live,
-                         const struct live_job *asker)
+                         const struct asking *asking)
 {
     bool there = live->job.state == JOB_RUNNING || (live->job.state == JOB_IDLE && !live->away);
     return there && live->has_card && !live->sharing && !live->ending &&
            !live->job.preempt_due_us && !live->job.loan_due_us &&
-           live->job.request.priority < asker->job.request.priority &&
-           quota_may_preempt(core, asker, live);
+           live->job.request.priority < asking->priority &&
+           quota_may_preempt(core, asking->asker, live);
 }
 
-static size_t victims_collect(const struct core *core, const struct live_job *asker,
+static size_t victims_collect(const struct core *core, const struct asking *asking,
                               const struct sched_state *state, struct preempt_victim *victims)
 {
     uint64_t now_us = clock_realtime_us();
@@ -173,7 +224,7 @@ static size_t victims_collect(const struct core *core, const struct live_job *as
     for (size_t i = 0; i < state->running_count; i++) {
         const struct sched_running *running = &state->running[i];
         const struct live_job *live = core_find(core, running->job);
-        if (!live || !may_give_way(core, live, asker))
+        if (!live || !may_give_way(core, live, asking))
             continue;
         bool stops = evict_applies(live);
         victims[count++] = (struct preempt_victim){
@@ -191,15 +242,10 @@ static size_t victims_collect(const struct core *core, const struct live_job *as
     return count;
 }
 
-struct asking {
-    const struct core *core;
-    const struct live_job *asker;
-};
-
 static bool permits(void *arg, const uint64_t *jobs, size_t count)
 {
     const struct asking *asking = arg;
-    return quota_permits_without(asking->core, asking->asker, jobs, count);
+    return quota_permits_without(asking->core, asking->asker, asking->milli, jobs, count);
 }
 
 /* Those that gave way before and have not gone on yet wait behind this one, too; when it cannot be
@@ -217,36 +263,54 @@ static void waiting_set(struct core *core, const struct live_job *asker, const c
     }
 }
 
+/* All at once: each has had its minimum and its notice then. */
+static void call_all(struct core *core, const struct live_job *asker,
+                     const struct preempt_victim *victims, const size_t *chosen, int count)
+{
+    uint64_t now_us = clock_realtime_us(), due_us = now_us;
+    for (int i = 0; i < count; i++) {
+        const struct preempt_victim *victim = &victims[chosen[i]];
+        uint64_t its_us = victim->idle
+                              ? now_us
+                              : preempt_due_us(victim->since_us, core->preemption.minimum_us,
+                                               core->preemption.notice_us, now_us);
+        due_us = its_us > due_us ? its_us : due_us;
+    }
+    for (int i = 0; i < count; i++) {
+        struct live_job *live = core_find(core, victims[chosen[i]].job);
+        call(core, live, asker, due_us);
+        follow(core, live, now_us);
+    }
+}
+
 static void call_for(struct core *core, const struct live_job *asker)
 {
     struct sched_state state;
-    size_t chosen[PREEMPT_VICTIMS_MAX], device;
-    struct sched_job job = place_job(&asker->job);
-    struct asking asking = {core, asker};
-    uint64_t now_us = clock_realtime_us();
+    size_t chosen[PREEMPT_GANG_VICTIMS_MAX], devices[JOB_GANG_MAX];
+    struct asking asking;
     if (place_state_make(core, NULL, 0, &state) < 0)
         return;
+    asking_make(core, asker, &asking);
     AUTO_FREE struct preempt_victim *victims = calloc(state.running_count + 1, sizeof(*victims));
     promises_count(core, asker, &state);
     const struct preempt preempt = {
         .state = &state,
-        .job = &job,
+        .job = asking.jobs,
         .victims = victims,
-        .count = victims ? victims_collect(core, asker, &state, victims) : 0,
+        .count = victims ? victims_collect(core, &asking, &state, victims) : 0,
         .permits = permits,
         .arg = &asking,
+        .rule = choose_rules,
+        .now_us = clock_realtime_us(),
     };
-    int count = preempt_plan(&preempt, chosen, &device);
-    waiting_set(core, asker, count < 0 ? NULL : state.devices[device].id);
-    for (int i = 0; i < count; i++) {
-        const struct preempt_victim *victim = &victims[chosen[i]];
-        struct live_job *live = core_find(core, victim->job);
-        call(core, live, asker,
-             victim->idle ? now_us
-                          : preempt_due_us(victim->since_us, core->preemption.minimum_us,
-                                           core->preemption.notice_us, now_us));
-        follow(core, live, now_us);
-    }
+    int count = asking.count > 1 ? preempt_plan_gang(&preempt, asking.count, chosen, devices)
+                                 : preempt_plan(&preempt, chosen, devices);
+    if (count < 0)
+        waiting_set(core, asker, NULL);
+    for (size_t i = 0; count >= 0 && i < asking.count; i++)
+        waiting_set(core, asker, state.devices[devices[i]].id);
+    if (count > 0)
+        call_all(core, asker, victims, chosen, count);
     place_state_finish(&state);
 }
 

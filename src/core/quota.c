@@ -293,10 +293,11 @@ int quota_may_grow(const struct core *core, const struct live_job *live, uint32_
                      limited ? "its limit is reached" : "it is reserved by others");
 }
 
-bool quota_permits_without(const struct core *core, const struct live_job *live,
+bool quota_permits_without(const struct core *core, const struct live_job *live, uint64_t milli,
                            const uint64_t *jobs, size_t count)
 {
     struct tenant_job job = tenant_job(core, live);
+    job.milli = (uint32_t)milli;
     if (tenants_count(core->tenants) == 0)
         return true;
     enum tenant_verdict verdict = tenants_ask_without(core->tenants, &job, jobs, count);

@@ -28,8 +28,9 @@ enum sched_permit quota_ask(struct core *core, struct live_job *live, uint64_t m
  * others claim are in the way. */
 int quota_may_grow(const struct core *core, const struct live_job *live, uint32_t share_permille,
                    struct error *err);
-/* May `live` have its share once these jobs have given up theirs? */
-bool quota_permits_without(const struct core *core, const struct live_job *live,
+/* May `live` (with the rest of its gang: `milli` in all) have its share once these jobs have given
+ * up theirs? */
+bool quota_permits_without(const struct core *core, const struct live_job *live, uint64_t milli,
                            const uint64_t *jobs, size_t count);
 /* May it take the place of `victim`, which has a lower priority? */
 bool quota_may_preempt(const struct core *core, const struct live_job *live,

@@ -29,18 +29,29 @@ struct preempt_victim {
 
 struct preempt {
     const struct sched_state *state; /* its jobs play no part */
-    const struct sched_job *job;     /* that waits */
+    const struct sched_job *job;     /* that waits; of a gang the first of an array */
     const struct preempt_victim *victims;
     size_t count;
     /* May the job have its place when these give way? NULL: always. */
     bool (*permits)(void *arg, const uint64_t *jobs, size_t count);
     void *arg;
+    const struct choose_rule *rule; /* of gangs: by which they are placed */
+    uint64_t now_us;
 };
 
 /* Who gives way, as indices into the victims, on which device: the one where least is lost.
  * `ret_chosen` has room for PREEMPT_VICTIMS_MAX. Returns how many, at least 1; 0 when nobody need
  * give way (then there is room on *ret_device); -ENOSPC when there is no such device. */
 int preempt_plan(const struct preempt *preempt, size_t *ret_chosen, size_t *ret_device);
+
+#define PREEMPT_GANG_VICTIMS_MAX 256
+
+/* The same for the members of a gang, `count` from preempt->job on: all get a place or none does.
+ * The largest choose first; ret_devices[i] is where the i-th goes. `ret_chosen` has room for
+ * PREEMPT_GANG_VICTIMS_MAX. `permits` is asked once, for all, and sched_decide whether it then
+ * places them. -ENOMEM, too. */
+int preempt_plan_gang(const struct preempt *preempt, size_t count, size_t *ret_chosen,
+                      size_t *ret_devices);
 
 /* When a job that began to run at `since_us` gives way: after the minimum that it was promised, and
  * a notice. */

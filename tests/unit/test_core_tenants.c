@@ -330,6 +330,43 @@ static void test_a_job_that_is_being_stopped(void **state)
     }
 }
 
+#define MEMBER(priority, share) \
+    "{" ANY_COMMAND ",\"priority\":" #priority ",\"share\":\"" share "\",\"memory\":\"1GiB\"," \
+    "\"gang\":\"g\",\"gang_size\":2}"
+
+/* A gang takes the places of as many as all its members need, at once, or of nobody. */
+static void test_a_gang_takes_all_its_places_or_none(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t equal = submitted(&house, RANKED(900, "20%"));
+    uint64_t low = submitted(&house, RANKED(100, "40%"));
+    uint64_t lower = submitted(&house, RANKED(50, "40%"));
+    job_becomes(&house, equal, "running");
+    job_becomes(&house, low, "running");
+    job_becomes(&house, lower, "running");
+    uint64_t first = submitted(&house, MEMBER(900, "45%"));
+    uint64_t second = submitted(&house, MEMBER(800, "40%"));
+    TURN_UNTIL(&house, core_waits(&house, second, "gang-incomplete"));
+    for (unsigned polls = 0; polls < 20; polls++) /* five would do for one */
+        assert_true(uv_run(&house.loop, UV_RUN_ONCE));
+    assert_int_equal(events_count(&house, low, "job.preempting"), 0);
+    assert_int_equal(events_count(&house, lower, "job.preempting"), 0);
+    job_exits(&house, equal, 0);
+    job_becomes(&house, first, "running");
+    job_becomes(&house, second, "running");
+    assert_true(job_is(&house, low, "idle"));
+    assert_true(job_is(&house, lower, "idle"));
+    job_exits(&house, first, 0);
+    job_exits(&house, second, 0);
+    job_becomes(&house, low, "running");
+    job_becomes(&house, lower, "running");
+    job_exits(&house, low, 0);
+    job_exits(&house, lower, 0);
+    nothing_left(&house);
+}
+
 /* What a tenant reserved is out of the reach of others' priority; what it borrowed is not. */
 static void test_priority_stops_at_reservations(void **state)
 {
@@ -371,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_a_job_whose_card_stays_is_started_again),
         cmocka_unit_test(test_a_job_that_does_not_allow_it_is_not_stopped),
         cmocka_unit_test(test_a_job_that_is_being_stopped),
+        cmocka_unit_test(test_a_gang_takes_all_its_places_or_none),
         cmocka_unit_test(test_priority_stops_at_reservations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,31 @@ static void examples_hold(void **state)
     }
 }
 
+/* Three devices: the members take what costs least for all of them, or nothing. */
+static void a_gang_gets_all_its_places_or_none(void **state)
+{
+    static const struct preempt_victim victims[] = {
+        HAS(1, 0, 100, 700, 1, 0, 0, 0), HAS(2, 1, 200, 600, 1, 0, 0, 0),
+        HAS(3, 1, 100, 100, 1, 0, 0, 0), HAS(4, 2, 900, 1000, 1, 0, 0, 0)};
+    struct sched_job jobs[] = {ASKS(500, 400, 1), ASKS(500, 900, 1), ASKS(500, 400, 1)};
+    size_t chosen[PREEMPT_GANG_VICTIMS_MAX], devices[3];
+    struct site site;
+    (void)state;
+    site_make(&site);
+    for (size_t i = 0; i < 4; i++)
+        hold(&site, &victims[i]);
+    struct preempt preempt = {
+        .state = &site.state, .job = jobs, .victims = victims, .count = 4, .rule = choose_rules};
+    assert_int_equal(preempt_plan_gang(&preempt, 3, chosen, devices), 2);
+    assert_int_equal(victims[chosen[0]].job + victims[chosen[1]].job, 3); /* 2 makes 3 needless */
+    assert_int_equal(devices[1], 0);
+    assert_int_equal(devices[0], 1);
+    assert_int_equal(devices[2], 1);
+    jobs[2].share_permille = 700; /* there is no room for that beside the others */
+    assert_int_equal(preempt_plan_gang(&preempt, 3, chosen, devices), -ENOSPC);
+    assert_int_equal(preempt_plan_gang(&preempt, 2, chosen, devices), 2);
+}
+
 static void a_notice_follows_the_minimum(void **state)
 {
     (void)state;
@@ -175,7 +200,10 @@ struct subject {
     size_t device;
     uint64_t since_us, due_us, told_us;
     uint64_t gives_way_to;
+    uint32_t gang; /* starts together with those of its number; 0: alone */
 };
+
+#define GANG_MAX 3
 
 struct world {
     struct subject subjects[ALIVE_MAX];
@@ -257,8 +285,10 @@ static void world_decide(struct world *world)
     world_draw(world, &site);
     site.state.jobs = jobs;
     for (size_t i = 0; i < ALIVE_MAX; i++) {
-        if (world->subjects[i].phase == WAITS)
-            jobs[site.state.job_count++] = world->subjects[i].job;
+        if (world->subjects[i].phase != WAITS)
+            continue;
+        jobs[site.state.job_count] = world->subjects[i].job;
+        jobs[site.state.job_count++].gang = world->subjects[i].gang;
     }
     assert_true(sched_decide(choose_rules, &site.state, world->now_us, decisions) >= 0);
     for (size_t i = 0; i < site.state.job_count; i++) {
@@ -276,40 +306,74 @@ static bool has_called(const struct world *world, const struct subject *asker)
     return called;
 }
 
-/* Exactly those it takes, all of lower priority and on the device. */
-static void plan_check(const struct preempt *preempt, const size_t *chosen, int count,
-                       size_t device)
+/* Is there room for all members where the plan puts them, when these but one give way? */
+static bool has_room(const struct preempt *preempt, size_t members, const size_t *devices,
+                     const size_t *chosen, int count, int without)
 {
-    const struct sched_device *there = &preempt->state->devices[device];
-    for (int without = -1; without < count; without++) {
-        uint64_t memory_bytes = there->memory_free_bytes;
-        uint32_t share_permille = there->share_free_permille;
+    bool enough = true;
+    for (size_t d = 0; d < DEVICES; d++) {
+        uint64_t memory_bytes = preempt->state->devices[d].memory_free_bytes, wanted_bytes = 0;
+        uint32_t share_permille = preempt->state->devices[d].share_free_permille, wanted = 0;
         for (int i = 0; i < count; i++) {
             const struct preempt_victim *victim = &preempt->victims[chosen[i]];
-            assert_true(victim->priority < preempt->job->priority && victim->device == device);
-            memory_bytes += i == without ? 0 : victim->memory_bytes;
-            share_permille += i == without ? 0 : victim->share_permille;
+            bool goes = i != without && victim->device == d;
+            memory_bytes += goes ? victim->memory_bytes : 0;
+            share_permille += goes ? victim->share_permille : 0;
         }
-        bool enough = memory_bytes >= preempt->job->memory_bytes &&
-                      share_permille >= preempt->job->share_permille;
-        assert_int_equal(enough, without < 0);
+        for (size_t i = 0; i < members; i++) {
+            wanted_bytes += devices[i] == d ? preempt->job[i].memory_bytes : 0;
+            wanted += devices[i] == d ? preempt->job[i].share_permille : 0;
+        }
+        enough = enough && wanted_bytes <= memory_bytes && wanted <= share_permille;
     }
+    return enough;
+}
+
+/* Exactly those it takes, all of lower priority, for all members. */
+static void plan_check(const struct preempt *preempt, size_t members, const size_t *devices,
+                       const size_t *chosen, int count)
+{
+    for (int i = 0; i < count; i++)
+        assert_true(preempt->victims[chosen[i]].priority < preempt->job->priority);
+    for (int without = -1; without < count; without++)
+        assert_int_equal(has_room(preempt, members, devices, chosen, count, without), without < 0);
+}
+
+/* All of one gang have the same priority. */
+static size_t members_of(const struct world *world, const struct subject *asker,
+                         struct sched_job *ret_jobs)
+{
+    size_t count = 0;
+    ret_jobs[count++] = asker->job;
+    for (size_t i = 0; asker->gang && i < ALIVE_MAX; i++) {
+        const struct subject *mate = &world->subjects[i];
+        if (mate != asker && mate->phase == WAITS && mate->gang == asker->gang)
+            ret_jobs[count++] = mate->job;
+    }
+    return count;
 }
 
 static int world_plan(struct world *world, const struct subject *asker, uint64_t *ret_jobs,
                       struct site *site)
 {
     struct preempt_victim victims[ALIVE_MAX];
-    size_t chosen[PREEMPT_VICTIMS_MAX], device;
-    struct preempt preempt = {.state = &site->state, .job = &asker->job, .victims = victims};
+    struct sched_job jobs[GANG_MAX];
+    size_t chosen[PREEMPT_GANG_VICTIMS_MAX], devices[GANG_MAX];
+    size_t members = members_of(world, asker, jobs);
+    struct preempt preempt = {.state = &site->state,
+                              .job = jobs,
+                              .victims = victims,
+                              .rule = choose_rules,
+                              .now_us = world->now_us};
     world_draw(world, site);
     for (size_t i = 0; i < ALIVE_MAX; i++) {
         if (world->subjects[i].phase == RUNS && !world->subjects[i].due_us)
             victims[preempt.count++] = holding(&world->subjects[i]);
     }
-    int count = preempt_plan(&preempt, chosen, &device);
+    int count = members > 1 ? preempt_plan_gang(&preempt, members, chosen, devices)
+                            : preempt_plan(&preempt, chosen, devices);
     if (count >= 0)
-        plan_check(&preempt, chosen, count, device);
+        plan_check(&preempt, members, devices, chosen, count);
     for (int i = 0; i < count; i++)
         ret_jobs[i] = victims[chosen[i]].job;
     return count;
@@ -336,11 +400,17 @@ static void world_call(struct world *world)
     if (!asker || has_called(world, asker))
         return;
     int count = world_plan(world, asker, jobs, &site);
+    uint64_t due_us = 0; /* all at once */
+    for (int i = 0; i < count; i++) {
+        uint64_t its_us = preempt_due_us(subject_find(world, jobs[i])->since_us, MINIMUM_US,
+                                         NOTICE_US, world->now_us);
+        due_us = its_us > due_us ? its_us : due_us;
+    }
     for (int i = 0; i < count; i++) {
         struct subject *subject = subject_find(world, jobs[i]);
         subject->gives_way_to = asker->job.id;
         subject->told_us = world->now_us;
-        subject->due_us = preempt_due_us(subject->since_us, MINIMUM_US, NOTICE_US, world->now_us);
+        subject->due_us = due_us;
     }
 }
 
@@ -398,9 +468,38 @@ static void world_drain(struct world *world)
         assert_int_equal(world->subjects[i].phase == WAITS || world->subjects[i].phase == AWAY, 0);
 }
 
-static void random_steps_keep_the_promises(void **state)
+static void world_submit(struct world *world, struct subject *subject, uint32_t priority,
+                         uint32_t gang)
 {
     static const uint32_t shares[] = {100, 250, 300, 500, 700, 1000};
+    *subject = (struct subject){
+        .phase = WAITS,
+        .gang = gang,
+        .job = {.id = world->next_id++,
+                .priority = priority,
+                .share_permille = shares[dice(world, 6)],
+                .memory_bytes = (1 + dice(world, 7)) * GIB,
+                .waiting_since_us = world->now_us,
+                .length_us = SCHED_FAR},
+    };
+}
+
+/* One job, or up to three that start together; any three find room in an empty centre. */
+static void world_arrive(struct world *world, struct subject *subject)
+{
+    uint32_t priority = 100 * dice(world, 5), mates = dice(world, 4) ? 0 : 1 + dice(world, 2);
+    uint32_t gang = mates ? (uint32_t)world->next_id : 0;
+    world_submit(world, subject, priority, gang);
+    for (size_t i = 0; mates && i < ALIVE_MAX; i++) {
+        if (world->subjects[i].phase != NONE)
+            continue;
+        world_submit(world, &world->subjects[i], priority, gang);
+        mates--;
+    }
+}
+
+static void random_steps_keep_the_promises(void **state)
+{
     const char *form = getenv("LEAT_LONG");
     unsigned steps = form && strcmp(form, "1") == 0 ? 1000000 : 20000;
     struct world world = {.next_id = 1, .random = 7, .now_us = 1};
@@ -408,15 +507,7 @@ static void random_steps_keep_the_promises(void **state)
     for (unsigned step = 1; step <= steps; step++) {
         struct subject *subject = &world.subjects[dice(&world, ALIVE_MAX)];
         if (subject->phase == NONE)
-            *subject = (struct subject){
-                .phase = WAITS,
-                .job = {.id = world.next_id++,
-                        .priority = 100 * dice(&world, 5),
-                        .share_permille = shares[dice(&world, 6)],
-                        .memory_bytes = (1 + dice(&world, 7)) * GIB,
-                        .waiting_since_us = world.now_us,
-                        .length_us = SCHED_FAR},
-            };
+            world_arrive(&world, subject);
         else if (dice(&world, 6) == 0)
             *subject = (struct subject){.phase = NONE};
         world_settle(&world);
@@ -434,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(examples_hold),
+        cmocka_unit_test(a_gang_gets_all_its_places_or_none),
         cmocka_unit_test(a_notice_follows_the_minimum),
         cmocka_unit_test(random_steps_keep_the_promises),
     };
