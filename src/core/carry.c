@@ -182,7 +182,7 @@ static void on_away(struct core *core, uint64_t id, json_t *result, const struct
         note(core, result);
     }
     idle_wake_all(core);
-    place_soon(core);
+    place_soon(core); /* which goes on with an exchange, too */
 }
 
 void carry_away(struct core *core, struct live_job *live)

@@ -20,6 +20,18 @@ const struct device *devices_find(const struct core *core, const char *id)
     return NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+bool devices_alike(const struct device *a, const struct device *b)
+{
+    return same_text(a->name, b->name) && same_text(a->platform, b->platform) &&
+           same_text(a->driver, b->driver) && a->compute_units == b->compute_units &&
+           a->max_alloc_bytes == b->max_alloc_bytes;
+}
+
 const struct device_rule *devices_rule(const struct core *core, const char *id)
 {
     static const struct device_rule open = {.id = "", .pool = "any", .healthy = true};

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "core/carry.h"
 #include "core/core_impl.h"
+#include "core/devices.h"
 #include "estimate/estimate.h"
 #include "core/quota.h"
 #include "core/repack.h"
@@ -81,6 +82,9 @@ static const struct giving {
     [IDLE_PREEMPTED] =
         {"job.preempted", "preempted",
          "a job of higher priority has its place; it goes on when there is room again"},
+    [IDLE_EXCHANGED] = {"job.idle", "moving",
+                        "its card changes places with others so that a waiting job finds room; it "
+                        "goes on at once"},
 };
 
 static void share_given(struct core *core, struct live_job *live)
@@ -197,37 +201,15 @@ static size_t ahead_of(const struct core *core, const struct live_job *live, con
     return ahead;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a && b && strcmp(a, b) == 0;
-}
-
-/* Could the contents of a card of one device go to another? leat-cardd has the last word. */
-static bool alike(const struct device *a, const struct device *b)
-{
-    return same_text(a->name, b->name) && same_text(a->platform, b->platform) &&
-           same_text(a->driver, b->driver) && a->compute_units == b->compute_units &&
-           a->max_alloc_bytes == b->max_alloc_bytes;
-}
-
-static const struct device *device_named(const struct core *core, const char *id)
-{
-    for (size_t i = 0; i < core->device_count; i++) {
-        if (strcmp(core->devices[i].id, id) == 0)
-            return &core->devices[i];
-    }
-    return NULL;
-}
-
 /* A card that is away may come back elsewhere, unless its job asked for its device. */
 static bool may_wake_on(const struct core *core, const struct live_job *live,
                         const struct device *device)
 {
-    const struct device *home = device_named(core, live->job.device);
+    const struct device *home = devices_find(core, live->job.device);
     if (!home || device == home)
         return device == home;
     return live->away && !live->job.request.device && !job_is_cuda(&live->job.request) &&
-           alike(home, device); /* a CUDA card's contexts stay on its device */
+           devices_alike(home, device); /* a CUDA card's contexts stay on its device */
 }
 
 /* Where the job can have its card back now, its own device first; NULL: nowhere. */
@@ -268,6 +250,8 @@ static int wake_ask(struct core *core, const struct live_job *live, const char *
 
 void idle_wake_all(struct core *core)
 {
+    if (core->repacking.step_count)
+        return; /* what is free belongs to the cards that are on their way */
     LIST_EACH_SAFE (link, after, &core->waking) {
         struct live_job *live = LIST_ENTRY(link, struct live_job, waking);
         uint32_t share = live->job.request.share_permille;

@@ -15,7 +15,8 @@ struct live_job;
 enum idle_why {
     IDLE_UNUSED,    /* it has not used its card for its idle time */
     IDLE_RECLAIMED, /* it was borrowed, and its owner wants it */
-    IDLE_PREEMPTED  /* a job of higher priority has its place */
+    IDLE_PREEMPTED, /* a job of higher priority has its place */
+    IDLE_EXCHANGED  /* its card is on its way to another device */
 };
 
 void idle_on_poll(uv_timer_t *timer);

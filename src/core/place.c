@@ -420,7 +420,8 @@ void place_on_timer(uv_timer_t *timer)
 {
     struct core *core = timer->data;
     struct sched_state state = {.job_count = 0};
-    if (core->stopping || !core->engine_known || !core->cards_known || list_empty(&core->queue))
+    if (core->stopping || !core->engine_known || !core->cards_known || list_empty(&core->queue) ||
+        repack_is_busy(core))
         return;
     int placed = decide(core, &state);
     if (placed >= 0)

@@ -423,9 +423,12 @@ int sched_candidates(const struct choose_rule *rule, const struct sched_state *s
     return 0;
 }
 
-int sched_repack(const struct choose_rule *rule, const struct sched_state *state,
-                 const struct sched_job *job, const struct sched_movable *movables, size_t count,
-                 size_t *ret_movable, size_t *ret_device)
+_Static_assert(SCHED_MOVES_MAX == REPACK_MOVES_MAX, "moves are handed on as they are found");
+
+/* By how many moves the job finds room: 0, as found, or a negative errno. */
+static int moves_find(const struct choose_rule *rule, const struct sched_state *state,
+                      const struct sched_job *job, const struct sched_movable *movables,
+                      size_t count, bool may_swap, struct sched_move moves[SCHED_MOVES_MAX])
 {
     struct picture picture;
     struct sched_state alone = *state;
@@ -439,22 +442,42 @@ int sched_repack(const struct choose_rule *rule, const struct sched_state *state
     for (size_t i = 0; i < count; i++) {
         const struct plan_running *running = &picture.running[movables[i].running];
         tasks[i] = (struct repack_task){running->shape, running->place, true};
-        tasks[i].shape.models = shape_of(state, &movables[i].job).models;
+        tasks[i].shape.models = shape_of(state, &movables[i].job).models & movables[i].devices;
+        tasks[i].movable = tasks[i].shape.models != 0; /* 0 would be: any */
     }
     const struct repack repack = {.chooser = picture.chooser,
                                   .nodes = picture.nodes,
                                   .running = tasks,
                                   .running_count = count,
-                                  .may_stay = true};
+                                  .may_stay = true,
+                                  .may_swap = may_swap};
     const struct fleet_shape shape = shape_of(state, job);
-    struct repack_move moves[REPACK_MOVES_MAX];
+    struct repack_move found[REPACK_MOVES_MAX];
     struct fleet_place place;
-    r = shape.models ? repack_find(&repack, &shape, moves, &place) : 0;
-    if (r == 1) {
-        *ret_movable = moves[0].task;
-        *ret_device = device_of(&picture, moves[0].to);
-    }
+    r = shape.models ? chooser_find(picture.chooser, &shape, &place) : 0;
+    if (r == -ENOSPC) /* else it needs none */
+        r = repack_find(&repack, &shape, found, &place);
+    for (int i = 0; i < r; i++)
+        moves[i] = (struct sched_move){found[i].task, device_of(&picture, found[i].to)};
     picture_finish(&picture);
     free(tasks);
+    return r;
+}
+
+int sched_repack(const struct choose_rule *rule, const struct sched_state *state,
+                 const struct sched_job *job, const struct sched_movable *movables, size_t count,
+                 struct sched_move *ret_move)
+{
+    struct sched_move moves[SCHED_MOVES_MAX];
+    int r = moves_find(rule, state, job, movables, count, false, moves);
+    if (r == 1)
+        *ret_move = moves[0];
     return r > 1 ? 0 : r;
+}
+
+int sched_exchange(const struct choose_rule *rule, const struct sched_state *state,
+                   const struct sched_job *job, const struct sched_movable *movables, size_t count,
+                   struct sched_move moves[SCHED_MOVES_MAX])
+{
+    return moves_find(rule, state, job, movables, count, true, moves);
 }

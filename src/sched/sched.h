@@ -19,6 +19,7 @@ struct fragment_usual;
 #define SCHED_CODE_MAX 40
 #define SCHED_TEXT_MAX 256
 #define SCHED_DEVICES_MAX FLEET_MODELS_MAX /* of a state; FLEET_NODE_DEVICES_MAX of one node */
+#define SCHED_MOVES_MAX 8                  /* of cards, for one job */
 #define SCHED_HOLD_AFTER_US \
     (10ull * 60 * 1000000)   /* ten minutes of waiting outrank a better packing */
 #define SCHED_FAR UINT64_MAX /* a time that nobody knows */
@@ -192,13 +193,23 @@ int sched_candidates(const struct choose_rule *rule, const struct sched_state *s
 struct sched_movable {
     size_t running; /* of the state */
     struct sched_job job;
+    uint64_t devices; /* bit per device of the state: where its card can go */
+};
+
+struct sched_move {
+    size_t movable, device;
 };
 
 /* The one of `movables` that is to move so that `job` finds room, and where to. Returns 1, 0 when
  * no single move helps, or as sched_decide. */
 int sched_repack(const struct choose_rule *rule, const struct sched_state *state,
                  const struct sched_job *job, const struct sched_movable *movables, size_t count,
-                 size_t *ret_movable, size_t *ret_device);
+                 struct sched_move *ret_move);
+/* The same for several that move at once, and may change places with each other. Returns how many.
+ */
+int sched_exchange(const struct choose_rule *rule, const struct sched_state *state,
+                   const struct sched_job *job, const struct sched_movable *movables, size_t count,
+                   struct sched_move moves[SCHED_MOVES_MAX]);
 
 /* Why a job waits or sits where it sits: the same codes for refusals, `leat explain` and the log.
  */

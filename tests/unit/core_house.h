@@ -23,6 +23,7 @@ struct house {
     struct fake_cardd *cardd;
     struct core *core;
     unsigned minimum_ms, notice_ms; /* of loans and preemption */
+    uint32_t moves_per_hour;
 };
 
 /* -- replies -- */
@@ -76,6 +77,7 @@ static void core_open(struct house *house)
         .idle_poll_ms = 5,
         .loan_minimum_ms = house->minimum_ms,
         .loan_notice_ms = house->notice_ms,
+        .moves_per_hour = house->moves_per_hour,
     };
     int r = core_create(&options, &house->core, &err);
     if (r == 0)

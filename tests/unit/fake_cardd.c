@@ -27,7 +27,8 @@ struct fake_cardd {
     unsigned refuse_creates;
     int refuse_errnum;
     const char *refuse_code;
-    bool cards_stay;
+    const char *refused_op, *refused_card; /* NULL: none; any */
+    unsigned devices;
     char instance[32];
 };
 
@@ -69,6 +70,11 @@ void fake_cardd_set_memory(struct fake_cardd *fake, uint64_t memory_bytes)
     fake->memory_bytes = memory_bytes;
 }
 
+void fake_cardd_set_devices(struct fake_cardd *fake, unsigned count)
+{
+    fake->devices = count;
+}
+
 size_t fake_cardd_count(const struct fake_cardd *fake)
 {
     return json_object_size(fake->cards);
@@ -106,17 +112,18 @@ void fake_cardd_want(struct fake_cardd *fake, const char *card)
     }
 }
 
-void fake_cardd_cards_stay(struct fake_cardd *fake)
-{
-    fake->cards_stay = true;
-}
-
 void fake_cardd_refuse_creates(struct fake_cardd *fake, unsigned count, int errnum,
                                const char *code)
 {
     fake->refuse_creates = count;
     fake->refuse_errnum = errnum;
     fake->refuse_code = code;
+}
+
+void fake_cardd_refuse(struct fake_cardd *fake, const char *op, const char *card)
+{
+    fake->refused_op = op;
+    fake->refused_card = card;
 }
 
 static json_t *failure(int errnum, const char *code)
@@ -137,7 +144,9 @@ static json_t *answer_create(struct fake_cardd *fake, const json_t *request)
     fake_cardd_add(fake, card,
                    (uint64_t)json_integer_value(json_object_get(request, "memory_bytes")),
                    (uint32_t)json_integer_value(json_object_get(request, "share_permille")));
-    (void)json_object_set(fake_cardd_card(fake, card), "token", json_object_get(request, "token"));
+    json_t *object = fake_cardd_card(fake, card);
+    (void)json_object_set(object, "token", json_object_get(request, "token"));
+    (void)json_object_set(object, "device", json_object_get(request, "device"));
     return json_pack("{s:{s:s}}", "result", "card", card);
 }
 
@@ -156,8 +165,9 @@ static json_t *answer_card(struct fake_cardd *fake, const char *op, const json_t
     json_t *object = fake_cardd_card(fake, card);
     if (!object)
         return failure(-ENOENT, "unknown-card");
-    if (strcmp(op, "card.suspend") == 0 && fake->cards_stay)
-        return failure(-EINVAL, "card-local");
+    if (fake->refused_op && strcmp(op, fake->refused_op) == 0 &&
+        (!fake->refused_card || strcmp(card, fake->refused_card) == 0))
+        return failure(-EIO, "refused");
     if (strcmp(op, "card.suspend") == 0) {
         (void)json_object_set_new(object, "state", json_string("suspended"));
         (void)json_object_set_new(object, "share_permille", json_integer(0));
@@ -175,6 +185,20 @@ static json_t *answer_card(struct fake_cardd *fake, const char *op, const json_t
     return answer;
 }
 
+static json_t *list_of_devices(const struct fake_cardd *fake)
+{
+    json_t *devices = json_array();
+    char id[16];
+    for (unsigned i = 0; i < fake->devices; i++) {
+        (void)snprintf(id, sizeof(id), "cpu-%u", i);
+        (void)json_array_append_new(
+            devices, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "id", id, "name", "pretended",
+                               "platform", "fake", "driver", "1", "vendor", "fake", "kind", "cpu",
+                               "memory_bytes", (json_int_t)fake->memory_bytes));
+    }
+    return devices;
+}
+
 static json_t *answer_make(struct peer *peer, const char *op, const json_t *request)
 {
     struct fake_cardd *fake = peer->fake;
@@ -182,9 +206,7 @@ static json_t *answer_make(struct peer *peer, const char *op, const json_t *requ
         return json_pack("{s:{s:s, s:i, s:s}}", "result", "version", "fake", "pid", 1, "instance",
                          fake->instance);
     if (strcmp(op, "device.list") == 0)
-        return json_pack("{s:{s:[{s:s, s:s, s:s, s:I}]}}", "result", "devices", "id", "cpu-0",
-                         "vendor", "fake", "kind", "cpu", "memory_bytes",
-                         (json_int_t)fake->memory_bytes);
+        return json_pack("{s:{s:o}}", "result", "devices", list_of_devices(fake));
     if (strcmp(op, "card.list") == 0)
         return json_pack("{s:{s:o}}", "result", "cards", list_of_cards(fake));
     if (strcmp(op, "subscribe") == 0) {
@@ -265,6 +287,7 @@ struct fake_cardd *fake_cardd_create(uv_loop_t *loop, const char *run_dir)
     list_init(&fake->peers);
     fake->cards = json_object();
     fake->memory_bytes = 8ull << 30;
+    fake->devices = 1;
     (void)snprintf(fake->instance, sizeof(fake->instance), "fake-%u", ++instances);
     (void)snprintf(path, sizeof(path), "%s/cardd.sock", run_dir);
     (void)unlink(path);

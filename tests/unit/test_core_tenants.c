@@ -255,7 +255,7 @@ static void test_a_job_whose_card_stays_is_started_again(void **state)
     (void)state;
     AUTO_HOUSE struct house house;
     house_open(&house);
-    fake_cardd_cards_stay(house.cardd);
+    fake_cardd_refuse(house.cardd, "card.suspend", NULL);
     uint64_t keeps = submitted(&house, RANKED(50, "10%"));
     uint64_t low = submitted(&house, BIG(100, REQUEUE));
     job_becomes(&house, low, "running");
@@ -282,7 +282,7 @@ static void test_a_job_that_does_not_allow_it_is_not_stopped(void **state)
     (void)state;
     AUTO_HOUSE struct house house;
     house_open(&house);
-    fake_cardd_cards_stay(house.cardd);
+    fake_cardd_refuse(house.cardd, "card.suspend", NULL);
     uint64_t low = submitted(&house, BIG(100, ""));
     job_becomes(&house, low, "running");
     uint64_t high = submitted(&house, BIG(900, ""));
@@ -302,7 +302,7 @@ static void test_a_job_that_is_being_stopped(void **state)
     for (unsigned killed = 0; killed < 2; killed++) {
         AUTO_HOUSE struct house house;
         house_open_with(&house, 1, killed ? 200 : 3600000);
-        fake_cardd_cards_stay(house.cardd);
+        fake_cardd_refuse(house.cardd, "card.suspend", NULL);
         engine_fake_ignore_term(house.world, true);
         uint64_t low = submitted(&house, BIG(100, REQUEUE ",\"pre_stop\":[\"save\"]"));
         job_becomes(&house, low, "running");

@@ -244,6 +244,47 @@ static void test_scenarios(void **state)
     assert_int_equal(sched_scenario_parse(NULL), SCHED_ANY);
 }
 
+/* 60 and 25 % on one device, 50 and 40 % on another that is like it. */
+static void test_moves(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t share_permille;
+        uint64_t devices; /* that cards can go to */
+        int moves, exchanges;
+    } cases[] = {
+        {150, 3, 0, 0}, /* it fits as it is */
+        {250, 3, 0, 2},
+        {250, 1, 0, 0}, /* those on the first device stay */
+        {260, 3, 0, 0},
+    };
+    static const uint32_t shares[] = {600, 250, 500, 400};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct table table;
+        struct sched_running running[4];
+        struct sched_movable movables[4];
+        struct sched_move moves[SCHED_MOVES_MAX];
+        const struct sched_job job = {.id = 9, .share_permille = cases[i].share_permille};
+        table_init(&table);
+        table.devices[1].scenario = SCHED_ANY;
+        table.devices[0].share_free_permille = 150;
+        table.devices[1].share_free_permille = 100;
+        for (size_t k = 0; k < 4; k++) {
+            running[k] = (struct sched_running){k + 1, k / 2, 0, 0, shares[k], 0, SCHED_FAR};
+            movables[k] = (struct sched_movable){
+                k, {.id = k + 1, .share_permille = shares[k]}, cases[i].devices};
+        }
+        table.state.running = running;
+        table.state.running_count = 4;
+        assert_int_equal(sched_repack(choose_rules, &table.state, &job, movables, 4, moves),
+                         cases[i].moves);
+        assert_int_equal(sched_exchange(choose_rules, &table.state, &job, movables, 4, moves),
+                         cases[i].exchanges);
+        for (int k = 0; k < cases[i].exchanges; k++)
+            assert_true(moves[k].device != running[moves[k].movable].device);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_idle_rule),
         cmocka_unit_test(test_wake_rule),
         cmocka_unit_test(test_scenarios),
+        cmocka_unit_test(test_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
