@@ -1,5 +1,6 @@
 """Remote CUDA cards on the fake driver: an executor calls it for a program that has only a socket."""
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -159,3 +160,22 @@ def test_a_job_with_a_remote_card():
             answer = house.get("/v1/jobs/3/explain")
             assert answer["code"] == "cuda-runtime" and "without --remote" in answer["text"]
             assert "CUDA runtime library" in house.leat("explain", "3").stdout
+
+
+def test_an_idle_job_gives_its_memory_away(tmp_path):
+    """The card of a job that waits leaves the device, and comes back to it, with the same contents, when the program goes on."""
+    shutil.copy(PROGRAM, tmp_path / "program")
+    os.mkfifo(tmp_path / "lines")
+    with tempfile.TemporaryDirectory(prefix="leat-", dir="/dev/shm") as folder:
+        with houses.House(environment=dict(CUDA_ENVIRONMENT, LEAT_FAKE_CUDA=os.path.join(folder, "truth"))) as house:
+            job = house.submit(interface="cuda-remote", image="host", workdir=str(tmp_path), memory="64MiB", share="50%",
+                               command=["sh", "-c", f"/work/program keep {20 * MIB} < /work/lines"], idle_after="1s",
+                               idle="memory")["id"]
+            with open(os.open(tmp_path / "lines", os.O_RDWR), "w", encoding="utf-8") as lines:  # which waits for no reader
+                first = eventually("its first sum", lambda: house.logs(job).rstrip("\n"))
+                eventually("its card leaves", lambda: house.get(f"/v1/cards/{job}")["state"] == "suspended")
+                assert house.get(f"/v1/cards/{job}")["memory_used_bytes"] == 0
+                lines.write("\n")  # and the end, when it is closed
+            done = house.wait(job)
+            assert done["state"] == "succeeded" and done["device"] == "cuda-0", (done, house.logs(job))
+            assert house.logs(job) == f"{first}\n{first}\nlaunches 4\n"
