@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import house as houses
-from cuda_house import ALL_SHARES, DRIVER, MIB, PROBE, PROGRAM, CudaHouse, share_errors
+from cuda_house import ALL_SHARES, AT_ONCE, DRIVER, MIB, PROBE, PROGRAM, STREAM_SHARES, CudaHouse, share_errors
 
 ROUNDS = 7
 HEADERS = ("/usr/local/cuda/include/cuda.h", "/usr/include/cuda.h")
@@ -39,9 +39,10 @@ def bench_calls(figure):
             direct.append(read(done.stdout))
             carded.append(read(cuda.probe(lease, "bench")))
     least = {name: [min(run[f"{name}_mean_ns"] for run in runs) for runs in (direct, carded)]
-             for name in ("alloc_free", "launch", "resolve")}
+             for name in ("alloc_free", "launch", "streams", "resolve")}
     figure("cuda.alloc_free_over_direct_ns", least["alloc_free"][1] - least["alloc_free"][0], "ns", "<= 150")
     figure("cuda.launch_over_direct_ns", least["launch"][1] - least["launch"][0], "ns", "<= 100")
+    figure("cuda.launch_streams_over_direct_ns", least["streams"][1] - least["streams"][0], "ns", "<= 100")
     figure("cuda.resolver_ns", least["resolve"][1], "ns", "<= 1000")
 
 
@@ -73,12 +74,14 @@ def bench_quota(figure):
 
 
 def bench_shares(figure):
-    errors = []
-    for setting in ALL_SHARES:
-        with CudaHouse() as cuda:
-            errors += map(abs, share_errors(cuda, setting))
-    figure("cuda.share_error_mean_points", sum(errors) / len(errors), "points", "<= 1")
-    figure("cuda.share_error_max_points", max(errors), "points", "<= 3")
+    tables = {"": [(setting, False) for setting in ALL_SHARES], "streams_": STREAM_SHARES}
+    for name, settings in tables.items():
+        errors = []
+        for setting, at_once in settings:
+            with CudaHouse(**(AT_ONCE if at_once else {})) as cuda:
+                errors += map(abs, share_errors(cuda, setting))
+        figure(f"cuda.share_error_{name}mean_points", sum(errors) / len(errors), "points", "<= 1")
+        figure(f"cuda.share_error_{name}max_points", max(errors), "points", "<= 3")
 
 
 def bench_starts(figure):

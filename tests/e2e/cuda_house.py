@@ -82,6 +82,8 @@ SHARES = [
     [(80, 20000, "cooperative")],
     [(30, 100, "mixed")],
     [(60, 500, "streams")],
+    [(30, 20, "streams")],
+    [(60, 50, "many")],
     [(30, 1000, "plain"), (70, 1000, "extended")],
     [(10, 100, "plain"), (60, 20000, "graph")],
     [(10, 2000, "mixed"), (80, 200, "plain")],
@@ -91,6 +93,14 @@ ALL_SHARES = SHARES + [[setting] for setting in itertools.product(
     (10, 30, 60, 80), (100, 1000, 5000, 20000), ("plain", "graph", "cooperative", "mixed", "streams"))] + [
     [(small, us, way), (90 - small, other_us, "plain")] for small, us, way, other_us in itertools.product(
         (10, 30), (100, 2000), ("plain", "graph", "mixed"), (200, 10000))]
+
+
+# Short kernels in several streams: two, eight, and eight that are waited for in each round. On a device that runs them one
+# after the other, and on one that runs those of several streams at once.
+STREAM_SHARES = [(setting, at_once) for setting in (
+    [(share, us, way)] for share, us, way in itertools.product((10, 30, 60), (10, 50, 100, 1000), ("streams", "many", "joined"))
+) for at_once in (False, True)]
+AT_ONCE = {"LEAT_FAKE_CUDA_CONCURRENT": "1"}
 
 
 def share_errors(cuda, setting):

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 import house as houses
-from cuda_house import ALL_SHARES, CLOCK, CUDA_ENVIRONMENT, DRIVER, MIB, PROBE, SHARES, CudaHouse, share_errors
+from cuda_house import (ALL_SHARES, AT_ONCE, CLOCK, CUDA_ENVIRONMENT, DRIVER, MIB, PROBE, SHARES, STREAM_SHARES, CudaHouse,
+                        share_errors)
 from house import eventually
 
 @pytest.fixture
@@ -360,6 +361,22 @@ def test_shares():
             errors += [(abs(error), setting) for error in share_errors(cuda, setting)]
     assert max(errors)[0] <= 3, sorted(errors)[-5:]
     assert sum(error for error, _ in errors) / len(errors) <= 1, errors
+
+
+def test_shares_of_kernels_that_run_at_once():
+    """Time in which kernels of several streams run at once is device time once."""
+    settings = [setting for setting, at_once in STREAM_SHARES if at_once] if os.environ.get("LEAT_LONG") else [
+        [(30, 50, "many")], [(60, 100, "joined")], [(30, 1000, "streams")]]
+    errors = []
+    for setting in settings:
+        with CudaHouse(**AT_ONCE) as cuda:
+            errors += [(abs(error), setting) for error in share_errors(cuda, setting)]
+    assert max(errors)[0] <= 3, sorted(errors)[-5:]
+
+
+def test_streams_come_and_go(cuda):
+    """A launch that is measured together with others leaves no trace in a stream that has gone: the driver ends who uses one."""
+    assert cuda.probe(cuda.lease("a", share_permille=500), "passing", 400) == "launched=19200"
 
 
 @pytest.mark.parametrize("policy, state", [("warn", "S"), ("pause", "T"), ("kill", None)])

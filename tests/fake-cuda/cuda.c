@@ -32,6 +32,8 @@ struct CUctx_st {
     int device;
 };
 struct CUstream_st {
+    CUstream next_dead; /* kept, so that its use is seen */
+    int is_dead;
     uint64_t tail_ns;
     struct CUgraph_st *capturing;
 };
@@ -83,10 +85,14 @@ static int device_now(void)
     return current ? current->device : 0;
 }
 
+/* A stream that has gone must not be used. */
 static CUstream stream_of(CUstream stream)
 {
-    return (uintptr_t)stream <= 2 ? &default_streams[device_now()]
-                                  : stream; /* null, legacy, per thread */
+    if ((uintptr_t)stream <= 2) /* null, legacy, per thread */
+        return &default_streams[device_now()];
+    if (__atomic_load_n(&stream->is_dead, __ATOMIC_SEQ_CST))
+        abort();
+    return stream;
 }
 
 static void *map_host(size_t bytes)
@@ -614,7 +620,12 @@ API CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int pr
 
 API CUresult cuStreamDestroy_v2(CUstream stream)
 {
-    free(stream);
+    static CUstream dead;
+    (void)pthread_mutex_lock(&lock);
+    stream->next_dead = dead;
+    dead = stream;
+    (void)pthread_mutex_unlock(&lock);
+    __atomic_store_n(&stream->is_dead, 1, __ATOMIC_SEQ_CST);
     return CUDA_SUCCESS;
 }
 

@@ -15,7 +15,7 @@ static pthread_once_t truth_once = PTHREAD_ONCE_INIT;
 static int own_pid;
 static const char *failing; /* read once: a look-up in the environment is no part of a call */
 static struct fake_process *own;
-static int visible[FAKE_DEVICES], devices;
+static int visible[FAKE_DEVICES], devices, concurrent;
 
 uint64_t fake_now_ns(void)
 {
@@ -66,6 +66,7 @@ int fake_physical(int device)
 static void truth_open(void)
 {
     see_devices();
+    concurrent = getenv("LEAT_FAKE_CUDA_CONCURRENT") != NULL;
     failing = getenv("LEAT_FAKE_CUDA_FAIL");
     const char *path = getenv("LEAT_FAKE_CUDA");
     int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)
@@ -185,15 +186,20 @@ uint64_t fake_run(int number, uint64_t after_ns, uint64_t duration_ns, uint64_t 
         start = after_ns;
     truth_lock(t);
     find_own(t);
-    if (start < t->busy_until_ns[device])
-        start = t->busy_until_ns[device];
-    t->busy_until_ns[device] = start + duration_ns;
-    t->busy_ns[device] += duration_ns;
-    own->busy_ns[device] += duration_ns;
+    uint64_t until = t->busy_until_ns[device];
+    if (start < until && !concurrent)
+        start = until;
+    /* What a stream waits for is its own work, so that the device is not idle before. */
+    uint64_t end = start + duration_ns, from = start < until ? until : start;
+    if (end > from) {
+        t->busy_until_ns[device] = end;
+        t->busy_ns[device] += end - from;
+        own->busy_ns[device] += end - from;
+    }
     (void)pthread_mutex_unlock(&t->lock);
     if (ret_start_ns)
         *ret_start_ns = start;
-    return start + duration_ns;
+    return end;
 }
 
 int fake_fails(const char *name)

@@ -40,7 +40,8 @@ int fake_physical(int device);
 int fake_take(int device, uint64_t bytes);
 void fake_give(int device, uint64_t bytes);
 /* Run for `duration_ns`, not before `after_ns`, behind everything that the device has to do;
- * returns when it ends. */
+ * returns when it ends. With LEAT_FAKE_CUDA_CONCURRENT=1 behind its own stream alone: kernels of
+ * several run at once, and the device is busy while any of them does. */
 uint64_t fake_run(int device, uint64_t after_ns, uint64_t duration_ns, uint64_t *ret_start_ns);
 
 uint64_t fake_now_ns(void);

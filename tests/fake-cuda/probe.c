@@ -4,10 +4,10 @@
  * usage: cuda-probe numbers | codes | graphs | resolve | fork | manners | nvml | bench | devices
  *        cuda-probe crowd PROCESSES TOKEN...
  *        cuda-probe hold|cheat BYTES
- *        cuda-probe blocks COUNT
+ *        cuda-probe blocks|passing COUNT
  *        cuda-probe churn OPERATIONS SEED
  *        cuda-probe spin MILLISECONDS KERNEL_US
- *                        plain|graph|cooperative|extended|mixed|streams|many|devices */
+ *                        plain|graph|cooperative|extended|mixed|streams|many|joined|devices */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -406,6 +406,19 @@ static void bench_launch(CUfunction function)
     CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
 }
 
+/* Into four streams in turn. */
+static void bench_streams(CUfunction function)
+{
+    static CUstream streams[4];
+    static unsigned launched;
+    uint32_t us = 0;
+    void *params[] = {&us};
+    CUstream *stream = &streams[launched++ % 4];
+    if (!*stream)
+        CHECK(cuStreamCreate(stream, 0));
+    CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, *stream, params, NULL));
+}
+
 static uint64_t cpu_ns(void)
 {
     struct timespec now;
@@ -438,6 +451,7 @@ static int bench(void)
     time_calls("alloc_free", bench_allocate, function);
     time_calls("resolve", bench_resolve, function);
     time_calls("launch", bench_launch, function);
+    time_calls("streams", bench_streams, function);
     (void)printf("\n");
     return 0;
 }
@@ -503,6 +517,11 @@ static int run_blocks(char **words)
     return many_blocks(number(words[0]));
 }
 
+static int run_passing(char **words)
+{
+    return passing(number(words[0]));
+}
+
 static int run_cheat(char **words)
 {
     return cheat(strtoul(words[0], NULL, 10));
@@ -522,11 +541,14 @@ static const struct {
     int (*plain)(void);
     int (*run)(char **words);
 } verbs[] = {
-    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},       {"graphs", 0, graphs, NULL},
-    {"resolve", 0, resolve, NULL}, {"fork", 0, forked, NULL},       {"manners", 0, manners, NULL},
-    {"nvml", 0, nvml, NULL},       {"bench", 0, bench, NULL},       {"churn", 2, NULL, run_churn},
-    {"spin", 3, NULL, run_spin},   {"hold", 1, NULL, run_hold},     {"cheat", 1, NULL, run_cheat},
-    {"crowd", 2, NULL, run_crowd}, {"blocks", 1, NULL, run_blocks}, {"devices", 0, devices, NULL},
+    {"numbers", 0, numbers, NULL}, {"codes", 0, codes, NULL},
+    {"graphs", 0, graphs, NULL},   {"resolve", 0, resolve, NULL},
+    {"fork", 0, forked, NULL},     {"manners", 0, manners, NULL},
+    {"nvml", 0, nvml, NULL},       {"bench", 0, bench, NULL},
+    {"churn", 2, NULL, run_churn}, {"spin", 3, NULL, run_spin},
+    {"hold", 1, NULL, run_hold},   {"cheat", 1, NULL, run_cheat},
+    {"crowd", 2, NULL, run_crowd}, {"blocks", 1, NULL, run_blocks},
+    {"devices", 0, devices, NULL}, {"passing", 1, NULL, run_passing},
 };
 
 int main(int argc, char **argv)

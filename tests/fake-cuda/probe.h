@@ -18,6 +18,7 @@ CUgraph allocating_graph(CUdevice device, size_t bytes, int frees, CUdeviceptr *
 /* Verbs of the program. */
 int churn(unsigned long operations, unsigned seed);
 int devices(void);
+int passing(unsigned rounds);
 int spin(unsigned milliseconds, uint32_t kernel_us, const char *way);
 
 #endif

@@ -59,7 +59,7 @@ static void prepare(struct spin *spin)
 /* How many streams are used in turn. */
 static unsigned streams_of(const char *way)
 {
-    if (strcmp(way, "many") == 0)
+    if (strcmp(way, "many") == 0 || strcmp(way, "joined") == 0)
         return STREAMS;
     return strcmp(way, "streams") == 0 ? 2 : 1;
 }
@@ -67,7 +67,7 @@ static unsigned streams_of(const char *way)
 static void *run(void *argument)
 {
     struct spin *spin = argument;
-    int mixed = strcmp(spin->way, "mixed") == 0;
+    int mixed = strcmp(spin->way, "mixed") == 0, joined = strcmp(spin->way, "joined") == 0;
     unsigned streams = streams_of(spin->way);
     prepare(spin);
     uint64_t end = now_ns() + spin->milliseconds * 1000000ull;
@@ -76,8 +76,32 @@ static void *run(void *argument)
             spin->kernel_us = spin->first_us * (1 + (uint32_t)spin->launched % 3);
         spin->stream = spin->streams[spin->launched % streams];
         launch(spin, mixed ? ways[spin->launched % 4] : spin->way);
+        for (unsigned i = 0; joined && spin->launched % streams == streams - 1 && i < streams; i++)
+            CHECK(cuStreamSynchronize(spin->streams[i]));
     }
     return NULL;
+}
+
+/* Streams that come and go amid short launches, more of them than are measured together. */
+int passing(unsigned rounds)
+{
+    enum { MOST = 24 };
+    CUstream streams[MOST];
+    CUfunction function = kernel("spin_us");
+    uint32_t us = 1;
+    void *params[] = {&us};
+    for (unsigned round = 0; round < rounds; round++) {
+        unsigned count = 1 + round % MOST;
+        for (unsigned i = 0; i < count; i++)
+            CHECK(cuStreamCreate(&streams[i], 0));
+        for (unsigned i = 0; i < 2 * MOST; i++)
+            CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, streams[i % count], params, NULL));
+        for (unsigned i = 0; i < count; i++)
+            CHECK(cuStreamDestroy_v2(streams[(i + round) % count]));
+    }
+    CHECK(cuCtxSynchronize());
+    (void)printf("launched=%u\n", rounds * 2 * MOST);
+    return 0;
 }
 
 int spin(unsigned milliseconds, uint32_t kernel_us, const char *way)

@@ -35,16 +35,19 @@ int batch_join(unsigned device, CUstream stream, enum stream_flavour flavour, ui
     if (!change(batch, BATCH_OPEN, BATCH_BUSY))
         return 0;
     struct measurement *m = batch->measurement;
-    if (m->stream == stream && m->flavour == flavour && took_ns &&
-        m->known_ns + took_ns <= BATCH_NS) {
+    if (took_ns && m->known_ns + took_ns <= BATCH_NS && measure_into(m, stream, flavour) == 0) {
         m->known_ns += took_ns;
         m->launches++;
         return 1;
     }
-    batch->measurement = NULL;
-    give_up(batch, BATCH_CLOSED);
     *ret_over = m;
     return 0;
+}
+
+void batch_over(unsigned device)
+{
+    batches[device].measurement = NULL;
+    give_up(&batches[device], BATCH_CLOSED);
 }
 
 void batch_leave(unsigned device)
@@ -67,19 +70,48 @@ int batch_is_open(unsigned device)
     return __atomic_load_n(&batches[device].word, __ATOMIC_RELAXED) != BATCH_CLOSED;
 }
 
-struct measurement *batch_close(unsigned device, uint64_t before_ns)
+int batch_is_busy(unsigned device)
+{
+    return __atomic_load_n(&batches[device].word, __ATOMIC_RELAXED) == BATCH_BUSY;
+}
+
+/* It stays busy when that holds. */
+static struct measurement *
+take_if(unsigned device, int (*holds)(const struct measurement *m, uint64_t what), uint64_t what)
 {
     struct batch *batch = &batches[device];
     if (!change(batch, BATCH_OPEN, BATCH_BUSY))
         return NULL;
-    struct measurement *m = batch->measurement;
-    if (m->queued_ns >= before_ns) {
-        give_up(batch, BATCH_OPEN);
-        return NULL;
-    }
-    batch->measurement = NULL;
-    give_up(batch, BATCH_CLOSED);
+    if (holds(batch->measurement, what))
+        return batch->measurement;
+    give_up(batch, BATCH_OPEN);
+    return NULL;
+}
+
+static int is_older(const struct measurement *m, uint64_t before_ns)
+{
+    return m->queued_ns < before_ns;
+}
+
+static int has_stream(const struct measurement *m, uint64_t stream)
+{
+    unsigned i = 0;
+    while (i < m->streams_count && (uintptr_t)m->streams[i].stream != stream)
+        i++;
+    return i < m->streams_count;
+}
+
+struct measurement *batch_close(unsigned device, uint64_t before_ns)
+{
+    struct measurement *m = take_if(device, is_older, before_ns);
+    if (m)
+        batch_over(device);
     return m;
+}
+
+struct measurement *batch_close_stream(unsigned device, CUstream stream)
+{
+    return take_if(device, has_stream, (uintptr_t)stream);
 }
 
 void batch_clear(void)

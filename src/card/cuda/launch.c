@@ -14,13 +14,11 @@
 
 #define PACES 4096u
 #define PACE_BITS 12
-#define SHORT_NS 100000u   /* longer launches are measured each: the cost does not matter to them */
-#define MIXED_NS 20000000u /* after launches into two streams in turn, no batches for so long */
+#define SHORT_NS 100000u /* longer launches are measured each: the cost does not matter to them */
 
 /* Of one device. */
 struct gate {
     pthread_mutex_t entering; /* the meter lets in one thread at a time */
-    uint64_t mixed_until_ns;
     uint32_t alone; /* the last that entered did so alone: batches and single launches take turns */
 };
 
@@ -49,49 +47,34 @@ static uint64_t *find_pace(const void *subject, uint64_t blocks)
     return &launches.paces[mixed >> (64 - PACE_BITS)];
 }
 
-static CUresult record(CUevent event, CUstream stream, enum stream_flavour flavour)
-{
-    return flavour == STREAM_PER_THREAD ? driver_cuEventRecord_ptsz(event, stream)
-                                        : driver_cuEventRecord(event, stream);
-}
-
-/* 1: the stream is being captured, or cannot be asked: nothing may be put into it. */
-static int is_captured(CUstream stream, enum stream_flavour flavour)
-{
-    int capturing = 0;
-    CUresult result = flavour == STREAM_PER_THREAD
-                          ? driver_cuStreamIsCapturing_ptsz(stream, &capturing)
-                          : driver_cuStreamIsCapturing(stream, &capturing);
-    return result != CUDA_SUCCESS || capturing;
-}
-
 static void nothing_to_flush(void *unused)
 {
 }
 
-/* The batch ends at a launch into `stream`. Its own stream may be gone, unless it is this one. */
-static void end_batch(struct measurement *batch, CUstream stream, enum stream_flavour flavour,
-                      int captured)
+/* The batch ends here. Its streams live: one that goes ends the batch first, and waits for this.
+ * Without the context nothing can be put into them. */
+static void end_batch(struct measurement *batch)
 {
-    if (batch->stream != stream || batch->flavour != flavour)
-        __atomic_store_n(&gate_of(batch)->mixed_until_ns, measure_now_ns() + MIXED_NS,
-                         __ATOMIC_RELAXED);
-    else if (!captured)
-        batch->has_end = record(batch->end, stream, flavour) == CUDA_SUCCESS;
+    CUcontext current;
+    unsigned device = batch->device;
+    if (driver_cuCtxGetCurrent(&current) == CUDA_SUCCESS && current == batch->context)
+        (void)measure_end(batch); /* without ends it is what its launches usually take */
+    batch_over(device);
     measure_queue(batch);
 }
 
-/* 1: what is launched next may be the first of a batch. The null stream of a thread is known under
- * one name in all threads. */
+/* The null stream of a thread is known under one name in all threads. */
+static int may_batch(CUstream stream, enum stream_flavour flavour)
+{
+    return stream != CUDA_STREAM_PER_THREAD && (stream || flavour != STREAM_PER_THREAD);
+}
+
+/* 1: what is launched next may be the first of a batch. */
 static int may_open(const struct measurement *m, uint64_t usual_ns)
 {
-    const struct gate *gate = gate_of(m);
-    if (!usual_ns || usual_ns > SHORT_NS || m->stream == CUDA_STREAM_PER_THREAD ||
-        (!m->stream && m->flavour == STREAM_PER_THREAD))
-        return 0;
-    if (measure_now_ns() < __atomic_load_n(&gate->mixed_until_ns, __ATOMIC_RELAXED))
-        return 0;
-    return __atomic_load_n(&gate->alone, __ATOMIC_RELAXED) && !batch_is_open(m->device);
+    return usual_ns && usual_ns <= SHORT_NS &&
+           may_batch(m->streams[0].stream, m->streams[0].flavour) &&
+           __atomic_load_n(&gate_of(m)->alone, __ATOMIC_RELAXED) && !batch_is_open(m->device);
 }
 
 /* Through the meter, and with the first event in the stream. */
@@ -108,14 +91,14 @@ static CUresult enter(struct measurement *m)
         return CUDA_ERROR_SYSTEM_NOT_READY;
     }
     m->queued_ns = measure_now_ns();
-    CUresult result = record(m->start, m->stream, m->flavour);
+    CUresult result = measure_begin(m);
     if (result != CUDA_SUCCESS)
         measure_call_off(m);
     return result;
 }
 
 static CUresult enter_alone(struct launch_pass *pass, CUdevice device, CUstream stream,
-                            enum stream_flavour flavour, uint64_t *pace, struct measurement *over)
+                            enum stream_flavour flavour, uint64_t *pace)
 {
     struct card_view view;
     CUcontext context = NULL;
@@ -124,17 +107,14 @@ static CUresult enter_alone(struct launch_pass *pass, CUdevice device, CUstream 
         return CUDA_ERROR_SYSTEM_NOT_READY;
     if (state != CARD_READY)
         return CUDA_SUCCESS;
-    int captured = is_captured(stream, flavour);
-    if (over)
-        end_batch(over, stream, flavour, captured);
-    if (captured || driver_cuCtxGetCurrent(&context) != CUDA_SUCCESS || !context)
+    if (driver_cuCtxGetCurrent(&context) != CUDA_SUCCESS || !context ||
+        measure_is_captured(stream, flavour))
         return CUDA_SUCCESS; /* the driver says what is wrong, if anything is */
     struct measurement *m = measure_take((unsigned)device, context);
     if (!m)
         return CUDA_ERROR_OUT_OF_MEMORY; /* an unmeasured launch would be a way out of the share */
     uint64_t usual_ns = __atomic_load_n(pace, __ATOMIC_RELAXED);
-    m->stream = stream;
-    m->flavour = flavour;
+    (void)measure_into(m, stream, flavour); /* there is room for the first */
     m->meter = view.meter;
     m->pace = pace;
     m->estimate_ns = usual_ns ? usual_ns : METER_UNKNOWN_NS;
@@ -157,10 +137,13 @@ CUresult launch_enter(struct launch_pass *pass, CUstream stream, enum stream_fla
     struct measurement *over = NULL;
     CUdevice device = process_device();
     *pass = (struct launch_pass){.device = (unsigned)device};
+    if (usual_ns > SHORT_NS || !may_batch(stream, flavour))
+        usual_ns = 0;
     if (pass->device < CARD_DEVICES_MAX)
-        pass->in_batch =
-            batch_join(pass->device, stream, flavour, usual_ns <= SHORT_NS ? usual_ns : 0, &over);
-    return pass->in_batch ? CUDA_SUCCESS : enter_alone(pass, device, stream, flavour, pace, over);
+        pass->in_batch = batch_join(pass->device, stream, flavour, usual_ns, &over);
+    if (over)
+        end_batch(over);
+    return pass->in_batch ? CUDA_SUCCESS : enter_alone(pass, device, stream, flavour, pace);
 }
 
 CUresult launch_leave(struct launch_pass *pass, CUresult result)
@@ -179,12 +162,22 @@ CUresult launch_leave(struct launch_pass *pass, CUresult result)
         return result;
     }
     m->delay_ns = measure_now_ns() - m->queued_ns;
-    if (record(m->end, m->stream, m->flavour) == CUDA_SUCCESS) {
-        m->has_end = 1;
+    if (measure_end(m) == CUDA_SUCCESS)
         measure_queue(m);
-    } else
+    else
         measure_call_off(m);
     return result;
+}
+
+void launch_end_stream(CUstream stream)
+{
+    for (unsigned device = 0; device < CARD_DEVICES_MAX; device++) {
+        struct measurement *batch;
+        while (!(batch = batch_close_stream(device, stream)) && batch_is_busy(device))
+            sched_yield();
+        if (batch)
+            end_batch(batch);
+    }
 }
 
 static void end_batches(unsigned device)

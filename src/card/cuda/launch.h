@@ -21,6 +21,8 @@ CUresult launch_enter(struct launch_pass *pass, CUstream stream, enum stream_fla
 /* The driver has answered `result`, which is returned. */
 CUresult launch_leave(struct launch_pass *pass, CUresult result);
 
+/* The stream is about to go. */
+void launch_end_stream(CUstream stream);
 /* Wait until all that was launched is measured and give the events back to the driver: their
  * context may go now. */
 void launch_drain(void);

@@ -1,6 +1,7 @@
 /* The measuring threads and the events they wait for: see measure.h. */
 #include "card/cuda/measure.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -84,36 +85,58 @@ static int elapsed_ns(CUevent start, CUevent end, uint64_t *ret_ns)
     return 0;
 }
 
-/* Make the measurement's end the base of times to come; the old base becomes its end. */
-static void rebase(struct line *line, struct measurement *m, uint64_t end_ns)
+/* Make an end of the measurement the base of times to come; the old base takes its place. */
+static void rebase(struct line *line, const struct measurement *m, CUevent *end, uint64_t end_ns)
 {
     CUevent old = line->base;
-    line->base = m->end;
-    m->end = old;
+    line->base = *end;
+    *end = line->base_context == m->context ? old : NULL;
+    if (old && !*end)
+        (void)driver_cuEventDestroy_v2(old); /* its context may have gone before */
     line->base_ns = end_ns;
     line->base_context = m->context;
 }
 
 /* When the measurement ended, in our clock as far as two clocks can agree. */
-static uint64_t end_of(struct measurement *m)
+static uint64_t end_of(const struct measurement *m, CUevent *end)
 {
     struct line *line = line_of(m);
     uint64_t since;
     if (line->base && line->base_context == m->context &&
-        elapsed_ns(line->base, m->end, &since) == 0) {
+        elapsed_ns(line->base, *end, &since) == 0) {
         uint64_t end_ns = line->base_ns + since;
         if (since > REBASE_NS)
-            rebase(line, m, end_ns);
+            rebase(line, m, end, end_ns);
         return end_ns;
     }
     uint64_t end_ns = measure_now_ns();
-    rebase(line, m, end_ns);
+    rebase(line, m, end, end_ns);
     return end_ns;
 }
 
-/* Of the time between the events, what the device worked. In a batch it may have waited for the
- * program, but never works more than its launches need. A single launch that the program was late
- * to hand over takes as long as it does otherwise, if that can be. */
+/* Wait until the last of the streams has come to its end, which is returned; NULL: nothing is
+ * known.
+ */
+static CUevent *await_end(struct measurement *m, uint64_t *ret_between_ns)
+{
+    CUevent *last = NULL;
+    uint64_t between_ns;
+    for (unsigned i = 0; i < m->streams_count; i++) {
+        CUevent *end = &m->streams[i].end;
+        if (driver_cuEventSynchronize(*end) != CUDA_SUCCESS ||
+            elapsed_ns(m->start, *end, &between_ns) < 0)
+            return NULL;
+        if (!last || between_ns > *ret_between_ns) {
+            last = end;
+            *ret_between_ns = between_ns;
+        }
+    }
+    return last;
+}
+
+/* Of the time from the first event to the last, what the device worked. In a batch it may have
+ * waited for the program, but never works more than its launches need. A single launch that the
+ * program was late to hand over takes as long as it does otherwise, if that can be. */
 static uint64_t worked_ns(const struct measurement *m, uint64_t between_ns)
 {
     if (m->known_ns)
@@ -125,14 +148,16 @@ static uint64_t worked_ns(const struct measurement *m, uint64_t between_ns)
     return least_ns > usual_ns ? least_ns : usual_ns;
 }
 
+/* Of a single launch, what it adds to the time that the device is busy: beside launches into other
+ * streams that is less than from its beginning to its end, and nothing says little. */
 static void note_pace(const struct measurement *m, uint64_t took_ns)
 {
     uint64_t usual_ns = __atomic_load_n(m->pace, __ATOMIC_RELAXED);
-    if (took_ns < PACE_LEAST_NS)
-        took_ns = PACE_LEAST_NS;
+    if (m->known_ns || !took_ns)
+        return;
     if (usual_ns)
         took_ns = (usual_ns * (PACE_WEIGHT - 1) + took_ns) / PACE_WEIGHT;
-    __atomic_store_n(m->pace, took_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(m->pace, took_ns < PACE_LEAST_NS ? PACE_LEAST_NS : took_ns, __ATOMIC_RELAXED);
 }
 
 /* When the device worked for it. A batch that nobody could put an end to has taken what is known of
@@ -140,21 +165,18 @@ static void note_pace(const struct measurement *m, uint64_t took_ns)
 static struct meter_span span_of(struct measurement *m)
 {
     struct meter_span span = {.queued_ns = m->queued_ns, .commands = m->launches};
-    uint64_t took_ns;
-    if (!m->has_end) {
+    uint64_t took_ns = 0;
+    if (!m->has_ends) {
         span.end_ns = measure_now_ns();
         span.start_ns = span.end_ns - m->known_ns;
         return span;
     }
-    if (driver_cuCtxSetCurrent(m->context) != CUDA_SUCCESS ||
-        driver_cuEventSynchronize(m->end) != CUDA_SUCCESS ||
-        elapsed_ns(m->start, m->end, &took_ns) < 0)
+    CUevent *last =
+        driver_cuCtxSetCurrent(m->context) == CUDA_SUCCESS ? await_end(m, &took_ns) : NULL;
+    if (!last)
         return span;
-    took_ns = worked_ns(m, took_ns);
-    span.end_ns = end_of(m);
-    span.start_ns = span.end_ns - took_ns;
-    if (!m->known_ns)
-        note_pace(m, took_ns);
+    span.end_ns = end_of(m, last);
+    span.start_ns = span.end_ns - worked_ns(m, took_ns);
     return span;
 }
 
@@ -188,7 +210,9 @@ static void *measure(void *line)
     for (;;) {
         struct measurement *m = await_next(line);
         struct meter_span span = span_of(m);
-        meter_charge(m->meter, &span, m->estimate_ns);
+        uint64_t took_ns = span.end_ns - span.start_ns;
+        uint64_t charged_ns = meter_charge(m->meter, &span, m->estimate_ns);
+        note_pace(m, charged_ns < took_ns ? charged_ns : took_ns);
         measure_put_back(m);
     }
     return NULL;
@@ -218,22 +242,74 @@ static void destroy_events(struct measurement *m)
 {
     if (m->start)
         (void)driver_cuEventDestroy_v2(m->start); /* their context may have gone before */
-    if (m->end)
-        (void)driver_cuEventDestroy_v2(m->end);
+    for (unsigned i = 0; i < MEASURE_STREAMS; i++)
+        if (m->streams[i].end)
+            (void)driver_cuEventDestroy_v2(m->streams[i].end);
     free(m);
 }
 
-static struct measurement *make(CUcontext context)
+/* The events that a single launch needs, in the current context. */
+static int complete(struct measurement *m)
 {
-    struct measurement *m = calloc(1, sizeof(*m));
-    if (!m)
-        return NULL;
-    m->context = context;
-    if (driver_cuEventCreate(&m->start, CUDA_EVENT_BLOCKING_SYNC) == CUDA_SUCCESS &&
-        driver_cuEventCreate(&m->end, CUDA_EVENT_BLOCKING_SYNC) == CUDA_SUCCESS)
-        return m;
-    destroy_events(m);
-    return NULL;
+    CUevent *const events[] = {&m->start, &m->streams[0].end};
+    for (int i = 0; i < 2; i++)
+        if (!*events[i] &&
+            driver_cuEventCreate(events[i], CUDA_EVENT_BLOCKING_SYNC) != CUDA_SUCCESS)
+            return 0;
+    return 1;
+}
+
+int measure_into(struct measurement *m, CUstream stream, enum stream_flavour flavour)
+{
+    unsigned i = 0;
+    while (i < m->streams_count &&
+           (m->streams[i].stream != stream || m->streams[i].flavour != flavour))
+        i++;
+    if (i == MEASURE_STREAMS)
+        return -ENOSPC;
+    if (i == m->streams_count) {
+        m->streams[i].stream = stream;
+        m->streams[i].flavour = flavour;
+        m->streams_count++;
+    }
+    return 0;
+}
+
+static CUresult record(CUevent event, CUstream stream, enum stream_flavour flavour)
+{
+    return flavour == STREAM_PER_THREAD ? driver_cuEventRecord_ptsz(event, stream)
+                                        : driver_cuEventRecord(event, stream);
+}
+
+CUresult measure_begin(const struct measurement *m)
+{
+    return record(m->start, m->streams[0].stream, m->streams[0].flavour);
+}
+
+int measure_is_captured(CUstream stream, enum stream_flavour flavour)
+{
+    int capturing = 0;
+    CUresult result = flavour == STREAM_PER_THREAD
+                          ? driver_cuStreamIsCapturing_ptsz(stream, &capturing)
+                          : driver_cuStreamIsCapturing(stream, &capturing);
+    return result != CUDA_SUCCESS || capturing;
+}
+
+CUresult measure_end(struct measurement *m)
+{
+    CUresult result = CUDA_SUCCESS;
+    for (unsigned i = 0; i < m->streams_count && result == CUDA_SUCCESS; i++) {
+        CUstream stream = m->streams[i].stream;
+        enum stream_flavour flavour = m->streams[i].flavour;
+        if (m->known_ns && measure_is_captured(stream, flavour))
+            return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+        if (!m->streams[i].end)
+            result = driver_cuEventCreate(&m->streams[i].end, CUDA_EVENT_BLOCKING_SYNC);
+        if (result == CUDA_SUCCESS)
+            result = record(m->streams[i].end, stream, flavour);
+    }
+    m->has_ends = result == CUDA_SUCCESS;
+    return result;
 }
 
 static void drop_under_way(struct line *line)
@@ -248,7 +324,7 @@ struct measurement *measure_take(unsigned device, CUcontext context)
     (void)pthread_mutex_lock(&line->lock);
     struct measurement **at = &line->spare, *m = NULL;
     int ready = start_thread(line) == 0;
-    while (*at && ((*at)->context != context || !(*at)->end))
+    while (*at && (*at)->context != context)
         at = &(*at)->next;
     if (ready) {
         m = *at;
@@ -260,7 +336,11 @@ struct measurement *measure_take(unsigned device, CUcontext context)
     if (!ready)
         return NULL;
     if (!m)
-        m = make(context);
+        m = calloc(1, sizeof(*m));
+    if (m && !complete(m)) {
+        destroy_events(m);
+        m = NULL;
+    }
     if (!m) {
         (void)pthread_mutex_lock(&line->lock);
         drop_under_way(line);
@@ -268,7 +348,9 @@ struct measurement *measure_take(unsigned device, CUcontext context)
         return NULL;
     }
     m->device = device;
-    m->has_end = 0;
+    m->context = context;
+    m->has_ends = 0;
+    m->streams_count = 0;
     m->delay_ns = m->known_ns = 0;
     m->launches = 1;
     return m;

@@ -1,4 +1,5 @@
-/* What the device took for launches: a pair of events around each measurement, and one thread
+/* What the device took for launches: an event before each measurement and one behind it in each of
+ * its streams, and one thread
  * for each device that waits for them in the order in which they were made and charges the card.
  * Any thread, unless it says otherwise. */
 #ifndef LEAT_CARD_CUDA_MEASURE_H
@@ -10,15 +11,21 @@
 
 struct meter;
 
+#define MEASURE_STREAMS 16 /* of one batch */
+
 /* One launch, or a batch of them. Whoever has it owns it. */
 struct measurement {
     struct measurement *next;
     unsigned device; /* below CARD_DEVICES_MAX */
     CUcontext context;
-    CUstream stream;
-    enum stream_flavour flavour;
-    CUevent start, end;
-    int has_end; /* `end` was put into the stream */
+    CUevent start; /* in the first of the streams */
+    struct {
+        CUstream stream;
+        enum stream_flavour flavour;
+        CUevent end; /* NULL: not made yet */
+    } streams[MEASURE_STREAMS];
+    unsigned streams_count;
+    int has_ends; /* `end` was put into each of them */
     struct meter *meter;
     uint64_t estimate_ns; /* as given to meter_enter */
     uint64_t queued_ns;   /* when it was handed over */
@@ -31,6 +38,14 @@ struct measurement {
 /* A measurement with events of the current context, which is `context` of `device`. NULL: none to
  * be had. */
 struct measurement *measure_take(unsigned device, CUcontext context);
+/* There is a launch into that stream in it. 0, or -ENOSPC: these are too many. */
+int measure_into(struct measurement *m, CUstream stream, enum stream_flavour flavour);
+/* Put the first event into the first stream; put the others behind what was launched. In the
+ * context. */
+CUresult measure_begin(const struct measurement *m);
+CUresult measure_end(struct measurement *m);
+/* 1: the stream is being captured, or cannot be asked: nothing may be put into it. */
+int measure_is_captured(CUstream stream, enum stream_flavour flavour);
 /* Hand it to the thread, which charges it and puts it back. */
 void measure_queue(struct measurement *m);
 /* The meter has not let it in: it is put back. */

@@ -79,7 +79,7 @@ void cuda_drop(struct cuda *cuda, struct cuda_object *object)
             break;
         case CUDA_KIND_STREAM:
             cuda_wait_ended(cuda, &(struct cuda_wait){.stream = object->stream});
-            (void)driver_cuStreamDestroy_v2(object->stream);
+            (void)api_cuStreamDestroy_v2(object->stream);
             break;
         case CUDA_KIND_EVENT:
             cuda_wait_ended(cuda, &(struct cuda_wait){.event = object->event});

@@ -3,7 +3,7 @@
 
 usage: cuda.py api TABLE OUTPUT       numbers of the names, calls into the driver, prototypes of Leat's own functions
        cuda.py entries TABLE OUTPUT   the exported symbols, in assembler
-       cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of classes gate and context
+       cuda.py names TABLE OUTPUT     what the resolver knows, and the functions of classes gate, context and stream
        cuda.py remote TABLE OUTPUT    what stands in for the driver where an executor calls it
        cuda.py coverage TABLE OUTPUT  docs/cuda-coverage.md
        cuda.py check TABLE HEADER [STAMP]   names of a driver header (or of a list, one a line) that the table lacks: status 1;
@@ -16,14 +16,15 @@ import sys
 CLASSES = {
     "pass": "the driver's own function", "account": "counted in the card's ledger", "gate": "waits for share, is measured",
     "report": "tells of the card", "resolve": "hands out Leat's functions", "context": "ends measurements first",
+    "stream": "ends the measurement that it is part of first",
     "refused": "not supported: `CUDA_ERROR_NOT_SUPPORTED`"}
 TESTS = {  # in tests/e2e/test_cuda.py
     "pass": "test_exports_are_the_interface, test_same_answer_on_driver_and_card",
     "account": "test_quota_is_exact_over_many_processes_and_kills, test_a_failed_allocation_is_not_charged, test_graphs_that_allocate",
     "gate": "test_shares", "report": "test_return_codes_and_figures", "resolve": "test_resolver",
-    "context": "test_same_answer_on_driver_and_card", "refused": "test_return_codes_and_figures"}
+    "context": "test_same_answer_on_driver_and_card", "stream": "test_streams_come_and_go", "refused": "test_return_codes_and_figures"}
 REMOTE_TEST = "test_same_answer_everywhere"  # in tests/e2e/test_cuda_remote.py
-HOOKED = ("account", "gate", "report", "resolve", "context")
+HOOKED = ("account", "gate", "report", "resolve", "context", "stream")
 ROW = re.compile(r"(\w+) ((?:cu|nvml)[A-Z]\w+)(?: \+(ptsz|ptds))?(?: (\d+))?( remote)?(?: \((.*)\))?$")
 RESULTS = {"CUDA": "CUresult", "NVML": "nvmlReturn_t"}  # what the functions of a table return
 ALIAS = re.compile(r"alias (\w+) (\d+) (\w+)$")
@@ -145,13 +146,19 @@ def context(e):
             f"    return driver_{e.symbol}({e.names()});", "}", ""]
 
 
+def stream(e):
+    """The end of a stream, which is in an open measurement perhaps."""
+    return [f"CUresult api_{e.symbol}({e.parameters})", "{", "    launch_end_stream(stream);",
+            f"    return driver_{e.symbol}({e.names()});", "}", ""]
+
+
 def names(entries):
     prefix = interface(entries)
     out = ["/* Generated; do not edit. */", '#include "card/cuda/driver.h"', '#include "card/cuda/graph.h"',
            '#include "card/cuda/launch.h"', "",
            f'#include "{prefix.lower()}_api.h"', ""]
     for e in entries:
-        out += {"gate": gate, "context": context}.get(e.kind, lambda e: [])(e)
+        out += {"gate": gate, "context": context, "stream": stream}.get(e.kind, lambda e: [])(e)
     own = [e for e in entries if e.hooked or e.kind == "refused"]
     out += [f"extern char entry_{e.symbol}[];" for e in own] + [""]
     out += [f"void *driver_table[{prefix}_NAMES];", f"const struct driver_name driver_names[{prefix}_NAMES] = {{"]

@@ -287,7 +287,7 @@ static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
     return span->end_ns - start_ns;
 }
 
-void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns)
+uint64_t meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns)
 {
     struct ledger_card *card = meter->card;
     uint64_t now = now_ns();
@@ -311,10 +311,11 @@ void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t e
     int enough = !meter->in_flight || meter->in_flight_ns <= meter->wake_at_ns;
     pthread_mutex_unlock(&meter->lock);
     if (!enough)
-        return;
+        return took_ns;
     __atomic_add_fetch(&meter->ended, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&meter->sleeping, __ATOMIC_SEQ_CST))
         futex_wake(&meter->ended, 1);
+    return took_ns;
 }
 
 void meter_work_begin(struct meter *meter)

@@ -88,8 +88,8 @@ struct meter_span {
  * after a later one, the part that lies in the pause before that is charged.
  * A command that was handed over before the last one ended is charged for the device's own pause
  * between the two as well, up to METER_GAP_NS: nobody else could use it, and many short commands
- * keep the device as busy as a few long ones. Any thread. */
-void meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns);
+ * keep the device as busy as a few long ones. Returns what was charged, in ns. Any thread. */
+uint64_t meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns);
 /* Around work for the card that is no device command, as the build of a program: the card counts as
  * used meanwhile; nothing is charged. Any thread. */
 void meter_work_begin(struct meter *meter);
