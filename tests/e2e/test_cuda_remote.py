@@ -36,6 +36,15 @@ def at_rest(cuda, name):
     assert cuda.truth()["used"] == 0  # the fake device looks after its dead when somebody comes
 
 
+def test_threads_everywhere(cuda):
+    """Threads with streams and memory of their own, in one context and in several."""
+    direct = dict(cuda.environment, LD_PRELOAD=DRIVER)
+    plain = subprocess.run([PROGRAM, "threads", "8"], env=direct, capture_output=True, text=True, check=True).stdout
+    assert plain == "threads 8, wrong 0\n"
+    for lease in (cuda.lease("local", share_permille=500), cuda.lease("remote", share_permille=500, remote=True)):
+        assert run(cuda, lease, "threads", 8) == plain
+
+
 def test_same_answer_everywhere(cuda):
     """One program on the driver, on a local card and on a remote one, also where each call waits for its outcome."""
     direct = dict(cuda.environment, LD_PRELOAD=DRIVER)

@@ -6,6 +6,7 @@
  *                                    print a checksum of them, of which pointers are a part, and
  *                                    launch a kernel and a graph of one
  *        cuda-program child         after a fork both go on
+ *        cuda-program threads COUNT  as many threads with contexts, streams and memory of their own
  *        cuda-program launches COUNT the median of so many in a row, in ns
  *        cuda-program beside COUNT   so many calls that wait for little, in ns, while other threads
  *                                    wait in all ways for a kernel of a minute */
@@ -560,6 +561,88 @@ static int child(struct work *work)
     return 0;
 }
 
+/* ---- several threads ---- */
+
+#define THREADS_MAX 16
+#define ROUNDS 40
+
+struct worker {
+    pthread_t thread;
+    CUcontext shared; /* what the others have, too; NULL: a context of its own */
+    unsigned number;
+    unsigned wrong;
+};
+
+/* Fill, add one a few times in two streams of which one waits for the other, and read back. */
+static void work_once(struct worker *worker, struct work *work, unsigned round)
+{
+    CUstream first, second;
+    CUevent done;
+    unsigned value = worker->number * 1000 + round;
+    CHECK(cuMemAlloc_v2(&work->numbers, sizeof(work->host)));
+    CHECK(cuStreamCreate(&first, 1));
+    CHECK(cuStreamCreate(&second, 1));
+    CHECK(cuEventCreate(&done, 2)); /* without times */
+    CHECK(cuMemsetD32Async(work->numbers, value, NUMBERS, first));
+    for (int i = 0; i < 5; i++)
+        launch(work, first);
+    CHECK(cuEventRecord(done, first));
+    CHECK(cuStreamWaitEvent(second, done, 0));
+    for (int i = 0; i < 5; i++)
+        launch(work, second);
+    CHECK(cuMemcpyDtoHAsync_v2(work->host, work->numbers, sizeof(work->host), second));
+    CHECK(cuStreamSynchronize(second));
+    for (unsigned i = 0; i < NUMBERS; i++)
+        worker->wrong += work->host[i] != value + 10;
+    CHECK(cuEventDestroy_v2(done));
+    CHECK(cuStreamDestroy_v2(first));
+    CHECK(cuStreamDestroy_v2(second));
+    CHECK(cuMemFree_v2(work->numbers));
+}
+
+static void *work_on(void *argument)
+{
+    struct worker *worker = argument;
+    struct work *work = calloc(1, sizeof(*work));
+    CUcontext context = worker->shared;
+    if (!work)
+        exit(1);
+    work->count = NUMBERS;
+    if (!context)
+        CHECK(cuCtxCreate_v2(&context, 0, 0));
+    CHECK(cuCtxSetCurrent(context));
+    CHECK(cuModuleLoadData(&work->module, kernels));
+    CHECK(cuModuleGetFunction(&work->add_one, work->module, "add_one"));
+    for (unsigned round = 0; round < ROUNDS; round++)
+        work_once(worker, work, round);
+    CHECK(cuModuleUnload(work->module));
+    if (!worker->shared)
+        CHECK(cuCtxDestroy_v2(context));
+    free(work);
+    return NULL;
+}
+
+static int threads(struct work *work, size_t count)
+{
+    static struct worker workers[THREADS_MAX];
+    CUcontext context;
+    unsigned wrong = 0;
+    if (!count || count > THREADS_MAX)
+        return 2;
+    CHECK(cuCtxGetCurrent(&context));
+    for (unsigned i = 0; i < count; i++) {
+        workers[i] = (struct worker){.number = i, .shared = i % 3 ? context : NULL};
+        if (pthread_create(&workers[i].thread, NULL, work_on, &workers[i]) != 0)
+            return 1;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        (void)pthread_join(workers[i].thread, NULL);
+        wrong += workers[i].wrong;
+    }
+    (void)printf("threads %zu, wrong %u\n", count, wrong);
+    return wrong != 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct work work = {.count = NUMBERS};
@@ -577,6 +660,8 @@ int main(int argc, char **argv)
         r = beside(&work, number);
     else if (strcmp(what, "launches") == 0)
         r = time_launches(&work, number);
+    else if (strcmp(what, "threads") == 0)
+        r = threads(&work, number);
     CHECK(cuMemFree_v2(work.numbers));
     CHECK(cuModuleUnload(work.module));
     CHECK(cuDevicePrimaryCtxRelease_v2(0));
