@@ -94,6 +94,18 @@ def test_subdevices(card_house):
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
 
 
+def test_subdevices_that_stand_for_themselves(tmp_path):
+    """The same with a driver of which each part of a device has builds and binaries of its own, and is refused where it was
+    not named."""
+    (tmp_path / "strict.icd").write_text(houses.built("strict_icd") + "\n")
+    words = [houses.built("subdevices")]
+    direct = subprocess.run(words, env=dict(os.environ, OCL_ICD_VENDORS=str(tmp_path)), capture_output=True, text=True,
+                            timeout=300, check=True).stdout
+    assert "2 binaries 2: 0 0 0\n" in direct or "equally 2: -" in direct
+    with houses.House(cards_only=True, environment={"LEAT_DEVICE_ICD_VENDORS": str(tmp_path)}) as house:
+        assert house.card_exec(*words, memory="64MiB").stdout == direct
+
+
 def test_several_cards(card_house):
     """Two cards of one process, each a platform with its own quota: they work side by side, know nothing of one another's
     handles, and a child of the process has them anew."""

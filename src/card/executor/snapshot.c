@@ -332,6 +332,20 @@ void executor_fit_snapshot(uint8_t *snapshot, uint64_t length, uint64_t quota_by
     }
 }
 
+/* Whether a context of the part is of the part; some drivers take the whole device for it. */
+static uint32_t keeps_to_part(cl_device_id part)
+{
+    cl_int status;
+    cl_device_id device = NULL;
+    cl_context context = clCreateContext(NULL, 1, &part, NULL, NULL, &status);
+    if (status != CL_SUCCESS)
+        return 0;
+    (void)clGetContextInfo(context, CL_CONTEXT_DEVICES, sizeof(device), &device,
+                           NULL);    /* NULL then */
+    (void)clReleaseContext(context); /* ours */
+    return device == part;
+}
+
 void snapshot_write_part(cl_device_id parent, cl_device_id part, uint32_t index,
                          uint64_t quota_bytes, struct buf *answers)
 {
@@ -344,5 +358,10 @@ void snapshot_write_part(cl_device_id parent, cl_device_id part, uint32_t index,
         return;
     }
     executor_fit_snapshot((uint8_t *)own.data, own.length, quota_bytes);
-    append(answers, WIRE_INFO_PART, index, own.data, own.length);
+    const struct wire_info info = {.of = WIRE_INFO_PART,
+                                   .name = index,
+                                   .length = (uint32_t)own.length,
+                                   .keeps = keeps_to_part(part)};
+    (void)buf_append(answers, &info, sizeof(info));
+    (void)buf_append(answers, own.data, own.length); /* a multiple of 8 */
 }

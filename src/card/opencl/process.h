@@ -34,6 +34,7 @@ struct _cl_device_id {
     cl_uint references;       /* to a part, as the program counts them; atomic */
     struct snapshot snapshot; /* what a part answers otherwise than its parent */
     char *answers;            /* where that lies, owned */
+    uint32_t keeps;           /* a part that does not stand for its whole in contexts */
 };
 
 /* What a launch is checked against. */

@@ -35,7 +35,7 @@ void device_let_go(cl_device_id device)
 
 int device_stands_for(cl_device_id device, const cl_device_id *devices, cl_uint count)
 {
-    for (; device; device = device->parent)
+    for (; device; device = device->keeps ? NULL : device->parent)
         for (cl_uint i = 0; i < count; i++)
             if (devices[i] == device)
                 return (int)i;
@@ -112,6 +112,7 @@ static cl_device_id make_part(const struct partition *partition, const struct wi
     if (part && answers) {
         memcpy(answers, info + 1, info->length);
         part->answers = answers;
+        part->keeps = info->keeps;
         part->references = 1;
         part->parent = partition->device;
         part->object.id = id;

@@ -159,7 +159,7 @@ struct wire_info {
     uint32_t name; /* CL_DEVICE_..., CL_PLATFORM_...; for image formats: flags << 16 | image type &
                       0xffff; for a part: which of them */
     uint32_t length; /* bytes that follow */
-    uint32_t reserved;
+    uint32_t keeps;  /* of a part: 1 when it stands for itself in contexts, not for its whole */
 };
 
 /* What a PROGRAM_BUILD does. */

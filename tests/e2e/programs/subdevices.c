@@ -159,7 +159,7 @@ static void show_program(const struct world *w, cl_program program)
 {
     const cl_device_id devices[] = {w->root, w->parts[0], w->parts[1], w->parts[2], NULL};
     cl_device_id of[PARTS_MAX];
-    size_t bytes, sizes[PARTS_MAX] = {0}, group;
+    size_t bytes, sizes[PARTS_MAX] = {0}, group = 0;
     cl_int code;
     MUST(clGetProgramInfo(program, CL_PROGRAM_DEVICES, sizeof(of), of, &bytes));
     show_devices(w, of, bytes);
@@ -192,40 +192,63 @@ static cl_program build(cl_context context, cl_device_id device)
     return program;
 }
 
-/* Its binary again, for a device of the context's, and both ways of compiling in two steps. */
-static void try_programs(const struct world *w, cl_context context, cl_program program,
-                         cl_device_id device)
+/* Its binaries again, for the devices that it says they are for. */
+static void try_binaries(const struct world *w, cl_context context, cl_program program)
 {
-    size_t length;
-    cl_int code, status;
-    MUST(clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL));
-    unsigned char *binary = malloc(length);
-    MUST(clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL));
-    cl_program loaded = clCreateProgramWithBinary(context, 1, &device, &length,
-                                                  (const unsigned char **)&binary, &status, &code);
-    (void)printf("binary %d %d", code, status);
+    size_t lengths[PARTS_MAX], bytes;
+    unsigned char *binaries[PARTS_MAX];
+    cl_device_id devices[PARTS_MAX];
+    cl_int code, status[PARTS_MAX] = {1, 1, 1};
+    cl_uint count;
+    MUST(clGetProgramInfo(program, CL_PROGRAM_NUM_DEVICES, sizeof(count), &count, NULL));
+    MUST(clGetProgramInfo(program, CL_PROGRAM_DEVICES, sizeof(devices), devices, NULL));
+    MUST(clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(lengths), lengths, NULL));
+    for (cl_uint i = 0; i < count; i++)
+        binaries[i] = lengths[i] ? malloc(lengths[i]) : NULL;
+    MUST(clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(binaries), binaries, &bytes));
+    cl_uint given = 0;
+    for (cl_uint i = 0; i < count; i++)
+        if (lengths[i]) {
+            lengths[given] = lengths[i];
+            devices[given] = devices[i];
+            binaries[given++] = binaries[i];
+        }
+    cl_program loaded = clCreateProgramWithBinary(context, given, devices, lengths,
+                                                  (const unsigned char **)binaries, status, &code);
+    (void)printf("%u binaries %zu: %d %d %d\n", given, bytes / sizeof(*binaries), code, status[0],
+                 status[1]);
     must(code, "binary");
-    (void)printf(" %d\n", clBuildProgram(loaded, 1, &device, "", NULL, NULL));
+    REPORT("build", clBuildProgram(loaded, 0, NULL, "", NULL, NULL));
     show_program(w, loaded);
-    cl_program compiled, linked;
-    MAKE(compiled, clCreateProgramWithSource(context, 1, (const char **)&source, NULL, &code));
-    REPORT("compile", clCompileProgram(compiled, 1, &device, "", 0, NULL, NULL, NULL, NULL));
-    REPORT_CODE("link",
-                linked = clLinkProgram(context, 1, &device, "", 1, &compiled, NULL, NULL, &code));
-    show_program(w, linked);
     MUST(clReleaseProgram(loaded));
-    MUST(clReleaseProgram(compiled));
-    MUST(clReleaseProgram(linked));
-    free(binary);
+    for (cl_uint i = 0; i < given; i++)
+        free(binaries[i]);
 }
 
-/* Work on a queue of `device`, over what the queue before it left. */
+static void try_steps(const struct world *w, cl_context context, cl_uint count,
+                      const cl_device_id *devices)
+{
+    cl_int code;
+    cl_program compiled, linked;
+    MAKE(compiled,
+         clCreateProgramWithSource(context, 1, (const char **)(uintptr_t)&source, NULL, &code));
+    REPORT("compile", clCompileProgram(compiled, count, devices, "", 0, NULL, NULL, NULL, NULL));
+    REPORT_CODE("link", linked = clLinkProgram(context, count, devices, "", 1, &compiled, NULL,
+                                               NULL, &code));
+    show_program(w, linked);
+    MUST(clReleaseProgram(compiled));
+    MUST(clReleaseProgram(linked));
+}
+
+/* Work on a queue of `device`, over what the queue before it left; a sum, or why there is no queue.
+ */
 static cl_int add_on(cl_context context, cl_device_id device, cl_kernel kernel, cl_mem memory,
                      cl_int n)
 {
     cl_int code, first;
-    cl_command_queue queue;
-    MAKE(queue, clCreateCommandQueue(context, device, 0, &code));
+    cl_command_queue queue = clCreateCommandQueue(context, device, 0, &code);
+    if (!queue)
+        return code;
     MUST(clSetKernelArg(kernel, 0, sizeof(memory), &memory));
     MUST(clSetKernelArg(kernel, 1, sizeof(n), &n));
     const size_t global = ITEMS;
@@ -281,8 +304,16 @@ static void contexts(const struct world *w)
         try_queues(w, context);
         cl_program program = build(context, rows[i].devices[0]);
         show_program(w, program);
+        try_binaries(w, context, program);
+        REPORT("build for all",
+               clBuildProgram(program, rows[i].count, rows[i].devices, "", NULL, NULL));
+        show_program(w, program);
         work(w, context, program);
-        try_programs(w, context, program, rows[i].devices[0]);
+        try_binaries(w, context, program);
+        if (i < 2) { /* compiling takes long */
+            try_steps(w, context, rows[i].count, rows[i].devices);
+            try_steps(w, context, 0, NULL);
+        }
         MUST(clReleaseProgram(program));
         MUST(clReleaseContext(context));
     }
