@@ -127,9 +127,14 @@ def test_many_blocks(cuda):
 
 
 def test_every_scenario_has_its_test():
+    """The page's rows are numbered without a gap, and each names tests that exist."""
     with open(os.path.join(houses.ROOT, "docs/cuda-scenarios.md"), encoding="utf-8") as page:
-        named = set(re.findall(r"`(test_\w+)`", page.read()))
-    assert len(named) >= 15 and not [name for name in named if name not in globals()]
+        rows = [re.match(r"\| (\d+) \|", line) and line for line in page]
+    rows = [row for row in rows if row]
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, len(rows) + 1)) and len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named and not [name for name in named if name not in globals()], row
 
 
 def test_same_answer_on_driver_and_card(cuda):
