@@ -355,9 +355,9 @@ void idle_on_poll(uv_timer_t *timer)
         reconcile_unread(core);
     if (core->cards_known && !core->polling)
         core->polling = cards_ask(core, "card.list", NULL, on_cards, 0) == 0;
-    notice_poll(core);
     quota_poll(core);
     preempt_poll(core);
+    notice_poll(core); /* whoever was called just now hears of it */
     repack_poll(core);
     if (!list_empty(&core->queue))
         place_soon(core);

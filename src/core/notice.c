@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "core/core_impl.h"
 #include "core/evict.h"
+#include "core/quota.h"
 
 #define OUTCOME_MAX 64
 
@@ -33,8 +34,16 @@ bool notice_is_over(const struct core *core, const struct live_job *live, uint64
 {
     const struct job *job = &live->job;
     uint64_t grace_us = evict_applies(live) ? evict_grace_ms(core, live) * 1000 : 0;
-    bool saved = job->told_us && job->checkpoint_us >= job->told_us;
-    return now_us + grace_us >= due_us || (saved && now_us + core->preemption.notice_us >= due_us);
+    bool is_saved = job->told_us && job->checkpoint_us >= job->told_us;
+    return now_us + grace_us >= due_us ||
+           (is_saved && now_us + core->preemption.notice_us >= due_us);
+}
+
+/* It need not be waited for any longer. */
+static void saved(struct core *core)
+{
+    quota_poll(core);
+    preempt_poll(core);
 }
 
 static void outcome_set(struct job *job, const char *outcome)
@@ -69,6 +78,7 @@ static void on_pre_stop(void *context, const char *id, const struct engine_exit 
                   exit->signal ? json_integer(exit->signal) : json_null(), "text", why);
     event.data = data;
     commit_job(core, live, &event);
+    saved(core);
 }
 
 static void pre_stop_run(struct core *core, struct live_job *live, uint64_t limit_ms)
@@ -172,5 +182,6 @@ void core_job_checkpointed(struct core *core, const char *id, core_reply_fn *rep
     live->job.checkpoint_us = clock_realtime_us();
     struct store_event event = commit_event(core, "job.checkpointed", live->job.id);
     commit_job(core, live, &event);
+    saved(core);
     commit_reply(core, NULL, reply, arg);
 }
