@@ -616,7 +616,5 @@ int main(void)
         cmocka_unit_test(test_events_in_order),
         cmocka_unit_test(test_lists_and_waits),
     };
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGPIPE, &ignore, NULL); /* as leatd does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
