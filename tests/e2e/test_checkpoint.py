@@ -1,11 +1,14 @@
 """Checkpoints of cards: what a program holds on the device goes to a file and comes back, damage is refused."""
 import os
+import signal
 
 import pytest
 
 import house as houses
-from house import CardError, eventually
+from house import CardError, eventually, process_alive
+from test_cardd import name_of
 from test_resize import MIB, create, holding
+from test_suspend import finish, losses, trainer, under_way
 
 
 @pytest.fixture(name="two_devices")
@@ -134,3 +137,52 @@ def test_a_training_goes_on_from_its_checkpoint_on_another_device(two_devices, t
     house.card("card.resume", card="one", device="cpu-1")
     assert program.wait(120) == 0, program.communicate()
     assert (tmp_path / "calm").read_bytes() == (tmp_path / "carried").read_bytes()
+
+
+def kill_executor(house):
+    """The one that serves; its successor, when it does."""
+    victim, = [pid for pid in house.executors() if name_of(pid).startswith("leat-exec")]
+    os.kill(victim, signal.SIGKILL)
+    eventually("its end", lambda: not process_alive(victim))
+
+
+def test_a_killed_executor_goes_on_from_the_checkpoint(two_devices, tmp_path):
+    house, file = two_devices, str(tmp_path / "checkpoint")
+    lease = create(house)
+    finish(trainer(house, lease, tmp_path / "calm", 400))
+    program = trainer(house, lease, tmp_path / "disturbed", 400)
+    under_way(house)
+    for times, where in ((1, "cpu-1"), (2, "cpu-0")):
+        house.card("card.suspend", card="one")
+        house.card("card.save", card="one", file=file)
+        kill_executor(house)
+        eventually("another executor", lambda count=times: house.log().count("session.rebuilt") == count)
+        assert house.card("card.show", card="one")["memory_used_bytes"] == 0
+        house.card("card.resume", card="one", device=where)
+    finish(program)
+    assert (tmp_path / "calm").read_bytes() == (tmp_path / "disturbed").read_bytes()
+    assert losses(tmp_path / "calm") == losses(tmp_path / "disturbed")
+    eventually("the session's end", lambda: house.card("card.show", card="one")["sessions"] == 0)
+    assert house.card("card.show", card="one")["memory_used_bytes"] == 0
+
+
+def test_a_killed_executor_goes_on_when_nothing_was_carried_out_since(card_house, tmp_path):
+    file = str(tmp_path / "checkpoint")
+    lease = create(card_house, memory_bytes=8 * MIB)
+    with holding(card_house, lease) as holder:
+        assert holder("+5000001") == "ok"
+        card_house.card("card.resize", card="one", memory_bytes=64 * MIB)
+        assert [holder(f"+{size}") for size in (7 * MIB + 5, 7 * MIB, 6 * MIB)] == ["ok"] * 3  # beyond the arena
+        held = card_house.card("card.show", card="one")["memory_used_bytes"]
+        card_house.leat("card", "checkpoint", "one", file)
+        assert card_house.card("card.show", card="one")["state"] == "active"
+        kill_executor(card_house)
+        eventually("the memory", lambda: card_house.card("card.show", card="one")["memory_used_bytes"] == held)
+        assert holder("=") == "ok"
+        assert (holder("-"), holder("+5"), holder("=")) == ("ok", "ok", "ok")
+        shown = card_house.card("card.show", card="one")
+        assert (shown["sessions"], shown["sessions_total"]) == (1, 1)
+        kill_executor(card_house)  # of which the checkpoint is not any more
+        eventually("the session's end", lambda: card_house.card("card.show", card="one")["sessions"] == 0)
+        assert holder("!") == "-2"
+    assert card_house.card("card.show", card="one")["memory_used_bytes"] == 0

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "card/cardd/protocol.h"
+#include "card/executor/executor.h"
 #include "card/ledger/ledger.h"
 #include "card/ledger/trace.h"
 #include "card/wire/wire.h"
@@ -24,8 +25,8 @@ struct book_state {
     char name[CARD_NAME_MAX];
     char token[WIRE_TOKEN_MAX];
     char cache_dir[PATH_MAX];
-    char file_path[PATH_MAX]; /* "": none */
-    int32_t device, move_to;  /* numbers of devices; -1: none */
+    char file_path[PATH_MAX], saved_path[PATH_MAX]; /* "": none */
+    int32_t device, move_to;                        /* numbers of devices; -1: none */
     bool remote, granted, failing, needs_copy_room, leaving;
     uint32_t phase;
     uint64_t quota_bytes, created_ns;
@@ -50,6 +51,8 @@ enum book_step {
 struct book_session {
     uint32_t step;
     int32_t pid, client_pid;
+    uint32_t rebuilding;
+    uint8_t id[EXECUTOR_ID_BYTES];
     uint64_t arena_bytes;
 };
 

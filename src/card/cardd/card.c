@@ -162,6 +162,7 @@ void card_destroy(struct card *card)
     explicit_bzero(card->token, sizeof(card->token));
     free(card->cache_dir);
     free(card->file_path);
+    free(card->saved_path);
     cleanup_fd(&card->file_fd);
     free(card);
 }
@@ -191,6 +192,8 @@ void card_save(const struct card *card)
     (void)snprintf(state.cache_dir, sizeof(state.cache_dir), "%s", card->cache_dir);
     (void)snprintf(state.file_path, sizeof(state.file_path), "%s",
                    card->file_path ? card->file_path : "");
+    (void)snprintf(state.saved_path, sizeof(state.saved_path), "%s",
+                   card->saved_path ? card->saved_path : "");
 #define TO_BOOK(field) state.field = card->field;
     EACH_PLAIN_FIELD(TO_BOOK)
 #undef TO_BOOK
@@ -220,6 +223,8 @@ struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err)
     memcpy(card->token, state->token, sizeof(card->token));
     card->cache_dir = strdup(state->cache_dir);
     card->file_path = *state->file_path ? strdup(state->file_path) : NULL;
+    card->saved_path =
+        *state->saved_path ? strdup(state->saved_path) : NULL; /* or is not rebuilt */
     card->device = &cardd->devices.items[state->device];
     card->move_to = state->move_to < 0 ? NULL : &cardd->devices.items[state->move_to];
 #define FROM_BOOK(field) card->field = state->field;

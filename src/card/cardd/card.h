@@ -64,15 +64,16 @@ struct card {
     uint64_t ended_commands, ended_builds, ended_build_hits;
 
     enum card_phase phase;
-    uint64_t orders;        /* to executors: the number of the last */
-    bool granted;           /* stands in the device's books */
-    bool failing;           /* the phase undoes the one before, which failed with phase_error */
-    bool needs_copy_room;   /* was suspended once: its control group holds contents twice */
-    int file_fd;            /* of the checkpoint while the card is saving or loading; else -1 */
-    char *file_path;        /* where it goes when it is saved; owned */
-    uint64_t file_parts;    /* written or used so far */
-    struct device *move_to; /* where it goes when it is suspended; NULL: nowhere */
-    uint32_t share_kept_permille;             /* while it is away */
+    uint64_t orders;      /* to executors: the number of the last */
+    bool granted;         /* stands in the device's books */
+    bool failing;         /* the phase undoes the one before, which failed with phase_error */
+    bool needs_copy_room; /* was suspended once: its control group holds contents twice */
+    int file_fd;          /* of the checkpoint while the card is saving or loading; else -1 */
+    char *file_path;      /* where it goes when it is saved; owned */
+    char *saved_path;    /* of its last checkpoint; NULL: none, or its contents are others; owned */
+    uint64_t file_parts; /* written or used so far */
+    struct device *move_to;       /* where it goes when it is suspended; NULL: nowhere */
+    uint32_t share_kept_permille; /* while it is away */
     uint64_t phase_connection, phase_request; /* who gets the answer; connection 0: nobody */
     uint64_t phase_since_ns, suspend_ns, resume_ns, suspensions; /* the last ones' durations */
     struct error phase_error;

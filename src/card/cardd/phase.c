@@ -46,22 +46,68 @@ static const enum executor_verb verbs[] = {
     [CARD_LOADING] = EXECUTOR_LOAD,
 };
 
-/* Every executor of the card gets the order of its phase. */
-static void order_all(struct card *card)
+static struct executor_order order_make(const struct card *card, enum executor_verb verb)
 {
-    const struct executor_order order = {
+    return (struct executor_order){
         .number = card->orders,
-        .verb = verbs[card->phase],
+        .verb = verb,
         .platform_index = card->device->platform_index,
         .device_index = card->device->device_index,
         .device = card->device->turn,
         .memory_bytes = memory_for(card),
         .file_fd = card->file_fd,
     };
+}
+
+/* Every executor of the card gets the order of its phase. */
+static void order_all(struct card *card)
+{
+    const struct executor_order order = order_make(card, verbs[card->phase]);
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
             session_order(card->sessions[slot], &order);
     }
+}
+
+/* An order for one session alone, which is being rebuilt. */
+static void order_one(struct session *session, enum executor_verb verb, int file_fd)
+{
+    struct card *card = session->card;
+    card->orders++;
+    card_save(card);
+    struct executor_order order = order_make(card, verb);
+    order.file_fd = file_fd;
+    session_order(session, &order);
+}
+
+bool phase_can_rebuild(const struct card *card)
+{
+    return card->saved_path && (card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED);
+}
+
+void phase_rebuild(struct session *session)
+{
+    AUTO_FD int fd =
+        open(session->card->saved_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0)
+        order_one(session, EXECUTOR_REBUILD, fd);
+    else
+        session_kill(session);
+}
+
+/* A session that is being rebuilt is back in host memory, or on the device. */
+static void rebuild_advance(struct session *session, const struct executor_notice *notice)
+{
+    const struct card *card = session->card;
+    bool more = notice->verb == EXECUTOR_REBUILD && card->phase == CARD_ACTIVE;
+    if (notice->status == 0 && more) {
+        order_one(session, EXECUTOR_RESUME, -1);
+        return;
+    }
+    log_event(notice->status ? LOG_WARN : LOG_INFO, "session.rebuilt",
+              "card=%s slot=%u status=%d text=\"%s\"", card->name, session->slot, notice->status,
+              notice->text);
+    session_rebuilt(session, notice->status == 0);
 }
 
 static void begin(struct card *card, enum card_phase phase)
@@ -200,9 +246,13 @@ static void filed(struct cardd *cardd, struct card *card)
         if (err->errnum)
             (void)unlink(beside);
     }
+    card->failing = err->errnum != 0;
+    if (!card->failing) {
+        free(card->saved_path);
+        card->saved_path = saving ? take_pointer(&card->file_path) : NULL;
+    }
     free(card->file_path);
     card->file_path = NULL;
-    card->failing = err->errnum != 0;
     card->phase = CARD_SUSPENDED;
     card_save(card);
     keeper_hold(cardd->keeper, card->number, KEPT_FILE, -1);
@@ -238,6 +288,10 @@ void cardd_session_answered(struct cardd *cardd, struct session *session,
     struct card *card = session->card;
     if (card->leaving)
         return;
+    if (session->rebuilding) {
+        rebuild_advance(session, notice);
+        return;
+    }
     card->file_parts += notice->parts;
     if (notice->status < 0 && card->failing)
         session_kill(session); /* neither here nor there: its program loses the device */
@@ -252,6 +306,9 @@ void cardd_session_answered(struct cardd *cardd, struct session *session,
 
 static int expect(const struct card *card, enum card_phase phase, struct error *err)
 {
+    if (card->phase == phase && card_orders_out(card))
+        return error_set(err, -EBUSY, "card-busy", "a program of card '%s' is made again",
+                         card->name);
     if (card->phase == phase)
         return 0;
     if (card->phase == CARD_ACTIVE)

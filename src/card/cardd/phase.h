@@ -4,11 +4,13 @@
 #ifndef LEAT_CARDD_PHASE_H
 #define LEAT_CARDD_PHASE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct card;
 struct cardd;
 struct error;
+struct session;
 
 /* The request of a control connection that gets the answer when the phase is over: the card's
  * figures or a refusal. */
@@ -31,6 +33,10 @@ int phase_load(struct card *card, const char *path, const struct phase_caller *c
                struct error *err);
 /* Taken over from a leat-cardd that was killed: give the orders of its phase once more. */
 void phase_continue(struct card *card);
+/* True when a session whose executor was killed may go on from a checkpoint; phase_rebuild orders
+ * it of its new executor. It can when no record was carried out since; else it ends. */
+bool phase_can_rebuild(const struct card *card);
+void phase_rebuild(struct session *session);
 /* An executor has answered or ended: go on when it was the last. */
 void phase_advance(struct cardd *cardd, struct card *card);
 /* The card is being removed. */

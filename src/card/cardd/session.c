@@ -172,17 +172,19 @@ static void session_end(struct session *session, int status)
     session_free(session);
 }
 
-/* The executor was killed before it took the first record of its client: another can take its
- * place. */
+/* Another executor can take the place of one that was killed: before its first record it does so
+ * from nothing, later from a checkpoint. */
 static bool is_replaceable(const struct session *session, int status)
 {
-    const struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
-    return session->memory && WIFSIGNALED(status) && !session->card->leaving &&
-           session->replaced < REPLACED_MAX && !__atomic_load_n(&ledger->begun, __ATOMIC_SEQ_CST);
+    const struct card *card = session->card;
+    bool begun = __atomic_load_n(&card->ledger->slots[session->slot].begun, __ATOMIC_SEQ_CST);
+    return session->memory && WIFSIGNALED(status) && !card->leaving &&
+           session->replaced < REPLACED_MAX && (!begun || phase_can_rebuild(card));
 }
 
 static void executor_replace(struct session *session)
 {
+    const struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
     log_event(LOG_WARN, "executor.replaced", "card=%s executor=%d", session->card->name,
               (int)session->pid);
     meter_reap(session->card->device->turn, (uint32_t)session->pid);
@@ -195,9 +197,21 @@ static void executor_replace(struct session *session)
     session->pid = 0;
     session->order = 0; /* it starts as its card is */
     session->replaced++;
+    session->rebuilding = __atomic_load_n(&ledger->begun, __ATOMIC_SEQ_CST) != 0;
+    session->book->rebuilding = session->rebuilding;
     book_step(session->book, BOOK_WELCOMED);
     starter_add(session->cardd->starter, session);
     phase_advance(session->cardd, session->card);
+}
+
+void session_rebuilt(struct session *session, bool well)
+{
+    session->rebuilding = false;
+    session->book->rebuilding = 0;
+    if (well)
+        return;
+    session->replaced = REPLACED_MAX;
+    session_kill(session);
 }
 
 /* The process has ended. A local client is no child: its status is not known. */
@@ -220,12 +234,13 @@ static int client_hand_over(struct session *session)
     struct executor_client client = {
         .arena_bytes = session->arena_bytes,
         .slot = session->slot,
-        .suspended = card_is_away(session->card),
+        .suspended = session->rebuilding || card_is_away(session->card),
+        .rebuild = session->rebuilding,
         .socket_fd = session->socket_fd,
         .session_fd = session->session_fd,
     };
-    int r = random_bytes(client.id, sizeof(client.id));
-    return r < 0 ? r : executor_serve(session->control_fd, &client);
+    memcpy(client.id, session->id, sizeof(client.id));
+    return executor_serve(session->control_fd, &client);
 }
 
 static int process_watch(struct session *session)
@@ -361,6 +376,8 @@ static void session_book(const struct session *session)
     session->book->pid = session->pid;
     session->book->client_pid = session->client_pid;
     session->book->arena_bytes = session->arena_bytes;
+    session->book->rebuilding = 0;
+    memcpy(session->book->id, session->id, sizeof(session->id));
     book_step(session->book, BOOK_WELCOMING);
 }
 
@@ -374,6 +391,8 @@ int session_launch(struct session *session)
         session_announce(session);
         if (session->card->sessions_total > 1)
             spares_want(session->card); /* it is one of several: others may follow */
+        if (session->rebuilding)
+            phase_rebuild(session);
         return 0;
     }
     error_errno(&err, r, "session-failed", "cannot start a session of card '%s'",
@@ -393,7 +412,9 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
     struct session *session = session_create(cardd, card, socket_fd, err);
     if (!session)
         return err->errnum;
-    int r = memory_create(session);
+    int r = random_bytes(session->id, sizeof(session->id));
+    if (r == 0)
+        r = memory_create(session);
     if (r == 0)
         session->socket_fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 0);
     if (r == 0 && session->socket_fd < 0)
@@ -492,10 +513,11 @@ void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
     session->pid = book->pid;
     session->client_pid = book->client_pid;
     session->arena_bytes = book->arena_bytes;
+    memcpy(session->id, book->id, sizeof(session->id));
     session_enlist(session);
     int r = fds_adopt(session);
-    if (r == 0 && book->step == BOOK_WELCOMING)
-        r = -ECONNABORTED; /* whether the client was welcomed is not known: it tries again */
+    if (r == 0 && (book->step == BOOK_WELCOMING || book->rebuilding))
+        r = -ECONNABORTED; /* whether the client was welcomed, or all is there, is not known */
     if (r == 0)
         r = session_continue(session);
     if (r == 0)

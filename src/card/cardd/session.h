@@ -7,12 +7,12 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "card/executor/executor.h"
 
 struct book_session;
 struct card;
 struct cardd;
 struct error;
-struct executor_order;
 struct watch;
 struct wire_session;
 
@@ -29,7 +29,9 @@ struct session {
     pid_t client_pid; /* as seen from here; 0 when it is not visible */
     int pidfd, control_fd;
     struct watch *ended, *notices;
-    unsigned replaced; /* executors that ended before their first record */
+    uint8_t id[EXECUTOR_ID_BYTES];
+    unsigned replaced; /* executors whose place another took */
+    bool rebuilding;   /* the last of them from a checkpoint, and not done yet */
     bool overdrawn;    /* a local one: it holds more of its device than of its card */
     uint64_t order; /* number of the one that has gone to the executor and is not answered; or 0 */
     /* First page of the session memory, read-only; NULL: a local session, in which the client's own
@@ -51,6 +53,8 @@ void session_order(struct session *session, const struct executor_order *order);
 /* Give the client at the other end of `socket_fd` a slot and the pages of its card: it calls the
  * driver itself. Its process is watched, and reaped like an executor. */
 int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
+/* It has been rebuilt from a checkpoint, or it could not and ends. */
+void session_rebuilt(struct session *session, bool well);
 void session_kill(struct session *session);
 
 #endif

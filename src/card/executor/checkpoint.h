@@ -1,6 +1,6 @@
-/* The file of a checkpoint: what the buffers and images of a card's programs hold. Several
- * executors append to one file at once; leat-cardd writes its head and, when all have ended well,
- * its end.
+/* The file of a checkpoint: what the buffers and images of a card's programs hold, and of each
+ * session its state as an object without a number. Several executors append to one file at once;
+ * leat-cardd writes its head and, when all have ended well, its end.
  *
  *   head      magic, version, checksum
  *   parts     of at most CHECKPOINT_PART_MAX bytes, in any order: whose, where, checksums, contents
@@ -24,7 +24,7 @@ struct error;
 /* Some bytes of one object. */
 struct checkpoint_part {
     uint8_t session[EXECUTOR_ID_BYTES];
-    uint64_t serial; /* of the object in its session: never used twice */
+    uint64_t serial; /* of the object in its session: never used twice; 0: the session's state */
     uint64_t object_bytes, offset_bytes, bytes;
 };
 

@@ -86,10 +86,9 @@ static void fail_order(struct session *session, struct order *order)
  * for good meanwhile. */
 static void park_before(struct session *session, struct order *order)
 {
-    const struct wire_header *unused = NULL;
     if (!park_due(session))
         return;
-    (void)park(session, &unused, 1, NULL); /* a record is in hand: nothing else can go wrong */
+    park(session, 1); /* the record is not begun: another executor may carry it out */
     order->wait_count = 0;
     (void)find_waits(session, order, order->slots, order->slot_count, NULL); /* as before */
 }

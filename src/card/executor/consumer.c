@@ -181,6 +181,16 @@ int consumer_sleep(struct consumer *consumer, uint64_t timeout_ns,
     return taken ? taken : consumer_take(consumer, ret_record, err);
 }
 
+void consumer_await(struct consumer *consumer, uint64_t timeout_ns)
+{
+    uint32_t *asleep = &consumer->session->asleep;
+    __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
+    if (!consumer_has_records(consumer) && !__atomic_load_n(&consumer->called, __ATOMIC_SEQ_CST))
+        futex_sleep(asleep, 1, timeout_ns);
+    __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&consumer->called, 0, __ATOMIC_SEQ_CST);
+}
+
 void consumer_call(struct consumer *consumer)
 {
     __atomic_store_n(&consumer->called, 1, __ATOMIC_SEQ_CST);

@@ -45,6 +45,8 @@ int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
 /* As consumer_wait, but sleeps at once: the client waits, too, so that nothing comes soon. */
 int consumer_sleep(struct consumer *consumer, uint64_t timeout_ns,
                    const struct wire_header **ret_record, struct error *err);
+/* Sleep until a record is there, which is not taken, or as consumer_wait does. */
+void consumer_await(struct consumer *consumer, uint64_t timeout_ns);
 /* From any thread: what the client waited for has ended, so that its next record will probably come
  * soon. A consumer that sleeps wakes while the client does, and looks for it. */
 void consumer_expect(struct consumer *consumer);

@@ -197,10 +197,8 @@ CUresult cuda_told(struct cuda *cuda)
 static void called_off(void *arg)
 {
     struct session *session = arg;
-    const struct wire_header *in_hand = NULL;
-    struct error none = {0};
     if (park_due(session))
-        (void)park(session, &in_hand, 1, &none); /* with a record in hand nothing is taken */
+        park(session, 1);
 }
 
 /* A part of a divided device is the only one that is seen; of the others, the number is NVML's. */

@@ -18,7 +18,9 @@ enum executor_verb {
     EXECUTOR_SUSPEND = 1, /* copy all device state to host memory and let go of the device */
     EXECUTOR_RESUME = 2,  /* bring it back to `device`, the same or one that can stand in for it */
     EXECUTOR_SAVE = 3,    /* suspended: append what is in host memory to a checkpoint */
-    EXECUTOR_LOAD = 4     /* suspended: replace it by what a checkpoint has */
+    EXECUTOR_LOAD = 4,    /* suspended: replace it by what a checkpoint has */
+    EXECUTOR_REBUILD = 5 /* for a client of which it was told to be rebuilt: become, suspended, what
+                            a checkpoint says of it */
 };
 struct executor_order {
     uint64_t number; /* 1 and up; of one that is repeated the same */
@@ -43,10 +45,11 @@ struct executor_notice {
 /* The client that an executor serves: the first message on its control descriptor. It may come
  * again, and is passed over then. */
 struct executor_client {
-    uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever */
+    uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever, whoever serves it */
     uint64_t arena_bytes;          /* of the session memory; 0: the device has memory of its own */
     uint32_t slot;
     int32_t suspended;  /* start as after EXECUTOR_SUSPEND */
+    int32_t rebuild;    /* another executor served it before: EXECUTOR_REBUILD is the first order */
     int32_t socket_fd;  /* its connection, whose end is the session's; */
     int32_t session_fd; /* memfd of the session memory, which it may be using already: both ride
                            along, and each side has its own numbers */

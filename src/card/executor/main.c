@@ -224,16 +224,21 @@ static int next_record(struct session *session, const struct wire_header **ret_r
 
 static _Noreturn void serve(struct session *session)
 {
+    const struct wire_header *record = (const void *)session->consumer.record;
     struct error err = {0};
     session->suspended = session->client.suspended;
-    for (;;) {
-        const struct wire_header *record;
-        int taken = session->suspended ? park_wait(session, &record, 0, &err)
-                                       : next_record(session, &record, &err);
+    int taken = session->client.rebuild ? park_rebuild(session) : 0;
+    if (taken < 0)
+        leave(session, EXIT_NO_DEVICE);
+    for (;; taken = 0) {
+        if (session->suspended)
+            park_wait(session);
+        if (!taken)
+            taken = next_record(session, &record, &err);
         if (taken > 0 && !session->begun)
             begin_work(session);
         if (taken >= 0 && park_due(session))
-            taken = park(session, &record, taken, &err);
+            park(session, taken);
         if (taken > 0)
             taken = session_dispatch(session, record, &err);
         if (taken < 0) {

@@ -122,12 +122,23 @@ static int change_device(struct session *session, const struct executor_order *o
     return 0;
 }
 
+static int rebuild(struct session *session, const struct executor_order *order, struct error *err)
+{
+    if (!session->client.rebuild || session->begun)
+        return error_set(err, -EBUSY, "session-began", "the session has records of its own");
+    int result = session_rebuild(session, order->file_fd, err);
+    session->begun = result == 0;
+    return result;
+}
+
 /* Only what is in host memory: the others wait for a command's end or for their device. */
 static int file(struct session *session, const struct executor_order *order, uint64_t *ret_parts,
                 struct error *err)
 {
     if (!session->suspended)
         return error_set(err, -EBUSY, "card-active", "the session is on its device");
+    if (order->verb == EXECUTOR_REBUILD)
+        return rebuild(session, order, err);
     return order->verb == EXECUTOR_SAVE ? session_save(session, order->file_fd, ret_parts, err)
                                         : session_load(session, order->file_fd, ret_parts, err);
 }
@@ -159,7 +170,7 @@ static void serve_order(struct session *session)
 {
     struct error err = {0};
     struct executor_notice notice = {.order = session->order.number, .verb = session->order.verb};
-    if (notice.verb == EXECUTOR_SAVE || notice.verb == EXECUTOR_LOAD)
+    if (notice.verb >= EXECUTOR_SAVE)
         notice.status = file(session, &session->order, &notice.parts, &err);
     else
         notice.status = carry_out(session, &session->order, &err);
@@ -175,25 +186,33 @@ static void serve_order(struct session *session)
     notice_send(session);
 }
 
-int park(struct session *session, const struct wire_header **record, int taken, struct error *err)
+void park(struct session *session, int taken)
 {
+    session->holds_record = taken;
     serve_order(session);
-    return park_wait(session, record, taken, err);
+    park_wait(session);
 }
 
-int park_wait(struct session *session, const struct wire_header **record, int taken,
-              struct error *err)
+void park_wait(struct session *session)
 {
-    while (session->suspended && taken >= 0) {
-        if (taken > 0) {
+    while (session->suspended) {
+        if (session->holds_record || consumer_has_records(&session->consumer)) {
             meter_want_share(session->meter);
             futex_sleep(&session->orders, __atomic_load_n(&session->orders_done, __ATOMIC_RELAXED),
                         ASK_NS);
         } else {
-            taken = consumer_wait(&session->consumer, PARKED_NS, record, err);
+            consumer_await(&session->consumer, PARKED_NS);
         }
         if (order_waits(session))
             serve_order(session);
     }
-    return taken;
+    session->holds_record = 0;
+}
+
+int park_rebuild(struct session *session)
+{
+    while (!order_waits(session))
+        futex_sleep(&session->orders, 0, ASK_NS);
+    serve_order(session);
+    return session->begun ? session->holds_record : -ENOENT;
 }

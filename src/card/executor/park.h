@@ -3,9 +3,7 @@
 #ifndef LEAT_CARD_EXECUTOR_PARK_H
 #define LEAT_CARD_EXECUTOR_PARK_H
 
-struct error;
 struct session;
-struct wire_header;
 
 /* Watcher's thread, when the control descriptor is readable: take an order and wake the consumer.
  * 0, or -EPIPE when leat-cardd has gone. */
@@ -15,12 +13,13 @@ int park_receive(struct session *session);
  * that wait for an open user event must end first, and only more records can make them. */
 int park_due(struct session *session);
 /* Carry the order out and, while the session is suspended, wait for the next. `taken` 1: a record
- * is in hand, so a suspended session asks for its share. Otherwise the first record that comes is
- * taken, as consumer_take does. Returns 1 with a record in hand, 0 or -EPROTO. */
-int park(struct session *session, const struct wire_header **record, int taken, struct error *err);
-
+ * is in hand. With one, or when one comes, which stays where it is, a suspended session asks for
+ * its share. */
+void park(struct session *session, int taken);
 /* The waiting alone, for a session that starts suspended. */
-int park_wait(struct session *session, const struct wire_header **record, int taken,
-              struct error *err);
+void park_wait(struct session *session);
+/* Carry out the first order, which makes the session what it was in another process. 1: a record
+ * is in hand, which the consumer took last, 0: none is; negative: the session is of no use. */
+int park_rebuild(struct session *session);
 
 #endif

@@ -9,6 +9,9 @@
 #include "card/executor/checkpoint.h"
 #include "card/executor/session.h"
 #include "card/executor/spill.h"
+#include "card/executor/state.h"
+
+#define STATE_SERIAL 0 /* no object has it */
 
 /* Where what an away object holds lies; NULL: it holds nothing that was ever on the device. */
 static uint8_t *contents_of(const struct object *object)
@@ -27,21 +30,41 @@ static int bring(struct session *session, struct object *object, struct error *e
                  : 0;
 }
 
+static int bytes_save(const struct session *session, const struct checkpoint_part *whole,
+                      const uint8_t *bytes, int fd, uint64_t *parts, struct error *err)
+{
+    struct checkpoint_part part = *whole;
+    int r = 0;
+    memcpy(part.session, session->client.id, sizeof(part.session));
+    while (r == 0 && part.offset_bytes < part.object_bytes) {
+        uint64_t left = part.object_bytes - part.offset_bytes;
+        part.bytes = left < CHECKPOINT_PART_MAX ? left : CHECKPOINT_PART_MAX;
+        r = checkpoint_append(fd, &part, bytes + part.offset_bytes, err);
+        part.offset_bytes += part.bytes;
+        ++*parts;
+    }
+    return r;
+}
+
 static int object_save(struct session *session, struct object *object, int fd, uint64_t *parts,
                        struct error *err)
 {
     int r = bring(session, object, err);
     const uint8_t *contents = contents_of(object);
-    struct checkpoint_part part = {.serial = object->serial, .object_bytes = object->size_bytes};
-    memcpy(part.session, session->client.id, sizeof(part.session));
-    while (contents && r == 0 && part.offset_bytes < part.object_bytes) {
-        uint64_t left = part.object_bytes - part.offset_bytes;
-        part.bytes = left < CHECKPOINT_PART_MAX ? left : CHECKPOINT_PART_MAX;
-        r = checkpoint_append(fd, &part, contents + part.offset_bytes, err);
-        part.offset_bytes += part.bytes;
-        ++*parts;
-    }
-    return r;
+    const struct checkpoint_part part = {.serial = object->serial,
+                                         .object_bytes = object->size_bytes};
+    return r < 0 || !contents ? r : bytes_save(session, &part, contents, fd, parts, err);
+}
+
+/* Without it the programs that run now have all that they need, but no other process could go on
+ * for this one. */
+static int state_save(const struct session *session, int fd, uint64_t *parts, struct error *err)
+{
+    AUTO_BUF struct buf state = BUF_INIT;
+    if (state_write(session, &state) < 0)
+        return 0;
+    const struct checkpoint_part part = {.serial = STATE_SERIAL, .object_bytes = state.length};
+    return bytes_save(session, &part, (const uint8_t *)state.data, fd, parts, err);
 }
 
 int session_save(struct session *session, int fd, uint64_t *ret_parts, struct error *err)
@@ -50,6 +73,8 @@ int session_save(struct session *session, int fd, uint64_t *ret_parts, struct er
     int r = 0;
     for (uint32_t id = 1; id < WIRE_OBJECTS && r == 0; id++)
         r = object_save(session, &session->objects[id], fd, &parts, err);
+    if (r == 0)
+        r = state_save(session, fd, &parts, err);
     if (r == 0 && fdatasync(fd) < 0 && errno != EINVAL) /* not a file system of disks */
         r = error_errno(err, -errno, "checkpoint-failed", "cannot write the checkpoint");
     if (r == 0)
@@ -60,6 +85,7 @@ int session_save(struct session *session, int fd, uint64_t *ret_parts, struct er
 struct loading {
     struct session *session;
     uint64_t parts;
+    struct buf state;
 };
 
 static void part_load(void *arg, const struct checkpoint_part *part, const void *contents)
@@ -88,5 +114,42 @@ int session_load(struct session *session, int fd, uint64_t *ret_parts, struct er
         r = checkpoint_read(fd, part_load, &loading, err);
     if (r == 0)
         *ret_parts = loading.parts;
+    return r;
+}
+
+/* The parts of the state, one after another as they were written. */
+static void state_collect(void *arg, const struct checkpoint_part *part, const void *contents)
+{
+    struct loading *loading = arg;
+    if (part->serial == STATE_SERIAL && part->offset_bytes == loading->state.length &&
+        memcmp(part->session, loading->session->client.id, sizeof(part->session)) == 0)
+        (void)buf_append(&loading->state, contents, part->bytes); /* it remembers a failure */
+}
+
+/* What lies in the arena has stayed there, with all that the client wrote since. */
+static void private_load(void *arg, const struct checkpoint_part *part, const void *contents)
+{
+    struct loading *loading = arg;
+    for (uint32_t id = 1; id < loading->session->objects_end; id++) {
+        const struct object *object = &loading->session->objects[id];
+        if (object->serial == part->serial && !object->range.host) {
+            part_load(arg, part, contents);
+            return;
+        }
+    }
+}
+
+int session_rebuild(struct session *session, int fd, struct error *err)
+{
+    struct loading loading = {.session = session};
+    int r = checkpoint_read(fd, state_collect, &loading, err);
+    if (r == 0 && (loading.state.failed || loading.state.length == 0))
+        r = error_set(err, -ENOENT, "checkpoint-of-others",
+                      "the checkpoint holds no state of the session");
+    if (r == 0)
+        r = state_read(session, loading.state.data, loading.state.length, err);
+    if (r == 0)
+        r = checkpoint_read(fd, private_load, &loading, err);
+    buf_finish(&loading.state);
     return r;
 }

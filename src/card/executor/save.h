@@ -8,10 +8,14 @@
 struct error;
 struct session;
 
-/* Append all contents. `ret_parts`: how many parts that were. */
+/* Append all contents, and what another executor needs to go on with them (state.h). `ret_parts`:
+ * how many parts that were. */
 int session_save(struct session *session, int fd, uint64_t *ret_parts, struct error *err);
 /* Replace the contents of what is in the checkpoint and still there; the rest stays as it is. On
  * failure nothing has changed. `ret_parts`: how many parts were of use. */
 int session_load(struct session *session, int fd, uint64_t *ret_parts, struct error *err);
+/* Make a session of its own client, which has taken no record, what the checkpoint has of it. On
+ * failure it is of no use. */
+int session_rebuild(struct session *session, int fd, struct error *err);
 
 #endif

@@ -94,7 +94,8 @@ struct session {
     uint32_t orders;               /* futex: how many came, atomic */
     uint32_t orders_done;          /* how many of them were answered, atomic */
     struct spill spill;
-    int suspended; /* consumer's: nothing is on the device */
+    int suspended;    /* consumer's: nothing is on the device */
+    int holds_record; /* the last record was taken and not carried out */
 };
 
 struct reply {

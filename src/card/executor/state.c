@@ -1,0 +1,525 @@
+/* A session's state as bytes: see state.h. Nothing that is read is believed: who can write a
+ * checkpoint may write what he likes. */
+#include "card/executor/state.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "card/executor/build.h"
+#include "card/executor/session.h"
+#include "card/ledger/ledger.h"
+
+#define STATE_VERSION 1u
+#define DEVICES_MAX 256 /* of a list */
+#define PROGRAM_KINDS 3
+
+static const char *const program_kinds[PROGRAM_KINDS] = {"source", "binary", "built-in"};
+
+struct state_head {
+    uint32_t version, objects, events;
+    uint32_t next_sequence, lane, lanes_seen;
+    uint32_t record_bytes; /* of the record that was taken and not carried out; it follows */
+    uint32_t zero;
+    uint64_t serials, heads[WIRE_LANES];
+};
+
+struct state_event {
+    uint32_t slot, context;
+    int32_t error;
+    uint8_t settled, user_open, zero[2];
+};
+
+/* Followed by an image's description, then the texts, then a kernel's arguments. */
+struct state_object {
+    uint32_t id, kind;
+    int32_t error;
+    uint32_t parent, is_buffer, away, has_image;
+    uint32_t range_number;
+    uint64_t serial, flags, range_offset;
+    uint64_t origin_bytes, size_bytes; /* or what a sampler has there */
+    uint32_t queue_slot, in_order, timed, device_id;
+    uint32_t pace_base, args;
+    uint32_t program_kind, has_text, lengths, builds; /* of a program; its devices follow */
+    uint64_t text_bytes, build_bytes;
+    uint32_t name_bytes;    /* of a kernel's name */
+    uint32_t refused_bytes; /* of the table of refused arguments; 0: none was */
+};
+
+struct state_arg {
+    uint32_t kind, is_set, object, has_bytes;
+    uint64_t size_bytes;
+};
+
+/* ---- writing; buf remembers what fails ---- */
+
+static void put(struct buf *state, const void *data, size_t bytes)
+{
+    if (bytes)
+        (void)buf_append(state, data, bytes);
+}
+
+static void put_u32(struct buf *state, uint32_t value)
+{
+    put(state, &value, sizeof(value));
+}
+
+static void list_write(const struct device_list *list, struct buf *state)
+{
+    put_u32(state, list->count);
+    put(state, list->ids, list->count * sizeof(*list->ids));
+}
+
+static void program_write(struct state_object *head, const struct program *program,
+                          struct buf *state)
+{
+    while (strcmp(program_kinds[head->program_kind], program->kind) != 0)
+        head->program_kind++;
+    head->has_text = program->text != NULL;
+    head->text_bytes = program->text ? program->text_length : 0;
+    head->build_bytes = program->build.length;
+    head->lengths = program->lengths ? device_list_length(&program->devices) : 0;
+    for (const struct built *built = program->built; built; built = built->next)
+        head->builds++;
+    put(state, head, sizeof(*head));
+    put(state, program->text, head->text_bytes);
+    put(state, program->build.data, head->build_bytes);
+    put(state, program->lengths, head->lengths * sizeof(*program->lengths));
+    list_write(&program->devices, state);
+    for (const struct built *built = program->built; built; built = built->next) {
+        list_write(&built->devices, state);
+        put_u32(state, (uint32_t)strlen(built->options) + 1);
+        put(state, built->options, strlen(built->options) + 1);
+    }
+}
+
+static void kernel_write(struct state_object *head, const struct kernel *kernel, struct buf *state)
+{
+    head->name_bytes = (uint32_t)strlen(kernel->name) + 1;
+    head->pace_base = kernel->pace_base;
+    head->args = kernel->arg_count;
+    head->refused_bytes = kernel->arg_errors_count ? sizeof(kernel->arg_errors) : 0;
+    put(state, head, sizeof(*head));
+    put(state, kernel->name, head->name_bytes);
+    put(state, kernel->arg_errors, head->refused_bytes);
+    for (uint32_t i = 0; i < kernel->arg_count; i++) {
+        const struct kernel_arg *arg = &kernel->args[i];
+        const struct state_arg saved = {arg->kind, (uint32_t)arg->is_set, arg->object,
+                                        arg->bytes != NULL, arg->size_bytes};
+        put(state, &saved, sizeof(saved));
+        put(state, arg->bytes, arg->bytes ? arg->size_bytes : 0);
+    }
+}
+
+static void object_write(const struct session *session, uint32_t id, struct buf *state)
+{
+    const struct object *object = &session->objects[id];
+    const struct queue *queue = object->kind == OBJECT_QUEUE ? object->extra : NULL;
+    struct state_object head = {
+        .id = id,
+        .kind = object->kind,
+        .error = object->error,
+        .parent = object->parent,
+        .is_buffer = object->is_buffer != 0,
+        .away = object->away != 0,
+        .has_image = object->image != NULL,
+        .range_number = object->range.host ? object->range.number : 0,
+        .serial = object->serial,
+        .flags = object->flags,
+        .range_offset = object->range.host ? (uint64_t)(object->range.host - session->arena) : 0,
+        .origin_bytes = object->origin_bytes,
+        .size_bytes = object->size_bytes,
+        .queue_slot = queue ? queue->slot : 0,
+        .in_order = queue ? queue->in_order != 0 : 0,
+        .timed = queue ? queue->timed != 0 : 0,
+        .device_id = queue ? queue->device_id : 0,
+    };
+    if (object->kind == OBJECT_PROGRAM && object->extra) {
+        program_write(&head, object->extra, state);
+    } else if (object->kind == OBJECT_KERNEL && object->extra) {
+        kernel_write(&head, object->extra, state);
+    } else {
+        put(state, &head, sizeof(head));
+        put(state, object->image, object->image ? sizeof(*object->image) : 0);
+    }
+    if (object->kind == OBJECT_CONTEXT)
+        list_write(object->extra, state);
+}
+
+static void events_write(const struct session *session, struct buf *state)
+{
+    for (uint32_t slot = 1; slot < session->events_end; slot++) {
+        const struct event_slot *event = &session->events[slot];
+        const struct state_event saved = {slot, event->context, event->error, event->settled,
+                                          event->user_open};
+        if (event->in_use)
+            put(state, &saved, sizeof(saved));
+    }
+}
+
+/* Parts of the card are not part of it. */
+static int is_divided(const struct session *session)
+{
+    for (uint32_t id = 1; id < session->objects_end; id++) {
+        if (session->objects[id].kind == OBJECT_DEVICE)
+            return 1;
+    }
+    return 0;
+}
+
+/* Output of kernels that the client has not asked for is in a file of this process. */
+static int has_output(const struct session *session)
+{
+    struct stat file;
+    return session->output_caught && fstat(STDOUT_FILENO, &file) == 0 &&
+           file.st_size > session->output_taken;
+}
+
+int state_write(const struct session *session, struct buf *state)
+{
+    const struct consumer *consumer = &session->consumer;
+    const struct wire_header *record = (const void *)consumer->record;
+    struct state_head head = {
+        .version = STATE_VERSION,
+        .next_sequence = consumer->next_sequence,
+        .lane = consumer->lane,
+        .lanes_seen = consumer->lanes_seen,
+        .record_bytes = session->holds_record ? record->length : 0,
+        .serials = session->serials,
+    };
+    if (session->params.cuda || session->svm || has_output(session) || is_divided(session))
+        return -EOPNOTSUPP;
+    memcpy(head.heads, consumer->heads, sizeof(head.heads));
+    for (uint32_t id = 1; id < session->objects_end; id++)
+        head.objects += session->objects[id].kind != OBJECT_NONE;
+    for (uint32_t slot = 1; slot < session->events_end; slot++)
+        head.events += session->events[slot].in_use;
+    put(state, &head, sizeof(head));
+    put(state, record, head.record_bytes);
+    for (uint32_t id = 1; id < session->objects_end; id++) {
+        if (session->objects[id].kind != OBJECT_NONE)
+            object_write(session, id, state);
+    }
+    events_write(session, state);
+    return state->failed;
+}
+
+/* ---- reading ---- */
+
+struct cursor {
+    const uint8_t *at, *end;
+};
+
+/* The next `bytes`; NULL: there are fewer. */
+static const void *take(struct cursor *cursor, uint64_t bytes)
+{
+    const uint8_t *at = cursor->at;
+    if (bytes > (uint64_t)(cursor->end - at))
+        return NULL;
+    cursor->at += bytes;
+    return at;
+}
+
+static int get(struct cursor *cursor, void *to, size_t bytes)
+{
+    const void *from = take(cursor, bytes);
+    if (from)
+        memcpy(to, from, bytes);
+    return from ? 0 : -EPROTO;
+}
+
+/* A copy with a NUL after it, owned by the caller; NULL: there are fewer bytes, or no memory. */
+static char *get_text(struct cursor *cursor, uint64_t bytes)
+{
+    const void *from = take(cursor, bytes);
+    char *text = from ? malloc(bytes + 1) : NULL;
+    if (text) {
+        memcpy(text, from, bytes);
+        text[bytes] = '\0';
+    }
+    return text;
+}
+
+static int list_read(struct session *session, struct cursor *cursor, struct device_list *list)
+{
+    uint32_t count, ids[DEVICES_MAX];
+    if (get(cursor, &count, sizeof(count)) < 0 || count > DEVICES_MAX ||
+        get(cursor, ids, count * sizeof(*ids)) < 0)
+        return -EPROTO;
+    return device_list_read(session, ids, count, list, NULL);
+}
+
+static int builds_read(struct session *session, struct cursor *cursor, uint32_t count,
+                       struct program *program)
+{
+    int r = 0;
+    for (uint32_t i = 0; r == 0 && i < count; i++) {
+        AUTO_DEVICES struct device_list devices = {0};
+        uint32_t bytes = 0;
+        r = list_read(session, cursor, &devices);
+        if (r == 0)
+            r = get(cursor, &bytes, sizeof(bytes));
+        AUTO_FREE char *options = r == 0 ? get_text(cursor, bytes) : NULL;
+        if (!options)
+            return -EPROTO;
+        build_remember(program, &devices, options);
+    }
+    return r;
+}
+
+/* The devices of a program, and how long the binaries in its text are. */
+static int binaries_read(struct session *session, struct cursor *cursor, uint32_t count,
+                         struct program *program)
+{
+    uint64_t left = program->text_length;
+    bool has_binaries = strcmp(program->kind, "binary") == 0 && program->text;
+    program->lengths = calloc(count + 1u, sizeof(*program->lengths));
+    int r = program->lengths ? get(cursor, program->lengths, count * sizeof(*program->lengths))
+                             : -ENOMEM;
+    for (uint32_t i = 0; r == 0 && i < count; i++) {
+        r = program->lengths[i] <= left ? 0 : -EPROTO;
+        left -= r == 0 ? program->lengths[i] : 0;
+    }
+    if (r == 0)
+        r = list_read(session, cursor, &program->devices);
+    return r == 0 && has_binaries && count != device_list_length(&program->devices) ? -EPROTO : r;
+}
+
+static int text_read(struct cursor *cursor, const struct state_object *head,
+                     struct program *program)
+{
+    program->text = head->has_text ? get_text(cursor, head->text_bytes) : NULL;
+    program->text_length = head->text_bytes;
+    const void *build = take(cursor, head->build_bytes);
+    if ((head->has_text && !program->text) || !build)
+        return -EPROTO;
+    return head->build_bytes ? buf_append(&program->build, build, head->build_bytes) : 0;
+}
+
+static int program_read(struct session *session, struct cursor *cursor,
+                        const struct state_object *head, struct object *object)
+{
+    struct program *program = calloc(1, sizeof(*program));
+    object->extra = program;
+    if (!program)
+        return -ENOMEM;
+    if (head->program_kind >= PROGRAM_KINDS || head->lengths > DEVICES_MAX)
+        return -EPROTO;
+    program->kind = program_kinds[head->program_kind];
+    int r = text_read(cursor, head, program);
+    if (r == 0)
+        r = binaries_read(session, cursor, head->lengths, program);
+    return r == 0 ? builds_read(session, cursor, head->builds, program) : r;
+}
+
+static int context_read(struct session *session, struct cursor *cursor, struct object *object)
+{
+    struct device_list *devices = calloc(1, sizeof(*devices));
+    object->extra = devices;
+    return devices ? list_read(session, cursor, devices) : -ENOMEM;
+}
+
+static int arg_read(struct cursor *cursor, struct kernel_arg *arg)
+{
+    struct state_arg saved;
+    int r = get(cursor, &saved, sizeof(saved));
+    if (r < 0)
+        return r;
+    *arg = (struct kernel_arg){.kind = saved.kind,
+                               .is_set = saved.is_set != 0,
+                               .size_bytes = saved.size_bytes,
+                               .object = saved.object};
+    if (saved.has_bytes)
+        arg->bytes = get_text(cursor, saved.size_bytes);
+    return saved.has_bytes && !arg->bytes ? -EPROTO : 0;
+}
+
+static int kernel_read(struct cursor *cursor, const struct state_object *head,
+                       struct object *object)
+{
+    struct kernel *kernel = calloc(1, sizeof(*kernel));
+    object->extra = kernel;
+    if (!kernel)
+        return -ENOMEM;
+    kernel->pace_base = head->pace_base;
+    kernel->name = get_text(cursor, head->name_bytes);
+    if (!kernel->name || head->args > KERNEL_ARGS_MAX ||
+        (head->refused_bytes && head->refused_bytes != sizeof(kernel->arg_errors)))
+        return -EPROTO;
+    int r = head->refused_bytes ? get(cursor, kernel->arg_errors, sizeof(kernel->arg_errors)) : 0;
+    for (unsigned i = 0; i < KERNEL_ARGS_MAX; i++)
+        kernel->arg_errors_count += kernel->arg_errors[i] != 0;
+    kernel->args = calloc(head->args + 1u, sizeof(*kernel->args));
+    if (!kernel->args)
+        return -ENOMEM;
+    for (; r == 0 && kernel->arg_count < head->args; kernel->arg_count++)
+        r = arg_read(cursor, &kernel->args[kernel->arg_count]);
+    return r;
+}
+
+static int queue_read(const struct state_object *head, struct object *object)
+{
+    struct queue *queue = calloc(1, sizeof(*queue));
+    object->extra = queue;
+    if (!queue)
+        return -ENOMEM;
+    queue->slot = head->queue_slot;
+    queue->in_order = head->in_order != 0;
+    queue->timed = head->timed != 0;
+    queue->device_id = head->device_id;
+    return queue->slot < WIRE_QUEUES ? 0 : -EPROTO;
+}
+
+/* The place of its bytes: in the arena, or else in memory of this process. */
+static int contents_place(struct session *session, const struct state_object *head,
+                          struct object *object)
+{
+    uint64_t end;
+    if (head->range_number) {
+        if (!session->arena || head->range_number >= WIRE_RANGES ||
+            __builtin_add_overflow(head->range_offset, head->size_bytes, &end) ||
+            end > session->arena_bytes)
+            return -EPROTO;
+        object->range = (struct range){session->arena + head->range_offset, head->size_bytes,
+                                       head->range_number};
+        return 0;
+    }
+    object->extra = calloc(1, head->size_bytes ? head->size_bytes : 1);
+    return object->extra ? 0 : -ENOMEM;
+}
+
+static int extra_read(struct session *session, struct cursor *cursor,
+                      const struct state_object *head, struct object *object)
+{
+    if (head->has_image) {
+        object->image = malloc(sizeof(*object->image));
+        if (!object->image || get(cursor, object->image, sizeof(*object->image)) < 0)
+            return -EPROTO;
+        object->image->desc.buffer = NULL;
+    }
+    switch (object->kind) {
+    case OBJECT_QUEUE:
+        return queue_read(head, object);
+    case OBJECT_PROGRAM:
+        return program_read(session, cursor, head, object);
+    case OBJECT_KERNEL:
+        return kernel_read(cursor, head, object);
+    case OBJECT_MEMORY:
+        return object->is_buffer && object->away ? contents_place(session, head, object) : 0;
+    case OBJECT_CONTEXT:
+        return context_read(session, cursor, object);
+    case OBJECT_SAMPLER:
+        return 0;
+    case OBJECT_NONE:
+    case OBJECT_CUDA_MEMORY:
+    case OBJECT_DEVICE:
+        break;
+    }
+    return -EPROTO;
+}
+
+static int object_read(struct session *session, struct cursor *cursor)
+{
+    struct state_object head;
+    struct object *object;
+    if (get(cursor, &head, sizeof(head)) < 0 || head.parent >= WIRE_OBJECTS ||
+        object_place(session, head.id, &object, NULL) < 0)
+        return -EPROTO;
+    *object = (struct object){
+        .kind = (enum object_kind)head.kind,
+        .error = head.error,
+        .serial = head.serial,
+        .parent = head.parent,
+        .is_buffer = head.is_buffer != 0,
+        .away = head.away != 0,
+        .flags = head.flags,
+        .origin_bytes = head.origin_bytes,
+        .size_bytes = head.size_bytes,
+    };
+    return extra_read(session, cursor, &head, object);
+}
+
+static int event_read(struct session *session, struct cursor *cursor)
+{
+    struct state_event saved;
+    if (get(cursor, &saved, sizeof(saved)) < 0 || saved.slot == 0 || saved.slot >= WIRE_EVENTS ||
+        saved.context >= WIRE_OBJECTS)
+        return -EPROTO;
+    event_use(session, saved.slot);
+    session->events[saved.slot].context = saved.context;
+    session->events[saved.slot].error = saved.error;
+    session->events[saved.slot].settled = saved.settled != 0;
+    session->events[saved.slot].user_open = saved.user_open != 0;
+    session->user_events_open += saved.user_open != 0;
+    return 0;
+}
+
+/* Go on behind the records that were carried out, if those are all that were taken. */
+static int consumer_read(struct session *session, struct cursor *cursor,
+                         const struct state_head *head)
+{
+    struct consumer *consumer = &session->consumer;
+    if (head->lane >= WIRE_LANES || head->lanes_seen > WIRE_LANES || head->lanes_seen == 0)
+        return -EPROTO;
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        if (__atomic_load_n(&consumer->lanes[lane].head, __ATOMIC_SEQ_CST) != head->heads[lane])
+            return -ESTALE;
+    }
+    if (head->record_bytes) {
+        const struct wire_header *record = (const void *)consumer->record;
+        if (head->record_bytes > sizeof(consumer->record) ||
+            get(cursor, consumer->record, head->record_bytes) < 0 ||
+            record->length != head->record_bytes || wire_record_check(record) < 0)
+            return -EPROTO;
+        session->holds_record = 1;
+    }
+    memcpy(consumer->heads, head->heads, sizeof(consumer->heads));
+    consumer->next_sequence = head->next_sequence;
+    consumer->lane = head->lane;
+    consumer->lanes_seen = head->lanes_seen;
+    return 0;
+}
+
+/* What the one before has in the ledger is now away. */
+static void ledger_take_over(const struct session *session)
+{
+    struct ledger_slot *slot = &session->ledger->slots[session->client.slot];
+    uint64_t bytes = 0;
+    for (uint32_t id = 1; id < session->objects_end; id++) {
+        const struct object *object = &session->objects[id];
+        bytes += object->is_buffer && object->away ? object->size_bytes : 0;
+    }
+    __atomic_store_n(&slot->away_bytes, bytes, __ATOMIC_SEQ_CST); /* before the others are taken */
+    __atomic_store_n(&slot->used_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->pending_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->commands_in_flight, 0, __ATOMIC_SEQ_CST);
+}
+
+int state_read(struct session *session, const void *data, size_t length, struct error *err)
+{
+    const uint8_t *bytes = data;
+    struct cursor cursor = {bytes, bytes + length};
+    struct state_head head;
+    int r = get(&cursor, &head, sizeof(head));
+    if (r == 0)
+        r = head.version == STATE_VERSION ? consumer_read(session, &cursor, &head) : -EPROTO;
+    for (uint32_t i = 0; r == 0 && i < head.objects; i++)
+        r = object_read(session, &cursor);
+    for (uint32_t i = 0; r == 0 && i < head.events; i++)
+        r = event_read(session, &cursor);
+    if (r == 0 && cursor.at != cursor.end)
+        r = -EPROTO;
+    if (r == -ESTALE)
+        return error_set(err, r, "checkpoint-stale",
+                         "the program's commands were carried out since the checkpoint");
+    if (r < 0)
+        return error_set(err, r, "checkpoint-corrupt", "the session cannot be made again");
+    session->serials = head.serials;
+    ledger_take_over(session);
+    return 0;
+}
