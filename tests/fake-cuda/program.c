@@ -477,7 +477,7 @@ static void *wait_long(void *arg)
         CHECK(cuMemcpyDtoHAsync_v2(to[waiting->way % 4], waiting->from, 64, waiting->stream));
         CHECK(cuStreamSynchronize(waiting->stream));
     }
-    (void)fprintf(stderr, "cuda-program: a minute has passed\n");
+    (void)fprintf(stderr, "cuda-program: the long kernel has ended\n");
     return NULL;
 }
 
@@ -486,8 +486,8 @@ static int beside(struct work *work, size_t count)
 {
     static struct waiting waiting[4];
     uint64_t *ns = calloc(count, sizeof(*ns));
-    unsigned long minute_us = 60000000;
-    void *params[] = {&minute_us};
+    unsigned long long_us = 6000000;
+    void *params[] = {&long_us};
     CUfunction spin;
     CUstream busy, idle;
     CUevent event;
