@@ -32,7 +32,7 @@ struct ledger_slot {
     uint64_t build_hits; /* builds answered with a kept result instead */
     uint64_t away_bytes; /* suspended: reserved, but in host memory and not on the device */
     uint32_t own_pid;    /* of a program that writes its slot itself: as it is known to itself */
-    uint32_t begun;      /* 1: the executor has taken a record, so that no other can take its place */
+    uint32_t begun; /* 1: the executor has taken a record, so that no other can take its place */
 };
 
 /* Written by leat-cardd: quota, share. Written by executors: usage. 64-bit words, atomic access. */
