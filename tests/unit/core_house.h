@@ -18,6 +18,7 @@
 
 struct house {
     uv_loop_t loop;
+    uv_timer_t tick; /* turns the loop, see TURN_UNTIL */
     char folder[64], run_dir[80], state_dir[80];
     struct engine_fake_world *world;
     struct fake_cardd *cardd;
@@ -50,6 +51,9 @@ static void answer_clear(struct answer *answer)
 }
 #define AUTO_ANSWER __attribute__((cleanup(answer_clear)))
 
+/* A condition may turn the loop itself, for an answer, and what it waits for may come with that
+ * turn: then nothing else need ever wake the loop. */
+#define TICK_MS 10
 #define TURN_UNTIL(house, condition) \
     do { \
         while (!(condition)) \
@@ -100,11 +104,18 @@ static void core_shut(struct house *house)
     house->core = NULL;
 }
 
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer; /* the turn is enough */
+}
+
 static void house_open_with(struct house *house, unsigned minimum_ms, unsigned notice_ms)
 {
     *house = (struct house){
         .world = engine_fake_world_create(), .minimum_ms = minimum_ms, .notice_ms = notice_ms};
     (void)uv_loop_init(&house->loop);
+    (void)uv_timer_init(&house->loop, &house->tick);
+    (void)uv_timer_start(&house->tick, on_tick, TICK_MS, TICK_MS);
     (void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL); /* as leatd does */
     (void)snprintf(house->folder, sizeof(house->folder), "/tmp/leat-core-XXXXXX");
     assert_non_null(mkdtemp(house->folder));
@@ -127,6 +138,7 @@ static void house_shut(struct house *house)
         core_shut(house);
     if (house->cardd)
         fake_cardd_destroy(house->cardd);
+    uv_close((uv_handle_t *)&house->tick, NULL);
     (void)uv_run(&house->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&house->loop), 0);
     engine_fake_world_destroy(house->world);

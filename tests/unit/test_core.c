@@ -364,8 +364,7 @@ static void test_each_run_is_learnt_once(void **state)
         core_open(&house);
         for (int i = 0; i < JOBS; i++)
             job_becomes(&house, ids[i], "succeeded");
-        while (runs_learnt(&house) < (int64_t)round * JOBS)
-            continue; /* asking turns the loop, which may have nothing else to wait for */
+        TURN_UNTIL(&house, runs_learnt(&house) >= (int64_t)round * JOBS);
     }
     nothing_left(&house);
     assert_int_equal(runs_learnt(&house), 2 * JOBS);
