@@ -57,9 +57,15 @@ def commands(house, card="one"):
     return house.card("card.show", card=card)["commands"]
 
 
-def under_way(house, card="one", more=20):
+def under_way(house, card="one", more=20, program=None):
+    """Wait for `more` commands; `program` must live to run them."""
     before = commands(house, card)
-    eventually("commands on the device", lambda: commands(house, card) >= before + more)
+
+    def arrived():
+        assert program is None or program.poll() is None, "the program ended too early to be disturbed"
+        return commands(house, card) >= before + more
+
+    eventually("commands on the device", arrived)
 
 
 def test_training_disturbed_at_random_ends_with_the_same_bytes(two_devices, tmp_path):
@@ -85,12 +91,12 @@ def test_training_disturbed_at_random_ends_with_the_same_bytes(two_devices, tmp_
 
 def test_images_come_back(two_devices):
     """Pixels, samplers and views of buffers on a card that leaves its device and moves between two."""
-    house, rounds = two_devices, str(40 * CYCLES)
+    house, rounds = two_devices, str(400 * CYCLES)
     lease = create(house)
     calm = finish(house.on_card(lease, houses.built("images"), rounds))
     program = house.on_card(lease, houses.built("images"), rounds)
     for cycle in range(CYCLES // 4):
-        under_way(house, more=4)
+        under_way(house, more=4, program=program)
         assert house.card("card.suspend", card="one")["memory_used_bytes"] == 0
         house.card("card.resume", card="one", device=f"cpu-{cycle % 2}")
     assert finish(program) == calm
@@ -98,13 +104,13 @@ def test_images_come_back(two_devices):
 
 def test_parts_come_back(two_devices):
     """Parts of parts, with queues on them, on a card that leaves its device and moves between two."""
-    house, lease, turns = two_devices, create(two_devices), 200 * CYCLES
+    house, lease, turns = two_devices, create(two_devices), 1000 * CYCLES
     units = device(house, "cpu-0")["compute_units"] // 2
     if units == 0:
         pytest.skip("a device of one compute unit cannot be divided")
     program = house.on_card(lease, houses.built("subdevices"), "turns", str(turns))
     for cycle in range(CYCLES // 4):
-        under_way(house, more=4)
+        under_way(house, more=4, program=program)
         assert house.card("card.suspend", card="one")["memory_used_bytes"] == 0
         house.card("card.resume", card="one", device=f"cpu-{cycle % 2}")
     assert finish(program) == f"build 0\nsum {sum(i % 3 for i in range(turns))} of {turns}, units {units} {units}\n"
