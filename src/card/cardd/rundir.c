@@ -56,9 +56,10 @@ static int lock_take(struct rundir *rundir, struct error *err)
     AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_errno(err, -errno, "bad-run-dir", "cannot open '%s'", path);
-    /* The lock of an instance that no longer answers comes free when that has left. */
+    /* The lock of an instance that no longer answers comes free when that has left; one that
+     * answers may be about to end with its keeper. */
     if (flock(fd, LOCK_EX | LOCK_NB) < 0 &&
-        (control_answers(rundir) || fd_lock_wait(fd, RUNDIR_WAIT_S) < 0))
+        fd_lock_wait(fd, control_answers(rundir) ? RUNDIR_ANSWERING_S : RUNDIR_WAIT_S) < 0)
         return error_set(err, -EEXIST, "already-running",
                          "another leat-cardd serves '%.200s'; stop it, or choose another --run-dir",
                          rundir->path);

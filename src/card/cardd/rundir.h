@@ -10,6 +10,7 @@ struct error;
 #define RUNDIR_SESSION_DIR "card"       /* what containers get to see */
 #define RUNDIR_SESSION "card/card.sock" /* sessions, for everybody: the token is the authority */
 #define RUNDIR_LOCK "cardd.lock"
+#define RUNDIR_ANSWERING_S 1
 #define RUNDIR_WAIT_S 10 /* how long a start waits for an instance that is just leaving */
 
 struct rundir {
