@@ -2,6 +2,7 @@
  * passes as the truth file says. Memory is host memory, so that copies are real. Only the
  * documented calls that tests need are there. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +34,12 @@ struct CUctx_st {
 };
 struct CUstream_st {
     CUstream next_dead; /* kept, so that its use is seen */
-    int is_dead;
-    uint64_t tail_ns;
+    atomic_int is_dead;
+    _Atomic uint64_t tail_ns; /* when all that was enqueued has ended */
     struct CUgraph_st *capturing;
 };
 struct CUevent_st {
-    uint64_t at_ns;
+    _Atomic uint64_t at_ns;
 };
 struct CUmemPoolHandle_st {
     int device;
@@ -91,7 +92,7 @@ static CUstream stream_of(CUstream stream)
 {
     if ((uintptr_t)stream <= 2) /* null, legacy, per thread */
         return &default_streams[device_now()];
-    if (__atomic_load_n(&stream->is_dead, __ATOMIC_SEQ_CST))
+    if (stream->is_dead)
         abort();
     return stream;
 }
@@ -603,9 +604,16 @@ static void sleep_until(uint64_t at_ns)
 
 static uint64_t tail_of(CUstream stream)
 {
-    uint64_t now = fake_now_ns(),
-             tail = __atomic_load_n(&stream_of(stream)->tail_ns, __ATOMIC_SEQ_CST);
+    uint64_t now = fake_now_ns(), tail = stream_of(stream)->tail_ns;
     return tail > now ? tail : now;
+}
+
+/* Other threads may enqueue into the same stream. */
+static void tail_move(CUstream stream, uint64_t at_ns)
+{
+    uint64_t tail = stream->tail_ns;
+    while (tail < at_ns && !atomic_compare_exchange_weak(&stream->tail_ns, &tail, at_ns))
+        continue;
 }
 
 API CUresult cuStreamCreate(CUstream *stream, unsigned flags)
@@ -626,7 +634,7 @@ API CUresult cuStreamDestroy_v2(CUstream stream)
     stream->next_dead = dead;
     dead = stream;
     (void)pthread_mutex_unlock(&lock);
-    __atomic_store_n(&stream->is_dead, 1, __ATOMIC_SEQ_CST);
+    stream->is_dead = 1;
     return CUDA_SUCCESS;
 }
 
@@ -645,9 +653,7 @@ TWIN(cuStreamQuery, _ptsz);
 
 API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
 {
-    uint64_t at_ns = __atomic_load_n(&event->at_ns, __ATOMIC_SEQ_CST);
-    if (at_ns > stream_of(stream)->tail_ns)
-        __atomic_store_n(&stream_of(stream)->tail_ns, at_ns, __ATOMIC_SEQ_CST);
+    tail_move(stream_of(stream), event->at_ns);
     return CUDA_SUCCESS;
 }
 TWIN(cuStreamWaitEvent, _ptsz);
@@ -695,7 +701,7 @@ API CUresult cuEventDestroy_v2(CUevent event)
 
 API CUresult cuEventRecord(CUevent event, CUstream stream)
 {
-    __atomic_store_n(&event->at_ns, tail_of(stream), __ATOMIC_SEQ_CST);
+    event->at_ns = tail_of(stream);
     return CUDA_SUCCESS;
 }
 TWIN(cuEventRecord, _ptsz);
@@ -707,7 +713,7 @@ API CUresult cuEventQuery(CUevent event)
 
 API CUresult cuEventSynchronize(CUevent event)
 {
-    sleep_until(__atomic_load_n(&event->at_ns, __ATOMIC_SEQ_CST));
+    sleep_until(event->at_ns);
     return CUDA_SUCCESS;
 }
 
@@ -726,8 +732,7 @@ void fake_enqueue(CUstream stream, uint64_t duration_ns)
         s->capturing->duration_ns += duration_ns;
         return;
     }
-    uint64_t end = fake_run(device_now(), s->tail_ns, duration_ns, NULL);
-    __atomic_store_n(&s->tail_ns, end, __ATOMIC_SEQ_CST);
+    tail_move(s, fake_run(device_now(), s->tail_ns, duration_ns, NULL));
 }
 
 API CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream)
