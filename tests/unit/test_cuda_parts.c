@@ -108,12 +108,14 @@ static void test_a_batch_has_streams_and_an_end(void **state)
         batch_leave(3);
     }
     assert_null(batch_close(3, 5));
-    assert_null(batch_close_stream(3, stream_of(99)));
-    assert_true(batch_is_open(3) && !batch_is_busy(3));
+    assert_int_equal(batch_close_stream(3, stream_of(99), &over), 0);
+    assert_null(over);
+    assert_true(batch_is_open(3));
     assert_int_equal(m.known_ns, 10 * MEASURE_STREAMS);
     assert_int_equal(batch_join(3, stream_of(99), STREAM_LEGACY, 10, &over), 0); /* one too many */
     assert_ptr_equal(over, &m);
-    assert_true(batch_is_busy(3));
+    assert_int_equal(batch_close_stream(3, stream_of(1), &over), -EBUSY);
+    assert_null(over);
     batch_over(3);
     assert_false(batch_is_open(3));
 }
@@ -124,7 +126,8 @@ static void test_a_batch_ends_with_its_budget_and_its_streams(void **state)
     assert_int_equal(batch_open(&m), 0);
     assert_int_equal(batch_join(0, stream_of(1), STREAM_LEGACY, BATCH_NS, &over), 1);
     batch_leave(0);
-    assert_ptr_equal(batch_close_stream(0, stream_of(1)), &m);
+    assert_int_equal(batch_close_stream(0, stream_of(1), &over), 0);
+    assert_ptr_equal(over, &m);
     batch_over(0);
     assert_int_equal(batch_open(&m), 0);
     assert_int_equal(batch_join(0, stream_of(1), STREAM_LEGACY, 1, &over), 0);

@@ -16,10 +16,12 @@ struct batch {
 
 static struct batch batches[CARD_DEVICES_MAX];
 
-static int change(struct batch *batch, uint32_t from, uint32_t to)
+/* What the word was; it is changed if that is `from`. */
+static uint32_t change(struct batch *batch, uint32_t from, uint32_t to)
 {
-    return __atomic_compare_exchange_n(&batch->word, &from, to, 0, __ATOMIC_ACQUIRE,
-                                       __ATOMIC_RELAXED);
+    (void)__atomic_compare_exchange_n(&batch->word, &from, to, 0, __ATOMIC_ACQUIRE,
+                                      __ATOMIC_ACQUIRE);
+    return from;
 }
 
 static void give_up(struct batch *batch, enum batch_word word)
@@ -32,7 +34,7 @@ int batch_join(unsigned device, CUstream stream, enum stream_flavour flavour, ui
 {
     struct batch *batch = &batches[device];
     *ret_over = NULL;
-    if (!change(batch, BATCH_OPEN, BATCH_BUSY))
+    if (change(batch, BATCH_OPEN, BATCH_BUSY) != BATCH_OPEN)
         return 0;
     struct measurement *m = batch->measurement;
     if (took_ns && m->known_ns + took_ns <= BATCH_NS && measure_into(m, stream, flavour) == 0) {
@@ -58,7 +60,7 @@ void batch_leave(unsigned device)
 int batch_open(struct measurement *m)
 {
     struct batch *batch = &batches[m->device];
-    if (!change(batch, BATCH_CLOSED, BATCH_BUSY))
+    if (change(batch, BATCH_CLOSED, BATCH_BUSY) != BATCH_CLOSED)
         return -EBUSY;
     batch->measurement = m;
     give_up(batch, BATCH_OPEN);
@@ -70,22 +72,20 @@ int batch_is_open(unsigned device)
     return __atomic_load_n(&batches[device].word, __ATOMIC_RELAXED) != BATCH_CLOSED;
 }
 
-int batch_is_busy(unsigned device)
-{
-    return __atomic_load_n(&batches[device].word, __ATOMIC_RELAXED) == BATCH_BUSY;
-}
-
-/* It stays busy when that holds. */
-static struct measurement *
-take_if(unsigned device, int (*holds)(const struct measurement *m, uint64_t what), uint64_t what)
+/* As batch_close_stream: it stays busy when that holds. */
+static int take_if(unsigned device, int (*holds)(const struct measurement *m, uint64_t what),
+                   uint64_t what, struct measurement **ret_batch)
 {
     struct batch *batch = &batches[device];
-    if (!change(batch, BATCH_OPEN, BATCH_BUSY))
-        return NULL;
+    *ret_batch = NULL;
+    uint32_t word = change(batch, BATCH_OPEN, BATCH_BUSY);
+    if (word != BATCH_OPEN)
+        return word == BATCH_BUSY ? -EBUSY : 0;
     if (holds(batch->measurement, what))
-        return batch->measurement;
-    give_up(batch, BATCH_OPEN);
-    return NULL;
+        *ret_batch = batch->measurement;
+    else
+        give_up(batch, BATCH_OPEN);
+    return 0;
 }
 
 static int is_older(const struct measurement *m, uint64_t before_ns)
@@ -103,15 +103,15 @@ static int has_stream(const struct measurement *m, uint64_t stream)
 
 struct measurement *batch_close(unsigned device, uint64_t before_ns)
 {
-    struct measurement *m = take_if(device, is_older, before_ns);
-    if (m)
+    struct measurement *m;
+    if (take_if(device, is_older, before_ns, &m) == 0 && m)
         batch_over(device);
     return m;
 }
 
-struct measurement *batch_close_stream(unsigned device, CUstream stream)
+int batch_close_stream(unsigned device, CUstream stream, struct measurement **ret_batch)
 {
-    return take_if(device, has_stream, (uintptr_t)stream);
+    return take_if(device, has_stream, (uintptr_t)stream, ret_batch);
 }
 
 void batch_clear(void)

@@ -26,12 +26,11 @@ void batch_over(unsigned device);
  * faster. */
 int batch_open(struct measurement *m);
 int batch_is_open(unsigned device);
-/* A thread launches in it, or ends it. */
-int batch_is_busy(unsigned device);
 /* Take what was opened before `before_ns`; NULL: nothing, or a thread is launching in it. */
 struct measurement *batch_close(unsigned device, uint64_t before_ns);
-/* The same, if there is a launch into the stream in it; batch_over follows. */
-struct measurement *batch_close_stream(unsigned device, CUstream stream);
+/* The same, if there is a launch into the stream in it; batch_over follows. 0: `*ret_batch`, NULL:
+ * there is no such; -EBUSY: a thread launches in it or ends it, and it is not known yet. */
+int batch_close_stream(unsigned device, CUstream stream, struct measurement **ret_batch);
 /* A child after fork has none. */
 void batch_clear(void);
 

@@ -173,7 +173,7 @@ void launch_end_stream(CUstream stream)
 {
     for (unsigned device = 0; device < CARD_DEVICES_MAX; device++) {
         struct measurement *batch;
-        while (!(batch = batch_close_stream(device, stream)) && batch_is_busy(device))
+        while (batch_close_stream(device, stream, &batch) == -EBUSY)
             sched_yield();
         if (batch)
             end_batch(batch);
