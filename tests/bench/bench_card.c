@@ -1,11 +1,5 @@
 /* What calls cost, seen from the program: the same binary measures a device directly and a card.
- * Prints "name<TAB>value" lines; run.py runs it both ways and adds units and targets.
- *
- *   bench_card calls            latencies, rates and copies
- *   bench_card burn SECONDS     keep the device busy; prints the device time of its own commands
- *   bench_card bursts SECONDS MS    the same with kernels of MS. A burst of them is handed over
- * before the one before has ended, so that the program always has work: one that waits with nothing
- * under way leaves its device idle for three wake-ups, which is no matter of shares */
+ * Prints "name<TAB>value" lines; run.py runs it both ways and adds units and targets. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <stdint.h>
@@ -19,23 +13,17 @@
 #define SAMPLES 1000
 #define CALLS_PER_SAMPLE 100
 #define PIPELINED 20000
-#define BURST 8
 #define COPY_BYTES (64u << 20)
 #define COPY_ROUNDS 9
 
 static const char source[] =
-    "kernel void nothing(global float *x, const uint a, const uint b, const float c) { }\n"
-    "kernel void burn(global float *x, const uint rounds) {\n"
-    "    float v = x[get_global_id(0)];\n"
-    "    for (uint i = 0; i < rounds; i++) v = v * 0.999f + 0.001f;\n"
-    "    x[get_global_id(0)] = v;\n"
-    "}\n";
+    "kernel void nothing(global float *x, const uint a, const uint b, const float c) { }\n";
 
 struct bench {
     cl_device_id device;
     cl_context context;
     cl_command_queue queue;
-    cl_kernel nothing, burn;
+    cl_kernel nothing;
     cl_mem buffer;
 };
 
@@ -74,7 +62,6 @@ static void set_args(struct bench *bench)
     check(clSetKernelArg(bench->nothing, 1, sizeof(number), &number), "argument 1");
     check(clSetKernelArg(bench->nothing, 2, sizeof(number), &number), "argument 2");
     check(clSetKernelArg(bench->nothing, 3, sizeof(real), &real), "argument 3");
-    check(clSetKernelArg(bench->burn, 0, sizeof(bench->buffer), &bench->buffer), "argument 0");
 }
 
 static void bench_open(struct bench *bench)
@@ -93,8 +80,6 @@ static void bench_open(struct bench *bench)
     check(status, "clCreateProgramWithSource");
     check(clBuildProgram(program, 1, &bench->device, "", NULL, NULL), "clBuildProgram");
     bench->nothing = clCreateKernel(program, "nothing", &status);
-    check(status, "clCreateKernel");
-    bench->burn = clCreateKernel(program, "burn", &status);
     check(status, "clCreateKernel");
     bench->buffer = clCreateBuffer(bench->context, CL_MEM_READ_WRITE, COPY_BYTES, NULL, &status);
     check(status, "clCreateBuffer");
@@ -266,109 +251,11 @@ static void measure_map(struct bench *bench, double *samples)
     printf("map_unmap_p50_us\t%.2f\n", median(samples, COPY_ROUNDS));
 }
 
-static uint64_t burn_once(const struct bench *bench, cl_uint rounds)
-{
-    const size_t items = 4096;
-    cl_event done;
-    cl_ulong start = 0, end = 0;
-    check(clSetKernelArg(bench->burn, 1, sizeof(rounds), &rounds), "argument 1");
-    check(clEnqueueNDRangeKernel(bench->queue, bench->burn, 1, NULL, &items, NULL, 0, NULL, &done),
-          "clEnqueueNDRangeKernel");
-    check(clWaitForEvents(1, &done), "clWaitForEvents");
-    check(clGetEventProfilingInfo(done, CL_PROFILING_COMMAND_START, sizeof(start), &start, NULL),
-          "profiling");
-    check(clGetEventProfilingInfo(done, CL_PROFILING_COMMAND_END, sizeof(end), &end, NULL),
-          "profiling");
-    clReleaseEvent(done);
-    return end - start;
-}
-
-/* Commands of a few ms each, one after the other. Says "ready" when the measured part begins. */
-static void burn(const struct bench *bench, double seconds)
-{
-    cl_uint rounds = 2000;
-    uint64_t device_ns = 0, commands = 0;
-    (void)burn_once(bench, rounds); /* compiles */
-    while (burn_once(bench, rounds) < 3000000 && rounds < 1u << 28)
-        rounds *= 2;
-    printf("ready\t%u\n", rounds);
-    fflush(stdout);
-    const uint64_t start = now_ns();
-    while (now_ns() - start < (uint64_t)(seconds * 1e9)) {
-        device_ns += burn_once(bench, rounds);
-        commands++;
-    }
-    printf("wall_ns\t%llu\n", (unsigned long long)(now_ns() - start));
-    printf("device_ns\t%llu\n", (unsigned long long)device_ns);
-    printf("commands\t%llu\n", (unsigned long long)commands);
-}
-
-/* The shortest of several: what the kernel takes when nothing comes between. */
-static double burn_best(const struct bench *bench, cl_uint rounds)
-{
-    uint64_t best_ns = burn_once(bench, rounds);
-    for (int i = 1; i < BURST; i++) {
-        const uint64_t took_ns = burn_once(bench, rounds);
-        best_ns = took_ns < best_ns ? took_ns : best_ns;
-    }
-    return (double)best_ns;
-}
-
-/* Rounds that make one launch take about `wanted_ns` of device time. */
-static cl_uint find_rounds(const struct bench *bench, double wanted_ns)
-{
-    cl_uint rounds = 20;
-    double took_ns;
-    (void)burn_once(bench, rounds); /* compiles */
-    while ((took_ns = burn_best(bench, rounds)) < wanted_ns && rounds < 1u << 28)
-        rounds *= 2;
-    rounds = (cl_uint)(rounds * wanted_ns / took_ns);
-    return rounds ? rounds : 1;
-}
-
-static void bursts(const struct bench *bench, double seconds, double kernel_ms)
-{
-    const size_t items = 4096;
-    const cl_uint rounds = find_rounds(bench, kernel_ms * 1e6);
-    check(clSetKernelArg(bench->burn, 1, sizeof(rounds), &rounds), "argument 1");
-    printf("ready\t%u\n", rounds);
-    fflush(stdout);
-    const uint64_t start = now_ns();
-    cl_event before = NULL;
-    while (now_ns() - start < (uint64_t)(seconds * 1e9)) {
-        cl_event last = NULL;
-        for (int i = 0; i < BURST; i++)
-            check(clEnqueueNDRangeKernel(bench->queue, bench->burn, 1, NULL, &items, NULL, 0, NULL,
-                                         i == BURST - 1 ? &last : NULL),
-                  "clEnqueueNDRangeKernel");
-        check(clFlush(bench->queue), "clFlush");
-        if (before) {
-            check(clWaitForEvents(1, &before), "clWaitForEvents");
-            clReleaseEvent(before);
-        }
-        before = last;
-    }
-    check(clFinish(bench->queue), "clFinish");
-}
-
-int main(int argc, char **argv)
+int main(void)
 {
     static double samples[SAMPLES];
     struct bench bench;
-    const int is_burn = argc == 3 && strcmp(argv[1], "burn") == 0;
-    const int is_bursts = argc == 4 && strcmp(argv[1], "bursts") == 0;
-    if (!is_burn && !is_bursts && (argc != 2 || strcmp(argv[1], "calls") != 0)) {
-        fputs("usage: bench_card calls | burn SECONDS | bursts SECONDS MS\n", stderr);
-        return 2;
-    }
     bench_open(&bench);
-    if (is_burn || is_bursts) {
-        if (is_burn)
-            burn(&bench, strtod(argv[2], NULL));
-        else
-            bursts(&bench, strtod(argv[2], NULL), strtod(argv[3], NULL));
-        return 0;
-    }
     launch(&bench);
     check(clFinish(bench.queue), "clFinish"); /* compiled by now */
     measure_set_arg(&bench, samples);

@@ -1,13 +1,18 @@
 #!/usr/bin/python3
 """How exactly cards get their shares: limits x lengths of kernels x neighbours, each card's part of the device's time against
-what it was granted, while all of them always have work. Lines as run.py prints them; the table goes to standard error.
+what it was granted, while all of them always have work. Lines as run.py prints them; cells and table go to standard error.
 
 Two measures that know nothing of each other. Time: what the meter charged the card, in percent of the time that went by; it
 misses what was granted also when the device stood still. Work: the rounds of its loop that the card's kernels did, as a part of
-what all cards did together; a meter that counted wrongly would show here.
+what all cards did together; a meter that counted wrongly would show here. Beside each cell stands what part of the processors'
+time niced processes and the hypervisor had meanwhile: on a device that is the host's processors they are neighbours, too.
 
-usage: bench_share.py      (LEAT_LONG=1: all limits, lengths and numbers of neighbours, and 5 s for each)
+usage: bench_share.py [--cells FILE] [--for SECONDS]      (LEAT_LONG=1: all limits, lengths and numbers of neighbours, 5 s each)
+
+With FILE the table can be measured in pieces: cells that are in it are not measured again, and after SECONDS no other is begun.
 """
+import argparse
+import json
 import os
 import statistics
 import sys
@@ -24,6 +29,7 @@ NEIGHBOURS = (1, 2, 3) if LONG else (1, 3)
 SECONDS = 5.0 if LONG else 1.5
 SETTLE_SECONDS = 0.3
 GRANTED_PERCENT = 95  # of all cards: no program keeps a device busy all the time
+CELLS = [(neighbours, kernel_ms, limit) for neighbours in NEIGHBOURS for kernel_ms in KERNELS_MS for limit in LIMITS]
 
 
 def shares_of(limit, neighbours):
@@ -45,38 +51,78 @@ def so_far(house, names):
     return [(card["device_time_ns"], card["commands"]) for card in shown]
 
 
-def measure(house, names, rounds):
-    """Percent of the device's time that each card got, and of the work that all did."""
+def elsewhere():
+    """Processor seconds that went to niced processes and to the hypervisor."""
+    with open("/proc/stat", encoding="ascii") as file:
+        ticks = [int(field) for field in file.readline().split()[1:]]
+    return (ticks[1] + ticks[7]) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(house, names):
+    """Percent of the device's time that each card got, and of the commands that all did; what others had of the processors."""
     time.sleep(SETTLE_SECONDS)
-    before, start = so_far(house, names), time.monotonic()
+    before, start, others = so_far(house, names), time.monotonic(), elsewhere()
     time.sleep(SECONDS)  # the length of the measurement
-    after, wall_ns = so_far(house, names), (time.monotonic() - start) * 1e9
-    times = [(b[0] - a[0]) / wall_ns * 100 for a, b in zip(before, after)]
-    work = [(b[1] - a[1]) * loops for a, b, loops in zip(before, after, rounds)]
-    return times, [100 * done / sum(work) for done in work]
+    after, wall_s, others = so_far(house, names), time.monotonic() - start, elsewhere() - others
+    times = [(b[0] - a[0]) / wall_s / 1e7 for a, b in zip(before, after)]
+    commands = [b[1] - a[1] for a, b in zip(before, after)]
+    return times, [100 * done / max(sum(commands), 1) for done in commands], 100 * others / wall_s / os.cpu_count()
 
 
-def run_together(house, neighbours, kernel_ms, errors, work_errors):
+def start_program(house, lease, kind, kernel_ms, rounds, seconds):
+    """(program, rounds of its kernels' loop), when it has begun."""
+    program = house.on_card(lease, houses.built("bench_load"), kind, str(seconds), str(kernel_ms), str(rounds))
+    ready = program.stdout.readline().split()
+    if not ready:
+        raise SystemExit(program.stderr.read() + house.log())
+    return program, int(ready[1])
+
+
+class Table:
+    """Cells measured so far, and how long a loop of each length is: (neighbours, kernel, limit) -> figures."""
+
+    def __init__(self, path, until):
+        self.path, self.until = path, until
+        self.cells, self.rounds = {}, {}
+        if path and os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                for line in file:
+                    self.take(json.loads(line))
+
+    def take(self, cell):
+        self.cells[cell["neighbours"], cell["kernel_ms"], cell["limit"]] = cell
+        self.rounds[cell["kernel_ms"]] = cell["rounds"]
+
+    def add(self, cell):
+        self.take(cell)
+        if self.path:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(cell) + "\n")
+        print(f"# {cell['limit']:3} % of {cell['kernel_ms']:4} ms kernels, {cell['neighbours']} neighbours: "
+              + ", ".join(f"{got:.1f} of {permille / 10:.1f}" for got, permille in zip(cell["time"], cell["permilles"]))
+              + "; work " + " : ".join(f"{part:.1f}" for part in cell["work"]) + f"; others {cell['others']:.0f}",
+              file=sys.stderr, flush=True)
+
+    def missing(self):
+        return [cell for cell in CELLS if cell not in self.cells] if time.monotonic() < self.until else []
+
+
+def run_together(house, table, neighbours, kernel_ms):
+    """Measure those limits of one length and number of neighbours that are missing."""
     names = [f"share-{number}" for number in range(neighbours + 1)]
-    length = str((SECONDS + SETTLE_SECONDS + 1) * len(LIMITS) * 3 + 30)
-    programs, rounds = [], []
+    length = (SECONDS + SETTLE_SECONDS + 1) * len(LIMITS) * 3 + 30
+    programs = []
     for name in names:
         lease = house.card("card.create", card=name, memory_bytes=128 << 20, share_permille=1000 // len(names))
-        programs.append(house.on_card(lease, houses.built("bench_card"), "bursts", length, str(kernel_ms)))
-        ready = programs[-1].stdout.readline().split()
-        if not ready:
-            raise SystemExit(programs[-1].stderr.read() + house.log())
-        rounds.append(int(ready[1]))
-    for limit in LIMITS:
+        program, table.rounds[kernel_ms] = start_program(house, lease, "even", kernel_ms, table.rounds.get(kernel_ms, 0), length)
+        programs.append(program)
+    while table.missing() and table.missing()[0][:2] == (neighbours, kernel_ms):
+        limit = table.missing()[0][2]
         permilles = shares_of(limit, neighbours)
         set_shares(house, names, permilles)
-        got, work = measure(house, names, rounds)
-        errors += [abs(share - permille / 10) for share, permille in zip(got, permilles)]
-        work_errors += [abs(part - permille * 100 / sum(permilles)) for part, permille in zip(work, permilles)]
-        print(f"# {limit:3} % of {kernel_ms:4} ms kernels, {neighbours} neighbours: "
-              + ", ".join(f"{share:.1f} of {permille / 10:.1f}" for share, permille in zip(got, permilles))
-              + "; work " + " : ".join(f"{part:.1f}" for part in work),
-              file=sys.stderr, flush=True)
+        got, work, others = measure(house, names)
+        table.add({"neighbours": neighbours, "kernel_ms": kernel_ms, "limit": limit, "permilles": permilles, "time": got,
+                   "work": work, "others": others, "rounds": table.rounds[kernel_ms]})
     for program in programs:
         program.kill()
         program.communicate()
@@ -84,16 +130,44 @@ def run_together(house, neighbours, kernel_ms, errors, work_errors):
         house.card("card.remove", card=name)
 
 
-def main():
-    errors, work_errors = [], []
-    with houses.House(cards_only=True) as house:
+def errors_of(cells):
+    """By how many points each card of the cells missed its share, in time and in work."""
+    times = [abs(got - permille / 10) for cell in cells for got, permille in zip(cell["time"], cell["permilles"])]
+    work = [abs(part - 100 * permille / sum(cell["permilles"]))
+            for cell in cells for part, permille in zip(cell["work"], cell["permilles"])]
+    return times, work
+
+
+def print_table(table):
+    """Mean and largest error of each length and number of neighbours: time, then work."""
+    def row(fields):
+        print("# | " + " | ".join(fields) + " |", file=sys.stderr)
+    row(["kernels"] + [f"{neighbours} neighbours" for neighbours in NEIGHBOURS])
+    for kernel_ms in KERNELS_MS:
+        fields = [f"{kernel_ms} ms"]
         for neighbours in NEIGHBOURS:
-            for kernel_ms in KERNELS_MS:
-                run_together(house, neighbours, kernel_ms, errors, work_errors)
-    print("meter.share_error_mean_points", f"{statistics.mean(errors):.2f}", "points", "<= 1", sep="\t")
-    print("meter.share_error_table_max_points", f"{max(errors):.2f}", "points", "<= 3", sep="\t")
-    print("meter.work_error_mean_points", f"{statistics.mean(work_errors):.2f}", "points", sep="\t")
-    print("meter.work_error_max_points", f"{max(work_errors):.2f}", "points", sep="\t")
+            found = errors_of([table.cells[neighbours, kernel_ms, limit] for limit in LIMITS])
+            fields.append("; ".join(f"{statistics.mean(errors):.2f}, {max(errors):.1f}" for errors in found))
+        row(fields)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells")
+    parser.add_argument("--for", dest="seconds", type=float, default=float("inf"))
+    arguments = parser.parse_args()
+    table = Table(arguments.cells, time.monotonic() + arguments.seconds)
+    with houses.House(cards_only=True) as house:
+        while table.missing():
+            run_together(house, table, *table.missing()[0][:2])
+    if len(table.cells) < len(CELLS):
+        return
+    print_table(table)
+    times, work = errors_of(table.cells.values())
+    print("meter.share_error_mean_points", f"{statistics.mean(times):.2f}", "points", "<= 1", sep="\t")
+    print("meter.share_error_table_max_points", f"{max(times):.2f}", "points", "<= 3", sep="\t")
+    print("meter.work_error_mean_points", f"{statistics.mean(work):.2f}", "points", sep="\t")
+    print("meter.work_error_max_points", f"{max(work):.2f}", "points", sep="\t")
 
 
 if __name__ == "__main__":

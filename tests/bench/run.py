@@ -61,7 +61,7 @@ def run_on_card(house, *words, name="bench", memory_bytes=512 * MIB, share_permi
 def bench_calls(house):
     """The same program on the device and on a card, turn by turn, so that other load hits both."""
     say("calls, launches and copies: directly and on a card")
-    words = [houses.built("bench_card"), "calls"]
+    words = [houses.built("bench_card")]
     direct, carded = [], []
     for _ in range(ROUNDS):
         direct.append(figures(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
@@ -98,7 +98,7 @@ def bench_shares(house):
     programs = {}
     for name, permille in SHARES.items():
         lease = make_card(house, name, 64 * MIB, permille)
-        programs[name] = house.on_card(lease, houses.built("bench_card"), "burn", str(SHARE_SECONDS + 10))
+        programs[name] = house.on_card(lease, houses.built("bench_load"), "waiting", str(SHARE_SECONDS + 10), "3")
     for program in programs.values():
         if not program.stdout.readline().startswith("ready"):
             raise SystemExit(program.stderr.read() + house.log())

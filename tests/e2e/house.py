@@ -41,6 +41,7 @@ PATHS = {
     "quota_storm": "tests/e2e/programs/quota_storm",
     "quota_probe": "tests/e2e/programs/quota_probe",
     "bench_card": "tests/bench/bench_card",
+    "bench_load": "tests/bench/bench_load",
     "bench_crowd": "tests/bench/bench_crowd",
     "bench_daemon": "tests/bench/bench_daemon",
     "bench_relay": "tests/bench/bench_relay",

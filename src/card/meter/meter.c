@@ -204,10 +204,8 @@ static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint
     touch(card, after);
     if (pause == PAUSE_CREDIT)
         __atomic_add_fetch(&card->throttled_ns, after - before, __ATOMIC_RELAXED);
-    if (pause == PAUSE_TURN)
-        (void)credit_refill(card, after, CREDIT_ACTIVE); /* a wait for others is no idleness */
-    else if (pause == PAUSE_SHARE)
-        (void)credit_refill(card, after, CREDIT_IDLE);
+    /* Whoever waits is not idle, and a thread that wakes late has waited. */
+    (void)credit_refill(card, after, pause == PAUSE_SHARE ? CREDIT_IDLE : CREDIT_ACTIVE);
 }
 
 /* Whatever we do next, it is not waiting for the turn. */
