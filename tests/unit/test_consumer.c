@@ -98,6 +98,7 @@ static void test_vain_expectations(void **state)
     const struct wire_header *record;
     unsigned woke = 0;
     for (unsigned i = 0; i < 256; i++) {
+        rig->consumer.load.crowded_ns = 0; /* a machine with room, whatever the last look met */
         rig->session->asleep = 1;
         consumer_expect(&rig->consumer);
         if (rig->session->asleep)

@@ -141,7 +141,7 @@ int consumer_look(struct consumer *consumer, const struct wire_header **ret_reco
     uint32_t spin_ns = expects ? SPIN_CAP_NS : consumer->spin_ns;
     if (!wire_load_has_room(&consumer->load, start_ns))
         return 0;
-    do {
+    for (;;) {
         for (int i = 0; i < SPIN_LOOKS; i++) {
             int taken = consumer_take(consumer, ret_record, err);
             if (taken) {
@@ -152,7 +152,12 @@ int consumer_look(struct consumer *consumer, const struct wire_header **ret_reco
             }
             __builtin_ia32_pause();
         }
-    } while (clock_monotonic_ns() - start_ns < spin_ns);
+        uint64_t now_ns = clock_monotonic_ns();
+        if (now_ns - start_ns >= spin_ns)
+            break;
+        if (now_ns - start_ns >= WIRE_LOAD_ALONE_NS)
+            wire_load_yield(&consumer->load, now_ns);
+    }
     if (expects) {
         (void)__atomic_add_fetch(&consumer->vain, 1, __ATOMIC_RELAXED);
         return 0;

@@ -1,44 +1,46 @@
-/* Asking /proc/loadavg for a free CPU: see load.h. */
+/* What a yield says about free CPUs: see load.h. */
 #include "card/wire/load.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <sched.h>
+#include <time.h>
 
-#define LOOK_NS 20000000u
-#define LOADAVG \
-    "/proc/loadavg" /* "0.33 0.26 0.13 1/96 11778": the fourth begins with what we want */
+#define TAKEN_NS \
+    200000 /* the driver's thread may have the CPU for a short kernel; another program's has it \
+              for its slice, a millisecond and more */
+#define PAUSE_LEAST_NS 2000000u
+#define PAUSE_MOST_NS 1024000000u
 
 void wire_load_init(struct wire_load *load)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    *load = (struct wire_load){.cpus = cpus > 0 ? (uint32_t)cpus : 1};
-}
-
-/* 0 when it cannot be told. */
-static uint32_t runnable_now(void)
-{
-    char text[64], *rest = text;
-    int fd = open(LOADAVG, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        (void)close(fd); /* only read from */
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
-    for (int field = 0; field < 3 && rest; field++) {
-        rest = strchr(rest, ' ');
-        rest += rest != NULL;
-    }
-    return rest ? (uint32_t)strtoul(rest, NULL, 10) : 0;
+    cpu_set_t mine;
+    int known = sched_getaffinity(0, sizeof(mine), &mine) == 0; /* fails with more than 1024 CPUs */
+    *load = (struct wire_load){.cpus = known ? (uint32_t)CPU_COUNT(&mine) : CPU_SETSIZE};
 }
 
 int wire_load_has_room(struct wire_load *load, uint64_t now_ns)
 {
-    if (now_ns - __atomic_load_n(&load->looked_ns, __ATOMIC_RELAXED) >= LOOK_NS) {
-        __atomic_store_n(&load->looked_ns, now_ns, __ATOMIC_RELAXED);
-        __atomic_store_n(&load->runnable, runnable_now(), __ATOMIC_RELAXED);
-    }
-    return __atomic_load_n(&load->runnable, __ATOMIC_RELAXED) <= load->cpus;
+    return load->cpus > 1 && now_ns >= __atomic_load_n(&load->crowded_ns, __ATOMIC_RELAXED);
+}
+
+/* The first yields after a pause tell whether the CPU is still wanted: then the next is longer. */
+static uint32_t next_pause_ns(const struct wire_load *load, uint64_t now_ns)
+{
+    uint32_t pause_ns = __atomic_load_n(&load->pause_ns, __ATOMIC_RELAXED);
+    uint64_t crowded_ns = __atomic_load_n(&load->crowded_ns, __ATOMIC_RELAXED);
+    if (pause_ns == 0 || now_ns > crowded_ns + 2ull * pause_ns)
+        return PAUSE_LEAST_NS;
+    return pause_ns < PAUSE_MOST_NS ? 2 * pause_ns : PAUSE_MOST_NS;
+}
+
+void wire_load_yield(struct wire_load *load, uint64_t now_ns)
+{
+    struct timespec now;
+    (void)sched_yield();                        /* cannot fail */
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    uint64_t after_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if ((int64_t)(after_ns - now_ns) <= TAKEN_NS)
+        return;
+    uint32_t pause_ns = next_pause_ns(load, now_ns);
+    __atomic_store_n(&load->pause_ns, pause_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&load->crowded_ns, after_ns + pause_ns, __ATOMIC_RELAXED);
 }

@@ -44,22 +44,24 @@ static void cpu_relax(void)
 #endif
 }
 
-/* Returns 1 when `done` came true while spinning. Where other threads would have to wait for a CPU,
- * nobody spins. */
+/* Returns 1 when `done` came true while spinning. */
 static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done, const void *arg)
 {
     uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
-    uint64_t end_ns = since_ns + budget_ns;
     if (!wire_load_has_room(&client->load, since_ns))
         return 0;
-    do {
+    for (;;) {
         for (int i = 0; i < SPIN_CHECKS; i++) {
             if (done(arg))
                 return 1;
             cpu_relax();
         }
-    } while (now_ns() < end_ns);
-    return 0;
+        uint64_t at_ns = now_ns();
+        if (at_ns - since_ns >= budget_ns)
+            return 0;
+        if (at_ns - since_ns >= WIRE_LOAD_ALONE_NS)
+            wire_load_yield(&client->load, at_ns);
+    }
 }
 
 /* The wait is over. One that a spin could have met makes the next spin longer, also when it was
