@@ -2,9 +2,9 @@
  * connection with the same TLS takes for the same. Prints "name<TAB>value" lines; bench_relay.py
  * runs it both ways.
  *
- *   bench_relay card                        on a card, or directly
- *   bench_relay serve ADDRESS [CERT KEY]    the connection's other end; prints its fingerprint
- *   bench_relay call ADDRESS [FINGERPRINT]  ping-pong and streams */
+ *   bench_relay card MIB random|text            on a card, or directly: copies of up to so much of
+ * that bench_relay serve ADDRESS [CERT KEY]        the connection's other end; prints its
+ * fingerprint bench_relay call ADDRESS MIB [FINGERPRINT]  ping-pong and streams */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <stdint.h>
@@ -30,7 +30,7 @@ struct request {
     uint64_t way, bytes;
 };
 
-static const size_t sizes[] = {64u << 10, 1u << 20, 16u << 20, 64u << 20};
+static const size_t sizes[] = {64u << 10, 1u << 20, 4u << 20, 16u << 20, 64u << 20};
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 #define SIZE_MOST (64u << 20)
 
@@ -84,9 +84,9 @@ static double median_s(void (*run)(void *, size_t), void *arg, size_t bytes, uns
     return times[count / 2];
 }
 
-static void print_copies(const char *name, void (*run)(void *, size_t), void *arg)
+static void print_copies(const char *name, size_t most, void (*run)(void *, size_t), void *arg)
 {
-    for (size_t i = 0; i < SIZES; i++) {
+    for (size_t i = 0; i < SIZES && sizes[i] <= most; i++) {
         run(arg, sizes[i]); /* what only the first copy costs */
         double seconds = median_s(run, arg, sizes[i], ROUNDS_LEAST, ROUNDS_MOST);
         printf("%s_%zukib_gb_per_s\t%.6f\n", name, sizes[i] >> 10,
@@ -126,7 +126,7 @@ static void stream_back(void *link, size_t bytes)
     ask(link, WAY_BACK, bytes);
 }
 
-static void call(const char *address, const char *fingerprint)
+static void call(const char *address, size_t most, const char *fingerprint)
 {
     struct error err = {0};
     struct link link = {.bytes = calloc(1, SIZE_MOST)};
@@ -134,8 +134,8 @@ static void call(const char *address, const char *fingerprint)
         fail("call", err.text);
     memset(link.bytes, 1, SIZE_MOST);
     printf("trip_us\t%.3f\n", median_s(ping, &link, 0, 100, TRIPS_MOST) * 1e6);
-    print_copies("there", stream_there, &link);
-    print_copies("back", stream_back, &link);
+    print_copies("there", most, stream_there, &link);
+    print_copies("back", most, stream_back, &link);
     conn_close(link.conn);
 }
 
@@ -183,7 +183,28 @@ struct card {
     uint8_t *bytes;
 };
 
-static void card_open(struct card *card)
+/* Words are packed to half their length, about. */
+static void fill(uint8_t *bytes, size_t count, const char *what)
+{
+    static const char *const words[] = {"pressure ", "of ",     "the ",     "measured ",
+                                        "vessel ",   "rises ",  "slowly, ", "temperature ",
+                                        "falls. ",   "Nobody ", "knew ",    "why, "};
+    uint64_t state = 1;
+    for (size_t at = 0, length = 1; at < count; at += length) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        const char *word = words[(state >> 33) % (sizeof(words) / sizeof(words[0]))];
+        if (strcmp(what, "random") == 0) {
+            bytes[at] = (uint8_t)(state >> 56);
+            continue;
+        }
+        length = strlen(word) < count - at ? strlen(word) : count - at;
+        memcpy(bytes + at, word, length);
+        if (length > 4)
+            bytes[at] = (uint8_t)('a' + (state >> 40) % 26);
+    }
+}
+
+static void card_open(struct card *card, const char *what)
 {
     cl_platform_id platform;
     cl_device_id device;
@@ -205,7 +226,7 @@ static void card_open(struct card *card)
     card->bytes = malloc(SIZE_MOST);
     if (!card->bytes)
         fail("card", "out of memory");
-    memset(card->bytes, 1, SIZE_MOST);
+    fill(card->bytes, SIZE_MOST, what);
 }
 
 static void card_read(void *arg, size_t bytes)
@@ -240,29 +261,34 @@ static void card_launches(void *arg, size_t count)
     check(clFinish(card->queue), "clFinish");
 }
 
-static void measure_card(void)
+static void measure_card(size_t most, const char *what)
 {
     struct card card;
-    card_open(&card);
+    card_open(&card, what);
     card_launches(&card, 1);
     card_write(&card, ANSWER_BYTES);
     printf("trip_us\t%.3f\n", median_s(card_read, &card, ANSWER_BYTES, 100, TRIPS_MOST) * 1e6);
     printf("launch_us\t%.3f\n",
            median_s(card_launches, &card, LAUNCHES, ROUNDS_LEAST, ROUNDS_MOST) * 1e6 / LAUNCHES);
-    print_copies("there", card_write, &card);
-    print_copies("back", card_read, &card);
+    print_copies("there", most, card_write, &card);
+    print_copies("back", most, card_read, &card);
+}
+
+static size_t mib(const char *text)
+{
+    return strtoul(text, NULL, 10) << 20;
 }
 
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
-    if (argc == 2 && strcmp(what, "card") == 0)
-        measure_card();
+    if (argc == 4 && strcmp(what, "card") == 0)
+        measure_card(mib(argv[2]), argv[3]);
     else if ((argc == 3 || argc == 5) && strcmp(what, "serve") == 0)
         serve(argv[2], argc == 5 ? argv[3] : NULL, argc == 5 ? argv[4] : NULL);
-    else if ((argc == 3 || argc == 4) && strcmp(what, "call") == 0)
-        call(argv[2], argc == 4 ? argv[3] : NULL);
+    else if ((argc == 4 || argc == 5) && strcmp(what, "call") == 0)
+        call(argv[2], mib(argv[3]), argc == 5 ? argv[4] : NULL);
     else
-        fail("usage", "bench_relay card | serve ADDRESS [CERT KEY] | call ADDRESS [FINGERPRINT]");
+        fail("usage", "see the beginning of bench_relay.c");
     return EXIT_SUCCESS;
 }

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "card/relay/frame.h"
+#include "card/relay/line.h"
 
 #define GATHER_BYTES 16384        /* one TLS record */
 #define SOCKET_BYTES (256u << 10) /* one system call: many TLS records */
@@ -34,8 +35,9 @@ struct conn {
     int is_open;          /* 0 while TLS begins: then nothing waits in `out` */
     gnutls_session_t tls; /* NULL: in the clear */
     gnutls_certificate_credentials_t trust;
-    size_t gathered, out_length; /* of the sender */
-    size_t in_first, in_end;     /* of the reader: what came and was not taken */
+    size_t gathered, out_length; /* of the sender, as the line */
+    struct line line;
+    size_t in_first, in_end; /* of the reader: what came and was not taken */
     uint8_t gather[GATHER_BYTES];
     uint8_t out[SOCKET_BYTES]; /* as it goes to the socket */
     uint8_t in[SOCKET_BYTES];  /* as it came from there */
@@ -465,6 +467,12 @@ int conn_put(struct conn *conn, const void *data, size_t length)
     memcpy(conn->gather + conn->gathered, data, length);
     conn->gathered += length;
     return 0;
+}
+
+uint64_t conn_look(struct conn *conn)
+{
+    line_look(&conn->line, conn->fd);
+    return conn->line.bytes_per_s;
 }
 
 static int has_input(const struct conn *conn)

@@ -40,6 +40,9 @@ size_t conn_gathered(const struct conn *conn);
 /* Bytes wait for others, but not beyond 256 KiB. */
 int conn_put(struct conn *conn, const void *data, size_t length);
 int conn_flush(struct conn *conn);
+/* What the line was seen to carry, bytes per second; 0 as long as that is not known. A system call.
+ * Of who puts. */
+uint64_t conn_look(struct conn *conn);
 /* 1 when a read would find something, 0 when not within `timeout_ms` or when `also_fd` (-1: none)
  * became readable, which sets *ret_also. */
 int conn_wait(struct conn *conn, int also_fd, int timeout_ms, int *ret_also);

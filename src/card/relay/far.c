@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/path.h"
 #include "card/ledger/ledger.h"
+#include "card/relay/bulk.h"
 #include "card/relay/frame.h"
 #include "card/relay/relay.h"
 #include "card/wire/client.h"
@@ -59,8 +60,10 @@ struct far {
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
     uint64_t spin_ns;      /* how long the reader looks for ends */
     struct findings found; /* of the reader */
+    struct bulk_receiver to_device;
 
     pthread_mutex_t send_lock; /* the connection's sending end, and what the peer was told */
+    struct bulk_sender from_device;
     struct ledger_end told[LEDGER_SLOTS];
     uint64_t told_quota_bytes, told_at_ns, others_at_ns;
 
@@ -93,7 +96,9 @@ static int put_data(struct far *far, const struct span *span)
 {
     const struct frame_data data = {.slab_offset = span->offset};
     int r = put_frame(far, FRAME_DATA, 0, &data, sizeof(data), span->bytes);
-    return r == 0 ? conn_put(far->conn, far->memory.slab + span->offset, span->bytes) : r;
+    return r == 0 ? bulk_put(&far->from_device, far->conn, far->memory.slab + span->offset,
+                             span->bytes)
+                  : r;
 }
 
 static uint64_t load(const uint64_t *word)
@@ -460,7 +465,7 @@ static int read_record(struct far *far, uint32_t length, struct spans *ret_spans
         return -EPROTO;
     if (length - record->length != ret_spans->to_device.bytes)
         return bad(err, "a record does not bring the bytes it refers to");
-    r = conn_read(far->conn, far->memory.slab + ret_spans->to_device.offset,
+    r = bulk_read(&far->to_device, far->conn, far->memory.slab + ret_spans->to_device.offset,
                   ret_spans->to_device.bytes);
     return r < 0 ? error_errno(err, r, "connection-lost", "cannot read a record's data") : 0;
 }

@@ -4,7 +4,8 @@
  * A session mirrors the client's slab: bytes keep their offset on both hosts, so a record needs no
  * rewriting. What a record refers to in the slab follows it; what a command or a reply leaves there
  * comes back before the client is told of its end. The slab is also the flow control: no more than
- * WIRE_SLAB_BYTES of data are ever on their way. */
+ * WIRE_SLAB_BYTES of data are ever on their way. Slab bytes may be packed: see bulk.h; a frame's
+ * length is what they are when unpacked. */
 #ifndef LEAT_CARD_RELAY_FRAME_H
 #define LEAT_CARD_RELAY_FRAME_H
 
@@ -16,7 +17,7 @@
 struct error;
 
 #define RELAY_MAGIC 0x5941454cu /* "LEAY" */
-#define RELAY_VERSION 3
+#define RELAY_VERSION 4
 #define RELAY_PORT "7311"
 #define RELAY_TOKEN_MAX 72
 

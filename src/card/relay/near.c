@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "card/executor/consumer.h"
 #include "card/ledger/futex.h"
+#include "card/relay/bulk.h"
 #include "card/relay/frame.h"
 #include "card/relay/relay.h"
 
@@ -51,7 +52,9 @@ struct near {
     uint64_t ended;      /* commands; atomic */
     uint64_t claim_told; /* bytes */
     uint64_t sent_ns;
+    struct bulk_receiver from_device;
     pthread_mutex_t send_lock;
+    struct bulk_sender to_device; /* with send_lock */
 
     /* Of who takes the records: the forwarder, but while it sleeps. */
     pthread_mutex_t ring_lock;
@@ -144,7 +147,8 @@ static int forward(struct near *near, const struct wire_header *record, struct e
     pthread_mutex_lock(&near->send_lock);
     int r = put_frame(near, FRAME_RECORD, record, record->length, spans.to_device.bytes);
     if (r == 0)
-        r = conn_put(near->conn, near->mirror.slab + spans.to_device.offset, spans.to_device.bytes);
+        r = bulk_put(&near->to_device, near->conn, near->mirror.slab + spans.to_device.offset,
+                     spans.to_device.bytes);
     pthread_mutex_unlock(&near->send_lock);
     if (r == 0 && (conn_gathered(near->conn) >= GATHER_BYTES || wire_opcode_waits(record->opcode)))
         r = send_gathered(near);
@@ -256,7 +260,7 @@ static int receive_data(struct near *near, uint32_t length)
     uint64_t bytes = length - sizeof(data);
     if (data.slab_offset > WIRE_SLAB_BYTES || bytes > WIRE_SLAB_BYTES - data.slab_offset)
         return -EPROTO;
-    return conn_read(near->conn, near->mirror.slab + data.slab_offset, bytes);
+    return bulk_read(&near->from_device, near->conn, near->mirror.slab + data.slab_offset, bytes);
 }
 
 /* Before the program sees the reply: it may ask again at once. */

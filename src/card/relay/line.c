@@ -1,0 +1,46 @@
+/* The kernel's counts of a connection: see line.h. Apart from conn.c, whose header of TCP lacks
+ * them and cannot be had together with this one. */
+#include "card/relay/line.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#define LEARN_US 40000u /* many of the kernel's ticks */
+#define US_PER_S 1000000u
+#define NEW_PART \
+    4 /* of what was known, this part is replaced: a receiver that got no CPU for a \
+         while is no slow line */
+
+void line_learn(struct line *line, const struct line_seen *seen)
+{
+    const uint64_t busy_us = seen->busy_us - line->busy_us;
+    const uint64_t bytes = seen->acked_bytes - line->acked_bytes;
+    if (busy_us >= LEARN_US && bytes > 0) {
+        uint64_t most_us = busy_us - busy_us / 8; /* waits are estimated */
+        uint64_t carried_us = busy_us - (line->waits_us < most_us ? line->waits_us : most_us);
+        uint64_t now = bytes * US_PER_S / carried_us;
+        line->bytes_per_s = line->bytes_per_s
+                                ? line->bytes_per_s - line->bytes_per_s / NEW_PART + now / NEW_PART
+                                : now;
+        line->acked_bytes = seen->acked_bytes;
+        line->busy_us = seen->busy_us;
+        line->waits_us = 0;
+    }
+    if (seen->is_idle) /* what comes next ends with one */
+        line->waits_us += seen->round_trip_us;
+}
+
+void line_look(struct line *line, int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+        length < offsetof(struct tcp_info, tcpi_busy_time) + sizeof(info.tcpi_busy_time))
+        return; /* stays unknown */
+    line_learn(line, &(struct line_seen){.acked_bytes = info.tcpi_bytes_acked,
+                                         .busy_us = info.tcpi_busy_time,
+                                         .round_trip_us = info.tcpi_min_rtt,
+                                         .is_idle = info.tcpi_unacked == 0});
+}
