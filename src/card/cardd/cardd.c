@@ -84,7 +84,6 @@ static struct confine_limits card_limits(const struct card *card)
 {
     return (struct confine_limits){.quota_bytes = card->needs_copy_room ? 2 * card->quota_bytes
                                                                         : card->quota_bytes,
-                                   .share_permille = card->share_permille,
                                    .sessions_most = card->sessions_most};
 }
 
@@ -184,8 +183,7 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
     return 0;
 }
 
-int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
-                         struct error *err)
+int cardd_card_set_share(struct card *card, uint32_t share_permille, struct error *err)
 {
     if (card->phase != CARD_ACTIVE)
         return error_set(err, -EBUSY, "card-suspended",
@@ -197,7 +195,6 @@ int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_
         return r;
     card_set_share(card, share_permille);
     card_save(card);
-    cardd_confine_again(cardd, card);
     log_event(LOG_INFO, "card.share_set", "card=%s share_permille=%u", card->name, share_permille);
     return 0;
 }

@@ -80,8 +80,7 @@ struct cardd_caller {
 int cardd_card_create(struct cardd *cardd, const struct control_request *request,
                       const struct cardd_caller *caller, struct card **ret_card, struct error *err);
 struct card *cardd_card_find(struct cardd *cardd, const char *name, struct error *err);
-int cardd_card_set_share(struct cardd *cardd, struct card *card, uint32_t share_permille,
-                         struct error *err);
+int cardd_card_set_share(struct card *card, uint32_t share_permille, struct error *err);
 /* Change the card's size, its programs running; 0 of a request stays as it is. -EBUSY
  * "memory-in-use" when the card holds more than it is to have. */
 int cardd_card_resize(struct cardd *cardd, struct card *card, const struct control_request *request,

@@ -13,15 +13,6 @@
 #define PROCS_TEXT_MAX_BYTES (1u << 20)
 #define EVENTS_TEXT_MAX_BYTES 4096
 
-/* The kernel's default weight of a group is 1024 in version 1 and 100 in version 2. */
-static const struct cgroup_file memory_v1[] = {{"memory.limit_in_bytes", CGROUP_MEMORY_BYTES, 0},
-                                               {NULL, CGROUP_AMOUNT_INVALID, 0}};
-static const struct cgroup_file cpu_v1[] = {{"cpu.shares", CGROUP_CPU_WEIGHT, 1024},
-                                            {NULL, CGROUP_AMOUNT_INVALID, 0}};
-static const struct cgroup_file both_v2[] = {{"memory.max", CGROUP_MEMORY_BYTES, 0},
-                                             {"cpu.weight", CGROUP_CPU_WEIGHT, 100},
-                                             {NULL, CGROUP_AMOUNT_INVALID, 0}};
-
 /* True when the comma-separated `list` of `length` bytes has `word`. */
 static bool list_has(const char *list, size_t length, const char *word)
 {
@@ -120,20 +111,22 @@ unsigned cgroup_find(const char *groups, const char *mounts,
     struct cgroup_hierarchy *memory = &ret_found[0], *cpu = &ret_found[1];
     if (own_folder(groups, mounts, "memory", memory->own)) {
         memory->version = 1;
-        memory->files = memory_v1;
+        memory->memory_file = "memory.limit_in_bytes";
         memory->kills_file = "memory.oom_control";
+        memory->weight_file = NULL;
         if (!own_folder(groups, mounts, "cpu", cpu->own))
             return 1;
         cpu->version = 1;
-        cpu->files = cpu_v1;
-        cpu->kills_file = NULL;
+        cpu->memory_file = cpu->kills_file = NULL;
+        cpu->weight_file = "cpu.shares";
         return 2;
     }
     if (!own_folder(groups, mounts, "", memory->own))
         return 0;
     memory->version = 2;
-    memory->files = both_v2;
+    memory->memory_file = "memory.max";
     memory->kills_file = "memory.events";
+    memory->weight_file = NULL;
     return 1;
 }
 

@@ -10,21 +10,13 @@ struct error;
 #define CGROUP_PREFIX "leat-cardd-"
 #define CGROUP_HIERARCHIES_MAX 2
 
-enum cgroup_amount { CGROUP_AMOUNT_INVALID, CGROUP_MEMORY_BYTES, CGROUP_CPU_WEIGHT };
-
-/* One file of a group that takes a limit. */
-struct cgroup_file {
-    const char *name;
-    enum cgroup_amount amount;
-    uint64_t weight_whole; /* the weight of a whole device, for CGROUP_CPU_WEIGHT */
-};
-
 /* One mounted hierarchy that serves one or both of our controllers. */
 struct cgroup_hierarchy {
     char own[PATH_MAX]; /* the folder of this process's group */
     int version;
-    const struct cgroup_file *files; /* ended by a NULL name */
-    const char *kills_file;          /* has a line "oom_kill N"; NULL: not this hierarchy */
+    const char *memory_file; /* takes a group's limit; NULL: not this hierarchy */
+    const char *kills_file;  /* has a line "oom_kill N"; NULL: not this hierarchy */
+    const char *weight_file; /* takes a group's weight, 1024 by default; NULL: not to be set */
 };
 
 /* Find the hierarchies from the text of /proc/self/cgroup and /proc/self/mountinfo. Pure. Returns

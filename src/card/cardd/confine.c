@@ -18,7 +18,8 @@
 #include "card/cardd/protocol.h"
 
 #define PROC_TEXT_MAX_BYTES (1u << 20)
-#define RETRY_MS 20 /* a killed process leaves its group within a few ms */
+#define WEIGHT_OF_THREAD 1024 /* version 1: as much as a group by default */
+#define RETRY_MS 20           /* a killed process leaves its group within a few ms */
 #define CARD_PREFIX "card-"
 #define DAEMON_GROUP "daemon" /* version 2: where leat-cardd itself goes */
 #define GROUP_NAME_MAX (CARD_NAME_MAX + sizeof(CARD_PREFIX))
@@ -154,14 +155,11 @@ static void tree_finish(struct tree *tree, const char *instance)
  * give ours the weight of a thread per CPU, or its executors starve on a busy machine. */
 static void instance_weigh(const struct tree *tree)
 {
-    for (const struct cgroup_file *file = tree->at.files; file->name; file++) {
-        if (tree->at.version != 1 || file->amount != CGROUP_CPU_WEIGHT)
-            continue;
-        char text[24];
-        (void)snprintf(text, sizeof(text), "%llu",
-                       (unsigned long long)file->weight_whole * (unsigned)get_nprocs());
-        (void)cgroup_put(tree->instance_fd, NULL, file->name, text); /* the default works, too */
-    }
+    if (!tree->at.weight_file)
+        return;
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%d", WEIGHT_OF_THREAD * get_nprocs());
+    (void)cgroup_put(tree->instance_fd, NULL, tree->at.weight_file, text); /* the default works */
 }
 
 static int tree_init(struct tree *tree, const struct cgroup_hierarchy *at, const char *instance)
@@ -240,31 +238,26 @@ int confine_active(const struct confine *confine)
     return confine->count > 0;
 }
 
-static uint64_t amount_of(const struct cgroup_file *file, const struct confine_limits *limits)
+static uint64_t memory_of(const struct confine_limits *limits)
 {
-    if (file->amount == CGROUP_MEMORY_BYTES) {
-        unsigned sessions = limits->sessions_most;
-        if (sessions > CONFINE_SESSIONS_MAX)
-            sessions = CONFINE_SESSIONS_MAX;
-        unsigned more = sessions > 1 ? sessions - 1 : 0;
-        return limits->quota_bytes + CONFINE_ALLOWANCE_BYTES + more * CONFINE_SESSION_BYTES;
-    }
-    uint64_t weight = file->weight_whole * limits->share_permille / CARD_SHARE_WHOLE;
-    return weight < 2 ? 2
-                      : weight; /* the kernel's least weight is 2 in version 1, 1 in version 2 */
+    unsigned sessions = limits->sessions_most;
+    if (sessions > CONFINE_SESSIONS_MAX)
+        sessions = CONFINE_SESSIONS_MAX;
+    unsigned more = sessions > 1 ? sessions - 1 : 0;
+    return limits->quota_bytes + CONFINE_ALLOWANCE_BYTES + more * CONFINE_SESSION_BYTES;
 }
 
 static int limits_put(const struct tree *tree, const char *group,
                       const struct confine_limits *limits, struct error *err)
 {
-    for (const struct cgroup_file *file = tree->at.files; file->name; file++) {
-        char text[24];
-        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)amount_of(file, limits));
-        int r = cgroup_put(tree->instance_fd, group, file->name, text);
-        if (r < 0)
-            return error_errno(err, r, "confine-failed", "cannot set %s of group '%s' to %s",
-                               file->name, group, text);
-    }
+    char text[24];
+    if (!tree->at.memory_file)
+        return 0;
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)memory_of(limits));
+    int r = cgroup_put(tree->instance_fd, group, tree->at.memory_file, text);
+    if (r < 0)
+        return error_errno(err, r, "confine-failed", "cannot set %s of group '%s' to %s",
+                           tree->at.memory_file, group, text);
     return 0;
 }
 

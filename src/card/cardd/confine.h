@@ -2,10 +2,10 @@
  * leat-cardd itself is in (version 1: memory and cpu; version 2: both in one). They catch what the
  * ledger and the meter cannot see: a driver or compiler that takes too much.
  *
- * Memory is a limit: the card's quota and an allowance for driver and compiler. Compute
- * is a weight, not a cap: a cap would stretch a kernel that rightly runs at full speed in its turn,
- * and stretched time would be charged to the card as device time. The exact share is the meter's
- * work.
+ * Memory is a limit: the card's quota and an allowance for driver and compiler. Compute is neither
+ * capped nor weighed by share, all cards' groups weigh the same: each has the device to itself in
+ * its turn, and a kernel that got less of the processors then would only be charged for longer. The
+ * exact share is the meter's work.
  *
  * Without writable control groups every call succeeds and does nothing. */
 #ifndef LEAT_CARDD_CONFINE_H
@@ -28,7 +28,6 @@ struct error;
 /* What a card may take. */
 struct confine_limits {
     uint64_t quota_bytes;
-    uint32_t share_permille;
     unsigned
         sessions_most; /* at once, so far: a memory limit never shrinks under a running program */
 };

@@ -211,7 +211,7 @@ static json_t *op_card_set_share(struct connection *connection,
 {
     struct cardd *cardd = connection->cardd;
     struct card *card = cardd_card_find(cardd, request->card, err);
-    if (!card || cardd_card_set_share(cardd, card, request->share_permille, err) < 0)
+    if (!card || cardd_card_set_share(card, request->share_permille, err) < 0)
         return NULL;
     return card_json(card);
 }
