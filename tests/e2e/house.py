@@ -1,5 +1,6 @@
 """The real daemons, each with folders of its own, and the ways to talk to them. Used by the tests, the bench and the
 kill storm; needs nothing but Python's standard library."""
+import glob
 import http.client
 import json
 import os
@@ -92,6 +93,18 @@ def children_of(pid):
 
 def process_alive(pid):
     return process_state(pid) not in (None, "Z", "X")
+
+
+def holds_pidfd(holder, pid):
+    """Whether one process can wait for the end of another: leat-cardd knows of the fork of its executor."""
+    for entry in glob.glob(f"/proc/{holder}/fdinfo/*"):
+        try:
+            with open(entry, encoding="utf-8") as lines:
+                if f"Pid:\t{pid}\n" in lines:
+                    return True
+        except OSError:
+            continue  # closed meanwhile
+    return False
 
 
 def processes_naming(text):

@@ -246,8 +246,14 @@ def test_executor_killed_before_its_first_record_is_replaced(card_house):
 
 def test_the_driver_is_started_for_the_first_record(card_house):
     lease = create(card_house, "one")
+    spare, = eventually("the spare", lambda: [pid for pid in children_of(card_house.daemon.pid)
+                                              if name_of(pid).startswith("leat-spare")])
     with Session(card_house, lease["token"]):
-        executor, = executors(card_house.daemon.pid, 1)
+        assert executors(card_house.daemon.pid, 1) == [spare]
+        os.kill(spare, signal.SIGKILL)  # the one in its place is forked for the client
+        executor, = eventually("another executor", lambda: [pid for pid in executors(card_house.daemon.pid, 1)
+                                                            if pid != spare])
+        eventually("the thread that watches its client", lambda: len(os.listdir(f"/proc/{executor}/task")) > 1)
         with open(f"/proc/{executor}/maps", encoding="utf-8") as maps:
             assert "libpocl-devices" not in maps.read()  # PoCL maps its devices' part when it is asked for them
 
@@ -283,9 +289,9 @@ def test_sessions_leak_nothing(card_house):
 
     def files_at_rest():
         """Once nothing runs but the spare executor for the next client, and that is ready."""
-        children = [name_of(child) for child in children_of(card_house.daemon.pid) if child not in pids]
-        return len(children) == 1 and children[0].startswith("leat-spare") and \
-            [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
+        children = [child for child in children_of(card_house.daemon.pid) if child not in pids]
+        return len(children) == 1 and name_of(children[0]).startswith("leat-spare") and \
+            houses.holds_pidfd(pids[1], children[0]) and [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
 
     serve_one()
     pids = (card_house.daemon.pid, control("hello")["pid"])

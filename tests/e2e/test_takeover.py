@@ -164,11 +164,11 @@ def at_rest(house):
     pids = (house.daemon.pid, control("hello")["pid"])
 
     def counts():
-        children = [name_of(pid) for pid in children_of(house.daemon.pid) if pid not in pids]
+        children = [pid for pid in children_of(house.daemon.pid) if pid not in pids]
         with open("/proc/net/unix", encoding="utf-8") as lines:
             sockets = sum(" 03 " in line and f"{house.run_dir}/cardd.sock" in line for line in lines)
-        return len(children) == 1 and children[0].startswith("leat-spare") and sockets == 1 and \
-            [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
+        return len(children) == 1 and name_of(children[0]).startswith("leat-spare") and sockets == 1 and \
+            houses.holds_pidfd(pids[1], children[0]) and [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
     found = eventually("rest", counts)
     control.close()
     return found

@@ -81,7 +81,7 @@ static void adopt_one(struct cardd *cardd, unsigned number)
 static bool is_known(const struct cardd *cardd, pid_t pid)
 {
     LIST_EACH (link, &cardd->sessions) {
-        if (LIST_ENTRY(link, const struct session, link)->pid == pid)
+        if (LIST_ENTRY(link, const struct session, link)->process.pid == pid)
             return true;
     }
     return false;

@@ -122,7 +122,7 @@ static struct session *session_of(const struct cardd *cardd, pid_t pid, unsigned
     LIST_EACH (link, &cardd->sessions) {
         struct session *session = LIST_ENTRY(link, struct session, link);
         const struct device *own = session->card->device;
-        if (session->pid == pid && own->cuda && own->device_index == device)
+        if (session->process.pid == pid && own->cuda && own->device_index == device)
             return session;
     }
     return NULL;
@@ -155,7 +155,8 @@ static void act(struct audit *audit, struct session *session, uint64_t real, uin
     if (audit->options.policy == AUDIT_KILL)
         session_kill(session);
     else if (audit->options.policy == AUDIT_PAUSE)
-        (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGSTOP, NULL, 0); /* it may end */
+        (void)syscall(SYS_pidfd_send_signal, session->process.pidfd, SIGSTOP, NULL,
+                      0); /* it may end */
 }
 
 /* Told once, until it is within its means again. */

@@ -314,7 +314,7 @@ void cardd_session_started(struct cardd *cardd, const struct session *session)
         cardd_confine_again(cardd, card);
     }
     log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u", card->name,
-              (int)session->client_pid, (int)session->pid, session->slot);
+              (int)session->client_pid, (int)session->process.pid, session->slot);
     control_event(cardd->control, "card.session_started",
                   json_pack("{ss si}", "card", card->name, "pid", (int)session->client_pid));
 }
@@ -344,7 +344,7 @@ void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_
     bool oom = !card->leaving && out_of_memory(cardd, card);
     log_event(status == 0 || card->leaving ? LOG_INFO : LOG_WARN, "session.ended",
               "card=%s pid=%d executor=%d status=%d%s", card->name, (int)session->client_pid,
-              (int)session->pid, status, oom ? " code=out-of-memory" : "");
+              (int)session->process.pid, status, oom ? " code=out-of-memory" : "");
     if (cardd->control)
         control_event(cardd->control, "card.session_ended",
                       json_pack("{ss si si sb}", "card", card->name, "pid",

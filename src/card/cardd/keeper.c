@@ -21,7 +21,6 @@
 #include "card/cardd/device.h"
 #include "card/cardd/keeper_impl.h"
 #include "card/cardd/pass.h"
-#include "card/cardd/process.h"
 #include "card/cardd/rundir.h"
 #include "card/executor/executor.h"
 #include "card/meter/meter.h"
@@ -73,18 +72,6 @@ void keeper_close(struct keeper *keeper)
 
 /* ---- executors ---- */
 
-/* Signals as a fresh process has them. */
-static void signals_reset(void)
-{
-    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD};
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    sigset_t none;
-    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-        (void)sigaction(handled[i], &plain, NULL); /* fails only on wrong arguments */
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void devices_forget_others(const struct devices *devices, const struct device *own)
 {
     for (unsigned i = 0; i < devices->count; i++) {
@@ -95,19 +82,13 @@ static void devices_forget_others(const struct devices *devices, const struct de
 }
 
 /* The child: give up everything that is not this card's, then serve. */
-static _Noreturn void executor_run(struct keeper *keeper, unsigned card, int is_spare,
+static _Noreturn void executor_run(const struct keeper *keeper, unsigned card, int is_spare,
                                    int control_fd, pid_t parent)
 {
     const struct books *books = keeper->house.books;
     const struct book_state *state = book_read(&books->cards[card]);
     const struct device *device = &keeper->house.devices->items[state->device];
-    int keep[] = {keeper->cards[card]->of_card[KEPT_NOTIFY], control_fd};
     char name[CARD_NAME_MAX], cache_dir[PATH_MAX];
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (getppid() != parent)
-        _exit(EXIT_FAILURE); /* the keeper ended before the death signal was set */
-    signals_reset();
     memcpy(name, state->name, sizeof(name));
     memcpy(cache_dir, state->cache_dir, sizeof(cache_dir));
     int r = confine_enter(keeper->house.confine, name);
@@ -116,7 +97,7 @@ static _Noreturn void executor_run(struct keeper *keeper, unsigned card, int is_
     const struct executor_params params = {
         .control_fd = control_fd,
         .is_spare = is_spare,
-        .notify_fd = keep[0],
+        .notify_fd = keeper->cards[card]->of_card[KEPT_NOTIFY],
         .ledger = &books->pages[card].ledger,
         .trace = &books->pages[card].trace,
         .device = device->turn,
@@ -126,10 +107,10 @@ static _Noreturn void executor_run(struct keeper *keeper, unsigned card, int is_
         .uuid = device->uuid,
         .cuda = device->cuda,
         .cache_dir = cache_dir,
+        .parent_pid = parent,
     };
     devices_forget_others(keeper->house.devices, device);
     books_forget_others(books, card);
-    process_close_others(keep, sizeof(keep) / sizeof(keep[0]));
     executor_main(&params);
 }
 
@@ -147,7 +128,8 @@ static int child_note(struct keeper *keeper, pid_t pid)
     return 0;
 }
 
-static pid_t serve_fork(struct keeper *keeper, const struct keeper_request *request, int fd)
+/* The pid, or a negative errno. */
+static pid_t executor_fork(struct keeper *keeper, const struct keeper_request *request, int fd)
 {
     pid_t parent = getpid();
     if (!keeper->cards[request->card] || !book_read(&keeper->house.books->cards[request->card]))
@@ -163,6 +145,12 @@ static pid_t serve_fork(struct keeper *keeper, const struct keeper_request *requ
     }
     keeper->children[keeper->child_count - 1] = child;
     return child;
+}
+
+static void serve_fork(struct keeper *keeper, const struct keeper_request *request, int fd)
+{
+    const struct keeper_reply reply = {.value = executor_fork(keeper, request, fd)};
+    (void)pass_send(fd, &reply, sizeof(reply), NULL, 0, MSG_DONTWAIT); /* the first: it has room */
 }
 
 static int serve_reap(struct keeper *keeper, pid_t pid, int *ret_status)
@@ -210,15 +198,30 @@ static int serve_pages(struct keeper *keeper, unsigned card)
     return kept ? pages_make(keeper->house.books, card, kept->of_card) : -ENOMEM;
 }
 
-static void serve_hold(struct keeper *keeper, const struct keeper_request *request, int *fd)
+/* In place of what is there. */
+static void serve_hold(int *places, unsigned which, unsigned count, int fds[PASS_MAX])
+{
+    for (unsigned i = 0; i < PASS_MAX && which + i < count && (i == 0 || fds[i] >= 0); i++) {
+        cleanup_fd(&places[which + i]);
+        places[which + i] = take_fd(&fds[i]);
+    }
+}
+
+/* What leat-cardd hands over, or wants no more. */
+static void serve_kept(struct keeper *keeper, const struct keeper_request *request,
+                       int fds[PASS_MAX])
 {
     struct kept_card *kept = keeper->cards[request->card];
     if (!kept)
         return;
-    int *place = request->verb == KEEPER_HOLD ? &kept->of_card[request->which]
-                                              : &kept->of_session[request->slot][request->which];
-    cleanup_fd(place);
-    *place = take_fd(fd);
+    if (request->verb == KEEPER_HOLD)
+        serve_hold(kept->of_card, request->which, KEPT_OF_CARD, fds);
+    else if (request->verb == KEEPER_HOLD_OF_SESSION)
+        serve_hold(kept->of_session[request->slot], request->which, KEPT_OF_SESSION, fds);
+    else if (request->verb == KEEPER_DROP_SESSION)
+        kept_drop_session(kept, request->slot);
+    else
+        kept_drop(keeper, request->card);
 }
 
 static void listeners_close(struct rundir *rundir)
@@ -235,13 +238,12 @@ static void ready_close(int *fd)
     *fd = 0;
 }
 
-/* `fd` is taken over. Of a leat-cardd that is dead nothing is forked any more. */
-static void serve_request(struct keeper *keeper, const struct keeper_request *request, int fd,
-                          bool alive)
+/* Of a leat-cardd that is dead nothing is forked any more. */
+static void serve_request(struct keeper *keeper, const struct keeper_request *request,
+                          int fds[PASS_MAX], bool alive)
 {
-    AUTO_FD int handed = fd;
     struct keeper_reply reply = {0};
-    const int *fds = NULL;
+    const int *pages = NULL;
     switch (request->verb) {
     case KEEPER_READY:
         keeper->unready = 0;
@@ -253,26 +255,24 @@ static void serve_request(struct keeper *keeper, const struct keeper_request *re
         return;
     case KEEPER_HOLD:
     case KEEPER_HOLD_OF_SESSION:
-        serve_hold(keeper, request, &handed);
-        return;
+    case KEEPER_DROP_SESSION:
     case KEEPER_DROP_CARD:
-        kept_drop(keeper, request->card);
+        serve_kept(keeper, request, fds);
+        return;
+    case KEEPER_FORK:
+        if (alive)
+            serve_fork(keeper, request, fds[0]);
         return;
     case KEEPER_PAGES:
         reply.value = serve_pages(keeper, request->card);
-        fds = reply.value == 0 ? keeper->cards[request->card]->of_card : NULL;
-        break;
-    case KEEPER_FORK:
-        reply.value = alive ? serve_fork(keeper, request, handed) : -EPIPE;
+        pages = reply.value == 0 ? keeper->cards[request->card]->of_card : NULL;
         break;
     case KEEPER_REAP:
         reply.value = serve_reap(keeper, request->value, &reply.status);
         break;
     }
-    cleanup_fd(&handed); /* before it is answered, so that an answer says that all is done */
-    handed = -1;
     if (alive) /* its end is seen by its pidfd */
-        (void)pass_send(keeper->fd, &reply, sizeof(reply), fds, fds ? PAGES : 0, 0);
+        (void)pass_send(keeper->fd, &reply, sizeof(reply), pages, pages ? PAGES : 0, 0);
 }
 
 /* All that has come. */
@@ -280,8 +280,11 @@ static void serve_requests(struct keeper *keeper, bool alive)
 {
     struct keeper_request request;
     int fds[PASS_MAX];
-    while (pass_receive(keeper->fd, &request, sizeof(request), fds, MSG_DONTWAIT) == 0)
-        serve_request(keeper, &request, fds[0], alive);
+    while (pass_receive(keeper->fd, &request, sizeof(request), fds, MSG_DONTWAIT) == 0) {
+        serve_request(keeper, &request, fds, alive);
+        for (unsigned i = 0; i < PASS_MAX; i++)
+            cleanup_fd(&fds[i]); /* what was not taken */
+    }
 }
 
 /* ---- leat-cardd ---- */

@@ -75,11 +75,17 @@ int keeper_make_pages(struct keeper *keeper, unsigned card, int ret_fds[PAGES]);
 void keeper_drop_card(struct keeper *keeper, unsigned card);
 /* Hold a copy of `fd`, in the place of the one before; -1: let go. */
 void keeper_hold(struct keeper *keeper, unsigned card, enum kept which, int fd);
+/* `count` of them, from `which` on. */
 void keeper_hold_of_session(struct keeper *keeper, unsigned card, unsigned slot,
-                            enum kept_of_session which, int fd);
-/* Fork an executor of a card with this end of its control descriptor: its pid, or a negative errno.
+                            enum kept_of_session which, const int *fds, unsigned count);
+/* Let go of everything of a session. */
+void keeper_drop_session(struct keeper *keeper, unsigned card, unsigned slot);
+/* Have an executor of a card forked with this end of its control descriptor. What comes of it is
+ * the first message at the other end. */
+void keeper_fork(struct keeper *keeper, unsigned card, bool is_spare, int executors_fd);
+/* That message: its pid, or a negative errno; 0 when it has not come and is not to be waited for.
  */
-pid_t keeper_fork(struct keeper *keeper, unsigned card, bool is_spare, int executors_fd);
+pid_t keeper_forked(int control_fd, bool wait);
 /* Reap it if it has ended: 1, with its wait status, else 0. */
 int keeper_reap(struct keeper *keeper, pid_t pid, int *ret_status);
 

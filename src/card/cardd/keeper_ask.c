@@ -1,6 +1,8 @@
 /* leat-cardd's side of the keeper: see keeper.h. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "card/cardd/keeper_impl.h"
@@ -37,11 +39,11 @@ static void say(struct keeper *keeper, const struct keeper_request *request, int
     (void)pass_send(keeper->fd, request, sizeof(*request), &fd, fd >= 0, 0);
 }
 
-static struct keeper_reply ask(struct keeper *keeper, const struct keeper_request *request, int fd,
+static struct keeper_reply ask(struct keeper *keeper, const struct keeper_request *request,
                                int ret_fds[PASS_MAX])
 {
     struct keeper_reply reply;
-    say(keeper, request, fd);
+    say(keeper, request, -1);
     int r = pass_receive(keeper->fd, &reply, sizeof(reply), ret_fds, 0);
     return r < 0 ? (struct keeper_reply){.value = r} : reply;
 }
@@ -61,7 +63,7 @@ void keeper_leave(struct keeper *keeper)
 int keeper_make_pages(struct keeper *keeper, unsigned card, int ret_fds[PAGES])
 {
     const struct keeper_request request = {.verb = KEEPER_PAGES, .card = card};
-    int fds[PASS_MAX], r = ask(keeper, &request, -1, fds).value;
+    int fds[PASS_MAX], r = ask(keeper, &request, fds).value;
     if (r == 0)
         r = pages_map(keeper->house.books, card, fds);
     for (unsigned i = 0; i < PAGES; i++) {
@@ -86,25 +88,41 @@ void keeper_hold(struct keeper *keeper, unsigned card, enum kept which, int fd)
 }
 
 void keeper_hold_of_session(struct keeper *keeper, unsigned card, unsigned slot,
-                            enum kept_of_session which, int fd)
+                            enum kept_of_session which, const int *fds, unsigned count)
 {
     const struct keeper_request request = {
         .verb = KEEPER_HOLD_OF_SESSION, .card = card, .slot = slot, .which = which};
-    say(keeper, &request, fd);
+    (void)pass_send(keeper->fd, &request, sizeof(request), fds, count, 0);
 }
 
-pid_t keeper_fork(struct keeper *keeper, unsigned card, bool is_spare, int executors_fd)
+void keeper_drop_session(struct keeper *keeper, unsigned card, unsigned slot)
+{
+    const struct keeper_request request = {.verb = KEEPER_DROP_SESSION, .card = card, .slot = slot};
+    say(keeper, &request, -1);
+}
+
+void keeper_fork(struct keeper *keeper, unsigned card, bool is_spare, int executors_fd)
 {
     const struct keeper_request request = {.verb = KEEPER_FORK, .card = card, .value = is_spare};
+    say(keeper, &request, executors_fd);
+}
+
+pid_t keeper_forked(int control_fd, bool wait)
+{
+    struct pollfd answer = {.fd = control_fd, .events = POLLIN};
+    struct keeper_reply reply;
     int fds[PASS_MAX];
-    return ask(keeper, &request, executors_fd, fds).value;
+    while (wait && poll(&answer, 1, -1) < 0 && errno == EINTR) /* the loop made it non-blocking */
+        continue;
+    int r = pass_receive(control_fd, &reply, sizeof(reply), fds, MSG_DONTWAIT);
+    return r == -EAGAIN ? 0 : r < 0 ? r : reply.value;
 }
 
 int keeper_reap(struct keeper *keeper, pid_t pid, int *ret_status)
 {
     const struct keeper_request request = {.verb = KEEPER_REAP, .value = pid};
     int fds[PASS_MAX];
-    struct keeper_reply reply = ask(keeper, &request, -1, fds);
+    struct keeper_reply reply = ask(keeper, &request, fds);
     *ret_status = reply.value == 1 ? reply.status : 0;
     return reply.value != 0; /* what is no child of the keeper's has been reaped before */
 }

@@ -10,13 +10,14 @@ enum keeper_verb {
     KEEPER_HOLD,
     KEEPER_HOLD_OF_SESSION,
     KEEPER_DROP_CARD,
+    KEEPER_DROP_SESSION,
+    KEEPER_FORK, /* answered over the executor's control descriptor */
     /* These are answered. */
     KEEPER_PAGES,
-    KEEPER_FORK,
     KEEPER_REAP
 };
 
-/* One message each, with a descriptor where there is one to hand over. */
+/* One message each, with the descriptors that it hands over. */
 struct keeper_request {
     enum keeper_verb verb;
     uint32_t card, slot, which;

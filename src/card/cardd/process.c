@@ -32,37 +32,44 @@ void process_close_others(int *keep, size_t count)
     (void)close_range(first, ~0u, 0); /* fails only on wrong arguments */
 }
 
-int process_fork(const struct card *card, enum process_kind kind, struct process *ret_process)
+void process_close(struct process *process)
 {
-    struct keeper *keeper = card->cardd->keeper;
+    cleanup_fd(&process->pidfd);
+    cleanup_fd(&process->control_fd);
+    *process = PROCESS_NONE;
+}
+
+int process_ask(const struct card *card, enum process_kind kind, struct process *ret_process)
+{
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    AUTO_FD int ours = pair[0];
-    AUTO_FD int executors = pair[1];
-    pid_t child = keeper_fork(keeper, card->number, kind == PROCESS_SPARE, executors);
-    if (child < 0)
-        return child;
-    struct process process = {
-        .pid = child, .pidfd = (int)syscall(SYS_pidfd_open, child, 0), .control_fd = -1};
-    if (process.pidfd < 0) {
-        int r = -errno;
-        process_discard(keeper, &process);
-        return r;
-    }
-    process.control_fd = take_fd(&ours);
-    *ret_process = process;
+    keeper_fork(card->cardd->keeper, card->number, kind == PROCESS_SPARE, pair[1]);
+    (void)close(pair[1]);
+    *ret_process = (struct process){0, -1, pair[0]};
     return 0;
+}
+
+int process_arrive(struct process *process, bool wait)
+{
+    pid_t pid = keeper_forked(process->control_fd, wait);
+    if (pid <= 0)
+        return pid;
+    process->pid = pid;
+    process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return 1;
 }
 
 void process_discard(struct keeper *keeper, struct process *process)
 {
     int status;
+    if (process->pid == 0 && process_arrive(process, true) <= 0) {
+        process_close(process);
+        return;
+    }
     struct pollfd end = {.fd = process->pidfd, .events = POLLIN};
     (void)kill(process->pid, SIGKILL); /* the keeper's child, not yet reaped */
     while (!keeper_reap(keeper, process->pid, &status))
         (void)poll(&end, 1, 100); /* without a descriptor it looks again */
-    cleanup_fd(&process->pidfd);
-    cleanup_fd(&process->control_fd);
-    *process = (struct process){0, -1, -1};
+    process_close(process);
 }

@@ -3,6 +3,7 @@
 #ifndef LEAT_CARDD_PROCESS_H
 #define LEAT_CARDD_PROCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -15,13 +16,20 @@ enum process_kind {
 };
 
 struct process {
-    pid_t pid; /* 0: none */
+    pid_t pid; /* 0: none, or asked for and not forked yet: then it has a control_fd */
     int pidfd, control_fd;
 };
+#define PROCESS_NONE ((struct process){0, -1, -1})
 
-/* 0, or a negative errno. */
-int process_fork(const struct card *card, enum process_kind kind, struct process *ret_process);
-/* Kill and reap it; for one that nobody watches yet. */
+/* Ask the keeper for an executor of the card: process_arrive has something to say when the
+ * control_fd is readable. 0, or a negative errno. */
+int process_ask(const struct card *card, enum process_kind kind, struct process *ret_process);
+/* The executor that was asked for: 1 when it runs, 0 when it is not forked yet, unless `wait` is
+ * set, or a negative errno: there is none. */
+int process_arrive(struct process *process, bool wait);
+/* Let go of its descriptors. */
+void process_close(struct process *process);
+/* Kill and reap it, or the one that was asked for; for one that nobody watches yet. */
 void process_discard(struct keeper *keeper, struct process *process);
 
 /* In a child: close every descriptor above 2 but those in `keep`, which is sorted in place. */

@@ -99,26 +99,49 @@ static pid_t peer_pid(int socket_fd)
     return getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : 0;
 }
 
-static void session_free(struct session *session)
+/* An executor, or one that has been asked for. */
+static bool has_process(const struct session *session)
+{
+    return session->process.control_fd >= 0;
+}
+
+static void watches_stop(struct session *session)
 {
     watch_stop(session->ended);
     watch_stop(session->notices);
-    cleanup_fd(&session->control_fd);
+    session->ended = session->notices = NULL;
+}
+
+/* The process has ended, or is another's from now on. */
+static void process_leave(struct session *session)
+{
+    watches_stop(session);
+    process_close(&session->process);
+}
+
+static void process_end(struct session *session)
+{
+    watches_stop(session);
+    if (has_process(session))
+        process_discard(session->cardd->keeper, &session->process);
+}
+
+static void session_free(struct session *session)
+{
+    process_leave(session);
     if (session->memory)
         (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
-    cleanup_fd(&session->pidfd);
     cleanup_fd(&session->session_fd);
     cleanup_fd(&session->socket_fd);
-    list_remove(&session->starting);
+    starter_remove(session->cardd->starter, session);
     list_remove(&session->link);
     free(session);
 }
 
-static void notice_arrived(void *arg)
+static void notice_arrived(struct session *session)
 {
-    struct session *session = arg;
     struct executor_notice notice;
-    ssize_t got = recv(session->control_fd, &notice, sizeof(notice), MSG_DONTWAIT);
+    ssize_t got = recv(session->process.control_fd, &notice, sizeof(notice), MSG_DONTWAIT);
     if (got == (ssize_t)sizeof(notice) && session->order && notice.order == session->order) {
         session->order = 0;
         notice.text[sizeof(notice.text) - 1] = '\0';
@@ -129,27 +152,18 @@ static void notice_arrived(void *arg)
     }
 }
 
-void session_order(struct session *session, const struct executor_order *order)
+static void hold(const struct session *session, enum kept_of_session which, const int *fds,
+                 unsigned count)
 {
-    if (session->pid == 0 && session_launch(session) < 0)
-        return;
-    session->order = order->number;
-    /* Fails only when the executor has gone: its end answers for it. */
-    (void)pass_send(session->control_fd, order, sizeof(*order), &order->file_fd,
-                    order->file_fd >= 0, MSG_DONTWAIT);
-}
-
-static void hold(const struct session *session, enum kept_of_session which, int fd)
-{
-    keeper_hold_of_session(session->cardd->keeper, session->card->number, session->slot, which, fd);
+    keeper_hold_of_session(session->cardd->keeper, session->card->number, session->slot, which, fds,
+                           count);
 }
 
 /* Nothing of it is left to the next leat-cardd. */
 static void session_unbook(const struct session *session)
 {
     book_step(session->book, BOOK_FREE);
-    for (unsigned which = 0; which < KEPT_OF_SESSION; which++)
-        hold(session, which, -1);
+    keeper_drop_session(session->cardd->keeper, session->card->number, session->slot);
 }
 
 /* Its slot is free for others. */
@@ -166,7 +180,7 @@ static void session_delist(struct session *session)
 
 static void session_end(struct session *session, int status)
 {
-    meter_reap(session->card->device->turn, (uint32_t)session->pid);
+    meter_reap(session->card->device->turn, (uint32_t)session->process.pid);
     session_delist(session);
     cardd_session_ended(session->cardd, session, status);
     session_free(session);
@@ -186,15 +200,9 @@ static void executor_replace(struct session *session)
 {
     const struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
     log_event(LOG_WARN, "executor.replaced", "card=%s executor=%d", session->card->name,
-              (int)session->pid);
-    meter_reap(session->card->device->turn, (uint32_t)session->pid);
-    watch_stop(session->ended);
-    watch_stop(session->notices);
-    session->ended = session->notices = NULL;
-    cleanup_fd(&session->pidfd);
-    cleanup_fd(&session->control_fd);
-    session->pidfd = session->control_fd = -1;
-    session->pid = 0;
+              (int)session->process.pid);
+    meter_reap(session->card->device->turn, (uint32_t)session->process.pid);
+    process_leave(session);
     session->order = 0; /* it starts as its card is */
     session->replaced++;
     session->rebuilding = __atomic_load_n(&ledger->begun, __ATOMIC_SEQ_CST) != 0;
@@ -219,7 +227,7 @@ static void session_reap(void *arg)
 {
     struct session *session = arg;
     int status = 0;
-    if (session->memory && !keeper_reap(session->cardd->keeper, session->pid, &status))
+    if (session->memory && !keeper_reap(session->cardd->keeper, session->process.pid, &status))
         return;
     if (is_replaceable(session, status))
         executor_replace(session);
@@ -227,9 +235,9 @@ static void session_reap(void *arg)
         session_end(session, status);
 }
 
-/* The executor is to have the client; one that has it already does not mind. 0, or a negative errno
- * when the executor has ended. */
-static int client_hand_over(struct session *session)
+/* The executor is to have the client; one that has it already does not mind, of one that has ended
+ * its end is seen. */
+static void client_hand_over(struct session *session)
 {
     struct executor_client client = {
         .arena_bytes = session->arena_bytes,
@@ -240,55 +248,7 @@ static int client_hand_over(struct session *session)
         .session_fd = session->session_fd,
     };
     memcpy(client.id, session->id, sizeof(client.id));
-    return executor_serve(session->control_fd, &client);
-}
-
-static int process_watch(struct session *session)
-{
-    uv_loop_t *loop = &session->cardd->loop;
-    session->ended = watch_start(loop, session->pidfd, session_reap, session);
-    session->notices = watch_start(loop, session->control_fd, notice_arrived, session);
-    return session->ended && session->notices ? 0 : -ENOMEM;
-}
-
-/* Make the process, which is taken over, the session's executor. On failure it is gone. */
-static int process_engage(struct session *session, struct process *process)
-{
-    session->pid = process->pid;
-    session->pidfd = process->pidfd;
-    session->control_fd = process->control_fd;
-    hold(session, KEPT_PROCESS, process->control_fd);
-    session->book->pid = process->pid;
-    book_step(session->book, BOOK_FORKED);
-    int r = client_hand_over(session);
-    if (r == 0)
-        r = process_watch(session);
-    if (r == 0)
-        return 0;
-    watch_stop(session->ended);
-    watch_stop(session->notices);
-    session->ended = session->notices = NULL;
-    process_discard(session->cardd->keeper, process);
-    session->pidfd = session->control_fd = -1;
-    return r;
-}
-
-/* The card's spare executor, or a new one: a spare that has ended meanwhile has not taken the
- * client.
- */
-static int executor_find(struct session *session)
-{
-    struct card *card = session->card;
-    struct process process;
-    if (spares_take(card, &process) && process_engage(session, &process) == 0)
-        return 0;
-    int r;
-    do {
-        r = process_fork(card, PROCESS_FOR_CLIENT, &process);
-        if (r == 0)
-            r = process_engage(session, &process);
-    } while (r == -EPIPE && session->replaced++ < REPLACED_MAX); /* it has been killed already */
-    return r;
+    (void)executor_serve(session->process.control_fd, &client);
 }
 
 /* NULL: out of memory. */
@@ -304,7 +264,7 @@ static struct session *session_alloc(struct cardd *cardd, struct card *card, uns
     session->card = card;
     session->slot = slot;
     session->book = &card->book->sessions[slot];
-    session->pidfd = session->control_fd = -1;
+    session->process = PROCESS_NONE;
     return session;
 }
 
@@ -351,7 +311,8 @@ static void session_enlist(struct session *session)
 static void session_announce(struct session *session)
 {
     struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
-    uint32_t before = __atomic_exchange_n(&ledger->pid, (uint32_t)session->pid, __ATOMIC_SEQ_CST);
+    uint32_t before =
+        __atomic_exchange_n(&ledger->pid, (uint32_t)session->process.pid, __ATOMIC_SEQ_CST);
     if (before == 0)
         cardd_session_started(session->cardd, session);
 }
@@ -373,7 +334,7 @@ static void session_book(const struct session *session)
 {
     session->card->sessions_total++;
     card_save(session->card);
-    session->book->pid = session->pid;
+    session->book->pid = session->process.pid;
     session->book->client_pid = session->client_pid;
     session->book->arena_bytes = session->arena_bytes;
     session->book->rebuilding = 0;
@@ -381,26 +342,88 @@ static void session_book(const struct session *session)
     book_step(session->book, BOOK_WELCOMING);
 }
 
-int session_launch(struct session *session)
+/* It has no executor and gets none. */
+static int session_give_up(struct session *session, int errnum)
 {
     struct error err;
-    list_remove(&session->starting);
-    int r = executor_find(session);
-    if (r == 0) {
-        book_step(session->book, BOOK_SERVED);
-        session_announce(session);
-        if (session->card->sessions_total > 1)
-            spares_want(session->card); /* it is one of several: others may follow */
-        if (session->rebuilding)
-            phase_rebuild(session);
-        return 0;
-    }
-    error_errno(&err, r, "session-failed", "cannot start a session of card '%s'",
+    error_errno(&err, errnum, "session-failed", "cannot start a session of card '%s'",
                 session->card->name);
     log_event(LOG_ERROR, "session.failed", "card=%s text=\"%s\"", session->card->name, err.text);
+    process_end(session);
     session_delist(session);
     session_free(session);
-    return r;
+    return errnum;
+}
+
+/* Its executor runs, and gets the client; one that has ended meanwhile is reaped and replaced. */
+static int executor_engage(struct session *session)
+{
+    starter_remove(session->cardd->starter, session);
+    hold(session, KEPT_PROCESS, &session->process.control_fd, 1);
+    session->book->pid = session->process.pid;
+    book_step(session->book, BOOK_FORKED);
+    session->ended =
+        watch_start(&session->cardd->loop, session->process.pidfd, session_reap, session);
+    if (!session->ended)
+        return session_give_up(session, -ENOMEM);
+    client_hand_over(session);
+    book_step(session->book, BOOK_SERVED);
+    session_announce(session);
+    if (session->card->sessions_total > 1)
+        spares_want(session->card); /* it is one of several: others may follow */
+    if (session->rebuilding)
+        phase_rebuild(session);
+    return 0;
+}
+
+static int executor_arrive(struct session *session, bool wait)
+{
+    int r = process_arrive(&session->process, wait);
+    if (r > 0)
+        return executor_engage(session);
+    return r < 0 ? session_give_up(session, r) : 0;
+}
+
+/* The first that comes over the control descriptor of an executor is its fork. */
+static void control_readable(void *arg)
+{
+    struct session *session = arg;
+    if (session->process.pid)
+        notice_arrived(session);
+    else
+        (void)executor_arrive(session, false);
+}
+
+static int control_watch(struct session *session)
+{
+    session->notices =
+        watch_start(&session->cardd->loop, session->process.control_fd, control_readable, session);
+    return session->notices ? 0 : -ENOMEM;
+}
+
+int session_launch(struct session *session)
+{
+    struct card *card = session->card;
+    int r = 0;
+    if (!spares_take(card, &session->process))
+        r = process_ask(card, PROCESS_FOR_CLIENT, &session->process);
+    if (r == 0)
+        r = control_watch(session);
+    if (r < 0)
+        return session_give_up(session, r);
+    return session->process.pid ? executor_engage(session) : 0;
+}
+
+void session_order(struct session *session, const struct executor_order *order)
+{
+    if (!has_process(session) && session_launch(session) < 0)
+        return;
+    if (session->process.pid == 0 && executor_arrive(session, true) < 0)
+        return;
+    session->order = order->number;
+    /* Fails only when the executor has gone: its end answers for it. */
+    (void)pass_send(session->process.control_fd, order, sizeof(*order), &order->file_fd,
+                    order->file_fd >= 0, MSG_DONTWAIT);
 }
 
 int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
@@ -421,10 +444,10 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
         r = -errno;
     if (r < 0)
         return session_fail(session, r, err);
+    const int kept[] = {[KEPT_SESSION] = session->session_fd, [KEPT_SOCKET] = session->socket_fd};
     const int fds[WELCOME_FDS] = {session->session_fd, card->ledger_fd, card->claims_fd};
     session_book(session);
-    hold(session, KEPT_SESSION, session->session_fd);
-    hold(session, KEPT_SOCKET, session->socket_fd);
+    hold(session, KEPT_SESSION, kept, sizeof(kept) / sizeof(kept[0]));
     welcome(session, socket_fd, fds, wire_session_layout(&layout) + session->arena_bytes);
     book_step(session->book, BOOK_WELCOMED);
     session_enlist(session);
@@ -437,16 +460,16 @@ int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct
     struct session *session = session_create(cardd, card, socket_fd, err);
     if (!session)
         return err->errnum;
-    session->pid = session->client_pid;
-    if (session->pid <= 0)
+    session->process.pid = session->client_pid;
+    if (session->process.pid <= 0)
         return session_fail(session, -ESRCH, err);
-    session->pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
-    if (session->pidfd >= 0)
-        session->ended = watch_start(&cardd->loop, session->pidfd, session_reap, session);
+    session->process.pidfd = (int)syscall(SYS_pidfd_open, session->process.pid, 0);
+    if (session->process.pidfd >= 0)
+        session->ended = watch_start(&cardd->loop, session->process.pidfd, session_reap, session);
     if (!session->ended)
-        return session_fail(session, session->pidfd < 0 ? -ESRCH : -ENOMEM, err);
+        return session_fail(session, session->process.pidfd < 0 ? -ESRCH : -ENOMEM, err);
     session_book(session);
-    hold(session, KEPT_PROCESS, session->pidfd);
+    hold(session, KEPT_PROCESS, &session->process.pidfd, 1);
     session_enlist(session);
     session_announce(session);
     const int fds[WELCOME_FDS] = {card->ledger_fd, card->device->turn_fd, card->notify_fd};
@@ -464,7 +487,7 @@ static int fds_adopt(struct session *session)
     session->socket_fd = keeper_kept_of_session(keeper, card, slot, KEPT_SOCKET);
     int process_fd = keeper_kept_of_session(keeper, card, slot, KEPT_PROCESS);
     if (session->session_fd < 0) { /* local */
-        session->pidfd = process_fd;
+        session->process.pidfd = process_fd;
         return process_fd < 0 ? -EBADF : 0;
     }
     void *page =
@@ -476,32 +499,31 @@ static int fds_adopt(struct session *session)
         cleanup_fd(&process_fd); /* of one that was forked and never got the client */
         return session->socket_fd < 0 ? -EBADF : 0;
     }
-    session->control_fd = process_fd;
-    if (!keeper_has(keeper, session->pid))
+    session->process.control_fd = process_fd;
+    if (!keeper_has(keeper, session->process.pid))
         return -ESRCH; /* reaped, but its slot was not cleared */
-    session->pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
-    return session->pidfd < 0 || process_fd < 0 ? -EBADF : 0;
+    session->process.pidfd = (int)syscall(SYS_pidfd_open, session->process.pid, 0);
+    return session->process.pidfd < 0 || process_fd < 0 ? -EBADF : 0;
 }
 
 /* Go on where the other was killed. */
 static int session_continue(struct session *session)
 {
-    uv_loop_t *loop = &session->cardd->loop;
-    if (!session->memory) {
-        session->ended = watch_start(loop, session->pidfd, session_reap, session);
-        return session->ended ? 0 : -ENOMEM;
-    }
-    if (session->book->step == BOOK_WELCOMED) {
-        session->pid = 0;
+    if (session->memory && session->book->step == BOOK_WELCOMED) {
+        session->process = PROCESS_NONE;
         starter_add(session->cardd->starter, session);
         return 0;
     }
-    int r = process_watch(session);
-    if (r == 0 && session->book->step == BOOK_FORKED)
-        (void)client_hand_over(session); /* one that has ended is reaped */
-    if (r == 0)
-        book_step(session->book, BOOK_SERVED);
-    return r;
+    session->ended =
+        watch_start(&session->cardd->loop, session->process.pidfd, session_reap, session);
+    if (!session->memory)
+        return session->ended ? 0 : -ENOMEM;
+    if (!session->ended || control_watch(session) < 0)
+        return -ENOMEM;
+    if (session->book->step == BOOK_FORKED)
+        client_hand_over(session);
+    book_step(session->book, BOOK_SERVED);
+    return 0;
 }
 
 void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
@@ -510,7 +532,7 @@ void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
     struct session *session = session_alloc(cardd, card, slot);
     if (!session)
         return; /* its executor is killed as one that nobody knows */
-    session->pid = book->pid;
+    session->process.pid = book->pid;
     session->client_pid = book->client_pid;
     session->arena_bytes = book->arena_bytes;
     memcpy(session->id, book->id, sizeof(session->id));
@@ -523,19 +545,20 @@ void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
     if (r == 0)
         return;
     log_event(LOG_WARN, "session.ended", "card=%s pid=%d executor=%d code=not-adopted errno=%d",
-              card->name, (int)session->client_pid, (int)session->pid, r);
-    meter_reap(card->device->turn, (uint32_t)session->pid);
+              card->name, (int)session->client_pid, (int)session->process.pid, r);
+    meter_reap(card->device->turn, (uint32_t)session->process.pid);
     session_delist(session);
     session_free(session); /* its executor is killed as one that nobody knows */
 }
 
 void session_kill(struct session *session)
 {
-    if (session->pid == 0) {
+    if (session->process.pid == 0) {
+        process_end(session);
         session_delist(session);
         session_free(session);
         return;
     }
     /* By the descriptor: a local client is no child of ours, and its number may be reused. */
-    (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGKILL, NULL, 0);
+    (void)syscall(SYS_pidfd_send_signal, session->process.pidfd, SIGKILL, NULL, 0);
 }

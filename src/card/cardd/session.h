@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "card/cardd/process.h"
 #include "card/executor/executor.h"
 
 struct book_session;
@@ -18,16 +19,15 @@ struct wire_session;
 
 struct session {
     struct list link;          /* in cardd's list of all sessions */
-    struct list starting;      /* in the starter's, until its executor is forked */
+    struct list starting;      /* in one of the starter's, until it has its executor */
     int session_fd, socket_fd; /* its memory and its client; -1: a local session */
     uint64_t arena_bytes;      /* as its memory was made */
     struct cardd *cardd;
     struct card *card;
     unsigned slot;
     struct book_session *book;
-    pid_t pid;        /* of the executor, or of the client that is its own; 0: not forked yet */
-    pid_t client_pid; /* as seen from here; 0 when it is not visible */
-    int pidfd, control_fd;
+    struct process process; /* the executor, or the client that is its own */
+    pid_t client_pid;       /* as seen from here; 0 when it is not visible */
     struct watch *ended, *notices;
     uint8_t id[EXECUTOR_ID_BYTES];
     unsigned replaced; /* executors whose place another took */
@@ -46,7 +46,8 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
 /* Take over the session in `slot`, of a leat-cardd that was killed. What cannot be gone on with
  * ends, and its slot is free. */
 void session_adopt(struct cardd *cardd, struct card *card, unsigned slot);
-/* Fork the executor now. On failure the session is gone, and its client sees that. */
+/* Give the client to a spare executor, or ask for one, which it gets when that is forked. On
+ * failure the session is gone, and its client sees that. */
 int session_launch(struct session *session);
 /* Send an order; cardd_session_answered follows, or the session ends. Not while one is out. */
 void session_order(struct session *session, const struct executor_order *order);

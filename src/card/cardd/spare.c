@@ -23,7 +23,7 @@ struct spare {
     struct cardd *cardd;
     struct card *card; /* NULL: killed, and to be reaped */
     struct process process;
-    struct watch *ended;
+    struct watch *watch; /* for its fork, then for its end */
 };
 
 struct spares {
@@ -35,9 +35,8 @@ struct spares {
 
 static void spare_free(struct spare *spare)
 {
-    watch_stop(spare->ended);
-    cleanup_fd(&spare->process.pidfd);
-    cleanup_fd(&spare->process.control_fd);
+    watch_stop(spare->watch);
+    process_close(&spare->process);
     free(spare);
 }
 
@@ -64,22 +63,45 @@ static void spare_ended(void *arg)
     spare_free(spare);
 }
 
+/* It cannot be waited for. The next client waits a little longer. */
+static void spare_discard(struct spare *spare)
+{
+    watch_stop(spare->watch);
+    spare->watch = NULL;
+    process_discard(spare->cardd->keeper, &spare->process);
+    spare_unlist(spare);
+    spare_free(spare);
+}
+
 static void spare_kill(struct spare *spare)
 {
+    if (spare->process.pid == 0) {
+        spare_discard(spare);
+        return;
+    }
     (void)kill(spare->process.pid, SIGKILL); /* the keeper's child, not yet reaped */
     spare_unlist(spare);
+}
+
+/* It is forked, or cannot be. */
+static void spare_arrived(void *arg)
+{
+    struct spare *spare = arg;
+    int r = process_arrive(&spare->process, false);
+    if (r == 0)
+        return;
+    watch_stop(spare->watch);
+    spare->watch = NULL;
+    if (r > 0)
+        spare->watch = watch_start(&spare->cardd->loop, spare->process.pidfd, spare_ended, spare);
+    if (!spare->watch)
+        spare_discard(spare);
 }
 
 static void spare_make(struct spares *spares, struct card *card)
 {
     struct spare *spare = calloc(1, sizeof(*spare));
-    if (!spare || process_fork(card, PROCESS_SPARE, &spare->process) < 0) {
-        free(spare);
-        return; /* the next client waits a little longer */
-    }
-    spare->ended = watch_start(&spares->cardd->loop, spare->process.pidfd, spare_ended, spare);
-    if (!spare->ended) {
-        process_discard(spares->cardd->keeper, &spare->process);
+    if (!spare || process_ask(card, PROCESS_SPARE, &spare->process) < 0) {
         free(spare);
         return;
     }
@@ -90,6 +112,10 @@ static void spare_make(struct spares *spares, struct card *card)
     card->spare = spare;
     list_append(&spares->ready, &spare->link);
     spares->count++;
+    spare->watch =
+        watch_start(&spares->cardd->loop, spare->process.control_fd, spare_arrived, spare);
+    if (!spare->watch)
+        spare_discard(spare);
 }
 
 static struct card *next_wanted(const struct cardd *cardd)
@@ -154,7 +180,7 @@ bool spares_take(struct card *card, struct process *ret_process)
     if (!spare)
         return false;
     *ret_process = spare->process;
-    spare->process.pidfd = spare->process.control_fd = -1;
+    spare->process = PROCESS_NONE;
     spare_unlist(spare);
     spare_free(spare);
     return true;

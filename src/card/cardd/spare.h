@@ -22,7 +22,7 @@ void spares_close(struct spares *spares);
 
 /* The card will do with one soon. */
 void spares_want(struct card *card);
-/* Take over the card's spare; false when there is none. It may have ended. */
+/* Take over the card's spare; false when there is none. It may have ended, or only be asked for. */
 bool spares_take(struct card *card, struct process *ret_process);
 /* The card leaves its device, or goes: kill its spare and make no other until one is wanted. */
 void spares_drop(struct card *card);

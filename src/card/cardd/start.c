@@ -7,43 +7,57 @@
 #include "base/list.h"
 #include "card/cardd/session.h"
 
+#define QUIET_NS (2 * NS_PER_MS)      /* after a knock, while several wait */
 #define WAIT_MAX_NS (100 * NS_PER_MS) /* however many knock */
+#define REST_NS (20 * NS_PER_MS)
 
 struct starter {
-    struct list sessions; /* in the order of their clients */
-    uv_idle_t busy;       /* keeps the loop from sleeping while there are sessions */
-    uv_check_t turn;      /* after each look for events */
-    unsigned open_handles;
-    bool held;          /* somebody knocked in this look */
-    uint64_t served_ns; /* when a session was started last, or the first of them came */
+    struct list waiting; /* sessions in the order of their clients */
+    struct list asked;   /* the one whose executor is being forked: what else the keeper is asked
+                            waits for that */
+    uv_timer_t turn;
+    uint64_t knocked_ns; /* when somebody did last */
+    uint64_t served_ns;  /* when it was somebody's turn last, or the first of them came */
 };
 
-static void never_sleep(uv_idle_t *idle)
+static bool several_wait(const struct starter *starter)
 {
+    return starter->waiting.next->next != &starter->waiting;
 }
 
-static void turn_came(uv_check_t *check)
+static uint64_t turn_ns(const struct starter *starter)
 {
-    struct starter *starter = check->data;
-    uint64_t now_ns = clock_monotonic_ns();
-    bool held = starter->held && now_ns - starter->served_ns < WAIT_MAX_NS;
-    starter->held = false;
-    if (list_empty(&starter->sessions)) {
-        (void)uv_idle_stop(&starter->busy); /* neither can fail */
-        (void)uv_check_stop(check);
+    uint64_t quiet_ns = starter->knocked_ns + (several_wait(starter) ? QUIET_NS : 0);
+    uint64_t latest_ns = starter->served_ns + WAIT_MAX_NS;
+    return quiet_ns < latest_ns ? quiet_ns : latest_ns;
+}
+
+static void turn_came(uv_timer_t *timer);
+
+static void turn_plan(struct starter *starter)
+{
+    if (list_empty(&starter->waiting) || !list_empty(&starter->asked)) {
+        (void)uv_timer_stop(&starter->turn); /* cannot fail */
         return;
     }
-    if (held)
-        return;
-    starter->served_ns = now_ns;
-    (void)session_launch(LIST_ENTRY(starter->sessions.next, struct session, starting));
+    uint64_t now_ns = clock_monotonic_ns(), next_ns = turn_ns(starter);
+    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    (void)uv_timer_start(&starter->turn, turn_came, (wait_ns + NS_PER_MS - 1) / NS_PER_MS,
+                         0); /* cannot fail */
 }
 
-static void handle_closed(uv_handle_t *handle)
+static void turn_came(uv_timer_t *timer)
 {
-    struct starter *starter = handle->data;
-    if (--starter->open_handles == 0)
-        free(starter);
+    struct starter *starter = timer->data;
+    uint64_t now_ns = clock_monotonic_ns();
+    if (turn_ns(starter) <= now_ns) {
+        struct session *session = LIST_ENTRY(starter->waiting.next, struct session, starting);
+        starter->served_ns = now_ns;
+        list_remove(&session->starting);
+        list_append(&starter->asked, &session->starting);
+        (void)session_launch(session);
+    }
+    turn_plan(starter);
 }
 
 struct starter *starter_open(uv_loop_t *loop)
@@ -51,41 +65,45 @@ struct starter *starter_open(uv_loop_t *loop)
     struct starter *starter = calloc(1, sizeof(*starter));
     if (!starter)
         return NULL;
-    list_init(&starter->sessions);
-    (void)uv_idle_init(loop, &starter->busy); /* neither can fail */
-    (void)uv_check_init(loop, &starter->turn);
-    starter->busy.data = starter->turn.data = starter;
-    starter->open_handles = 2;
+    list_init(&starter->waiting);
+    list_init(&starter->asked);
+    (void)uv_timer_init(loop, &starter->turn); /* cannot fail */
+    starter->turn.data = starter;
     return starter;
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
 }
 
 void starter_close(struct starter *starter)
 {
-    if (!starter)
-        return;
-    uv_close((uv_handle_t *)&starter->busy, handle_closed);
-    uv_close((uv_handle_t *)&starter->turn, handle_closed);
+    if (starter)
+        uv_close((uv_handle_t *)&starter->turn, timer_closed);
 }
 
-bool starter_rested(struct starter *starter)
+bool starter_rested(const struct starter *starter)
 {
-    if (!list_empty(&starter->sessions))
-        return false;
-    bool rested = !starter->held;
-    starter->held = false;
-    return rested;
+    return list_empty(&starter->waiting) && list_empty(&starter->asked) &&
+           clock_monotonic_ns() - starter->knocked_ns >= REST_NS;
 }
 
 void starter_hold(struct starter *starter)
 {
-    starter->held = true;
+    starter->knocked_ns = clock_monotonic_ns();
 }
 
 void starter_add(struct starter *starter, struct session *session)
 {
-    if (list_empty(&starter->sessions))
+    if (list_empty(&starter->waiting))
         starter->served_ns = clock_monotonic_ns();
-    list_append(&starter->sessions, &session->starting);
-    (void)uv_idle_start(&starter->busy, never_sleep); /* neither can fail */
-    (void)uv_check_start(&starter->turn, turn_came);
+    list_append(&starter->waiting, &session->starting);
+    turn_plan(starter);
+}
+
+void starter_remove(struct starter *starter, struct session *session)
+{
+    list_remove(&session->starting);
+    turn_plan(starter);
 }

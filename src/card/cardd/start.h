@@ -1,6 +1,6 @@
-/* When executors are forked: once no client knocks any more, one at a time. A client has been
- * welcomed by then and can ask for everything about its device, so many that start at once do not
- * wait for each other's executors. */
+/* When executors are forked: once no client knocks any more. A client has been welcomed by then and
+ * can ask for everything about its device, so many that start at once do not wait for each other's
+ * executors. */
 #ifndef LEAT_CARDD_START_H
 #define LEAT_CARDD_START_H
 
@@ -16,8 +16,11 @@ struct starter *starter_open(uv_loop_t *loop);
 void starter_close(struct starter *starter);
 /* A client has knocked: others may follow at once. */
 void starter_hold(struct starter *starter);
-/* Nobody waits for an executor, and nobody has knocked since this was asked last. */
-bool starter_rested(struct starter *starter);
+/* Nobody waits for an executor, and nobody has knocked for a while. */
+bool starter_rested(const struct starter *starter);
+/* session_launch is called when it is its turn. */
 void starter_add(struct starter *starter, struct session *session);
+/* It has an executor, or ends; one that was never added is fine. */
+void starter_remove(struct starter *starter, struct session *session);
 
 #endif
