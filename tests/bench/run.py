@@ -19,6 +19,7 @@ import house as houses  # noqa: E402
 
 MIB = 1 << 20
 ROUNDS = 3
+CALL_ROUNDS, TRAINER_ROUNDS, SGEMM_ROUNDS = 5, 9, 15  # turn by turn: single runs differ by a third
 SHARE_SECONDS = float(os.environ.get("BENCH_SECONDS", "30"))
 SHARES = {"thirty": 300, "sixty": 600}
 
@@ -63,7 +64,7 @@ def bench_calls(house):
     say("calls, launches and copies: directly and on a card")
     words = [houses.built("bench_card")]
     direct, carded = [], []
-    for _ in range(ROUNDS):
+    for _ in range(CALL_ROUNDS):
         direct.append(figures(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
         carded.append(figures(run_on_card(house, *words)[0]))
     direct, carded = medians(direct), medians(carded)
@@ -153,7 +154,7 @@ def bench_programs(house):
     say("slow-down of the trainer and of CLBlast's SGEMM")
     digits = [houses.built("digits"), "--report", "256", "--steps"]
     times = {"direct": [], "card": []}
-    for _ in range(ROUNDS):
+    for _ in range(TRAINER_ROUNDS):
         for where, run in (("direct", run_directly), ("card", lambda *words: run_on_card(house, *words))):
             spent = []
             for steps in ("200", "1200"):
@@ -166,7 +167,7 @@ def bench_programs(house):
     if not os.path.exists(houses.built("sgemm")):
         return
     direct, carded = [], []
-    for _ in range(ROUNDS):
+    for _ in range(SGEMM_ROUNDS):
         direct.append(figures(run_directly(houses.built("sgemm"), "512", "30"))["sgemm_p50_ms"])
         carded.append(figures(run_on_card(house, houses.built("sgemm"), "512", "30")[0])["sgemm_p50_ms"])
     figure("card.sgemm512_slowdown_ratio", statistics.median(carded) / statistics.median(direct), "", "<= 1.02")

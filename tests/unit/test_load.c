@@ -74,13 +74,28 @@ static void test_not_taken(void **state)
     assert_true(wire_load_has_room(&load, clock_monotonic_ns()));
 }
 
+/* Of what is in vain only the first few are tried, and then one in many. */
+static void test_vain(void **state)
+{
+    uint32_t vain = 0;
+    unsigned tried = 0;
+    (void)state;
+    for (unsigned i = 0; i < 256; i++) {
+        int is_tried = wire_load_is_worth(&vain);
+        tried += (unsigned)is_tried;
+        vain += (unsigned)is_tried;
+    }
+    assert_in_range(tried, 8, 16);
+    vain = 0; /* one met what it waited for */
+    assert_true(wire_load_is_worth(&vain));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_cpu),
-        cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_pauses_grow),
-        cmocka_unit_test(test_not_taken),
+        cmocka_unit_test(test_one_cpu),     cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_pauses_grow), cmocka_unit_test(test_not_taken),
+        cmocka_unit_test(test_vain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

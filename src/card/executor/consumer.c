@@ -9,8 +9,6 @@
 
 #define SPIN_BASE_NS 20000u
 #define SPIN_CAP_NS 100000u
-#define VAIN_MOST 8   /* so many vain expectations, and only one in ... */
-#define VAIN_PAUSE 64 /* ... so many is tried */
 #define SPIN_LOOKS 32 /* looks at the lanes between two looks at the clock */
 
 void consumer_init(struct consumer *consumer, struct wire_session *session,
@@ -145,8 +143,7 @@ int consumer_look(struct consumer *consumer, const struct wire_header **ret_reco
         for (int i = 0; i < SPIN_LOOKS; i++) {
             int taken = consumer_take(consumer, ret_record, err);
             if (taken) {
-                if (expects)
-                    __atomic_store_n(&consumer->vain, 0, __ATOMIC_RELAXED);
+                __atomic_store_n(&consumer->vain, 0, __ATOMIC_RELAXED);
                 consumer->spin_ns += consumer->spin_ns < SPIN_CAP_NS ? consumer->spin_ns / 4 : 0;
                 return taken;
             }
@@ -158,18 +155,18 @@ int consumer_look(struct consumer *consumer, const struct wire_header **ret_reco
         if (now_ns - start_ns >= WIRE_LOAD_ALONE_NS)
             wire_load_yield(&consumer->load, now_ns);
     }
-    if (expects) {
-        (void)__atomic_add_fetch(&consumer->vain, 1, __ATOMIC_RELAXED);
-        return 0;
-    }
-    consumer->spin_ns -= consumer->spin_ns > SPIN_BASE_NS ? consumer->spin_ns / 8 : 0;
+    (void)__atomic_add_fetch(&consumer->vain, 1, __ATOMIC_RELAXED);
+    if (!expects)
+        consumer->spin_ns -= consumer->spin_ns > SPIN_BASE_NS ? consumer->spin_ns / 8 : 0;
     return 0;
 }
 
 int consumer_wait(struct consumer *consumer, uint64_t timeout_ns,
                   const struct wire_header **ret_record, struct error *err)
 {
-    int taken = consumer_look(consumer, ret_record, err);
+    int looks = __atomic_load_n(&consumer->expects, __ATOMIC_RELAXED) ||
+                wire_load_is_worth(&consumer->vain);
+    int taken = looks ? consumer_look(consumer, ret_record, err) : 0;
     return taken ? taken : consumer_sleep(consumer, timeout_ns, ret_record, err);
 }
 
@@ -206,13 +203,8 @@ void consumer_call(struct consumer *consumer)
 void consumer_expect(struct consumer *consumer)
 {
     uint32_t *asleep = &consumer->session->asleep;
-    uint32_t vain = __atomic_load_n(&consumer->vain, __ATOMIC_RELAXED);
-    if (vain >= VAIN_MOST) { /* counts those not tried, too */
-        (void)__atomic_add_fetch(&consumer->vain, 1, __ATOMIC_RELAXED);
-        if (vain % VAIN_PAUSE)
-            return;
-    }
-    if (!wire_load_has_room(&consumer->load, clock_monotonic_ns()))
+    if (!wire_load_is_worth(&consumer->vain) ||
+        !wire_load_has_room(&consumer->load, clock_monotonic_ns()))
         return;
     __atomic_store_n(&consumer->expects, 1, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(asleep, 0, __ATOMIC_SEQ_CST))

@@ -21,7 +21,7 @@ struct consumer {
     unsigned lanes_seen; /* lanes below this were used once */
     uint32_t spin_ns;    /* how long to look before sleeping */
     uint32_t expects;    /* 1: a record will come any moment; atomic */
-    uint32_t vain;       /* expectations in line that came to nothing; atomic */
+    uint32_t vain;       /* looks in line that found nothing, or were not tried; atomic */
     uint32_t called;     /* by consumer_call, atomic */
     struct wire_load load;
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];

@@ -174,7 +174,8 @@ static void begin_work(struct session *session)
         start_driver(session);
         meter_work_end(session->meter);
     }
-    if (session->arena && !device_shares_memory(session->device)) {
+    session->device_is_host = session->device && device_shares_memory(session->device);
+    if (session->arena && !session->device_is_host) {
         session->arena = NULL; /* whoever places a buffer there is told so by the end */
         session->shared->arena_bytes = session->arena_bytes = 0;
     }
@@ -209,14 +210,15 @@ static int next_record(struct session *session, const struct wire_header **ret_r
     session_flush(session);
     completion_rest(session);
     uint64_t limit_ns = IDLE_NS;
-    int client_waits = 0;
+    int is_vain = 0; /* to look for a record */
     if (completion_pending(session)) {
         int unreported = __atomic_load_n(&session->quiet_count, __ATOMIC_RELAXED) > 1;
         limit_ns = unreported ? LOOK_NS : SWEEP_NS;
-        client_waits = __atomic_load_n(&session->shared->sleepers, __ATOMIC_RELAXED) != 0;
+        is_vain = session->device_is_host ||
+                  __atomic_load_n(&session->shared->sleepers, __ATOMIC_RELAXED) != 0;
     }
-    taken = client_waits ? consumer_sleep(&session->consumer, limit_ns, ret_record, err)
-                         : consumer_wait(&session->consumer, limit_ns, ret_record, err);
+    taken = is_vain ? consumer_sleep(&session->consumer, limit_ns, ret_record, err)
+                    : consumer_wait(&session->consumer, limit_ns, ret_record, err);
     if (taken == 0 && limit_ns == SWEEP_NS)
         completion_sweep(session);
     return taken;

@@ -54,6 +54,7 @@ struct session {
     cl_device_id device; /* the card's; NULL: the driver was not started, or it is a CUDA one */
     struct cuda *cuda;   /* of a CUDA program, once the driver was started */
     int begun;           /* a record has come */
+    int device_is_host;  /* its threads need the CPUs that the consumer would spin on */
     int builds_fd;       /* folder of kept builds; -1: none */
     char *device_text;   /* identity of the device and its driver, owned */
     struct ledger_card *ledger;

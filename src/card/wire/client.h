@@ -18,6 +18,7 @@ struct wire_client {
     uint32_t dead;        /* 1 once the executor is gone; atomic */
     uint64_t lanes_taken; /* bit per lane; atomic */
     uint32_t spin_ns;     /* how long a wait spins before it sleeps, adapted by success; atomic */
+    uint32_t vain;        /* spins of full length in line that met nothing; atomic */
     struct wire_load load;
 };
 

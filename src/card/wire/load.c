@@ -9,6 +9,8 @@
               for its slice, a millisecond and more */
 #define PAUSE_LEAST_NS 2000000u
 #define PAUSE_MOST_NS 1024000000u
+#define VAIN_MOST 8   /* so many vain spins in line, and only one in ... */
+#define VAIN_PAUSE 64 /* ... so many is tried */
 
 void wire_load_init(struct wire_load *load)
 {
@@ -43,4 +45,13 @@ void wire_load_yield(struct wire_load *load, uint64_t now_ns)
     uint32_t pause_ns = next_pause_ns(load, now_ns);
     __atomic_store_n(&load->pause_ns, pause_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&load->crowded_ns, after_ns + pause_ns, __ATOMIC_RELAXED);
+}
+
+int wire_load_is_worth(uint32_t *vain)
+{
+    uint32_t seen = __atomic_load_n(vain, __ATOMIC_RELAXED);
+    if (seen < VAIN_MOST)
+        return 1;
+    (void)__atomic_add_fetch(vain, 1, __ATOMIC_RELAXED);
+    return seen % VAIN_PAUSE == 0;
 }

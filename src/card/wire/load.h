@@ -20,5 +20,8 @@ void wire_load_init(struct wire_load *load);
 int wire_load_has_room(struct wire_load *load, uint64_t now_ns);
 /* Let another thread have this CPU if it waits for it, and note whether one kept it for long. */
 void wire_load_yield(struct wire_load *load, uint64_t now_ns);
+/* 1 unless many spins in line met nothing: `vain` counts them, who spins sets it back. Then those
+ * left out are counted, too, and now and then one is tried. */
+int wire_load_is_worth(uint32_t *vain);
 
 #endif

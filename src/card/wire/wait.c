@@ -44,21 +44,32 @@ static void cpu_relax(void)
 #endif
 }
 
+/* A short spin that meets nothing becomes longer; one of full length may be what is in the way. */
+static void count_vain(struct wire_client *client, uint32_t budget_ns)
+{
+    if (budget_ns == SPIN_CAP_NS)
+        (void)__atomic_add_fetch(&client->vain, 1, __ATOMIC_RELAXED);
+}
+
 /* Returns 1 when `done` came true while spinning. */
 static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done, const void *arg)
 {
     uint32_t budget_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
-    if (!wire_load_has_room(&client->load, since_ns))
+    if (!wire_load_is_worth(&client->vain) || !wire_load_has_room(&client->load, since_ns))
         return 0;
     for (;;) {
         for (int i = 0; i < SPIN_CHECKS; i++) {
-            if (done(arg))
+            if (done(arg)) {
+                __atomic_store_n(&client->vain, 0, __ATOMIC_RELAXED);
                 return 1;
+            }
             cpu_relax();
         }
         uint64_t at_ns = now_ns();
-        if (at_ns - since_ns >= budget_ns)
+        if (at_ns - since_ns >= budget_ns) {
+            count_vain(client, budget_ns);
             return 0;
+        }
         if (at_ns - since_ns >= WIRE_LOAD_ALONE_NS)
             wire_load_yield(&client->load, at_ns);
     }
