@@ -10,13 +10,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "card/executor/arg_info.h"
 #include "card/executor/build_cache.h"
 #include "card/executor/build_reply.h"
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 #include "card/meter/meter.h"
 
-#define ARG_INFO_OPTION "-cl-kernel-arg-info"
 #define IDENTITY_TEXT_MAX 512
 
 static void identity_add(struct buf *identity, cl_int status, const char *text)
@@ -175,14 +175,14 @@ static void restore(struct object *object)
 
 /* True when an earlier result did. */
 static int build_kept(struct session *session, struct object *object, const struct build_key *key,
-                      struct buf *reply)
+                      const char *options, struct buf *reply)
 {
     struct build_result result = {0};
     const struct program *extra = object->extra;
     cl_program like = extra->created ? extra->created : object->driver;
     if (build_cache_load(session->builds_fd, key, &result) < 0)
         return 0;
-    cl_program program = load(session, like, &result, key->options);
+    cl_program program = load(session, like, &result, options);
     if (program) {
         (void)buf_append(reply, result.reply, result.reply_length); /* remembered in the buf */
         replace(object, program);
@@ -268,18 +268,19 @@ static char *options_for(const char *asked)
 
 /* A reply for each device. */
 static cl_int write_replies(cl_program program, const struct device_list *devices, cl_int built,
-                            const char *options, struct buf *reply)
+                            const char *options, enum build_arguments arguments, struct buf *reply)
 {
     cl_int status = CL_SUCCESS;
     for (cl_uint i = 0; i < device_list_length(devices) && !status; i++)
-        status = build_reply_write(program, devices->drivers[i], built, options, reply);
+        status = build_reply_write(program, devices->drivers[i], built, options, arguments, reply);
     return status;
 }
 
 cl_int build_describe(struct object *object)
 {
     struct program *program = object->extra;
-    return write_replies(object->driver, &program->devices, CL_SUCCESS, "", &program->build);
+    return write_replies(object->driver, &program->devices, CL_SUCCESS, "", BUILD_ARGUMENTS_TOLD,
+                         &program->build);
 }
 
 static void count_build(const struct session *session)
@@ -295,7 +296,7 @@ cl_int build_run(struct session *session, struct object *object, struct device_l
     if (!options)
         return CL_OUT_OF_HOST_MEMORY;
     const struct build_key key = {.device = session->device_text,
-                                  .options = options,
+                                  .options = asked,
                                   .kind = program->kind,
                                   .text = program->text,
                                   .text_length = program->text_length};
@@ -303,12 +304,15 @@ cl_int build_run(struct session *session, struct object *object, struct device_l
         session->builds_fd >= 0 && program->text && devices->count == 0 && build_cache_allows(&key);
     cl_int status = device_list_find(session, devices), built = status;
     meter_work_begin(session->meter);
-    if (!status && (!may_keep || !build_kept(session, object, &key, reply))) {
+    if (!status && (!may_keep || !build_kept(session, object, &key, options, reply))) {
         restore(object);
         built = clBuildProgram(object->driver, device_list_length(devices), devices->drivers,
                                options, NULL, NULL);
         count_build(session);
-        status = write_replies(object->driver, devices, built, asked, reply);
+        const enum build_arguments arguments = arg_info_is_told(session, object->driver, asked)
+                                                   ? BUILD_ARGUMENTS_TOLD
+                                                   : BUILD_ARGUMENTS_HIDDEN;
+        status = write_replies(object->driver, devices, built, asked, arguments, reply);
         if (may_keep && status == CL_SUCCESS && built == CL_SUCCESS)
             keep(session, object->driver, &key, reply);
     }
@@ -366,7 +370,7 @@ cl_int build_compile(struct session *session, struct object *object, struct devi
     if (built == CL_SUCCESS)
         become_binary(object->driver, devices, program);
     build_forget(program); /* whole builds before */
-    return write_replies(object->driver, devices, built, asked, reply);
+    return write_replies(object->driver, devices, built, asked, BUILD_ARGUMENTS_TOLD, reply);
 }
 
 cl_int build_link(struct session *session, struct object *object, struct device_list *devices,
@@ -387,7 +391,8 @@ cl_int build_link(struct session *session, struct object *object, struct device_
         return linked;
     }
     /* A link that failed may have given a program, with its log. */
-    cl_int status = write_replies(object->driver, devices, linked, options, reply);
+    cl_int status =
+        write_replies(object->driver, devices, linked, options, BUILD_ARGUMENTS_TOLD, reply);
     if (linked == CL_SUCCESS)
         become_binary(object->driver, devices, program);
     if (linked == CL_SUCCESS && strstr(options, "-create-library") == NULL)

@@ -18,8 +18,8 @@
 /* What a build depends on; borrowed. */
 struct build_key {
     const char *device;  /* identity, with the driver's version */
-    const char *options; /* as given to the driver */
-    const char *kind;    /* of the text: "source" or "binary" */
+    const char *options; /* as the program gave them */
+    const char *kind;    /* of the text: "source", "binary" ... */
     const void *text;
     size_t text_length;
 };

@@ -4,9 +4,11 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "card/executor/arg_info.h"
 #include "card/wire/wire.h"
 
 #define PROBE_MAX_BYTES 4096u /* more than any CL_DEVICE_MAX_PARAMETER_SIZE in use */
@@ -152,7 +154,8 @@ static uint64_t work_group_u64(cl_kernel kernel, cl_device_id device,
     return value;
 }
 
-static void write_kernel(cl_kernel kernel, cl_device_id device, struct buf *reply)
+static void write_kernel(cl_kernel kernel, cl_device_id device, enum build_arguments arguments,
+                         struct buf *reply)
 {
     struct wire_kernel_info info = {
         .work_group_size = work_group_u64(kernel, device, CL_KERNEL_WORK_GROUP_SIZE),
@@ -177,12 +180,13 @@ static void write_kernel(cl_kernel kernel, cl_device_id device, struct buf *repl
         info.compile_work_group[i] = compiled[i];
     info.name_length = (uint32_t)strlen(name) + 1;
     info.attributes_length = (uint32_t)strlen(attributes) + 1;
-    info.has_arg_info = info.arg_count > 0 && query_arg(kernel, 0, &first);
+    const int known = info.arg_count > 0 && query_arg(kernel, 0, &first);
+    info.has_arg_info = known && arguments == BUILD_ARGUMENTS_TOLD;
     (void)buf_append(reply, &info, sizeof(info)); /* remembered in the buf */
     append_text(reply, name);
     append_text(reply, attributes);
     for (cl_uint i = 0; i < info.arg_count; i++)
-        write_arg(kernel, i, (int)info.has_arg_info, reply);
+        write_arg(kernel, i, known, reply);
 }
 
 /* Scratch kernels of a built program: `ret_kernels` owned; returns their number. */
@@ -202,8 +206,18 @@ static cl_uint make_kernels(cl_program program, cl_kernel **ret_kernels)
     return count;
 }
 
-cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status,
-                         const char *options, struct buf *reply)
+/* Take a word off the end. */
+static void cut_off(char *text, const char *word)
+{
+    const size_t length = strlen(text), cut = strlen(word);
+    if (length < cut || strcmp(text + length - cut, word) != 0)
+        return;
+    char *end = text + length - cut;
+    *(end > text && end[-1] == ' ' ? end - 1 : end) = '\0';
+}
+
+cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status, const char *asked,
+                         enum build_arguments arguments, struct buf *reply)
 {
     /* Drivers before OpenCL 1.2 know of executables only. */
     struct wire_build_reply head = {.status = status,
@@ -212,8 +226,12 @@ cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status,
     size_t global_bytes = 0;
     AUTO_FREE cl_kernel *kernels = NULL;
     AUTO_FREE char *log = QUERY_TEXT(clGetProgramBuildInfo, program, device, CL_PROGRAM_BUILD_LOG);
-    if (!log)
+    AUTO_FREE char *built_with =
+        QUERY_TEXT(clGetProgramBuildInfo, program, device, CL_PROGRAM_BUILD_OPTIONS);
+    if (!log || !built_with)
         return CL_OUT_OF_HOST_MEMORY;
+    if (!strstr(asked, ARG_INFO_OPTION))
+        cut_off(built_with, ARG_INFO_OPTION);
     (void)clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_STATUS, sizeof(head.build_status),
                                 &head.build_status, NULL);
     (void)clGetProgramBuildInfo(program, device, CL_PROGRAM_BINARY_TYPE, sizeof(head.binary_type),
@@ -227,9 +245,9 @@ cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status,
     head.log_length = strlen(log) + 1;
     (void)buf_append(reply, &head, sizeof(head)); /* remembered in the buf */
     append_text(reply, log);
-    append_text(reply, options);
+    append_text(reply, built_with);
     for (cl_uint i = 0; i < head.kernel_count; i++) {
-        write_kernel(kernels[i], device, reply);
+        write_kernel(kernels[i], device, arguments, reply);
         (void)clReleaseKernel(kernels[i]); /* ours */
     }
     return reply->failed ? CL_OUT_OF_HOST_MEMORY : CL_SUCCESS;

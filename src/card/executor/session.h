@@ -40,6 +40,9 @@ struct spill {
     uint64_t left_bytes; /* that may still stay in memory */
 };
 
+/* When the driver tells of the arguments of kernels: see arg_info.h. */
+enum arg_info_habit { ARG_INFO_UNKNOWN, ARG_INFO_WHEN_ASKED, ARG_INFO_ALWAYS };
+
 struct session {
     struct executor_params params;
     struct executor_client client;
@@ -57,6 +60,7 @@ struct session {
     int device_is_host;  /* its threads need the CPUs that the consumer would spin on */
     int builds_fd;       /* folder of kept builds; -1: none */
     char *device_text;   /* identity of the device and its driver, owned */
+    enum arg_info_habit arg_info_habit;
     struct ledger_card *ledger;
     struct meter *meter;
     struct consumer consumer;

@@ -98,7 +98,7 @@ struct build *build_create(const void *reply, size_t length, size_t *ret_used)
     struct cursor cursor = {build->text, length, 0};
     take(&cursor, &build->reply, sizeof(build->reply));
     build->log = take_text(&cursor, build->reply.log_length);
-    (void)take_text(&cursor, strlen(cursor.at) + 1); /* the options, which we know */
+    build->options = take_text(&cursor, strlen(cursor.at) + 1);
     if (take_kernels(&cursor, build) < 0) {
         build_destroy(build);
         return NULL;

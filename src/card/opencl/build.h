@@ -27,7 +27,7 @@ struct build_kernel {
 
 struct build {
     struct wire_build_reply reply;
-    const char *log;
+    const char *log, *options;
     struct build_kernel *kernels;
     char *text; /* owns what the pointers point to */
 };

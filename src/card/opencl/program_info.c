@@ -158,7 +158,6 @@ cl_int api_clGetProgramBuildInfo(cl_program program, cl_device_id device,
 {
     static const struct info_field fields[] = {
         INFO_VALUE(CL_PROGRAM_BUILD_STATUS, struct program_part, status),
-        INFO_TEXT(CL_PROGRAM_BUILD_OPTIONS, struct program_part, options),
     };
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
     const struct program_part *part = program_part(program, device);
@@ -168,9 +167,12 @@ cl_int api_clGetProgramBuildInfo(cl_program program, cl_device_id device,
     cl_program_binary_type type = made ? made->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE;
     size_t global_bytes = made ? (size_t)made->reply.global_variable_bytes : 0;
     const char *log = made ? made->log : "";
+    const char *options = made ? made->options : part->options ? part->options : "";
     switch (param_name) {
     case CL_PROGRAM_BUILD_LOG:
         return info_put(&out, log, strlen(log) + 1);
+    case CL_PROGRAM_BUILD_OPTIONS:
+        return info_put(&out, options, strlen(options) + 1);
     case CL_PROGRAM_BINARY_TYPE:
         return info_put(&out, &type, sizeof(type));
     case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE:

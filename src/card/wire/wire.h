@@ -169,8 +169,9 @@ enum wire_build_stage {
     WIRE_BUILD_LINK     /* clLinkProgram */
 };
 
-/* Build reply: this, the log (NUL-ended, padded to 8), the options as given (NUL-ended, padded to
- * 8), then per kernel a wire_kernel_info, its texts and its arguments. Everything padded to 8. */
+/* Build reply: this, the log (NUL-ended, padded to 8), the options as the driver tells them
+ * (NUL-ended, padded to 8), then per kernel a wire_kernel_info, its texts and its arguments.
+ * Everything padded to 8. */
 struct wire_build_reply {
     int32_t status;       /* what clBuildProgram, clCompileProgram or clLinkProgram returned */
     int32_t build_status; /* CL_PROGRAM_BUILD_STATUS */

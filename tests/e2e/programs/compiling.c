@@ -161,6 +161,53 @@ static void with_files(struct world *w)
         clLinkProgram(w->context, 0, NULL, NULL, 1, &compiled, NULL, NULL, &code));
 }
 
+/* What is told of a kernel's arguments and of the options that its program was built with. */
+static void tell_built(struct world *w, const char *name, cl_program program)
+{
+    char options[128] = "", argument[16] = "";
+    cl_kernel_arg_address_qualifier address = 0;
+    cl_int code;
+    MUST(clGetProgramBuildInfo(program, w->device, CL_PROGRAM_BUILD_OPTIONS, sizeof(options),
+                               options, NULL));
+    (void)printf("%s: options '%s'\n", name, options);
+    cl_kernel kernel = clCreateKernel(program, "work", &code);
+    if (code != CL_SUCCESS)
+        return;
+    REPORT("its argument's name",
+           clGetKernelArgInfo(kernel, 0, CL_KERNEL_ARG_NAME, sizeof(argument), argument, NULL));
+    REPORT("its address space", clGetKernelArgInfo(kernel, 0, CL_KERNEL_ARG_ADDRESS_QUALIFIER,
+                                                   sizeof(address), &address, NULL));
+    (void)printf("%s %#x\n", argument, address);
+    MUST(clReleaseKernel(kernel));
+}
+
+static void with_options(struct world *w)
+{
+    static const char *const given[] = {"",
+                                        "-cl-kernel-arg-info",
+                                        " -DN=1   -w ",
+                                        "-DN=1 -w -cl-kernel-arg-info",
+                                        "-cl-kernel-arg-info -cl-std=CL1.2",
+                                        "-w -cl-unheard-of"};
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        cl_program program = source(w, "kernel void work(global int *numbers) { numbers[0] = 1; }");
+        REPORT(given[i], clBuildProgram(program, 1, &w->device, given[i], NULL, NULL));
+        tell_built(w, "built", program);
+        if (i == 5)
+            continue;
+        cl_program copy = from_binary(w, program);
+        REPORT("from its binary", clBuildProgram(copy, 1, &w->device, "", NULL, NULL));
+        tell_built(w, "from its binary", copy);
+    }
+    cl_program part = source(w, "kernel void work(global int *numbers) { numbers[0] = 1; }");
+    cl_int code;
+    MUST(clCompileProgram(part, 0, NULL, "-DN=2", 0, NULL, NULL, NULL, NULL));
+    tell_built(w, "compiled", part);
+    tell_built(w, "linked", clLinkProgram(w->context, 0, NULL, "", 1, &part, NULL, NULL, &code));
+    tell_built(w, "a library",
+               clLinkProgram(w->context, 0, NULL, "-create-library", 1, &part, NULL, NULL, &code));
+}
+
 static char compile_word[] = "compile";
 
 static void CL_CALLBACK on_built(cl_program program, void *arg)
@@ -209,6 +256,7 @@ int main(void)
     open_world(&w);
     in_parts(&w);
     with_files(&w);
+    with_options(&w);
     wrong_calls(&w);
     return 0;
 }
