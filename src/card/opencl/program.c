@@ -274,6 +274,15 @@ static cl_int keep_binary(struct program_part *part, const unsigned char *binary
     return CL_SUCCESS;
 }
 
+static int names_twice(cl_uint count, const cl_device_id *devices)
+{
+    for (cl_uint i = 1; i < count; i++)
+        for (cl_uint j = 0; j < i; j++)
+            if (devices[i] == devices[j])
+                return 1;
+    return 0;
+}
+
 static cl_program create_from_binaries(cl_context context, const struct device_choice *devices,
                                        const cl_device_id *asked, cl_uint count,
                                        const size_t *lengths, const unsigned char **binaries,
@@ -301,8 +310,9 @@ cl_program api_clCreateProgramWithBinary(cl_context context, cl_uint num_devices
 {
     struct device_choice devices;
     cl_program program = NULL;
-    *errcode_ret = num_devices == 0 || !device_list || !lengths || !binaries
-                       ? CL_INVALID_VALUE
+    *errcode_ret = num_devices == 0 || !device_list || !lengths || !binaries ? CL_INVALID_VALUE
+                   : names_twice(num_devices, device_list)
+                       ? CL_INVALID_DEVICE
                        : devices_choose(context->devices, context->device_count, device_list,
                                         num_devices, &devices);
     if (*errcode_ret != CL_SUCCESS)
