@@ -36,13 +36,15 @@ struct command {
     int metered; /* the meter knows it */
     int timed;   /* the client may ask for its times */
     int quiet;
-    cl_int error; /* it ends with this whatever the driver says; 0: with the driver's status */
+    int user_waits; /* for an event of the user that was open */
+    cl_int error;   /* it ends with this whatever the driver says; 0: with the driver's status */
     struct trace_entry *traced; /* to be completed and written; NULL: nobody looks; owned */
 
     /* Under commands_lock. */
     int done;       /* somebody has claimed its end */
     int reported;   /* a quiet one that the driver reports after all */
     int kept;       /* swept: the driver may still call back, so the struct stays */
+    int cascaded;   /* it failed because what it waited for did */
     unsigned holds; /* commands to be published before, and 1 until it has ended itself */
     struct edge *followers;
     struct edge queue_edge; /* used to follow the queue's last command */
@@ -61,7 +63,7 @@ static void write_end(struct command *command)
         event->start_ns = command->times.start_ns;
         event->end_ns = command->times.end_ns;
     }
-    if (command->status < 0) {
+    if (command->status < 0 && !command->cascaded) {
         int32_t none = 0; /* the first error stays */
         (void)__atomic_compare_exchange_n(&queue->error, &none, command->status, 0,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
@@ -122,6 +124,7 @@ static void publish(struct command *command)
         while (next->followers) {
             struct edge *edge = next->followers;
             next->followers = edge->next;
+            edge->follower->cascaded |= next->status < 0;
             drop_hold(edge->follower, &ready);
             if (!edge->embedded)
                 free(edge);
@@ -361,13 +364,20 @@ static void follow_queue(struct session *session, struct command *command)
     }
 }
 
+static void wait_for_slot(struct session *session, struct command *command,
+                          const struct event_slot *slot)
+{
+    follow(command, slot->command, NULL);
+    command->user_waits |= slot->user_open;
+}
+
 /* Find what must be published first and enter the command for those that come later. */
 static void take_place(struct session *session, struct command *command, const struct order *order)
 {
     struct command **last = &session->queue_last[command->queue_slot];
     follow(command, *last, &command->queue_edge);
     for (uint32_t i = 0; i < order->slot_count; i++)
-        follow(command, session->events[order->slots[i]].command, NULL);
+        wait_for_slot(session, command, &session->events[order->slots[i]]);
     if (order->kind != ORDER_PLAIN && !order->queue->in_order && order->slot_count == 0)
         follow_queue(session, command);
     list_append(&session->commands, &command->link);
@@ -407,19 +417,21 @@ static struct command *command_create(struct session *session, const struct orde
         pthread_mutex_unlock(&session->commands_lock);
         return NULL;
     }
-    *command = (struct command){.session = session,
-                                .event = event,
-                                .event_slot = order->event,
-                                .queue_slot = order->queue->slot,
-                                .estimate_ns = order->estimate_ns,
-                                .copied_ns = order->copied_ns,
-                                .pace = order->pace,
-                                .metered = order->metered,
-                                .timed = order->queue->timed,
-                                .quiet = quiet,
-                                .error = order->error,
-                                .traced = trace_begin(session, order),
-                                .holds = 1};
+    *command =
+        (struct command){.session = session,
+                         .event = event,
+                         .event_slot = order->event,
+                         .queue_slot = order->queue->slot,
+                         .estimate_ns = order->estimate_ns,
+                         .copied_ns = order->copied_ns,
+                         .pace = order->pace,
+                         .metered = order->metered,
+                         .timed = order->queue->timed,
+                         .quiet = quiet,
+                         .error = order->error,
+                         .cascaded = order->error == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST,
+                         .traced = trace_begin(session, order),
+                         .holds = 1};
     take_place(session, command, order);
     if (quiet)
         quiet_append(session, command);
@@ -499,6 +511,16 @@ void completion_pass(struct session *session, const struct order *order)
     session->events[order->event].settled = order->event != 0;
     command->done = 1;
     end_command(command, CL_COMPLETE);
+}
+
+void completion_expect_failures(struct session *session)
+{
+    pthread_mutex_lock(&session->commands_lock);
+    LIST_EACH (link, &session->commands) {
+        struct command *command = LIST_ENTRY(link, struct command, link);
+        command->cascaded |= command->user_waits;
+    }
+    pthread_mutex_unlock(&session->commands_lock);
 }
 
 void completion_set_event(struct session *session, uint32_t slot, cl_int status)

@@ -25,6 +25,9 @@ void completion_fail(struct session *session, const struct order *order);
 int completion_may_pass(struct session *session, const struct order *order);
 /* Such an order has ended. */
 void completion_pass(struct session *session, const struct order *order);
+/* What waits for an event of the user that is open may fail from now on: its queue has no failure
+ * of its own then, and clFinish tells of none. */
+void completion_expect_failures(struct session *session);
 /* A user event got its status. */
 void completion_set_event(struct session *session, uint32_t slot, cl_int status);
 

@@ -19,6 +19,7 @@ static void abandon(struct session *session, struct event_slot *event)
 {
     event->user_open = 0;
     session->user_events_open--;
+    completion_expect_failures(session);
     (void)clSetUserEventStatus(event->driver, CL_INVALID_EVENT); /* it was open */
     completion_sweep(session);
 }
@@ -77,6 +78,8 @@ int handle_user_event_set(struct session *session, const struct wire_header *hea
     if (slot->user_open) {
         session->user_events_open--;
         slot->user_open = 0;
+        if (record->status < 0)
+            completion_expect_failures(session);
         (void)clSetUserEventStatus(slot->driver, record->status); /* checked above */
     }
     completion_set_event(session, record->event, record->status);

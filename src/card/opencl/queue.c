@@ -241,10 +241,8 @@ cl_int queue_wait(cl_command_queue queue)
 cl_int queue_error(cl_command_queue queue)
 {
     cl_int error = __atomic_load_n(&queue->state->error, __ATOMIC_ACQUIRE);
-    /* A command that followed a failed one is no news of its own. */
-    if (error == CL_SUCCESS || error == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST)
-        return CL_SUCCESS;
-    queue_tell(queue, error);
+    if (error != CL_SUCCESS)
+        queue_tell(queue, error);
     return error;
 }
 

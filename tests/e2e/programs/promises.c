@@ -151,6 +151,7 @@ static void failures(struct world *w)
     (void)printf("failures %s wait %d\n", notes.text, (int)clWaitForEvents(1, &third));
     (void)printf("failures user %d, others fail %d %d %d\n", (int)status_of(go),
                  status_of(first) < 0, status_of(second) < 0, status_of(third) < 0);
+    (void)printf("failures finish %d\n", (int)clFinish(w->loose));
     const cl_event events[] = {go, first, second, third};
     for (size_t i = 0; i < 4; i++)
         MUST(clReleaseEvent(events[i]));
