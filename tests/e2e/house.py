@@ -28,6 +28,7 @@ PATHS = {
     "images": "tests/e2e/programs/images",
     "printing": "tests/e2e/programs/printing",
     "promises": "tests/e2e/programs/promises",
+    "told": "tests/e2e/programs/told",
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
     "cards": "tests/e2e/programs/cards",

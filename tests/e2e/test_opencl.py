@@ -86,6 +86,14 @@ def test_promises(card_house):
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
 
 
+def test_told(card_house):
+    """What memory objects, queues, programs, kernels and events tell of themselves; sizes of arguments, ranges, patterns."""
+    words = [houses.built("told")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert direct.count("range 0\n") == 12
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
 def test_subdevices(card_house):
     """Parts of the device, what they tell, contexts, queues and programs of them: as directly."""
     words = [houses.built("subdevices")]
@@ -121,8 +129,8 @@ def test_several_cards(card_house):
 def test_failures_of_the_user(card_house):
     """An event of the user that fails takes with it what waits for it, and nothing else. (PoCL 3.1 hangs here.)"""
     told = card_house.card_exec(houses.built("promises"), "failures", memory="64MiB").stdout.splitlines()
-    assert told[:2] == ["failures x wait -14", "failures user -7, others fail 1 1 1"]
-    assert told[2].startswith("after failures ")
+    assert told[:3] == ["failures x wait -14", "failures user -7, others fail 1 1 1", "failures finish 0"]
+    assert told[3].startswith("after failures ")
 
 
 def test_one_device(card_house):
