@@ -24,7 +24,7 @@ import house as houses  # noqa: E402
 
 POCL = "/usr/share/pocl-tests"
 MADE = os.path.join(houses.BUILD, "conformance")
-TIMEOUT = 300
+TIMEOUT = 900
 MEMORY = "1GiB"
 
 # command: words; `made` is what has to be compiled for it: (name, sources, libraries).
@@ -33,6 +33,8 @@ Program = collections.namedtuple("Program", "name command made cwd hide", defaul
 EVERYTHING = r"(?s).*"  # only the exit status counts
 # Lines that name the device or the platform, addresses, and sizes of binaries, which name files of the driver's cache.
 NAMES = r"(?im)^.*(platform|device|vendor|driver|pthread|portable computing|leat).*$|0x[0-9a-f]+|^binary size .*$"
+
+TEMPORARY = r"\S*/tempfile_\w+"  # what the driver calls a program's source in its log
 
 # Programs of pocl-tests that cannot be judged by themselves, or look for what belongs to PoCL alone.
 POCL_LEFT_OUT = {
@@ -52,6 +54,10 @@ WORKGROUP_CASES = ["implicit_barriers 1 2 1 1", "forloops 2 2 1 1", "loopbarrier
 EXAMPLES = ["example0", "example1", "example2", "example2a", "matadd", "matrix1 64", "trig", "vecadd", "boxadd",
             "EinsteinToolkit"]
 OUTCOME_ONLY = {"example0", "matrix1", "EinsteinToolkit"}  # random input, or times
+PIGLIT_LEFT_OUT = ("program-tester", "interop")  # reads the files below; needs OpenGL
+BLAS_TESTS = ["xaxpy", "xscal", "xswap"]
+PICTURES = ["-f", "lavfi", "-i", "testsrc=duration=0.2:size=64x64:rate=10"]
+FILTERS = "format=yuv420p,hwupload,avgblur_opencl=sizeX=3,unsharp_opencl,hwdownload,format=yuv420p"
 TUNERS = ["xaxpy", "xdot", "copy_fast", "copy_pad", "transpose_fast", "transpose_pad", "invert"]
 
 
@@ -85,6 +91,19 @@ def pocl_tests():
                       EVERYTHING if name in OUTCOME_ONLY else NAMES)
 
 
+def piglit():
+    """Its OpenCL tests: programs of their own, and kernels with what they are to compute, which one program reads."""
+    for home in glob.glob("/usr/lib/*/piglit"):
+        for path in sorted(glob.glob(f"{home}/bin/cl-*")):
+            name = os.path.basename(path)[len("cl-"):]
+            if not name.startswith(PIGLIT_LEFT_OUT):
+                yield Program(f"piglit/{name}", [path], cwd=f"{home}/tests/cl", hide=NAMES)
+        for root in ("tests/cl", "generated_tests/cl"):
+            for path in sorted(glob.glob(f"{home}/{root}/**/*.cl", recursive=True)):
+                yield Program(f"piglit/{os.path.relpath(path, f'{home}/{root}')}", [f"{home}/bin/cl-program-tester", path],
+                              cwd=home, hide=NAMES)
+
+
 def others():
     yield Program("clinfo", ["clinfo", "-l"], hide=NAMES)
     yield Program("clpeak", ["clpeak", "--kernel-latency", "--transfer-bandwidth"],
@@ -95,10 +114,15 @@ def others():
                                                    ["-n", "128"] if tuner == "invert" else ["-m", "128", "-n", "128"])],
                       cwd="", hide=EVERYTHING)
     yield Program("clblast/sgemm", [houses.built("sgemm")])
+    for routine in BLAS_TESTS:
+        yield Program(f"clblast/test_{routine}", [f"clblast_test_{routine}"], hide=NAMES)
+    yield Program("clfft/client", ["clFFT-client", "-x", "64", "-y", "16", "-b", "2", "-p", "1"], cwd="", hide=NAMES)
     yield Program("clfft/fft", ["fft"], ("fft", [f"{HERE}/programs/fft.c"], ["-lclFFT", "-lm"]))
     yield Program("viennacl/viennacl", ["viennacl"], ("viennacl", [f"{HERE}/programs/viennacl.cpp"], []))
     yield Program("opencv/umat", ["/usr/bin/python3", f"{HERE}/programs/umat.py"])
     yield Program("pyopencl/arrays", ["/usr/bin/python3", f"{HERE}/programs/arrays.py"])
+    yield Program("ffmpeg/filters", ["ffmpeg", "-v", "error", "-init_hw_device", "opencl=card", "-filter_hw_device", "card",
+                                     *PICTURES, "-vf", FILTERS, "-f", "framemd5", "-"], hide=NAMES)
     yield Program("hashcat/md5", ["/bin/sh", f"{HERE}/programs/crack.sh"], cwd="")
 
 
@@ -140,7 +164,7 @@ def outcome(program, start, environment):
             return "timeout", None, ""
     status = done.returncode if done.returncode <= 128 else 128 - done.returncode  # leat tells a signal as a shell does
     word = "ok" if status == 0 else f"exit {status}" if status > 0 else f"signal {-status}"
-    text = re.sub(program.hide, "", done.stdout.decode(errors="replace"))
+    text = re.sub(program.hide, "", re.sub(TEMPORARY, "", done.stdout.decode(errors="replace")))
     return word, (status, sorted(line.rstrip() for line in text.splitlines() if line.strip())), done.stderr.decode(errors="replace")
 
 
@@ -165,7 +189,7 @@ def main():
     parser.add_argument("--verbose", action="store_true", help="say what differs")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    programs = [p for p in [*pocl_tests(), *others()] if not options.names or p.name.startswith(tuple(options.names))]
+    programs = [p for p in [*pocl_tests(), *others(), *piglit()] if not options.names or p.name.startswith(tuple(options.names))]
     if options.list:
         print("\n".join(p.name for p in programs))
         return
