@@ -56,8 +56,9 @@ int leat_card_device_list(struct leat_card_control *control, struct leat_card_de
 
 enum leat_card_create_flags {
     LEAT_CARD_PLAIN = 0,
-    LEAT_CARD_BOUND = 1, /* remove the card when this connection closes, for whatever reason */
-    LEAT_CARD_REMOTE = 2 /* of a CUDA device: the program has only a socket, as with OpenCL */
+    LEAT_CARD_BOUND = 1,  /* remove the card when this connection closes, for whatever reason */
+    LEAT_CARD_REMOTE = 2, /* of a CUDA device: the program has only a socket, as with OpenCL */
+    LEAT_CARD_BURST = 4   /* goes beyond its share while nobody else wants the device */
 };
 
 struct leat_card_request {
@@ -67,7 +68,8 @@ struct leat_card_request {
     const char *tenant; /* whose compiled code is kept and used again; NULL: the calling user's */
     uint64_t memory_bytes;
     uint32_t share_permille;
-    unsigned flags; /* enum leat_card_create_flags */
+    unsigned flags;    /* enum leat_card_create_flags */
+    uint32_t priority; /* 0 to 9: the higher gets the device first, within its share */
 };
 
 /* What a program needs to use the card: LEAT_CARD_TOKEN in its environment, and LEAT_CARD_SOCKET.
@@ -94,6 +96,7 @@ struct leat_card_status {
     uint64_t memory_quota_bytes, memory_used_bytes, memory_peak_bytes;
     uint64_t share_permille;       /* granted now; 0: released, commands wait */
     uint64_t share_asked_permille; /* at creation, or when it was last resized */
+    uint64_t burst, priority;      /* as asked; burst is 0 or 1 */
     uint64_t device_time_ns;       /* measured on the device */
     uint64_t throttled_ns;         /* commands held back for the share */
     uint64_t idle_ms;              /* since the last command ended; 0 while one runs */

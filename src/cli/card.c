@@ -28,6 +28,8 @@ static const struct view_column card_fields[] = {
     {"Memory peak", "memory_peak_bytes", VIEW_BYTES},
     {"Share asked", "share_asked_permille", VIEW_SHARE},
     {"Share granted", "share_permille", VIEW_SHARE},
+    {"Burst", "burst", VIEW_COUNT},
+    {"Priority", "priority", VIEW_COUNT},
     {"Waits for share", "share_wanted", VIEW_TEXT},
     {"Device time", "device_time_ns", VIEW_NS},
     {"Held back", "throttled_ns", VIEW_NS},

@@ -31,6 +31,8 @@ DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
 static const struct option_spec exec_options[] = {
     {"memory", 'm', "SIZE", "memory quota of the card, as 2GiB"},
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
+    {"burst", 0, NULL, "go beyond the share while nobody else wants the device"},
+    {"priority", 0, "N", "0 to 9: the higher gets the device first, within its share (0)"},
     {"device", 0, "ID", "device to take the card from (default: the first), or ID,ID..."},
     {"cuda", 0, NULL, "the program is a CUDA program (default device: cuda-0)"},
     {"remote", 0, NULL, "with --cuda: the program has only a socket, and no way to the driver"},
@@ -51,6 +53,8 @@ struct exec {
     bool cuda, remote; /* remote: an executor calls the CUDA driver, not the program */
     uint64_t memory_bytes;
     uint32_t share_permille;
+    uint32_t priority;
+    bool burst;
     char run_dir[PATH_MAX], socket[PATH_MAX], icd_dir[PATH_MAX];
     char libraries[LIBRARIES_MAX]; /* LD_LIBRARY_PATH of a CUDA program */
     char cards_dir[PATH_MAX]; /* leat-cardd's run folder, or what stands for that of the host */
@@ -98,6 +102,15 @@ static int devices_read(const struct args *args, struct exec *exec, struct error
     return 0;
 }
 
+static int priority_read(const struct args *args, uint32_t *ret_priority, struct error *err)
+{
+    const char *text = args_text(args, "priority");
+    uint64_t priority = 0;
+    int r = text ? u64_parse(text, &priority, err) : 0;
+    *ret_priority = priority > UINT32_MAX ? UINT32_MAX : (uint32_t)priority;
+    return r;
+}
+
 static int options_read(const struct cli *cli, const struct args *args, struct exec *exec,
                         struct error *err)
 {
@@ -108,6 +121,9 @@ static int options_read(const struct cli *cli, const struct args *args, struct e
     int r = bytes_parse(memory, &exec->memory_bytes, err);
     if (r == 0)
         r = share_parse(share, &exec->share_permille, err);
+    if (r == 0)
+        r = priority_read(args, &exec->priority, err);
+    exec->burst = args_has(args, "burst");
     if (r == 0)
         r = path_run_dir(cli->run_dir, exec->run_dir, err);
     if (r == 0)
@@ -228,7 +244,9 @@ static int card_make(const struct exec *exec, struct leat_card_control *control,
         .device = exec->devices[number],
         .memory_bytes = exec->memory_bytes,
         .share_permille = exec->share_permille,
-        .flags = LEAT_CARD_BOUND | (exec->remote ? LEAT_CARD_REMOTE : 0),
+        .flags = LEAT_CARD_BOUND | (exec->remote ? LEAT_CARD_REMOTE : 0) |
+                 (exec->burst ? LEAT_CARD_BURST : 0),
+        .priority = exec->priority,
     };
     r = leat_card_create(control, &request, ret_lease, &why);
     return r < 0 ? error_set(err, r, why.code, "%s", why.text) : 0;

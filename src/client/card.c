@@ -202,6 +202,8 @@ static const struct member status_members[] = {
     NUMBER(leat_card_status, memory_peak_bytes),
     NUMBER(leat_card_status, share_permille),
     NUMBER(leat_card_status, share_asked_permille),
+    NUMBER(leat_card_status, burst),
+    NUMBER(leat_card_status, priority),
     NUMBER(leat_card_status, device_time_ns),
     NUMBER(leat_card_status, throttled_ns),
     NUMBER(leat_card_status, idle_ms),
@@ -310,12 +312,13 @@ int leat_card_device_list(struct leat_card_control *control, struct leat_card_de
 int leat_card_create(struct leat_card_control *control, const struct leat_card_request *request,
                      struct leat_card_lease *ret_lease, struct leat_error *error)
 {
-    json_t *object = json_pack("{ss ss* ss* ss* sI sI sb sb}", "card", request->card, "device",
-                               request->device, "token", request->token, "tenant", request->tenant,
-                               "memory_bytes", (json_int_t)request->memory_bytes, "share_permille",
-                               (json_int_t)request->share_permille, "bound",
-                               (request->flags & LEAT_CARD_BOUND) != 0, "remote",
-                               (request->flags & LEAT_CARD_REMOTE) != 0);
+    json_t *object = json_pack(
+        "{ss ss* ss* ss* sI sI sb sb sb sI}", "card", request->card, "device", request->device,
+        "token", request->token, "tenant", request->tenant, "memory_bytes",
+        (json_int_t)request->memory_bytes, "share_permille", (json_int_t)request->share_permille,
+        "bound", (request->flags & LEAT_CARD_BOUND) != 0, "remote",
+        (request->flags & LEAT_CARD_REMOTE) != 0, "burst", (request->flags & LEAT_CARD_BURST) != 0,
+        "priority", (json_int_t)request->priority);
     return call_record(control, "card.create", object, lease_members, ret_lease, error);
 }
 

@@ -4,7 +4,8 @@ what it was granted, while all of them always have work. Lines as run.py prints 
 
 Two measures that know nothing of each other. Time: what the meter charged the card, in percent of the time that went by; it
 misses what was granted also when the device stood still. Work: the rounds of its loop that the card's kernels did, as a part of
-what all cards did together; a meter that counted wrongly would show here. Beside each cell stands what part of the processors'
+what all cards did together; a meter that counted wrongly would show here. After the table: cards whose programs differ in kind, and
+what is lent to a card that may burst. Beside each cell stands what part of the processors'
 time niced processes and the hypervisor had meanwhile: on a device that is the host's processors they are neighbours, too.
 
 usage: bench_share.py [--cells FILE] [--for SECONDS]      (LEAT_LONG=1: all limits, lengths and numbers of neighbours, 5 s each)
@@ -27,8 +28,14 @@ LIMITS = range(10, 91, 10) if LONG else (10, 50, 90)
 KERNELS_MS = (0.1, 0.5, 2, 5, 20) if LONG else (0.1, 2, 20)
 NEIGHBOURS = (1, 2, 3) if LONG else (1, 3)
 SECONDS = 5.0 if LONG else 1.5
+MIX_SECONDS = 8.0  # kernels of 200 ms: one more or less is 2.5 points
 SETTLE_SECONDS = 0.3
 GRANTED_PERCENT = 95  # of all cards: no program keeps a device busy all the time
+# Programs side by side: kind, length of a kernel in ms, thousandths of the device.
+MIXES = (
+    (("mixed", 1, 450), ("copying", 1, 200), ("unordered", 0.5, 200), ("even", 200, 100)),
+    (("threads", 0.5, 300), ("even", 200, 300), ("mixed", 2, 300), ("copying", 0.1, 50)),
+)
 CELLS = [(neighbours, kernel_ms, limit) for neighbours in NEIGHBOURS for kernel_ms in KERNELS_MS for limit in LIMITS]
 
 
@@ -58,11 +65,11 @@ def elsewhere():
     return (ticks[1] + ticks[7]) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(house, names):
+def measure(house, names, seconds=SECONDS):
     """Percent of the device's time that each card got, and of the commands that all did; what others had of the processors."""
     time.sleep(SETTLE_SECONDS)
     before, start, others = so_far(house, names), time.monotonic(), elsewhere()
-    time.sleep(SECONDS)  # the length of the measurement
+    time.sleep(seconds)  # the length of the measurement
     after, wall_s, others = so_far(house, names), time.monotonic() - start, elsewhere() - others
     times = [(b[0] - a[0]) / wall_s / 1e7 for a, b in zip(before, after)]
     commands = [b[1] - a[1] for a, b in zip(before, after)]
@@ -130,6 +137,45 @@ def run_together(house, table, neighbours, kernel_ms):
         house.card("card.remove", card=name)
 
 
+def run_cards(house, cards):
+    """Percent of the device's time that each of (kind, kernel in ms, thousandths, more members of card.create) got."""
+    names, programs = [f"mix-{number}" for number in range(len(cards))], []
+    lease = house.card("card.create", card="length", memory_bytes=128 << 20, share_permille=1000)
+    program, rounds_of_2ms = start_program(house, lease, "even", 2, 0, 1)
+    program.communicate()
+    house.card("card.remove", card="length")
+    for name, (kind, kernel_ms, permille, more) in zip(names, cards):
+        lease = house.card("card.create", card=name, memory_bytes=128 << 20, share_permille=permille, **more)
+        programs.append(start_program(house, lease, kind, kernel_ms, int(rounds_of_2ms * kernel_ms / 2), MIX_SECONDS + 30)[0])
+    got, _, others = measure(house, names, MIX_SECONDS)
+    for program in programs:
+        program.kill()
+        program.communicate()
+    for name in names:
+        house.card("card.remove", card=name)
+    print(f"# others {others:.0f}", file=sys.stderr)
+    return got
+
+
+def run_mixes(house):
+    errors = []
+    for mix in MIXES:
+        got = run_cards(house, [(*card, {}) for card in mix])
+        errors += [abs(share - permille / 10) for share, (_, _, permille) in zip(got, mix)]
+        print("# " + ", ".join(f"{kind} {kernel_ms} ms: {share:.1f} of {permille / 10:.1f}"
+                               for share, (kind, kernel_ms, permille) in zip(got, mix)), file=sys.stderr, flush=True)
+    print("meter.mix_error_mean_points", f"{statistics.mean(errors):.2f}", "points", "<= 1", sep="\t")
+    print("meter.mix_error_max_points", f"{max(errors):.2f}", "points", "<= 3", sep="\t")
+
+
+def run_bursts(house):
+    alone = run_cards(house, [("even", 2, 100, {"burst": True})])[0]
+    hard, burst = run_cards(house, [("even", 2, 600, {}), ("even", 2, 100, {"burst": True})])
+    print("meter.burst_alone_percent", f"{alone:.1f}", "%", "", sep="\t")
+    print("meter.burst_beside_sixty_percent", f"{burst:.1f}", "%", "", sep="\t")
+    print("meter.sixty_beside_burst_percent", f"{hard:.1f}", "%", "60 +- 3", sep="\t")
+
+
 def errors_of(cells):
     """By how many points each card of the cells missed its share, in time and in work."""
     times = [abs(got - permille / 10) for cell in cells for got, permille in zip(cell["time"], cell["permilles"])]
@@ -160,8 +206,10 @@ def main():
     with houses.House(cards_only=True) as house:
         while table.missing():
             run_together(house, table, *table.missing()[0][:2])
-    if len(table.cells) < len(CELLS):
-        return
+        if len(table.cells) < len(CELLS):
+            return
+        run_mixes(house)
+        run_bursts(house)
     print_table(table)
     times, work = errors_of(table.cells.values())
     print("meter.share_error_mean_points", f"{statistics.mean(times):.2f}", "points", "<= 1", sep="\t")

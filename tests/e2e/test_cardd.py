@@ -108,6 +108,19 @@ def test_card_is_made_shown_and_removed(card_house):
     assert refusal(card_house.card, "card.show", card="one") == "unknown-card"
 
 
+def test_a_burst_card_is_not_held_back_while_it_is_alone(card_house):
+    for name, members in (("hard", {}), ("burst", {"burst": True, "priority": 9})):
+        lease = create(card_house, name, 128 * MIB, 50, **members)
+        shown = card_house.card("card.show", card=name)
+        assert (shown["burst"], shown["priority"]) == ((1, 9) if members else (0, 0))
+        program = card_house.on_card(lease, houses.built("bench_load"), "waiting", "0.3", "2", "2000")
+        assert program.communicate(timeout=120)[1] == "" and program.returncode == 0
+        ended = card_house.card("card.remove", card=name)
+        assert ended["device_time_ns"] > 0
+        assert (ended["throttled_ns"] > 0) == (name == "hard")
+    assert refusal(create, card_house, "three", priority=10) == "bad-priority"
+
+
 def test_a_device_is_never_granted_twice(card_house):
     whole = card_house.card("device.list")["devices"][0]["memory_bytes"]
     create(card_house, "one", whole - 64 * MIB, 600)

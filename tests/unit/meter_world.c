@@ -150,7 +150,8 @@ static uint64_t length_of(const struct session *session)
     return lengths[session->handed % count];
 }
 
-static void hand_over(struct session *session, uint64_t length_ns, uint64_t estimate_ns)
+static void hand_over(struct session *session, uint64_t length_ns, uint64_t estimate_ns,
+                      uint64_t wanted_at_ns)
 {
     uint64_t jitter = length_ns * world.trouble.jitter_percent / 100;
     struct command command = {.queued_ns = world.now_ns, .estimate_ns = estimate_ns};
@@ -161,8 +162,12 @@ static void hand_over(struct session *session, uint64_t length_ns, uint64_t esti
     command.start_ns = after(from_ns, 0);
     command.end_ns = world.device_until_ns = after(command.start_ns, command.length_ns);
     command.tell_ns = after(command.end_ns, TELL_NS);
-    if (!session->wanted->wait_ns)
-        session->wanted->wait_ns = command.start_ns - START_NS - session->wanted->from_ns;
+    struct world_card *wanted = session->wanted;
+    uint64_t waited_ns = command.start_ns - wanted_at_ns;
+    wanted->waits++;
+    wanted->waited_ns += waited_ns;
+    if (waited_ns > wanted->longest_wait_ns)
+        wanted->longest_wait_ns = waited_ns;
     session->commands[session->handed++ % COMMANDS] = command;
 }
 
@@ -173,15 +178,18 @@ static void session_main(void)
     uint32_t percent = world.trouble.estimate_percent ? world.trouble.estimate_percent : 100;
     if (wanted->from_ns)
         give_way(NULL, START_NS + wanted->from_ns);
-    while (!wanted->until_ns || world.now_ns < START_NS + wanted->until_ns) {
+    for (;;) {
         uint64_t length_ns = length_of(session), estimate_ns = length_ns * percent / 100;
+        uint64_t wanted_at_ns = world.now_ns;
         if (meter_enter(session->meter, estimate_ns, nothing, NULL) < 0)
             abort();
-        hand_over(session, length_ns, estimate_ns);
-        give_way(NULL, after(world.now_ns, HAND_OVER_NS));
+        hand_over(session, length_ns, estimate_ns, wanted_at_ns);
+        uint64_t done_ns = session->commands[(session->handed - 1) % COMMANDS].tell_ns;
+        if (wanted->pause_ns)
+            give_way(NULL, after(done_ns + 1, wanted->pause_ns));
+        else
+            give_way(NULL, after(world.now_ns, HAND_OVER_NS));
     }
-    for (;;)
-        give_way(NULL, NEVER);
 }
 
 static void tell(struct session *session)
@@ -259,8 +267,11 @@ static void session_open(struct session *session, struct world_card *wanted, uin
     session->stack = malloc(STACK_BYTES);
     if (!session->card || !session->stack)
         abort();
-    wanted->device_ns = wanted->work_ns = wanted->most_ns = wanted->wait_ns = 0;
+    wanted->device_ns = wanted->work_ns = wanted->most_ns = 0;
+    wanted->waits = wanted->waited_ns = wanted->longest_wait_ns = 0;
     session->card->share_permille = wanted->share_permille;
+    session->card->burst = wanted->burst;
+    session->card->priority = wanted->priority;
     session->card->credit_time_ns = START_NS;
     session->meter = meter_create(session->card, &world.device, owner, 0, -1);
     if (!session->meter || getcontext(&session->context) < 0)

@@ -14,14 +14,17 @@
 /* A card, with one session whose program has commands of these lengths, in turn. */
 struct world_card {
     uint32_t share_permille;
+    uint32_t burst, priority;
     uint64_t lengths_ns[WORLD_LENGTHS]; /* up to the first 0 */
-    uint64_t from_ns, until_ns;         /* when the program wants the device; 0: always */
+    uint64_t from_ns;                   /* when the program begins; while it settles, too */
+    uint64_t pause_ns; /* it waits for each command, then for so long; 0: always has more */
 
     /* What came of it, in the measured time. */
     uint64_t device_ns; /* as charged */
     uint64_t work_ns;   /* that its commands took less what they stood still */
     uint64_t most_ns;   /* by which it ever was ahead of what it was granted since the start */
-    uint64_t wait_ns;   /* from `from_ns` to the start of its first command */
+    uint64_t waits, waited_ns, longest_wait_ns; /* from being wanted to being begun; counted from
+                                                   the start */
 };
 
 /* What goes wrong, in the mean. */

@@ -93,42 +93,47 @@ static void test_share_over_time(void **state)
     }
 }
 
+static struct turn_rank at(uint64_t virtual_ns)
+{
+    return (struct turn_rank){0, virtual_ns};
+}
+
 /* Leaves a wish behind, as one who sleeps. */
 static void ask(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns)
 {
-    turn_wait(device, owner, virtual_ns, now_ns, 0);
+    turn_wait(device, owner, at(virtual_ns), now_ns, 0);
 }
 
 static void test_turn_rules(void **state)
 {
     struct meter_device device = {0};
     uint64_t now = 5 * S;
-    assert_true(turn_take(&device, 1, 0, now));
-    assert_false(turn_take(&device, 2, 0, now));
+    assert_true(turn_take(&device, 1, at(0), now));
+    assert_false(turn_take(&device, 2, at(0), now));
     turn_rest(&device, 1, now); /* idle: anybody may have it, the last owner as well */
     assert_true(turn_retake(&device, 1));
     turn_rest(&device, 1, now);
-    assert_true(turn_take(&device, 2, 0, now));
+    assert_true(turn_take(&device, 2, at(0), now));
     turn_rest(&device, 1, now); /* not its turn: nothing happens */
-    assert_false(turn_take(&device, 1, 0, now));
-    assert_false(turn_is_due(&device, 5, now + METER_QUANTUM_NS + 1));
+    assert_false(turn_take(&device, 1, at(0), now));
+    assert_false(turn_is_due(&device, at(5), now + METER_QUANTUM_NS + 1));
     ask(&device, 1, 4, now);
     assert_true(turn_is_wanted(&device));
-    assert_true(turn_is_due(&device, 5, now + METER_QUANTUM_NS + 1));
-    assert_false(turn_is_due(&device, 5, now + METER_QUANTUM_NS - 1));
-    assert_false(turn_is_due(&device, 4, now + METER_QUANTUM_NS + 1)); /* still goes first */
+    assert_true(turn_is_due(&device, at(5), now + METER_QUANTUM_NS + 1));
+    assert_false(turn_is_due(&device, at(5), now + METER_QUANTUM_NS - 1));
+    assert_false(turn_is_due(&device, at(4), now + METER_QUANTUM_NS + 1)); /* still goes first */
     turn_rest(&device, 2, now);
     assert_false(turn_retake(&device, 2));
     turn_leave(&device, 1);
-    assert_true(turn_take(&device, 2, 5, now)); /* nobody came, and nobody asks */
+    assert_true(turn_take(&device, 2, at(5), now)); /* nobody came, and nobody asks */
     assert_false(turn_is_wanted(&device));
     turn_reap(&device, 1);
-    assert_false(turn_take(&device, 1, 5, now));
+    assert_false(turn_take(&device, 1, at(5), now));
     turn_reap(&device, 2);
-    assert_true(turn_take(&device, 1, 5, now));
+    assert_true(turn_take(&device, 1, at(5), now));
     turn_show_life(&device, now + 1000); /* a long turn in which commands end is no hung one */
-    assert_false(turn_take(&device, 3, 5, now + METER_PATIENCE_NS + 1));
-    assert_true(turn_take(&device, 3, 5, now + METER_PATIENCE_NS + 1001)); /* outstayed */
+    assert_false(turn_take(&device, 3, at(5), now + METER_PATIENCE_NS + 1));
+    assert_true(turn_take(&device, 3, at(5), now + METER_PATIENCE_NS + 1001)); /* outstayed */
 }
 
 /* A turn that is given up is for the one who had least, as long as that one may be on its way. */
@@ -136,26 +141,54 @@ static void test_turn_order(void **state)
 {
     struct meter_device device = {0};
     uint64_t now = 5 * S;
-    assert_true(turn_take(&device, 9, 0, now));
+    assert_true(turn_take(&device, 9, at(0), now));
     for (uint32_t owner = 1; owner <= 3; owner++)
         ask(&device, owner, 40 - 10 * owner, now);
     turn_rest(&device, 9, now);
-    assert_false(turn_take(&device, 1, 30, now + 1));
-    assert_false(turn_take(&device, 9, 15, now + 1)); /* who had it last is one of them */
-    assert_true(turn_take(&device, 3, 10, now + 1));
+    assert_false(turn_take(&device, 1, at(30), now + 1));
+    assert_false(turn_take(&device, 9, at(15), now + 1)); /* who had it last is one of them */
+    assert_true(turn_take(&device, 3, at(10), now + 1));
     assert_true(turn_is_wanted(&device));
     turn_rest(&device, 3, now + 2);
     turn_reap(&device, 2); /* died on its way */
-    assert_true(turn_take(&device, 1, 30, now + 3));
+    assert_true(turn_take(&device, 1, at(30), now + 3));
     assert_false(turn_is_wanted(&device));
 
     ask(&device, 2, 20, now + 4);
     turn_rest(&device, 1, now + 4);
-    assert_false(turn_take(&device, 1, 30, now + 5));
-    assert_true(turn_take(&device, 1, 30, now + 5 + METER_GRACE_NS)); /* it does not come */
+    assert_false(turn_take(&device, 1, at(30), now + 5));
+    assert_true(turn_take(&device, 1, at(30), now + 5 + METER_GRACE_NS)); /* it does not come */
     assert_false(turn_is_wanted(&device)); /* and is not waited for again, before it asks again */
     turn_rest(&device, 1, now + S);
-    assert_true(turn_take(&device, 2, 20, now + S));
+    assert_true(turn_take(&device, 2, at(20), now + S));
+}
+
+/* A lower class goes first, whatever the virtual times, and waits for no quantum. */
+static void test_turn_classes(void **state)
+{
+    const struct turn_rank first = {1, 90}, last = {2, 5};
+    struct meter_device device = {0};
+    uint64_t now = 5 * S;
+    assert_true(turn_take(&device, 1, last, now));
+    turn_wait(&device, 3, (struct turn_rank){2, 4}, now, 0);
+    assert_false(turn_is_due(&device, last, now + 1));
+    turn_wait(&device, 2, first, now, 0);
+    assert_true(turn_is_due(&device, last, now + 1));
+    assert_false(turn_is_due(&device, at(0), now + METER_QUANTUM_NS + 1));
+    turn_rest(&device, 1, now + 1);
+    assert_false(turn_take(&device, 3, (struct turn_rank){2, 4}, now + 2));
+    assert_true(turn_take(&device, 2, first, now + 2));
+}
+
+/* What was lent is not owed; what was earned stays. */
+static void test_credit_forgiven(void **state)
+{
+    struct ledger_card card = {.credit_ns = -5 * MS};
+    credit_forgive(&card);
+    assert_int_equal(card.credit_ns, 0);
+    card.credit_ns = 3 * MS;
+    credit_forgive(&card);
+    assert_int_equal(card.credit_ns, 3 * MS);
 }
 
 static void test_virtual_time_stays_near(void **state)
@@ -191,7 +224,7 @@ static uint64_t run_turn(struct meter_device *device, struct sharer *sharers, ui
         struct sharer *sharer = &sharers[i];
         struct ledger_card *card = &sharer->card;
         if (credit_refill(card, now, CREDIT_ACTIVE) < 0 ||
-            !turn_take(device, i + 1, turn_virtual_ns(device, &card->virtual_ns), now))
+            !turn_take(device, i + 1, at(turn_virtual_ns(device, &card->virtual_ns)), now))
             continue;
         credit_charge(card, sharer->command_ns);
         card->virtual_ns += turn_weigh_ns(sharer->command_ns, sharer->share);
@@ -453,7 +486,7 @@ static void test_turn_passes_with_the_last(void **state)
     ask(&device, 2, 0, 0);
     const struct meter_span one = {0, 0, estimate}, two = {0, estimate, 2 * estimate};
     meter_charge(first, &one, estimate);
-    assert_false(turn_take(&device, 2, 0, 0));
+    assert_false(turn_take(&device, 2, at(0), 0));
     meter_charge(first, &two, estimate);
     assert_int_equal(meter_enter(next, estimate, nothing, NULL), 0);
     assert_int_equal(cards[0].device_time_ns, 2 * estimate);
@@ -515,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_free_pass_is_cheap),
         cmocka_unit_test(test_work_counts_as_use),
         cmocka_unit_test(test_turn_order),
+        cmocka_unit_test(test_turn_classes),
+        cmocka_unit_test(test_credit_forgiven),
         cmocka_unit_test(test_virtual_time_stays_near),
         cmocka_unit_test(test_division),
         cmocka_unit_test(test_turn_passes_with_the_last),

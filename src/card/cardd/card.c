@@ -22,6 +22,7 @@
 #include "card/cardd/keeper.h"
 #include "card/cardd/session.h"
 #include "card/ledger/trace.h"
+#include "card/meter/meter.h"
 
 #define LEDGER_VERSION 1
 
@@ -120,6 +121,8 @@ static int card_furnish(struct card *card, const struct card_wish *wish, struct 
     return cache_make(wish->cache_root, wish->tenant, card, err);
 }
 
+_Static_assert(CARD_PRIORITY_MAX == METER_PRIORITY_MAX, "what may be asked for");
+
 int card_create(struct cardd *cardd, const struct card_wish *wish, struct device *device,
                 struct card **ret_card, struct error *err)
 {
@@ -143,6 +146,8 @@ int card_create(struct cardd *cardd, const struct card_wish *wish, struct device
         .version = LEDGER_VERSION,
         .quota_bytes = wish->quota_bytes,
         .share_permille = wish->share_permille,
+        .burst = wish->burst,
+        .priority = wish->priority,
         .last_use_ns = card->created_ns,
         .credit_time_ns = card->created_ns,
     };
@@ -378,6 +383,8 @@ struct json_t *card_json(const struct card *card)
         {"memory_peak_bytes", __atomic_load_n(&ledger->peak_bytes, __ATOMIC_RELAXED)},
         {"share_permille", card->share_permille},
         {"share_asked_permille", card->share_asked_permille},
+        {"burst", ledger->burst},
+        {"priority", ledger->priority},
         {"device_time_ns", __atomic_load_n(&ledger->device_time_ns, __ATOMIC_RELAXED)},
         {"throttled_ns", __atomic_load_n(&ledger->throttled_ns, __ATOMIC_RELAXED)},
         {"idle_ms", idle_ms(card, &live, now_ns)},

@@ -93,6 +93,8 @@ struct card_wish {
     const char *tenant;     /* name of the tenant's folder there */
     uint64_t quota_bytes;
     uint32_t share_permille;
+    uint32_t priority;
+    bool burst;
 };
 
 /* Make the card, its pages and its tenant's folder. Not linked into any list, and not in the books

@@ -157,7 +157,9 @@ int cardd_card_create(struct cardd *cardd, const struct control_request *request
                                    .cache_root = cardd->cache_dir,
                                    .tenant = tenant,
                                    .quota_bytes = request->memory_bytes,
-                                   .share_permille = request->share_permille};
+                                   .share_permille = request->share_permille,
+                                   .priority = request->priority,
+                                   .burst = request->burst};
     r = card_create(cardd, &wish, device, &card, err);
     if (r == 0 && request->bound) {
         card->bound_to = caller->connection;

@@ -71,6 +71,8 @@ static const struct json_field create_fields[] = {
     FIELD(tenant, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(bound, JSON_KIND_BOOL, JSON_OPTIONAL),
     FIELD(remote, JSON_KIND_BOOL, JSON_OPTIONAL),
+    FIELD(burst, JSON_KIND_BOOL, JSON_OPTIONAL),
+    FIELD(priority, JSON_KIND_U32, JSON_OPTIONAL),
     FIELDS_END,
 };
 
@@ -149,6 +151,10 @@ static int request_check(const struct control_request *request, struct error *er
         return error_set(err, -EINVAL, "share-exceeds-device",
                          "asked for %u thousandths of a device; a device has %u",
                          request->share_permille, CARD_SHARE_WHOLE);
+    if (request->priority > CARD_PRIORITY_MAX)
+        return error_set(err, -EINVAL, "bad-priority",
+                         "a card's priority lies between 0 and %u; got %u", CARD_PRIORITY_MAX,
+                         request->priority);
     if (request->op == CONTROL_CARD_CREATE && request->memory_bytes == 0)
         return error_set(err, -EINVAL, "bad-memory",
                          "a card needs some memory; 'memory_bytes' is 0");

@@ -14,6 +14,7 @@ struct json_t;
 #define CARD_NAME_MAX 64                    /* with the NUL */
 #define CARD_TENANT_MAX 129                 /* with the NUL */
 #define CARD_SHARE_WHOLE 1000u              /* thousandths of a device */
+#define CARD_PRIORITY_MAX 9u
 
 enum control_op {
     CONTROL_INVALID,
@@ -41,6 +42,8 @@ struct control_request {
     char *card, *device, *token, *tenant, *file; /* owned; NULL when not given */
     uint64_t memory_bytes;
     uint32_t share_permille;
+    uint32_t priority;
+    bool burst;   /* the card may use what others leave of the device */
     bool bound;   /* the card goes when the connection does */
     bool remote;  /* CUDA: executors call the driver, not the programs */
     bool suspend; /* a card that holds more than it is to have */

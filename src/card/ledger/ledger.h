@@ -52,6 +52,9 @@ struct ledger_card {
     uint32_t tracing;         /* 1: commands are noted, see trace.h; by leat-cardd */
     uint32_t slots_end;       /* slots from here on were never in use; 0: not known */
     uint32_t runtime_refused; /* by an executor: 1, a program was one on the CUDA runtime library */
+    uint32_t burst;    /* by leat-cardd: 1, the card may use what the others leave of the device */
+    uint32_t priority; /* by leat-cardd, METER_PRIORITY_MAX at most: who goes first of those with
+                          credit */
     _Alignas(64) int64_t credit_ns; /* compute credit of the card, see meter */
     uint64_t credit_time_ns;        /* when the credit was last brought up to date */
     uint64_t virtual_ns;            /* device time over share, for the order of turns */

@@ -53,6 +53,14 @@ void credit_charge(struct ledger_card *card, uint64_t device_ns)
     __atomic_sub_fetch(&card->credit_ns, (int64_t)device_ns, __ATOMIC_RELAXED);
 }
 
+void credit_forgive(struct ledger_card *card)
+{
+    int64_t credit = __atomic_load_n(&card->credit_ns, __ATOMIC_RELAXED);
+    while (credit < 0 && !__atomic_compare_exchange_n(&card->credit_ns, &credit, 0, 0,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
+
 uint64_t credit_wait_ns(int64_t credit_ns, int64_t wanted_ns, uint32_t share_permille)
 {
     if (credit_ns >= wanted_ns || share_permille == 0)

@@ -18,6 +18,8 @@ enum credit_period {
 int64_t credit_refill(struct ledger_card *card, uint64_t now_ns, enum credit_period period);
 /* Take `device_ns` off. */
 void credit_charge(struct ledger_card *card, uint64_t device_ns);
+/* What the card used was lent to it: a debt is forgotten. */
+void credit_forgive(struct ledger_card *card);
 /* Wall time until a card that has `credit_ns` and gains share_permille has `wanted_ns`; at least 1
  * ns. */
 uint64_t credit_wait_ns(int64_t credit_ns, int64_t wanted_ns, uint32_t share_permille);

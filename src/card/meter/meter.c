@@ -35,6 +35,7 @@ struct meter {
 
     /* meter_enter's own, no lock */
     int in_debt; /* waits for METER_RESUME_NS of credit */
+    int lent;    /* goes on without credit, while nobody who has some wants the device */
     int asking;  /* for the turn */
 };
 
@@ -88,6 +89,11 @@ static void show_in_flight(const struct meter *meter)
                      __ATOMIC_RELAXED);
 }
 
+static int may_burst(const struct meter *meter)
+{
+    return __atomic_load_n(&meter->card->burst, __ATOMIC_RELAXED) != 0;
+}
+
 /* What the credit says to one more command. */
 static enum pause judge_credit(struct meter *meter, uint32_t share, uint64_t estimate_ns,
                                uint64_t now, uint64_t *ret_wait_ns)
@@ -97,40 +103,41 @@ static enum pause judge_credit(struct meter *meter, uint32_t share, uint64_t est
     int64_t wanted = meter->in_debt ? METER_RESUME_NS : 0;
     if (meter->in_flight && estimate_ns) {
         *ret_wait_ns = LOOK_NS;
-        return credit + METER_RESUME_NS < (int64_t)meter->in_flight_ns ? PAUSE_FLIGHT : PAUSE_NONE;
+        meter->lent |= may_burst(meter) && credit + METER_RESUME_NS < (int64_t)meter->in_flight_ns;
+        int64_t covered = meter->lent ? (int64_t)METER_QUANTUM_NS : credit + METER_RESUME_NS;
+        return covered < (int64_t)meter->in_flight_ns ? PAUSE_FLIGHT : PAUSE_NONE;
     }
     meter->in_debt = credit < wanted;
+    meter->lent = meter->in_debt && may_burst(meter);
     *ret_wait_ns = credit_wait_ns(credit, METER_RESUME_NS, share);
-    return meter->in_debt ? PAUSE_CREDIT : PAUSE_NONE;
+    return meter->in_debt && !meter->lent ? PAUSE_CREDIT : PAUSE_NONE;
 }
 
-static uint64_t virtual_now(struct meter *meter)
+/* `ahead_ns` of device time from now. */
+static struct turn_rank rank_in(struct meter *meter, uint64_t ahead_ns)
 {
-    return turn_virtual_ns(meter->device, &meter->card->virtual_ns);
+    const struct ledger_card *card = meter->card;
+    uint32_t share = __atomic_load_n(&card->share_permille, __ATOMIC_RELAXED);
+    uint32_t priority = __atomic_load_n(&card->priority, __ATOMIC_RELAXED);
+    uint32_t above = priority < METER_PRIORITY_MAX ? METER_PRIORITY_MAX - priority : 0;
+    return (struct turn_rank){above + (meter->lent ? METER_PRIORITY_MAX + 1 : 0),
+                              turn_virtual_ns(meter->device, &meter->card->virtual_ns) +
+                                  turn_weigh_ns(ahead_ns, share)};
 }
 
-static uint64_t weighed(const struct meter *meter, uint64_t device_ns)
-{
-    return turn_weigh_ns(device_ns,
-                         __atomic_load_n(&meter->card->share_permille, __ATOMIC_RELAXED));
-}
-
-static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns, uint64_t *ret_wait_ns)
+static enum pause judge_turn(struct meter *meter, uint64_t estimate_ns)
 {
     struct meter_device *device = meter->device;
-    *ret_wait_ns = LOOK_NS;
     if (!meter->in_flight && !meter->asking && turn_retake(device, meter->owner))
         return PAUSE_NONE;
     if (meter->in_flight) {
-        if (!estimate_ns || !turn_is_wanted(device))
-            return PAUSE_NONE;
-        uint64_t then = virtual_now(meter) + weighed(meter, meter->in_flight_ns);
-        if (!turn_is_due(device, then, now_ns()))
+        if (!estimate_ns || !turn_is_wanted(device) ||
+            !turn_is_due(device, rank_in(meter, meter->in_flight_ns), now_ns()))
             return PAUSE_NONE;
         meter->wake_at_ns = 0;
         return PAUSE_FLIGHT;
     }
-    if (!turn_take(device, meter->owner, virtual_now(meter), now_ns()))
+    if (!turn_take(device, meter->owner, rank_in(meter, 0), now_ns()))
         return PAUSE_TURN;
     meter->asking = 0;
     return PAUSE_NONE;
@@ -144,15 +151,20 @@ static enum pause judge(struct meter *meter, uint64_t estimate_ns, uint64_t *ret
     meter->wake_at_ns = meter->in_flight_ns / 2; /* one wake-up, many commands */
     if (share == 0)
         return PAUSE_SHARE;
+    meter->lent &= share < SHARE_WHOLE;
     if (share < SHARE_WHOLE) {
         enum pause pause = judge_credit(meter, share, estimate_ns, now_ns(), ret_wait_ns);
         if (pause != PAUSE_NONE)
             return pause;
     }
-    *ret_wait_ns = LOOK_NS;
+    if (!meter->lent || *ret_wait_ns > LOOK_NS) /* else until there is credit to ask with */
+        *ret_wait_ns = LOOK_NS;
     if (meter->in_flight && estimate_ns && meter->in_flight_ns + estimate_ns > METER_IN_FLIGHT_NS)
         return PAUSE_FLIGHT;
-    return judge_turn(meter, estimate_ns, ret_wait_ns);
+    enum pause pause = judge_turn(meter, estimate_ns);
+    if (pause == PAUSE_NONE && meter->lent)
+        credit_forgive(meter->card);
+    return pause;
 }
 
 void meter_want_share(struct meter *meter)
@@ -195,7 +207,7 @@ static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint
         break;
     case PAUSE_TURN:
         meter->asking = 1;
-        turn_wait(meter->device, meter->owner, virtual_now(meter), before, wait_ns);
+        turn_wait(meter->device, meter->owner, rank_in(meter, 0), before, wait_ns);
         break;
     case PAUSE_NONE:
         break;
@@ -288,6 +300,7 @@ static uint64_t uncharged_ns(struct meter *meter, const struct meter_span *span)
 uint64_t meter_charge(struct meter *meter, const struct meter_span *span, uint64_t estimate_ns)
 {
     struct ledger_card *card = meter->card;
+    uint32_t share = __atomic_load_n(&card->share_permille, __ATOMIC_RELAXED);
     uint64_t now = now_ns();
     touch(card, now);
     pthread_mutex_lock(&meter->lock);
@@ -299,7 +312,7 @@ uint64_t meter_charge(struct meter *meter, const struct meter_span *span, uint64
     __atomic_add_fetch(&meter->slot->device_time_ns, took_ns, __ATOMIC_RELAXED);
     __atomic_add_fetch(&meter->slot->commands, span->commands ? span->commands : 1,
                        __ATOMIC_RELAXED);
-    __atomic_add_fetch(&card->virtual_ns, weighed(meter, took_ns), __ATOMIC_RELAXED);
+    __atomic_add_fetch(&card->virtual_ns, turn_weigh_ns(took_ns, share), __ATOMIC_RELAXED);
     turn_show_life(meter->device, now);
     meter->in_flight_ns -= estimate_ns;
     meter->in_flight--;

@@ -6,7 +6,12 @@
  * credit, and METER_RESUME_NS on top, cover what is in flight already. Turn: cards of one device
  * take turns of about METER_QUANTUM_NS when more than one wants the device, the one first that had
  * least for its share; a holder with nothing in flight can be relieved of it at once, so a lone
- * card never pays for it, and leat-cardd frees the turn of a killed executor. */
+ * card never pays for it, and leat-cardd frees the turn of a killed executor.
+ *
+ * Burst: a card that is allowed to goes on without credit while nobody with credit wants the
+ * device, at most METER_QUANTUM_NS of work at a time, and owes nothing for it. Priority: of those
+ * with credit, and of those without, who has the higher one gets the turn, at the end of a command.
+ * It changes when a card gets its share, not how much: credit is what it was. */
 #ifndef LEAT_CARD_METER_H
 #define LEAT_CARD_METER_H
 
@@ -34,11 +39,13 @@ struct ledger_card;
 #define METER_GRACE_NS 500000ull   /* for who was called to take the turn, then it is everybody's */
 #define METER_LAG_NS 50000000ull   /* virtual time that a card may be behind the others ... */
 #define METER_LEAD_NS 200000000ull /* ... and ahead of them */
+#define METER_PRIORITY_MAX 9       /* goes before 0 */
 
 /* One that asks for the turn. */
 struct meter_wish {
     _Alignas(64) uint32_t owner; /* 0: free */
     uint32_t called;             /* futex */
+    uint32_t class;              /* and virtual time: see struct turn_rank */
     uint64_t virtual_ns;
 };
 #define METER_WISHES 32

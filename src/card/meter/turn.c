@@ -34,19 +34,30 @@ static uint32_t owner_of(const struct meter_wish *wish)
     return __atomic_load_n(&wish->owner, __ATOMIC_SEQ_CST);
 }
 
+static struct turn_rank rank_of(const struct meter_wish *wish)
+{
+    return (struct turn_rank){__atomic_load_n(&wish->class, __ATOMIC_RELAXED),
+                              __atomic_load_n(&wish->virtual_ns, __ATOMIC_RELAXED)};
+}
+
+static int is_before(struct turn_rank a, struct turn_rank b)
+{
+    return a.class < b.class || (a.class == b.class && a.virtual_ns < b.virtual_ns);
+}
+
 /* Whoever goes first of those who ask, `owner` not counted; NULL: nobody asks. */
 static struct meter_wish *first_wish(const struct meter_device *device, uint32_t owner)
 {
     const struct meter_wish *first = NULL;
-    uint64_t first_ns = 0;
+    struct turn_rank first_rank = {0};
     for (unsigned i = 0; i < METER_WISHES; i++) {
         const struct meter_wish *wish = &device->wishes[i];
         uint32_t asks = owner_of(wish);
-        uint64_t virtual_ns = __atomic_load_n(&wish->virtual_ns, __ATOMIC_RELAXED);
-        if (asks == 0 || asks == owner || (first && virtual_ns >= first_ns))
+        struct turn_rank rank = rank_of(wish);
+        if (asks == 0 || asks == owner || (first && !is_before(rank, first_rank)))
             continue;
         first = wish;
-        first_ns = virtual_ns;
+        first_rank = rank;
     }
     return (struct meter_wish *)(uintptr_t)first;
 }
@@ -60,21 +71,21 @@ static struct meter_wish *wish_of(struct meter_device *device, uint32_t owner)
     return NULL;
 }
 
-static int goes_before(const struct meter_wish *wish, uint64_t virtual_ns)
+static int goes_before(const struct meter_wish *wish, struct turn_rank rank)
 {
-    return wish && __atomic_load_n(&wish->virtual_ns, __ATOMIC_RELAXED) < virtual_ns;
+    return wish && is_before(rank_of(wish), rank);
 }
 
 /* A free word, unless somebody goes before us and may be on the way to it; or a busy one whose
  * owner outstays all patience: then the driver must share the device between the two. */
 static int is_takeable(const struct meter_device *device, uint32_t word, uint32_t owner,
-                       uint64_t virtual_ns, uint64_t now_ns)
+                       struct turn_rank rank, uint64_t now_ns)
 {
     if (word & TURN_BUSY)
         return (word & TURN_OWNER) == owner ||
                (since(&device->turn_since_ns, now_ns) > METER_PATIENCE_NS &&
                 since(&device->life_ns, now_ns) > METER_PATIENCE_NS);
-    return !(word & TURN_WANTED) || !goes_before(first_wish(device, owner), virtual_ns) ||
+    return !(word & TURN_WANTED) || !goes_before(first_wish(device, owner), rank) ||
            since(&device->free_since_ns, now_ns) > METER_GRACE_NS;
 }
 
@@ -104,30 +115,30 @@ static void call_first(struct meter_device *device)
 
 /* Those who went before us and did not come in time: dead, and nobody reaps them, or without a CPU.
  * The living wake and ask again. */
-static void drop_absent(struct meter_device *device, uint32_t owner, uint64_t virtual_ns)
+static void drop_absent(struct meter_device *device, uint32_t owner, struct turn_rank rank)
 {
     struct meter_wish *wish;
-    while (goes_before(wish = first_wish(device, owner), virtual_ns)) {
+    while (goes_before(wish = first_wish(device, owner), rank)) {
         __atomic_store_n(&wish->owner, 0, __ATOMIC_SEQ_CST);
         __atomic_add_fetch(&wish->called, 1, __ATOMIC_SEQ_CST);
         futex_wake(&wish->called, 1);
     }
 }
 
-int turn_take(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns)
+int turn_take(struct meter_device *device, uint32_t owner, struct turn_rank rank, uint64_t now_ns)
 {
     uint32_t word = load(device);
     do {
-        if (!is_takeable(device, word, owner, virtual_ns, now_ns))
+        if (!is_takeable(device, word, owner, rank, now_ns))
             return 0;
     } while (!change(device, &word, owner | TURN_BUSY));
     if ((word & TURN_OWNER) != owner)
         __atomic_store_n(&device->turn_since_ns, now_ns, __ATOMIC_RELAXED);
-    if ((int64_t)(virtual_ns - __atomic_load_n(&device->virtual_ns, __ATOMIC_RELAXED)) > 0)
-        __atomic_store_n(&device->virtual_ns, virtual_ns, __ATOMIC_RELAXED);
+    if ((int64_t)(rank.virtual_ns - __atomic_load_n(&device->virtual_ns, __ATOMIC_RELAXED)) > 0)
+        __atomic_store_n(&device->virtual_ns, rank.virtual_ns, __ATOMIC_RELAXED);
     drop_wish(device, owner);
     if (word & TURN_WANTED && since(&device->free_since_ns, now_ns) > METER_GRACE_NS)
-        drop_absent(device, owner, virtual_ns);
+        drop_absent(device, owner, rank);
     if (first_wish(device, owner))
         mark_wanted(device); /* after the word was set: who asks later marks it again */
     return 1;
@@ -162,14 +173,15 @@ int turn_is_wanted(const struct meter_device *device)
     return (__atomic_load_n(&device->turn, __ATOMIC_RELAXED) & TURN_WANTED) != 0;
 }
 
-int turn_is_due(const struct meter_device *device, uint64_t virtual_ns, uint64_t now_ns)
+int turn_is_due(const struct meter_device *device, struct turn_rank rank, uint64_t now_ns)
 {
-    return turn_is_wanted(device) && since(&device->turn_since_ns, now_ns) > METER_QUANTUM_NS &&
-           goes_before(first_wish(device, 0), virtual_ns);
+    const struct meter_wish *first = turn_is_wanted(device) ? first_wish(device, 0) : NULL;
+    return goes_before(first, rank) && (rank_of(first).class < rank.class ||
+                                        since(&device->turn_since_ns, now_ns) > METER_QUANTUM_NS);
 }
 
 /* NULL: too many ask. */
-static struct meter_wish *ask(struct meter_device *device, uint32_t owner, uint64_t virtual_ns)
+static struct meter_wish *ask(struct meter_device *device, uint32_t owner, struct turn_rank rank)
 {
     struct meter_wish *wish = wish_of(device, owner);
     for (unsigned i = 0; !wish && i < METER_WISHES; i++) {
@@ -178,21 +190,23 @@ static struct meter_wish *ask(struct meter_device *device, uint32_t owner, uint6
                                         __ATOMIC_SEQ_CST))
             wish = &device->wishes[i];
     }
-    if (wish)
-        __atomic_store_n(&wish->virtual_ns, virtual_ns, __ATOMIC_SEQ_CST);
+    if (wish) {
+        __atomic_store_n(&wish->class, rank.class, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&wish->virtual_ns, rank.virtual_ns, __ATOMIC_SEQ_CST);
+    }
     mark_wanted(device);
     return wish;
 }
 
-void turn_wait(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns,
+void turn_wait(struct meter_device *device, uint32_t owner, struct turn_rank rank, uint64_t now_ns,
                uint64_t timeout_ns)
 {
     static const uint32_t nobody;
-    const struct meter_wish *wish = ask(device, owner, virtual_ns);
+    const struct meter_wish *wish = ask(device, owner, rank);
     const uint32_t *called = wish ? &wish->called : &nobody;
     uint32_t seen = __atomic_load_n(called, __ATOMIC_SEQ_CST), word = load(device);
     if ((wish && owner_of(wish) != owner) || /* we were given up as absent meanwhile */
-        is_takeable(device, word, owner, virtual_ns, now_ns))
+        is_takeable(device, word, owner, rank, now_ns))
         return;
     if ((!wish || !(word & TURN_BUSY)) && timeout_ns > METER_GRACE_NS)
         timeout_ns = METER_GRACE_NS; /* who goes before us may not come */

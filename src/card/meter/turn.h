@@ -11,8 +11,14 @@
 
 struct meter_device;
 
+/* Who goes first: the lower class, in it the lower virtual time. */
+struct turn_rank {
+    uint32_t class;
+    uint64_t virtual_ns;
+};
+
 /* 1: the device is ours and marked busy, and we ask no more. 0: not now. */
-int turn_take(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns);
+int turn_take(struct meter_device *device, uint32_t owner, struct turn_rank rank, uint64_t now_ns);
 /* As turn_take, when it was ours last and nobody asks: the usual case, without a look at the clock.
  */
 int turn_retake(struct meter_device *device, uint32_t owner);
@@ -20,14 +26,14 @@ int turn_retake(struct meter_device *device, uint32_t owner);
 void turn_rest(struct meter_device *device, uint32_t owner, uint64_t now_ns);
 /* A command of the owner has ended: it does not hang. */
 void turn_show_life(struct meter_device *device, uint64_t now_ns);
-/* 1 when the quantum of the owner, who has the turn and is at `virtual_ns`, is over and somebody
- * asks who goes before it. */
-int turn_is_due(const struct meter_device *device, uint64_t virtual_ns, uint64_t now_ns);
+/* 1 when somebody asks who goes before the owner, who has the turn and is at `rank`, and who is of
+ * a lower class or has waited until the owner's quantum was over. */
+int turn_is_due(const struct meter_device *device, struct turn_rank rank, uint64_t now_ns);
 /* 1 when somebody asks for the turn. */
 int turn_is_wanted(const struct meter_device *device);
 /* Ask for the turn, and sleep until we are called to take it; `timeout_ns` at most. We go on asking
  * until we take it or leave. */
-void turn_wait(struct meter_device *device, uint32_t owner, uint64_t virtual_ns, uint64_t now_ns,
+void turn_wait(struct meter_device *device, uint32_t owner, struct turn_rank rank, uint64_t now_ns,
                uint64_t timeout_ns);
 /* We ask no more. */
 void turn_leave(struct meter_device *device, uint32_t owner);
