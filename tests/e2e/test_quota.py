@@ -39,6 +39,10 @@ class Observer:
         self.thread.join()
         self.control.close()
 
+    def enough(self, count, least):
+        """Whether it has seen enough; on a busy machine one storm may be over before. Also when it will never."""
+        return count > least or not self.thread.is_alive()
+
     def watch(self):
         while not self.stopping.is_set():
             shown = self.control("card.show", card=self.card)
@@ -91,20 +95,22 @@ def test_storm_never_sees_one_byte_over(card_house):
     lease = card_house.card("card.create", card="storm", device=card_house.card("device.list")["devices"][0]["id"],
                             memory_bytes=quota, share_permille=1000)
     with Observer(card_house, "storm") as observer, Resizer(card_house, "storm", quota) as resizer:
-        program = card_house.on_card(lease, houses.built("quota_storm"), str(quota), str(OPERATIONS), "4",
-                          os.environ.get("LEAT_SEED", "1"))
-        out, errors = program.communicate(timeout=3600)
-    assert program.returncode == 0, out + errors
-    found = figures(out)
-    assert found["operations"] >= OPERATIONS
-    assert found["kills"] >= 20
-    assert found["refusals"] > 0
-    assert found["overshoot_bytes"] == 0
+        seed = int(os.environ.get("LEAT_SEED", "1"))
+        while not (observer.enough(observer.looks, 50) and resizer.enough(resizer.resized, 10)):
+            program = card_house.on_card(lease, houses.built("quota_storm"), str(quota), str(OPERATIONS), "4", str(seed))
+            out, errors = program.communicate(timeout=3600)
+            assert program.returncode == 0, out + errors
+            found = figures(out)
+            assert found["operations"] >= OPERATIONS
+            assert found["kills"] >= 20
+            assert found["refusals"] > 0
+            assert found["overshoot_bytes"] == 0
+            assert found["seen_peak_bytes"] > quota / 2  # the storm did press against the quota
+            seed += 1
     assert resizer.resized > 10 and resizer.over <= 0
     assert observer.looks > 50
     assert observer.most_used <= quota
     assert observer.most_peak <= quota
-    assert found["seen_peak_bytes"] > quota / 2  # the storm did press against the quota
     # What killed programs held is free again, to the last byte.
     houses.eventually("all memory is free", lambda: card_house.card("card.show", card="storm")["memory_used_bytes"] == 0)
     card_house.card("card.remove", card="storm")

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <time.h>
 
 #include "card/ledger/held.h"
 
-#define RESERVE_TRIES 64 /* against other sessions' announcements that come to nothing */
+#define RESERVE_TRIES 64 /* against other sessions' announcements that come to nothing, */
+#define YIELD_TRIES 32   /* of which so many at once: most are over in a microsecond */
+#define PAUSE_NS 4000000 /* half a second for the others together: somebody has no processor */
 #define USED_TRIES 16    /* for a sum without a change under way */
 
 static void store(uint64_t *word, uint64_t value)
@@ -45,11 +48,16 @@ static int refuse(struct ledger_card *card)
 }
 
 /* Let the others decide first: the higher the slot, the longer, so that two sessions that keep
- * meeting do not refuse each other for ever. */
+ * meeting do not refuse each other for ever. One that lost its processor between two of its words
+ * counts twice until it goes on: what fits is not to be refused for that. */
 static void stand_back(unsigned slot, unsigned attempt)
 {
-    for (unsigned i = 0; i <= (slot + attempt) % 8; i++)
+    const unsigned pauses = (slot + attempt) % 8 + 1;
+    const struct timespec pause = {.tv_nsec = pauses * PAUSE_NS};
+    for (unsigned i = 0; attempt < YIELD_TRIES && i < pauses; i++)
         sched_yield();
+    if (attempt >= YIELD_TRIES)
+        (void)nanosleep(&pause, NULL); /* a signal only makes it shorter */
 }
 
 void ledger_open_slot(struct ledger_card *card, unsigned slot)
