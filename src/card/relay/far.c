@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,18 +299,21 @@ static uint32_t completions(const struct far *far)
 }
 
 /* Until something ends, something comes or the time is over: 1 in the first case. */
-static int spin(const struct far *far, uint32_t seen)
+static int spin(struct far *far, uint32_t seen)
 {
     const uint64_t start_ns = clock_monotonic_ns();
-    do {
+    for (;;) {
         for (int i = 0; i < SPIN_LOOKS; i++) {
             if (completions(far) != seen)
                 return 1;
             __builtin_ia32_pause();
         }
-        (void)sched_yield(); /* the executor may have this CPU only; cannot fail */
-    } while (!has_input(far) && clock_monotonic_ns() - start_ns < far->spin_ns);
-    return 0;
+        const uint64_t now_ns = clock_monotonic_ns();
+        if (has_input(far) || now_ns - start_ns >= far->spin_ns)
+            return 0;
+        if (now_ns - start_ns >= WIRE_LOAD_ALONE_NS)
+            wire_load_yield(&far->client.load, now_ns);
+    }
 }
 
 static void adapt(struct far *far, int has_met)

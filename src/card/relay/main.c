@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "base/slice.h"
 #include "base/units.h"
 #include "card/relay/frame.h"
 #include "card/relay/hub.h"
@@ -264,6 +265,7 @@ int main(int argc, char **argv)
     if (arguments.done)
         return EXIT_SUCCESS;
     (void)sigaction(SIGPIPE, &ignore, NULL); /* fails only on wrong arguments */
+    slice_shorten();
     if (arguments.with_parent && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
         return EXIT_FAILURE;
     r = text_of(&arguments, OPTION_TO) ? serve_borrower(&arguments, &error)
