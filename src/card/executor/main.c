@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "card/executor/build.h"
 #include "card/executor/completion.h"
 #include "card/executor/cuda.h"
@@ -174,6 +175,7 @@ static void begin_work(struct session *session)
         start_driver(session);
         meter_work_end(session->meter);
     }
+    slice_shorten(); /* not of the driver's threads, which have begun: those compute */
     session->device_is_host = session->device && device_shares_memory(session->device);
     if (session->arena && !session->device_is_host) {
         session->arena = NULL; /* whoever places a buffer there is told so by the end */
