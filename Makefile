@@ -5,7 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: all demo check conformance deps build install bench bench-card bench-cuda bench-daemon bench-estimate bench-sched fuzz format clean
+.PHONY: all demo check conformance random-calls deps build install bench bench-card bench-cuda bench-daemon bench-estimate bench-sched fuzz format clean
 
 all: build
 
@@ -18,6 +18,10 @@ check: deps
 conformance: build
 	@tools/deps.sh build run conformance
 	@/usr/bin/python3 tests/conformance/run.py $(CONFORMANCE)
+
+# Random sequences of right and wrong calls, directly and on a card; RANDOM_CALLS has options of the script.
+random-calls: build
+	@/usr/bin/python3 tests/e2e/random_calls.py $(RANDOM_CALLS)
 
 deps:
 	@tools/deps.sh build run test

@@ -32,6 +32,7 @@ PATHS = {
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
     "cards": "tests/e2e/programs/cards",
+    "random_calls": "tests/e2e/programs/random_calls",
     "refusing": "tests/e2e/programs/refusing",
     "refusing_driver": "tests/e2e/programs/refusing_driver.so",
     "semantics": "tests/e2e/programs/semantics",

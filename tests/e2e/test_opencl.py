@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import house as houses
+import random_calls
 from test_cardd import name_of
 
 
@@ -76,6 +77,16 @@ def test_semantics(card_house):
     words = [houses.built("semantics")]
     direct = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
     assert card_house.card_exec(*words, memory="512MiB").stdout == direct
+
+
+def test_random_calls(card_house):
+    """Sequences of right and wrong calls on objects of every kind, some of several threads: each line as directly. Many more
+    of them: make random-calls."""
+    lease = card_house.card("card.create", card="one", memory_bytes=512 << 20, share_permille=1000)
+    for seed, threads in ((1, 1), (2, 1), (7, 2)):
+        words = random_calls.command(seed, threads)
+        direct, carded = random_calls.directly(words), random_calls.on_card(card_house, lease, words)
+        assert len(carded[0]) >= 152 and random_calls.first_difference(direct, carded) is None
 
 
 def test_promises(card_house):

@@ -3,7 +3,7 @@
 
 #include "card/opencl/process.h"
 
-static const char magic[8] = {'L', 'E', 'A', 'T', 'B', 'I', 'N', '1'};
+static const char magic[8] = {'L', 'E', 'A', 'T', 'B', 'I', 'N', '2'};
 
 #define FNV_OFFSET 14695981039346656037u /* FNV-1a, 64 bits */
 #define FNV_PRIME 1099511628211u
@@ -34,6 +34,7 @@ void binary_header_init(struct binary_header *header, const void *payload, size_
     header->device_hash = device_hash();
     header->payload_bytes = bytes;
     header->payload_hash = hash(FNV_OFFSET, payload, bytes);
+    header->type = header->tells_arguments = 0;
 }
 
 const void *binary_payload(const void *binary, size_t length, size_t *ret_length)

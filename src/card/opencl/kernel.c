@@ -291,10 +291,22 @@ cl_int api_clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_indx, cl_kernel_arg_
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
     if (arg_indx >= kernel->arg_count)
         return CL_INVALID_ARG_INDEX;
-    if (!kernel->build->info.has_arg_info)
+    if (!kernel->build->info.has_arg_info || !program_tells_arguments(kernel->program))
         return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
     return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]),
                        &kernel->build->args[arg_indx], param_name);
+}
+
+/* What local memory the arguments take that have been set. */
+static uint64_t local_argument_bytes(cl_kernel kernel)
+{
+    uint64_t bytes = 0;
+    lock_take(&kernel->lock);
+    for (cl_uint i = 0; i < kernel->arg_count; i++)
+        if (kernel->build->args[i].info.kind == WIRE_ARG_LOCAL)
+            bytes += kernel->args[i].bytes;
+    lock_give(&kernel->lock);
+    return bytes;
 }
 
 cl_int api_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
@@ -316,7 +328,9 @@ cl_int api_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
     if (!part)
         return CL_INVALID_DEVICE;
     const struct build_kernel *build = part->build ? build_find(part->build, kernel->name) : NULL;
-    return build ? info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), &build->info,
-                               param_name)
-                 : CL_INVALID_DEVICE; /* it is not built for that one */
+    if (!build)
+        return CL_INVALID_DEVICE; /* it is not built for that one */
+    struct wire_kernel_info info = build->info;
+    info.local_bytes += local_argument_bytes(kernel);
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), &info, param_name);
 }

@@ -50,6 +50,8 @@ static cl_int ensure_binary(cl_program program, cl_uint index)
         return result;
     }
     binary_header_init(&header, binary + sizeof(header), full);
+    header.type = part->build ? part->build->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE;
+    header.tells_arguments = part->tells_arguments;
     memcpy(binary, &header, sizeof(header));
     part->binary = binary;
     part->binary_bytes = sizeof(header) + full;
@@ -164,7 +166,7 @@ cl_int api_clGetProgramBuildInfo(cl_program program, cl_device_id device,
     if (!part)
         return CL_INVALID_DEVICE;
     const struct build *made = part->build;
-    cl_program_binary_type type = made ? made->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE;
+    cl_program_binary_type type = made ? made->reply.binary_type : part->binary_type;
     size_t global_bytes = made ? (size_t)made->reply.global_variable_bytes : 0;
     const char *log = made ? made->log : "";
     const char *options = made ? made->options : part->options ? part->options : "";

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Random sequences of OpenCL calls, directly and on a card: the same seed must print the same lines.
+
+    random_calls.py [--first 1] [--seeds 200] [--threads 1] [--moved]
+
+With --moved the card is suspended, resumed and moved to another device at random meanwhile. Prints one line for each seed
+that differs and a summary; exit status 1 when one does. A sequence that PoCL itself ends or never ends is compared up to there."""
+import argparse
+import concurrent.futures
+import os
+import random
+import subprocess
+import sys
+import threading
+
+import house as houses
+
+SECONDS = 100  # a sequence that takes longer hangs
+TRIES = 3
+
+
+def command(seed, threads=1):
+    return [houses.built("random_calls"), str(seed), "1", str(threads)]
+
+
+def directly(words):
+    """What the sequence prints, and whether it came to its end."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as program:
+        return ended(program)
+
+
+def ended(program):
+    try:
+        text = program.communicate(timeout=SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        program.kill()
+        text = program.communicate()[0]
+    return text.splitlines(), program.returncode == 0
+
+
+def on_card(house, lease, words):
+    """Likewise on a card. PoCL hangs and crashes now and then also in an executor's hands: then once more."""
+    for _ in range(TRIES):
+        with house.on_card(lease, *words) as program:
+            done = ended(program)
+        if done[1]:
+            break
+    return done
+
+
+def first_difference(direct, carded):
+    """None, or the first line that differs as (directly, on the card). Of a run that was cut off the last line does not count."""
+    (ours, whole), (theirs, all_theirs) = direct, carded
+    if not all_theirs:
+        return (ours[len(theirs) - 1:len(theirs)], "the program ended or hung: " + "".join(theirs[-1:]))
+    for here, there in zip(ours if whole else ours[:-1], theirs):
+        if here != there:
+            return here, there
+    return None if not whole or len(ours) == len(theirs) else (len(ours), len(theirs))
+
+
+def disturb(house, card, over, cycles):
+    """Suspend and resume or move the card until `over` is set."""
+    dice, device = random.Random(1), 0
+    while not over.wait(dice.random() / 4):
+        if dice.random() < 0.5:
+            device = 1 - device
+            house.card("card.move", card=card, device=f"cpu-{device}")
+        else:
+            house.card("card.suspend", card=card)
+            over.wait(dice.random() / 20)
+            house.card("card.resume", card=card)
+        cycles.append(device)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--moved", action="store_true")
+    asked = parser.parse_args()
+    if asked.moved:
+        os.environ["POCL_DEVICES"] = "pthread pthread"
+    seeds = range(asked.first, asked.first + asked.seeds)
+    over, cycles, unlike, cut = threading.Event(), [], [], 0
+    with houses.House(cards_only=True) as house, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        lease = house.card("card.create", card="one", memory_bytes=1 << 30, share_permille=1000)
+
+        def both(seed):
+            words = command(seed, asked.threads)
+            return seed, directly(words), on_card(house, lease, words)
+
+        disturber = threading.Thread(target=disturb, args=(house, "one", over, cycles))
+        if asked.moved:
+            disturber.start()
+        try:
+            for seed, direct, carded in pool.map(both, seeds):
+                cut += not direct[1]
+                found = first_difference(direct, carded)
+                if found:
+                    unlike.append(seed)
+                    print(f"seed {seed}\n  directly  {found[0]}\n  on a card {found[1]}", flush=True)
+        finally:
+            over.set()
+            if asked.moved:
+                disturber.join()
+    print(f"{asked.seeds} seeds, {len(unlike)} differ, {cut} cut short by the driver, {len(cycles)} disturbances")
+    return 1 if unlike else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
