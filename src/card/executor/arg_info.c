@@ -5,11 +5,12 @@
 
 #include "card/executor/build_cache.h"
 #include "card/executor/session.h"
+#include "card/meter/meter.h"
 
 static const char probe[] = "kernel void probe(int argument) {}";
 
-/* What the driver does with a program that was built without the option. */
-static enum arg_info_habit ask_driver(cl_context context, cl_device_id device)
+/* What the driver does with a program that was built with `options`. */
+static enum arg_info_habit ask_driver(cl_context context, cl_device_id device, const char *options)
 {
     const char *text = probe;
     char name[sizeof("argument")];
@@ -18,7 +19,7 @@ static enum arg_info_habit ask_driver(cl_context context, cl_device_id device)
     cl_program program = clCreateProgramWithSource(context, 1, &text, NULL, &status);
     if (status != CL_SUCCESS)
         return ARG_INFO_UNKNOWN;
-    if (clBuildProgram(program, 1, &device, "", NULL, NULL) == CL_SUCCESS) {
+    if (clBuildProgram(program, 1, &device, options, NULL, NULL) == CL_SUCCESS) {
         cl_kernel kernel = clCreateKernel(program, "probe", &status);
         if (status == CL_SUCCESS) {
             if (clGetKernelArgInfo(kernel, 0, CL_KERNEL_ARG_NAME, sizeof(name), name, NULL) ==
@@ -31,10 +32,11 @@ static enum arg_info_habit ask_driver(cl_context context, cl_device_id device)
     return habit;
 }
 
-static enum arg_info_habit find_habit(const struct session *session, cl_context context)
+static enum arg_info_habit find_habit(const struct session *session, cl_context context,
+                                      const char *options)
 {
     const struct build_key key = {.device = session->device_text,
-                                  .options = "",
+                                  .options = options ? options : "none",
                                   .kind = "argument info",
                                   .text = probe,
                                   .text_length = sizeof(probe)};
@@ -47,7 +49,9 @@ static enum arg_info_habit find_habit(const struct session *session, cl_context 
     }
     if (habit == ARG_INFO_WHEN_ASKED || habit == ARG_INFO_ALWAYS)
         return (enum arg_info_habit)habit;
-    habit = (char)ask_driver(context, session->device);
+    meter_work_begin(session->meter);
+    habit = (char)ask_driver(context, session->device, options);
+    meter_work_end(session->meter);
     kept = (struct build_result){.reply = &habit, .reply_length = sizeof(habit)};
     if (session->builds_fd >= 0 && habit != ARG_INFO_UNKNOWN)
         (void)build_cache_store(session->builds_fd, &key, &kept,
@@ -57,12 +61,12 @@ static enum arg_info_habit find_habit(const struct session *session, cl_context 
 
 int arg_info_is_told(struct session *session, cl_program program, const char *asked)
 {
+    enum arg_info_habit *habit = &session->arg_info_habits[asked == NULL];
     cl_context context;
-    if (strstr(asked, ARG_INFO_OPTION))
+    if (asked && strstr(asked, ARG_INFO_OPTION))
         return 1;
-    if (session->arg_info_habit == ARG_INFO_UNKNOWN &&
-        clGetProgramInfo(program, CL_PROGRAM_CONTEXT, sizeof(context), &context, NULL) ==
-            CL_SUCCESS)
-        session->arg_info_habit = find_habit(session, context);
-    return session->arg_info_habit == ARG_INFO_ALWAYS;
+    if (*habit == ARG_INFO_UNKNOWN && clGetProgramInfo(program, CL_PROGRAM_CONTEXT, sizeof(context),
+                                                       &context, NULL) == CL_SUCCESS)
+        *habit = find_habit(session, context, asked ? "" : NULL);
+    return *habit == ARG_INFO_ALWAYS;
 }

@@ -10,8 +10,9 @@ struct session;
 
 #define ARG_INFO_OPTION "-cl-kernel-arg-info"
 
-/* 1 when `asked`, the program's own options, or the driver's habit has arguments told of. `program`
- * lends its context. The habit is learned from a small build, once per tenant and driver. */
+/* 1 when `asked`, the program's own options (NULL: none), or the driver's habit has arguments told
+ * of. `program` lends its context. The habit is learned from a small build, once per tenant and
+ * driver. */
 int arg_info_is_told(struct session *session, cl_program program, const char *asked);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -173,6 +174,15 @@ static void restore(struct object *object)
     extra->created = NULL;
 }
 
+/* In the build reply that begins at `head`. */
+static void set_hides(struct buf *reply, size_t head, int hides)
+{
+    const uint64_t value = (uint64_t)hides;
+    const size_t at = head + offsetof(struct wire_build_reply, hides_arguments);
+    if (!reply->failed && reply->length >= at + sizeof(value))
+        memcpy(reply->data + at, &value, sizeof(value));
+}
+
 /* True when an earlier result did. */
 static int build_kept(struct session *session, struct object *object, const struct build_key *key,
                       const char *options, struct buf *reply)
@@ -184,7 +194,9 @@ static int build_kept(struct session *session, struct object *object, const stru
         return 0;
     cl_program program = load(session, like, &result, options);
     if (program) {
+        const size_t head = reply->length;
         (void)buf_append(reply, result.reply, result.reply_length); /* remembered in the buf */
+        set_hides(reply, head, extra->hides_arguments);
         replace(object, program);
         count(&session->ledger->slots[session->client.slot].build_hits);
     }
@@ -268,19 +280,21 @@ static char *options_for(const char *asked)
 
 /* A reply for each device. */
 static cl_int write_replies(cl_program program, const struct device_list *devices, cl_int built,
-                            const char *options, enum build_arguments arguments, struct buf *reply)
+                            const char *options, int hides, struct buf *reply)
 {
     cl_int status = CL_SUCCESS;
-    for (cl_uint i = 0; i < device_list_length(devices) && !status; i++)
-        status = build_reply_write(program, devices->drivers[i], built, options, arguments, reply);
+    for (cl_uint i = 0; i < device_list_length(devices) && !status; i++) {
+        const size_t head = reply->length;
+        status = build_reply_write(program, devices->drivers[i], built, options, reply);
+        set_hides(reply, head, hides);
+    }
     return status;
 }
 
 cl_int build_describe(struct object *object)
 {
     struct program *program = object->extra;
-    return write_replies(object->driver, &program->devices, CL_SUCCESS, "", BUILD_ARGUMENTS_TOLD,
-                         &program->build);
+    return write_replies(object->driver, &program->devices, CL_SUCCESS, "", 0, &program->build);
 }
 
 static void count_build(const struct session *session)
@@ -309,10 +323,8 @@ cl_int build_run(struct session *session, struct object *object, struct device_l
         built = clBuildProgram(object->driver, device_list_length(devices), devices->drivers,
                                options, NULL, NULL);
         count_build(session);
-        const enum build_arguments arguments = arg_info_is_told(session, object->driver, asked)
-                                                   ? BUILD_ARGUMENTS_TOLD
-                                                   : BUILD_ARGUMENTS_HIDDEN;
-        status = write_replies(object->driver, devices, built, asked, arguments, reply);
+        status =
+            write_replies(object->driver, devices, built, asked, program->hides_arguments, reply);
         if (may_keep && status == CL_SUCCESS && built == CL_SUCCESS)
             keep(session, object->driver, &key, reply);
     }
@@ -370,7 +382,7 @@ cl_int build_compile(struct session *session, struct object *object, struct devi
     if (built == CL_SUCCESS)
         become_binary(object->driver, devices, program);
     build_forget(program); /* whole builds before */
-    return write_replies(object->driver, devices, built, asked, BUILD_ARGUMENTS_TOLD, reply);
+    return write_replies(object->driver, devices, built, asked, 0, reply);
 }
 
 cl_int build_link(struct session *session, struct object *object, struct device_list *devices,
@@ -392,10 +404,10 @@ cl_int build_link(struct session *session, struct object *object, struct device_
     }
     /* A link that failed may have given a program, with its log. */
     cl_int status =
-        write_replies(object->driver, devices, linked, options, BUILD_ARGUMENTS_TOLD, reply);
+        write_replies(object->driver, devices, linked, options ? options : "", 0, reply);
     if (linked == CL_SUCCESS)
         become_binary(object->driver, devices, program);
-    if (linked == CL_SUCCESS && strstr(options, "-create-library") == NULL)
+    if (linked == CL_SUCCESS && !(options && strstr(options, "-create-library")))
         build_remember(program, devices, ""); /* an executable: built again from its binary */
     return status;
 }

@@ -26,7 +26,8 @@ cl_int build_run(struct session *session, struct object *object, struct device_l
 /* As build_run, with clCompileProgram. */
 cl_int build_compile(struct session *session, struct object *object, struct device_list *devices,
                      const char *options, struct buf *reply);
-/* Link `inputs` into the new program `object`, whose error tells when the driver gave none. */
+/* Link `inputs` into the new program `object`, with `options` or, where they are NULL, without; the
+ * object's error tells when the driver gave none. */
 cl_int build_link(struct session *session, struct object *object, struct device_list *devices,
                   const struct build_inputs *inputs, const char *options, struct buf *reply);
 /* Keep the build replies of a program that needs no build. CL_SUCCESS or CL_OUT_OF_HOST_MEMORY. */

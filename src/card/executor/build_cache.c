@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 
-#define FILE_MAGIC "LEATBLD3"
+#define FILE_MAGIC "LEATBLD4"
 #define FILE_SUFFIX ".build"
 #define FILES_MAX 65536 /* looked at when room is made */
 

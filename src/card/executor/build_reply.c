@@ -154,8 +154,7 @@ static uint64_t work_group_u64(cl_kernel kernel, cl_device_id device,
     return value;
 }
 
-static void write_kernel(cl_kernel kernel, cl_device_id device, enum build_arguments arguments,
-                         struct buf *reply)
+static void write_kernel(cl_kernel kernel, cl_device_id device, struct buf *reply)
 {
     struct wire_kernel_info info = {
         .work_group_size = work_group_u64(kernel, device, CL_KERNEL_WORK_GROUP_SIZE),
@@ -180,13 +179,12 @@ static void write_kernel(cl_kernel kernel, cl_device_id device, enum build_argum
         info.compile_work_group[i] = compiled[i];
     info.name_length = (uint32_t)strlen(name) + 1;
     info.attributes_length = (uint32_t)strlen(attributes) + 1;
-    const int known = info.arg_count > 0 && query_arg(kernel, 0, &first);
-    info.has_arg_info = known && arguments == BUILD_ARGUMENTS_TOLD;
+    info.has_arg_info = info.arg_count > 0 && query_arg(kernel, 0, &first);
     (void)buf_append(reply, &info, sizeof(info)); /* remembered in the buf */
     append_text(reply, name);
     append_text(reply, attributes);
     for (cl_uint i = 0; i < info.arg_count; i++)
-        write_arg(kernel, i, known, reply);
+        write_arg(kernel, i, (int)info.has_arg_info, reply);
 }
 
 /* Scratch kernels of a built program: `ret_kernels` owned; returns their number. */
@@ -217,7 +215,7 @@ static void cut_off(char *text, const char *word)
 }
 
 cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status, const char *asked,
-                         enum build_arguments arguments, struct buf *reply)
+                         struct buf *reply)
 {
     /* Drivers before OpenCL 1.2 know of executables only. */
     struct wire_build_reply head = {.status = status,
@@ -247,7 +245,7 @@ cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status,
     append_text(reply, log);
     append_text(reply, built_with);
     for (cl_uint i = 0; i < head.kernel_count; i++) {
-        write_kernel(kernels[i], device, arguments, reply);
+        write_kernel(kernels[i], device, reply);
         (void)clReleaseKernel(kernels[i]); /* ours */
     }
     return reply->failed ? CL_OUT_OF_HOST_MEMORY : CL_SUCCESS;

@@ -7,12 +7,9 @@
 
 struct buf;
 
-/* Whether the client may be told what the arguments are called. */
-enum build_arguments { BUILD_ARGUMENTS_TOLD = 1, BUILD_ARGUMENTS_HIDDEN };
-
 /* Append the reply for `program`, which clBuildProgram left with `status`; `asked`: the program's
  * own options. CL_SUCCESS or CL_OUT_OF_HOST_MEMORY. */
 cl_int build_reply_write(cl_program program, cl_device_id device, cl_int status, const char *asked,
-                         enum build_arguments arguments, struct buf *reply);
+                         struct buf *reply);
 
 #endif

@@ -95,6 +95,7 @@ struct program {
     struct device_list devices; /* that there are binaries for, or built-in kernels */
     size_t *lengths;            /* of the binaries in `text`, owned */
     cl_program created;  /* a reference while the object's driver is one made of a kept binary */
+    int hides_arguments; /* the program is not told what its kernels' arguments are */
     struct built *built; /* to be built again: the oldest first */
 };
 

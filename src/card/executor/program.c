@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "card/executor/arg_info.h"
 #include "card/executor/build.h"
 #include "card/executor/session.h"
 
@@ -214,6 +215,11 @@ static int link_program(struct session *session, const struct wire_program_build
     return 0;
 }
 
+static uint32_t stage_of(const struct wire_program_build *record)
+{
+    return record->stage & ~WIRE_BUILD_BARE;
+}
+
 /* The program to work on: for a link a new place, else the one there is. 0 or -EPROTO. */
 static int find_program(struct session *session, const struct wire_program_build *record,
                         struct object **ret_object, struct error *err)
@@ -221,9 +227,9 @@ static int find_program(struct session *session, const struct wire_program_build
     if (slab_check(record->slab_offset, record->length, err) < 0 ||
         slab_check(record->reply_offset, record->reply_room, err) < 0)
         return -EPROTO;
-    if (record->stage > WIRE_BUILD_LINK)
+    if (stage_of(record) > WIRE_BUILD_LINK)
         return BAD_RECORD(err, "no build stage %u", record->stage);
-    return record->stage == WIRE_BUILD_LINK
+    return stage_of(record) == WIRE_BUILD_LINK
                ? object_place(session, record->id, ret_object, err)
                : object_get(session, record->id, OBJECT_PROGRAM, ret_object, err);
 }
@@ -241,14 +247,17 @@ int handle_program_build(struct session *session, const struct wire_header *head
     AUTO_FREE char *options = copy_slab(session, record->slab_offset, record->length);
     if (!options)
         return BAD_RECORD(err, "no memory for build options");
+    const char *given = record->stage & WIRE_BUILD_BARE ? NULL : options;
     struct program *program = object->extra;
-    if (record->stage == WIRE_BUILD_LINK) {
-        if (link_program(session, record, &devices, options, object, reply, err) < 0)
+    if (stage_of(record) == WIRE_BUILD_LINK) {
+        if (link_program(session, record, &devices, given, object, reply, err) < 0)
             return -EPROTO;
         program = object->extra;
     } else if (!object->error) {
         buf_clear(&program->build);
-        reply->status = record->stage == WIRE_BUILD_COMPILE
+        program->hides_arguments = stage_of(record) == WIRE_BUILD_WHOLE &&
+                                   !arg_info_is_told(session, object->driver, given);
+        reply->status = stage_of(record) == WIRE_BUILD_COMPILE
                             ? build_compile(session, object, &devices, options, &program->build)
                             : build_run(session, object, &devices, options, &program->build);
     }

@@ -60,7 +60,7 @@ struct session {
     int device_is_host;  /* its threads need the CPUs that the consumer would spin on */
     int builds_fd;       /* folder of kept builds; -1: none */
     char *device_text;   /* identity of the device and its driver, owned */
-    enum arg_info_habit arg_info_habit;
+    enum arg_info_habit arg_info_habits[2]; /* with options; without any */
     struct ledger_card *ledger;
     struct meter *meter;
     struct consumer consumer;

@@ -103,6 +103,8 @@ struct build *build_create(const void *reply, size_t length, size_t *ret_used)
         build_destroy(build);
         return NULL;
     }
+    for (uint32_t i = 0; build->reply.hides_arguments && i < build->reply.kernel_count; i++)
+        build->kernels[i].info.has_arg_info = 0;
     *ret_used = length - cursor.left;
     return build;
 }

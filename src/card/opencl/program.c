@@ -421,7 +421,7 @@ static cl_int build(cl_program program, const struct program_task *task, const c
         result = CL_DEVICE_NOT_AVAILABLE;
     if (record) {
         record->id = program->object.id;
-        record->stage = task->stage;
+        record->stage = task->stage | (task->options ? 0 : WIRE_BUILD_BARE);
         record->context_id = program->context->object.id;
         record->input_count = task->input_count;
         record->device_count = count;

@@ -12,7 +12,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
@@ -168,6 +168,9 @@ enum wire_build_stage {
     WIRE_BUILD_COMPILE, /* clCompileProgram; headers are in the source already */
     WIRE_BUILD_LINK     /* clLinkProgram */
 };
+/* Beside a stage: the program gave no options, which a driver may take otherwise than empty ones.
+ */
+#define WIRE_BUILD_BARE 0x100u
 
 /* Build reply: this, the log (NUL-ended, padded to 8), the options as the driver tells them
  * (NUL-ended, padded to 8), then per kernel a wire_kernel_info, its texts and its arguments.
@@ -181,6 +184,7 @@ struct wire_build_reply {
                                it) */
     uint64_t log_length;    /* with the NUL */
     uint64_t global_variable_bytes; /* CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE */
+    uint64_t hides_arguments;       /* 1: the program is not told what its kernels' arguments are */
 };
 
 struct wire_kernel_info {

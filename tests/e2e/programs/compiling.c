@@ -183,7 +183,8 @@ static void tell_built(struct world *w, const char *name, cl_program program)
 
 static void with_options(struct world *w)
 {
-    static const char *const given[] = {"",
+    static const char *const given[] = {NULL,
+                                        "",
                                         "-cl-kernel-arg-info",
                                         " -DN=1   -w ",
                                         "-DN=1 -w -cl-kernel-arg-info",
@@ -191,12 +192,14 @@ static void with_options(struct world *w)
                                         "-w -cl-unheard-of"};
     for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
         cl_program program = source(w, "kernel void work(global int *numbers) { numbers[0] = 1; }");
-        REPORT(given[i], clBuildProgram(program, 1, &w->device, given[i], NULL, NULL));
+        REPORT(given[i] ? given[i] : "none",
+               clBuildProgram(program, 1, &w->device, given[i], NULL, NULL));
         tell_built(w, "built", program);
-        if (i == 5)
+        if (i == 6)
             continue;
         cl_program copy = from_binary(w, program);
-        REPORT("from its binary", clBuildProgram(copy, 1, &w->device, "", NULL, NULL));
+        REPORT("from its binary",
+               clBuildProgram(copy, 1, &w->device, i % 2 ? "" : NULL, NULL, NULL));
         tell_built(w, "from its binary", copy);
     }
     cl_program part = source(w, "kernel void work(global int *numbers) { numbers[0] = 1; }");
@@ -204,6 +207,7 @@ static void with_options(struct world *w)
     MUST(clCompileProgram(part, 0, NULL, "-DN=2", 0, NULL, NULL, NULL, NULL));
     tell_built(w, "compiled", part);
     tell_built(w, "linked", clLinkProgram(w->context, 0, NULL, "", 1, &part, NULL, NULL, &code));
+    tell_built(w, "bare", clLinkProgram(w->context, 0, NULL, NULL, 1, &part, NULL, NULL, &code));
     tell_built(w, "a library",
                clLinkProgram(w->context, 0, NULL, "-create-library", 1, &part, NULL, NULL, &code));
 }
