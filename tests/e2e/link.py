@@ -66,6 +66,15 @@ class NarrowLoop:
         self.near.close()
 
 
+def rate_impossible():
+    """Why a rate cannot be set here, or None."""
+    try:
+        with NarrowLoop("1gbit"):
+            return None
+    except subprocess.CalledProcessError as error:
+        return error.stderr.decode().strip()
+
+
 def payload_bytes(packet):
     """Of a TCP packet of IPv4; 0 of any other."""
     if packet[0] >> 4 != 4 or packet[9] != TCP:
