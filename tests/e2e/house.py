@@ -36,6 +36,7 @@ PATHS = {
     "refusing": "tests/e2e/programs/refusing",
     "refusing_driver": "tests/e2e/programs/refusing_driver.so",
     "semantics": "tests/e2e/programs/semantics",
+    "apart_icd": "tests/e2e/programs/apart_icd.so",
     "strict_icd": "tests/e2e/programs/strict_icd.so",
     "subdevices": "tests/e2e/programs/subdevices",
     "strict": "tests/e2e/programs/strict",

@@ -418,6 +418,34 @@ cl_int clSetKernelArgSVMPointer(cl_kernel kernel, cl_uint index, const void *poi
     return CL_SUCCESS;
 }
 
+cl_int clRetainContext(cl_context context)
+{
+    check(context, CONTEXT)->references++;
+    return CL_SUCCESS;
+}
+
+void *clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t bytes, cl_uint alignment)
+{
+    check(context, CONTEXT);
+    return bytes && bytes < (1u << 20) ? aligned_alloc(4096, (bytes + 4095) / 4096 * 4096) : NULL;
+}
+
+void clSVMFree(cl_context context, void *pointer)
+{
+    check(context, CONTEXT);
+    free(pointer);
+}
+
+cl_int clSetKernelExecInfo(cl_kernel kernel, cl_kernel_exec_info name, size_t bytes,
+                           const void *value)
+{
+    void *const *pointers = value;
+    check(kernel, KERNEL);
+    for (size_t i = 0; i < bytes / sizeof(*pointers); i++)
+        touch(pointers[i], 1, 1);
+    return CL_SUCCESS;
+}
+
 cl_event clCreateUserEvent(cl_context context, cl_int *status)
 {
     check(context, CONTEXT);

@@ -518,6 +518,36 @@ static void test_arena_quota(void **state)
     close_clean(&rig);
 }
 
+static int allocate_shared(struct rig *rig, uint32_t id, uint64_t bytes, uint64_t alignment)
+{
+    struct wire_svm_alloc record = {
+        .id = id, .context_id = CONTEXT, .size_bytes = bytes, .alignment = alignment};
+    return RIG_CALL(rig, WIRE_SVM_ALLOC, record);
+}
+
+/* Shared virtual memory is charged as a buffer is, and its bytes cross as those of one. */
+static void test_shared_memory(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, MIB);
+    create_basics(&rig, 0);
+    assert_int_equal(allocate_shared(&rig, BUFFER_A, MIB / 2, 128), CL_SUCCESS);
+    assert_int_equal(ledger_used(rig.ledger), MIB / 2);
+    assert_int_equal(allocate_shared(&rig, BUFFER_B, MIB / 2 + 1, 0),
+                     CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    assert_int_equal(allocate_shared(&rig, BUFFER_C, 100, 4096), CL_SUCCESS);
+    memset(rig_slab(&rig), 9, 64);
+    write_buffer(&rig, BUFFER_C, 0, 64, 0);
+    read_buffer(&rig, BUFFER_C, 4096, 64, 0);
+    rig_wait_completed(&rig, 0, 2);
+    assert_memory_equal(rig_slab(&rig), rig_slab(&rig) + 4096, 64);
+    for (uint32_t id = BUFFER_A; id <= BUFFER_C; id++)
+        release(&rig, id);
+    drain(&rig);
+    assert_int_equal(ledger_used(rig.ledger), 0);
+    close_clean(&rig);
+}
+
 /* Every way to break the protocol ends this session, and nothing else, with its own exit status. */
 static void expect_end(struct rig *rig)
 {
@@ -660,13 +690,22 @@ static void hostile_event(struct rig *rig)
     write_buffer(rig, BUFFER_A, 0, 64, WIRE_EVENTS);
 }
 
+static void hostile_alignment(struct rig *rig)
+{
+    create_basics(rig, 0);
+    struct wire_svm_alloc record = {
+        .id = BUFFER_A, .context_id = CONTEXT, .size_bytes = 1, .alignment = 3};
+    RIG_POST(rig, WIRE_SVM_ALLOC, record);
+}
+
 static void test_hostile(void **state)
 {
     static void (*const attacks[])(struct rig * rig) = {
         hostile_device,   hostile_partition, hostile_unknown_object, hostile_wrong_kind,
         hostile_slab,     hostile_arena,     hostile_arena_overflow, hostile_arena_place,
         hostile_region,   hostile_wait_list, hostile_opcode,         hostile_length,
-        hostile_sequence, hostile_tail,      hostile_event,          hostile_pixels};
+        hostile_sequence, hostile_tail,      hostile_event,          hostile_pixels,
+        hostile_alignment};
     for (unsigned i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
         struct rig rig;
         open_rig(&rig, QUOTA_BYTES);
@@ -754,8 +793,8 @@ int main(void)
         cmocka_unit_test(test_subdevices),     cmocka_unit_test(test_quota),
         cmocka_unit_test(test_user_events),    cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_arena),          cmocka_unit_test(test_arena_quota),
-        cmocka_unit_test(test_ring_wraps),     cmocka_unit_test(test_sandbox),
-        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_shared_memory),  cmocka_unit_test(test_ring_wraps),
+        cmocka_unit_test(test_sandbox),        cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,13 +55,13 @@ static int set_object(struct session *session, cl_kernel kernel, const struct wi
 static int set_pointer(struct session *session, cl_kernel kernel, const struct wire_arg *arg,
                        const void *bytes, cl_int *ret_status, struct error *err)
 {
-    uint64_t offset;
-    if (arg->size_bytes != sizeof(offset))
+    uint64_t address;
+    if (arg->size_bytes != sizeof(address))
         return BAD_RECORD(err, "argument %u is no pointer", arg->index);
-    memcpy(&offset, bytes, sizeof(offset));
-    if (!session->svm || offset >= session->arena_bytes)
-        return BAD_RECORD(err, "argument %u points out of the arena", arg->index);
-    *ret_status = clSetKernelArgSVMPointer(kernel, arg->index, session->svm + offset);
+    memcpy(&address, bytes, sizeof(address));
+    *ret_status = CL_INVALID_ARG_VALUE; /* as it has been freed since */
+    if (svm_holds(session, address))
+        *ret_status = clSetKernelArgSVMPointer(kernel, arg->index, (void *)(uintptr_t)address);
     return 0;
 }
 
@@ -142,6 +142,7 @@ void kernel_set_again(struct session *session, struct object *object)
         if (kept->is_set)
             (void)set_arg(session, object->driver, &arg, bytes, &status, NULL);
     }
+    svm_tell(session, kernel, object->driver);
 }
 
 /* A refused value stays refused for later launches that do not set it again. */

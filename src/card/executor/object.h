@@ -8,6 +8,7 @@
 #include "card/executor/opencl.h"
 #include "card/executor/range.h"
 #include "card/executor/subdevice.h"
+#include "card/executor/svm.h"
 
 struct session;
 
@@ -52,6 +53,7 @@ struct object {
     struct allocation *allocation; /* of a buffer that the driver holds; freed with it */
     struct range range;            /* of a buffer; what lies there stays there while it is away */
     struct image *image;           /* NULL: not an image; owned */
+    struct svm_memory *svm;        /* NULL: not shared virtual memory; owned */
 };
 
 /* What an image is made from, but for its flags and for what it is a view of. */
@@ -116,6 +118,8 @@ struct kernel {
     uint32_t pace_base;                 /* hash of program and name */
     cl_int arg_errors[KERNEL_ARGS_MAX]; /* arguments whose last value was refused */
     unsigned arg_errors_count;
+    uint64_t *pointers; /* shared virtual memory that it reaches beside its arguments, owned */
+    uint32_t pointer_count, pointer_total; /* come so far, and of the whole list */
 };
 
 #endif

@@ -161,6 +161,8 @@ static cl_context context_of(struct session *session, const struct object *objec
 static cl_int make_memory(struct session *session, struct object *object)
 {
     cl_int status;
+    if (object->svm)
+        return svm_make(session, object);
     if (object->is_buffer)
         return make_buffer(session, object);
     if (object->image) {
@@ -353,6 +355,10 @@ static cl_int release_driver(struct session *session, struct object *object)
         forget_queue(session, object->extra);
         return clReleaseCommandQueue(object->driver);
     case OBJECT_MEMORY:
+        if (object->svm) {
+            svm_unmake(session, object);
+            break;
+        }
         session->buffers_held -= object->is_buffer;
         return clReleaseMemObject(object->driver);
     case OBJECT_SAMPLER:
@@ -379,13 +385,19 @@ static void forget_created(struct program *program)
     program->created = NULL;
 }
 
+/* Its bytes are gone when it is let go of; those of others when the driver says so. */
+static int is_counted_here(const struct object *object)
+{
+    return object->kind == OBJECT_CUDA_MEMORY || object->svm;
+}
+
 void object_put_away(struct session *session, struct object *object)
 {
     if (object->allocation)
         object->allocation->kept = 1;
     object->allocation = NULL;             /* the driver frees it */
     (void)release_driver(session, object); /* ours: the driver cannot refuse */
-    if (object->kind == OBJECT_CUDA_MEMORY)
+    if (is_counted_here(object))
         ledger_put_away(session->ledger, session->client.slot, object->size_bytes);
     if (object->kind == OBJECT_QUEUE)
         ((struct queue *)object->extra)->driver = NULL;
@@ -411,13 +423,14 @@ static void kernel_finish(struct kernel *kernel)
         free(kernel->args[i].bytes);
     free(kernel->args);
     free(kernel->name);
+    free(kernel->pointers);
 }
 
 void object_release(struct session *session, struct object *object)
 {
     if (object->driver) {
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
-        if (object->kind == OBJECT_CUDA_MEMORY)
+        if (is_counted_here(object))
             ledger_release(session->ledger, session->client.slot, object->size_bytes);
     } else if (object->away && object->is_buffer) {
         range_leave(session, &object->range);
@@ -429,6 +442,8 @@ void object_release(struct session *session, struct object *object)
         kernel_finish(object->extra);
     if (object->kind == OBJECT_CONTEXT)
         device_list_finish(object->extra);
+    if (object->svm)
+        svm_finish(session, object->svm);
     free(object->extra);
     free(object->image);
     *object = (struct object){0};

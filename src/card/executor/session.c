@@ -49,6 +49,8 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_CONTEXT_DEVICES] = handle_context_devices,
     [WIRE_OBJECT_STATUS] = handle_object_status,
     [WIRE_PROGRAM_BUILT_IN] = handle_program_built_in,
+    [WIRE_SVM_ALLOC] = handle_svm_alloc,
+    [WIRE_KERNEL_POINTERS] = handle_kernel_pointers,
 };
 
 static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {

@@ -50,8 +50,11 @@ struct session {
     uint8_t *slab;
     uint8_t *arena;       /* NULL: the device has memory of its own */
     uint64_t arena_bytes; /* our copy of what the client can write */
-    uint8_t *svm;     /* the arena where the client has it, too, for pointers of kernels; or NULL */
-    uint32_t *ranges; /* WIRE_RANGES */
+    uint8_t *svm; /* the arena where the client has it, too, for pointers of kernels; or NULL */
+    uint64_t svm_region;           /* of svm.h; 0: there is none yet */
+    struct svm_memory *svm_places; /* in it, by address */
+    int svm_missed;                /* some of it did not come back to its address */
+    uint32_t *ranges;              /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
     cl_device_id device; /* the card's; NULL: the driver was not started, or it is a CUDA one */
@@ -136,6 +139,8 @@ record_handler handle_write, handle_read, handle_copy, handle_copy_rect, handle_
 record_handler handle_launch;
 /* range.c */
 record_handler handle_svm_place;
+/* svm.c */
+record_handler handle_svm_alloc, handle_kernel_pointers;
 
 /* The protocol is broken: fill err and yield -EPROTO (which the compiler can see). */
 #define BAD_RECORD(err, ...) ((void)error_set(err, -EPROTO, "bad-record", __VA_ARGS__), -EPROTO)

@@ -185,7 +185,7 @@ static void append_features(struct buf *snapshot, cl_uint name, const cl_name_ve
         append(snapshot, WIRE_INFO_DEVICE, name, kept.data, kept.length);
 }
 
-/* No more than a card can offer; the client looks whether it can be had. */
+/* No more than a card can offer. */
 static void append_svm(struct buf *snapshot, const void *answer, size_t length)
 {
     cl_device_svm_capabilities capabilities = 0;

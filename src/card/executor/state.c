@@ -162,11 +162,11 @@ static void events_write(const struct session *session, struct buf *state)
     }
 }
 
-/* Parts of the card are not part of it. */
+/* Parts of the card are not part of it, nor is shared virtual memory. */
 static int is_divided(const struct session *session)
 {
     for (uint32_t id = 1; id < session->objects_end; id++) {
-        if (session->objects[id].kind == OBJECT_DEVICE)
+        if (session->objects[id].kind == OBJECT_DEVICE || session->objects[id].svm)
             return 1;
     }
     return 0;

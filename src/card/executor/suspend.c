@@ -16,6 +16,7 @@ enum rank {
     RANK_PART_2, /* parts of those, */
     RANK_PART_3, /* and of those: see SUBDEVICE_DEPTH_MAX */
     RANK_CONTEXT,
+    RANK_SVM,    /* first, for it has to come back to its addresses, */
     RANK_MEMORY, /* buffers and images with bytes of their own */
     RANK_VIEW_1, /* sub-buffers, and images made of a buffer or image */
     RANK_VIEW_2, /* an image made of one of those, */
@@ -36,6 +37,8 @@ static enum rank rank_of(const struct session *session, const struct object *obj
         [OBJECT_CUDA_MEMORY] = RANK_MEMORY, [OBJECT_DEVICE] = RANK_PART_1,
     };
     enum rank rank = ranks[object->kind];
+    if (object->svm)
+        return RANK_SVM;
     if (object->kind == OBJECT_DEVICE)
         return rank + ((const struct subdevice *)object->extra)->depth - 1;
     for (; object->kind == OBJECT_MEMORY && !object->is_buffer && rank < RANK_VIEW_3; rank++)
@@ -216,10 +219,15 @@ int session_suspend(struct session *session, struct error *err)
 
 int session_resume(struct session *session, struct error *err)
 {
+    session->svm_missed = 0;
     cl_int status = all_enter(session);
     if (status == CL_SUCCESS)
         return 0;
     (void)all_leave(session); /* what had come back goes again; the rest never left host memory */
+    if (session->svm_missed)
+        return error_set(err, -EADDRINUSE, "resume-failed",
+                         "the driver does not give a program's shared virtual memory its address "
+                         "back");
     return error_set(err, -ENOSPC, "resume-failed",
                      "the device does not take the card back (OpenCL error %d)", status);
 }

@@ -70,11 +70,6 @@ cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name, size_
         return info_put(&out, &device->parent, sizeof(device->parent));
     case CL_DEVICE_REFERENCE_COUNT:
         return info_put(&out, &device->references, sizeof(device->references));
-    case CL_DEVICE_SVM_CAPABILITIES: {
-        const cl_device_svm_capabilities shared =
-            svm_is_there() ? CL_DEVICE_SVM_COARSE_GRAIN_BUFFER : 0;
-        return info_put(&out, &shared, sizeof(shared));
-    }
     default: {
         const void *data = device_find(device, param_name, &length);
         return data ? info_put(&out, data, length) : CL_INVALID_VALUE;

@@ -2,7 +2,6 @@
 #include "card/opencl/event.h"
 #include "card/opencl/image.h"
 #include "card/opencl/memory.h"
-#include "card/opencl/output.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/opencl/sync.h"
@@ -371,7 +370,7 @@ void *api_clEnqueueMapImage(cl_command_queue command_queue, cl_mem image, cl_boo
         return NULL;
     }
     if (blocking_map)
-        output_forward();
+        transfers_observe(command_queue->state, queue_in_order(command_queue) ? command.target : 0);
     *image_row_pitch = image->image->row_pitch;
     if (image_slice_pitch)
         *image_slice_pitch = image->image->slice_pitch;

@@ -8,6 +8,9 @@
 #include "card/opencl/program.h"
 #include "opencl_api.h"
 
+#define POINTERS_PER_RECORD 4096u
+#define POINTERS_MAX (1u << 20) /* as the executor has it */
+
 static cl_int send_kernel(struct object *object, uint32_t id)
 {
     cl_kernel kernel = (cl_kernel)object;
@@ -32,7 +35,8 @@ static struct object *kernel_parent(struct object *object)
 static void leave_kernel(struct object *object)
 {
     cl_kernel kernel = (cl_kernel)object;
-    if (object->id != 0 && program_keep_kernel(kernel->program, kernel->build, object->id))
+    if (object->id != 0 && !kernel->pointers &&
+        program_keep_kernel(kernel->program, kernel->build, object->id))
         object->id = 0;
 }
 
@@ -42,6 +46,7 @@ static void destroy_kernel(struct object *object)
     cl_program program = kernel->program;
     free(kernel->args);
     free(kernel->values);
+    free(kernel->pointers);
     object_free(object);
     (void)__atomic_sub_fetch(&program->kernels, 1, __ATOMIC_RELEASE);
     object_release(&program->object);
@@ -117,6 +122,43 @@ cl_int api_clCreateKernelsInProgram(cl_program program, cl_uint num_kernels, cl_
     return CL_SUCCESS;
 }
 
+static cl_int post_pointers(const struct _cl_kernel *kernel)
+{
+    for (size_t first = 0; first < kernel->pointer_count; first += POINTERS_PER_RECORD) {
+        const size_t left = kernel->pointer_count - first;
+        const size_t count = left < POINTERS_PER_RECORD ? left : POINTERS_PER_RECORD;
+        const size_t bytes = count * sizeof(uint64_t);
+        struct wire_kernel_pointers *record = record_begin(sizeof(*record) + bytes);
+        if (!record)
+            return CL_DEVICE_NOT_AVAILABLE;
+        record->kernel_id = kernel->object.id;
+        record->total = (uint32_t)kernel->pointer_count;
+        record->first = (uint32_t)first;
+        record->count = (uint32_t)count;
+        memcpy(wire_kernel_pointers_pointers(record), kernel->pointers + first, bytes);
+        record_post(record, WIRE_KERNEL_POINTERS, sizeof(*record) + bytes);
+    }
+    return CL_SUCCESS;
+}
+
+cl_int kernel_reach(cl_kernel kernel, const void *pointers, size_t count)
+{
+    cl_int result = object_ensure(&kernel->object);
+    uint64_t *kept = result == CL_SUCCESS ? malloc(count * sizeof(*kept)) : NULL;
+    if (!kept || count > POINTERS_MAX) {
+        free(kept);
+        return result ? result : CL_OUT_OF_HOST_MEMORY;
+    }
+    memcpy(kept, pointers, count * sizeof(*kept));
+    lock_take(&kernel->lock);
+    free(kernel->pointers);
+    kernel->pointers = kept;
+    kernel->pointer_count = count;
+    result = post_pointers(kernel);
+    lock_give(&kernel->lock);
+    return result;
+}
+
 cl_kernel api_clCloneKernel(cl_kernel source_kernel, cl_int *errcode_ret)
 {
     cl_kernel kernel = create(source_kernel->program, source_kernel->build);
@@ -134,8 +176,15 @@ cl_kernel api_clCloneKernel(cl_kernel source_kernel, cl_int *errcode_ret)
         kernel->args[i].state |= KERNEL_ARG_CHANGED;
         kernel->changed++;
     }
+    cl_int result = CL_SUCCESS;
+    if (source_kernel->pointers)
+        result = kernel_reach(kernel, source_kernel->pointers, source_kernel->pointer_count);
     lock_give(&source_kernel->lock);
-    return kernel;
+    if (result == CL_SUCCESS)
+        return kernel;
+    object_release(&kernel->object);
+    *errcode_ret = result;
+    return NULL;
 }
 
 cl_int api_clRetainKernel(cl_kernel kernel)
@@ -255,9 +304,9 @@ cl_int api_clSetKernelArgSVMPointer(cl_kernel kernel, cl_uint arg_index, const v
         return api_clSetKernelArg(kernel, arg_index, sizeof(cl_mem), NULL);
     if (info->kind != WIRE_ARG_MEMORY || !svm_find(arg_value, NULL))
         return CL_INVALID_ARG_VALUE;
-    const uint64_t offset = svm_offset(arg_value);
+    const uint64_t address = (uintptr_t)arg_value;
     lock_take(&kernel->lock);
-    set_arg(kernel, arg_index, sizeof(offset), &offset, sizeof(offset), 0, KERNEL_ARG_SVM);
+    set_arg(kernel, arg_index, sizeof(address), &address, sizeof(address), 0, KERNEL_ARG_SVM);
     lock_give(&kernel->lock);
     return CL_SUCCESS;
 }

@@ -31,7 +31,12 @@ struct _cl_kernel {
     uint32_t unset;   /* arguments that never got a value */
     uint32_t changed; /* arguments to send with the next launch */
     struct kernel_arg *args;
+    uint64_t *pointers; /* what it reaches beside its arguments; NULL: nothing was named */
+    size_t pointer_count;
     char *values; /* build->args[i].value_offset has the value of argument i */
 };
+
+/* Tell the executor of shared virtual memory that the kernel reaches beside its arguments. */
+cl_int kernel_reach(cl_kernel kernel, const void *pointers, size_t count);
 
 #endif

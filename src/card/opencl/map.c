@@ -6,7 +6,6 @@
 #include "card/opencl/event.h"
 #include "card/opencl/image.h"
 #include "card/opencl/memory.h"
-#include "card/opencl/output.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/opencl/sync.h"
@@ -103,6 +102,16 @@ static struct memory_map *forget(cl_mem memory, const void *pointer)
     return found;
 }
 
+int memory_is_mapped(cl_mem memory, const void *pointer)
+{
+    lock_take(&memory->lock);
+    const struct memory_map *map = memory->maps;
+    while (map && map->pointer != pointer)
+        map = map->next;
+    lock_give(&memory->lock);
+    return map != NULL;
+}
+
 /* Fetch the content, or only take a place in the queue when the user will overwrite it all. */
 static cl_int fetch(struct command *command, cl_mem memory, const struct memory_map *map,
                     cl_bool blocking)
@@ -119,41 +128,79 @@ static cl_int fetch(struct command *command, cl_mem memory, const struct memory_
     return result;
 }
 
+cl_int memory_map(cl_command_queue queue, cl_command_type type,
+                  const struct memory_mapping *mapping, cl_bool blocking,
+                  const struct command_waits *waits, void **ret_pointer)
+{
+    cl_mem memory = mapping->memory;
+    cl_int result = memory_ensure(memory);
+    if (result != CL_SUCCESS)
+        return result;
+    char *host = host_memory(memory);
+    struct memory_map *map = malloc(sizeof(*map));
+    if (!host || !map) {
+        free(map);
+        return CL_MAP_FAILURE;
+    }
+    *map = (struct memory_map){
+        NULL,           host + mapping->offset, mapping->offset,
+        mapping->bytes, mapping->flags,         memory_root(memory)->range && !memory->host_ptr};
+    struct command command;
+    result = command_open(&command, queue, type, waits);
+    if (result == CL_SUCCESS)
+        result = command_close(&command, fetch(&command, memory, map, blocking), waits);
+    if (result != CL_SUCCESS) {
+        free(map);
+        return result;
+    }
+    if (blocking) /* earlier maps of the queue are complete, too */
+        transfers_observe(queue->state, queue_in_order(queue) ? command.target : 0);
+    *ret_pointer = map->pointer;
+    remember(memory, map);
+    return CL_SUCCESS;
+}
+
 void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_bool blocking_map,
                              cl_map_flags map_flags, size_t offset, size_t cb,
                              cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
                              cl_event *event, cl_int *errcode_ret)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
+    const struct memory_mapping mapping = {buffer, offset, cb, map_flags};
+    void *pointer = NULL;
     *errcode_ret = check_map(command_queue, buffer, map_flags, offset, cb);
-    if (*errcode_ret != CL_SUCCESS)
-        return NULL;
-    *errcode_ret = memory_ensure(buffer);
-    if (*errcode_ret != CL_SUCCESS)
-        return NULL;
-    char *host = host_memory(buffer);
-    struct memory_map *map = malloc(sizeof(*map));
-    if (!host || !map) {
-        free(map);
-        *errcode_ret = CL_MAP_FAILURE;
-        return NULL;
-    }
-    const struct _cl_mem *root = memory_root(buffer);
-    *map = (struct memory_map){NULL, host + offset, offset,
-                               cb,   map_flags,     root->range && !buffer->host_ptr};
+    if (*errcode_ret == CL_SUCCESS)
+        *errcode_ret = memory_map(command_queue, CL_COMMAND_MAP_BUFFER, &mapping, blocking_map,
+                                  &waits, &pointer);
+    return pointer;
+}
+
+static cl_int give_back(struct command *command, cl_mem memory, const struct memory_map *map)
+{
+    if (map->in_place)
+        return direct_pass(command, TRANSFER_POSTED);
+    if (!(map->flags & MAP_WRITES))
+        return sync_post(command, SYNC_NOTHING);
+    struct region region;
+    region_linear(&region, memory, map->offset, map->bytes, map->pointer);
+    return transfer_write(command, &region, TRANSFER_POSTED);
+}
+
+cl_int memory_unmap(cl_command_queue queue, cl_command_type type, cl_mem memory,
+                    const void *pointer, const struct command_waits *waits)
+{
     struct command command;
-    cl_int result = command_open(&command, command_queue, CL_COMMAND_MAP_BUFFER, &waits);
-    if (result == CL_SUCCESS)
-        result = command_close(&command, fetch(&command, buffer, map, blocking_map), &waits);
-    *errcode_ret = result;
-    if (result != CL_SUCCESS) {
-        free(map);
-        return NULL;
-    }
-    if (blocking_map)
-        output_forward();
-    remember(buffer, map);
-    return map->pointer;
+    cl_int result = command_open(&command, queue, type, waits);
+    if (result != CL_SUCCESS)
+        return result;
+    if (memory->image)
+        return command_close(&command, image_unmap(&command, memory, pointer), waits);
+    struct memory_map *map = forget(memory, pointer);
+    if (!map)
+        return command_close(&command, CL_INVALID_VALUE, waits);
+    result = give_back(&command, memory, map);
+    free(map);
+    return command_close(&command, result, waits);
 }
 
 cl_int api_clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_mem memobj, void *mapped_ptr,
@@ -163,24 +210,5 @@ cl_int api_clEnqueueUnmapMemObject(cl_command_queue command_queue, cl_mem memobj
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     if (command_queue->context != memobj->context)
         return CL_INVALID_CONTEXT;
-    struct command command;
-    cl_int result = command_open(&command, command_queue, CL_COMMAND_UNMAP_MEM_OBJECT, &waits);
-    if (result != CL_SUCCESS)
-        return result;
-    if (memobj->image)
-        return command_close(&command, image_unmap(&command, memobj, mapped_ptr), &waits);
-    struct memory_map *map = forget(memobj, mapped_ptr);
-    if (!map)
-        return command_close(&command, CL_INVALID_VALUE, &waits);
-    if (map->in_place) {
-        result = direct_pass(&command, TRANSFER_POSTED);
-    } else if (map->flags & MAP_WRITES) {
-        struct region region;
-        region_linear(&region, memobj, map->offset, map->bytes, map->pointer);
-        result = transfer_write(&command, &region, TRANSFER_POSTED);
-    } else {
-        result = sync_post(&command, SYNC_NOTHING);
-    }
-    free(map);
-    return command_close(&command, result, &waits);
+    return memory_unmap(command_queue, CL_COMMAND_UNMAP_MEM_OBJECT, memobj, mapped_ptr, &waits);
 }

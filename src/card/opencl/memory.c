@@ -29,6 +29,8 @@ static cl_int send_memory(struct object *object, uint32_t id)
     cl_mem_flags flags = memory->flags & ~(cl_mem_flags)HOST_POINTER;
     if (memory->image)
         return image_send(memory, id);
+    if (memory->svm_alignment)
+        return svm_send(memory, id);
     if (memory->parent) {
         struct wire_subbuffer_create *record = record_begin(sizeof(*record));
         if (!record)

@@ -5,6 +5,7 @@
 #include "card/opencl/object.h"
 
 struct arena_range;
+struct command_waits;
 struct image;
 struct memory_farewell;
 struct memory_map;
@@ -22,7 +23,8 @@ struct _cl_mem {
     cl_mem_flags flags;
     cl_mem_properties *properties; /* as given, with the closing 0; NULL when none were */
     size_t properties_bytes;
-    void *host_ptr; /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
+    void *host_ptr;         /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
+    unsigned svm_alignment; /* of shared virtual memory outside the arena; 0: it is none */
     struct arena_range
         *range;    /* of a root buffer that is memory of ours, too; set when it is sent */
     uint32_t lock; /* what follows */
@@ -68,7 +70,20 @@ static inline int memory_holds(const struct _cl_mem *memory, size_t offset, size
     return offset <= memory->size && bytes <= memory->size - offset;
 }
 
-/* Frees what maps need at the end of a buffer (map.c). */
+/* Map a part of a buffer to where its bytes lie in this process, and unmap it (map.c). The
+ * arguments have been checked; a pointer that is not mapped is CL_INVALID_VALUE. */
+struct memory_mapping {
+    cl_mem memory;
+    size_t offset, bytes;
+    cl_map_flags flags;
+};
+cl_int memory_map(cl_command_queue queue, cl_command_type type,
+                  const struct memory_mapping *mapping, cl_bool blocking,
+                  const struct command_waits *waits, void **ret_pointer);
+cl_int memory_unmap(cl_command_queue queue, cl_command_type type, cl_mem memory,
+                    const void *pointer, const struct command_waits *waits);
+int memory_is_mapped(cl_mem memory, const void *pointer);
+/* Frees what maps need at the end of a buffer. */
 void memory_maps_finish(cl_mem memory);
 
 #endif

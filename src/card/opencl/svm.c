@@ -1,16 +1,19 @@
-/* Shared virtual memory in the arena: see svm.h. */
+/* Shared virtual memory: see svm.h. */
 #include "card/opencl/svm.h"
 
 #include <sys/mman.h>
 
 #include "card/opencl/arena.h"
+#include "card/opencl/context.h"
 #include "card/opencl/direct.h"
 #include "card/opencl/event.h"
+#include "card/opencl/kernel.h"
 #include "card/opencl/memory.h"
 #include "card/opencl/output.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
 #include "card/opencl/sync.h"
+#include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
 /* Where nothing of a process lies on Linux with 47 bits of addresses: far above what is loaded low,
@@ -19,12 +22,18 @@
 #define BASE_STEP 0x010000000000u
 #define BASE_TRIES 8
 
-/* One allocation: a buffer in the arena that the program does not see as one. */
+#define PAGE_BYTES 4096u
+#define APART_TRIES 16   /* addresses at which this process may have something else */
+#define LARGEST_TYPE 128 /* what alignment 0 means */
+
+/* One allocation: a buffer that the program does not see as one. */
 struct svm_piece {
     struct svm_piece *next;
     cl_mem memory; /* one reference */
     char *start;
 };
+
+/* ---- in the arena ---- */
 
 static int ask_executor(const char *base)
 {
@@ -35,18 +44,24 @@ static int ask_executor(const char *base)
     return record_wait(record, WIRE_SVM_PLACE, sizeof(*record), NULL, NULL) == CL_SUCCESS;
 }
 
-/* A second view of the arena at `base`, where nothing else may be; 1 when it is there. */
+/* Take the addresses, of which nothing may be in use; 1 when that is so. */
+static int map_free(char *start, uint64_t bytes, int protection)
+{
+    void *place = mmap(start, bytes, protection,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place == start)
+        return 1;
+    if (place != MAP_FAILED)
+        (void)munmap(place, bytes); /* a kernel that takes the flag for a hint */
+    return 0;
+}
+
+/* A second view of the arena at `base`; 1 when it is there. */
 static int map_view(char *base, uint64_t bytes)
 {
     char *arena = wire_at(&process.client, process.client.session->arena_offset);
-    void *free_place =
-        mmap(base, bytes, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    if (free_place != base) {
-        if (free_place != MAP_FAILED)
-            (void)munmap(free_place, bytes); /* a kernel that takes the flag for a hint */
+    if (!map_free(base, bytes, PROT_NONE))
         return 0;
-    }
     if (mremap(arena, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, base) != MAP_FAILED)
         return 1;
     (void)munmap(base, bytes);
@@ -56,7 +71,7 @@ static int map_view(char *base, uint64_t bytes)
 static void find_place(struct svm *svm)
 {
     const uint64_t bytes = process.client.session->arena_bytes;
-    for (unsigned i = 0; i < BASE_TRIES && !svm->base; i++) {
+    for (unsigned i = 0; i < BASE_TRIES && bytes && !svm->base; i++) {
         /* An address made of a number: both processes are to have the same. */
         char *base = (char *)(uintptr_t)(BASE_FIRST + i * BASE_STEP); // NOLINT
         if (!map_view(base, bytes))
@@ -69,24 +84,150 @@ static void find_place(struct svm *svm)
     svm->bytes = bytes;
 }
 
-int svm_is_there(void)
+/* The arena as kernels see it; NULL: there is none, or no address for it. */
+static char *arena_base(void)
 {
     struct svm *svm = &process.svm;
-    if (process_connect() != CL_SUCCESS || process.client.session->arena_bytes == 0 ||
-        !snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_SVM_CAPABILITIES))
-        return 0;
     lock_take(&svm->lock);
     if (!svm->tried)
         find_place(svm);
     svm->tried = 1;
     lock_give(&svm->lock);
-    return svm->base != NULL;
+    return svm->base;
+}
+
+/* ---- apart: at the address that the device's host gives ---- */
+
+cl_int svm_send(cl_mem memory, uint32_t id)
+{
+    uint64_t address = 0;
+    struct wire_svm_alloc *record = record_begin(sizeof(*record));
+    if (!record)
+        return CL_DEVICE_NOT_AVAILABLE;
+    record->id = id;
+    record->context_id = memory->context->object.id;
+    record->flags = memory->flags;
+    record->size_bytes = memory->size;
+    record->alignment = memory->svm_alignment;
+    if (record_wait(record, WIRE_SVM_ALLOC, sizeof(*record), &address, NULL) == CL_SUCCESS)
+        memory->host_ptr = (void *)(uintptr_t)address;
+    return CL_SUCCESS; /* without an address its number is given back as any other's */
+}
+
+/* With the lock: whether an allocation but `but` has bytes in the page. */
+static int page_is_taken(const struct svm *svm, uintptr_t page, const struct svm_piece *but)
+{
+    for (const struct svm_piece *piece = svm->pieces; piece; piece = piece->next) {
+        uintptr_t start = (uintptr_t)piece->start;
+        if (piece != but && !piece->memory->range && start < page + PAGE_BYTES &&
+            page < start + piece->memory->size)
+            return 1;
+    }
+    return 0;
+}
+
+/* With the lock: the pages that are this allocation's alone. */
+static uint64_t own_pages(const struct svm *svm, const struct svm_piece *piece, char **ret_start)
+{
+    uintptr_t start = (uintptr_t)piece->start, end = start + piece->memory->size;
+    uintptr_t first = start & ~(uintptr_t)(PAGE_BYTES - 1);
+    end = (end + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1);
+    if (page_is_taken(svm, first, piece))
+        first += PAGE_BYTES;
+    if (end > first && page_is_taken(svm, end - PAGE_BYTES, piece))
+        end -= PAGE_BYTES;
+    *ret_start = piece->start - ((uintptr_t)piece->start - first);
+    return end - first;
+}
+
+static void link_piece(struct svm *svm, struct svm_piece *piece)
+{
+    piece->next = svm->pieces;
+    svm->pieces = piece;
+}
+
+/* Memory of this process at the same address. 1 when it is there, and the piece among the others.
+ */
+static int piece_place(struct svm_piece *piece)
+{
+    struct svm *svm = &process.svm;
+    char *start;
+    lock_take(&svm->lock);
+    uint64_t bytes = own_pages(svm, piece, &start);
+    int placed = bytes == 0 || map_free(start, bytes, PROT_READ | PROT_WRITE);
+    if (placed)
+        link_piece(svm, piece);
+    lock_give(&svm->lock);
+    return placed;
+}
+
+static void piece_free(struct svm_piece *piece)
+{
+    if (piece->memory)
+        object_release(&piece->memory->object);
+    free(piece);
+}
+
+/* One try; the executor's memory is the piece's even when its address is of no use here. */
+static int piece_make(struct svm_piece *piece, cl_context context, cl_svm_mem_flags flags,
+                      size_t size, unsigned alignment)
+{
+    cl_int code;
+    piece->memory = api_clCreateBuffer(context, flags, size, NULL, &code);
+    if (!piece->memory)
+        return -1;
+    piece->memory->svm_alignment = alignment ? alignment : LARGEST_TYPE;
+    if (object_ensure(&piece->memory->object) != CL_SUCCESS || !piece->memory->host_ptr)
+        return -1;
+    piece->start = piece->memory->host_ptr;
+    return piece_place(piece);
+}
+
+/* What lies where this process has something else is kept until the driver has given another
+ * address. */
+static void *allocate_apart(cl_context context, cl_svm_mem_flags flags, size_t size,
+                            unsigned alignment)
+{
+    struct svm_piece *refused = NULL;
+    void *start = NULL;
+    int placed = 0;
+    for (unsigned i = 0; i < APART_TRIES && placed == 0; i++) {
+        struct svm_piece *piece = calloc(1, sizeof(*piece));
+        if (!piece)
+            break;
+        placed = piece_make(piece, context, flags, size, alignment);
+        start = placed > 0 ? piece->start : NULL;
+        if (placed <= 0) {
+            piece->next = refused;
+            refused = piece;
+        }
+    }
+    while (refused) {
+        struct svm_piece *next = refused->next;
+        piece_free(refused);
+        refused = next;
+    }
+    return start;
+}
+
+/* ---- both ---- */
+
+int svm_is_there(void)
+{
+    return process_connect() == CL_SUCCESS &&
+           snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_SVM_CAPABILITIES);
 }
 
 void svm_forget(void)
 {
-    if (process.svm.base)
-        (void)munmap(process.svm.base, process.svm.bytes);
+    struct svm *svm = &process.svm;
+    for (const struct svm_piece *piece = svm->pieces; piece; piece = piece->next) {
+        char *page = piece->start - (uintptr_t)piece->start % PAGE_BYTES;
+        if (!piece->memory->range)
+            (void)munmap(page, (size_t)(piece->start - page) + piece->memory->size);
+    }
+    if (svm->base)
+        (void)munmap(svm->base, svm->bytes);
 }
 
 int svm_find(const void *pointer, struct copy_end *ret_end)
@@ -104,11 +245,6 @@ int svm_find(const void *pointer, struct copy_end *ret_end)
     return found;
 }
 
-uint64_t svm_offset(const void *pointer)
-{
-    return (uintptr_t)pointer - (uintptr_t)process.svm.base;
-}
-
 static int is_supported(cl_svm_mem_flags flags, unsigned alignment)
 {
     const cl_svm_mem_flags access = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
@@ -122,22 +258,36 @@ void *api_clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t size,
     cl_int code;
     if (!is_supported(flags, alignment) || !svm_is_there())
         return NULL;
-    struct svm_piece *piece = malloc(sizeof(*piece));
-    cl_mem memory = piece ? api_clCreateBuffer(context, flags, size, NULL, &code) : NULL;
-    if (memory && (object_ensure(&memory->object) != CL_SUCCESS || !memory->range)) {
-        object_release(&memory->object);
-        memory = NULL;
-    }
-    if (!memory) {
-        free(piece);
+    char *base = arena_base();
+    if (!base)
+        return allocate_apart(context, flags, size, alignment);
+    struct svm_piece *piece = calloc(1, sizeof(*piece));
+    if (!piece)
         return NULL;
+    piece->memory = api_clCreateBuffer(context, flags, size, NULL, &code);
+    if (piece->memory && object_ensure(&piece->memory->object) == CL_SUCCESS &&
+        piece->memory->range) {
+        piece->start = base + piece->memory->range->offset;
+        lock_take(&process.svm.lock);
+        link_piece(&process.svm, piece);
+        lock_give(&process.svm.lock);
+        return piece->start;
     }
-    lock_take(&process.svm.lock);
-    *piece =
-        (struct svm_piece){process.svm.pieces, memory, process.svm.base + memory->range->offset};
-    process.svm.pieces = piece;
-    lock_give(&process.svm.lock);
-    return piece->start;
+    int has_no_place = piece->memory != NULL;
+    piece_free(piece);
+    return has_no_place ? allocate_apart(context, flags, size, alignment) : NULL;
+}
+
+/* Reads that have ended and were not looked at must not find the pages gone. */
+static void leave_pages(struct svm *svm, const struct svm_piece *piece)
+{
+    char *start;
+    transfers_forget(piece->start, piece->memory->size);
+    lock_take(&svm->lock);
+    uint64_t bytes = own_pages(svm, piece, &start);
+    if (bytes)
+        (void)munmap(start, bytes);
+    lock_give(&svm->lock);
 }
 
 void api_clSVMFree(cl_context context, void *svm_pointer)
@@ -152,9 +302,11 @@ void api_clSVMFree(cl_context context, void *svm_pointer)
         break;
     }
     lock_give(&process.svm.lock);
-    if (found)
-        object_release(&found->memory->object);
-    free(found);
+    if (!found)
+        return;
+    if (!found->memory->range)
+        leave_pages(&process.svm, found);
+    piece_free(found);
 }
 
 /* What is freed when a place in a queue is reached. */
@@ -235,14 +387,28 @@ cl_int api_clEnqueueSVMFree(cl_command_queue command_queue, cl_uint num_svm_poin
     return result;
 }
 
+/* Where `pointer` lies, if contents have to be carried to it and back. */
+static int find_apart(const void *pointer, struct copy_end *ret_place)
+{
+    return svm_find(pointer, ret_place) && !ret_place->memory->range;
+}
+
 cl_int api_clEnqueueSVMMap(cl_command_queue command_queue, cl_bool blocking_map,
                            cl_map_flags map_flags, void *svm_ptr, size_t size,
                            cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
                            cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
+    struct copy_end place;
     if (svm_is_there() && (!svm_ptr || size == 0))
         return CL_INVALID_VALUE;
+    if (find_apart(svm_ptr, &place)) {
+        const size_t left = place.memory->size - place.offset;
+        const struct memory_mapping mapping = {place.memory, place.offset,
+                                               size < left ? size : left, map_flags};
+        return memory_map(command_queue, CL_COMMAND_SVM_MAP, &mapping, blocking_map, &waits,
+                          &svm_ptr);
+    }
     cl_int result = post_place(command_queue, CL_COMMAND_SVM_MAP,
                                blocking_map ? TRANSFER_BLOCKING : TRANSFER_POSTED, &waits);
     if (result == CL_SUCCESS && blocking_map)
@@ -255,8 +421,11 @@ cl_int api_clEnqueueSVMUnmap(cl_command_queue command_queue, void *svm_ptr,
                              cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
+    struct copy_end place;
     if (svm_is_there() && !svm_ptr)
         return CL_INVALID_VALUE;
+    if (find_apart(svm_ptr, &place) && memory_is_mapped(place.memory, svm_ptr))
+        return memory_unmap(command_queue, CL_COMMAND_SVM_UNMAP, place.memory, svm_ptr, &waits);
     return post_place(command_queue, CL_COMMAND_SVM_UNMAP, TRANSFER_POSTED, &waits);
 }
 
@@ -365,7 +534,6 @@ cl_int api_clEnqueueSVMMemFill(cl_command_queue command_queue, void *svm_ptr, co
                          &waits);
 }
 
-/* Kernels reach all shared virtual memory there is, named or not. */
 cl_int api_clSetKernelExecInfo(cl_kernel kernel, cl_kernel_exec_info param_name,
                                size_t param_value_size, const void *param_value)
 {
@@ -373,8 +541,10 @@ cl_int api_clSetKernelExecInfo(cl_kernel kernel, cl_kernel_exec_info param_name,
         return CL_INVALID_OPERATION;
     if (!param_value || param_value_size == 0)
         return CL_INVALID_VALUE;
-    if (param_name == CL_KERNEL_EXEC_INFO_SVM_PTRS)
-        return param_value_size % sizeof(void *) ? CL_INVALID_VALUE : CL_SUCCESS;
+    if (param_name == CL_KERNEL_EXEC_INFO_SVM_PTRS && param_value_size % sizeof(void *) == 0)
+        /* Kernels reach all of the arena, named or not. */
+        return arena_base() ? CL_SUCCESS
+                            : kernel_reach(kernel, param_value, param_value_size / sizeof(void *));
     if (param_name == CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM)
         return param_value_size == sizeof(cl_bool) ? CL_SUCCESS : CL_INVALID_VALUE;
     return CL_INVALID_VALUE;

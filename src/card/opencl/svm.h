@@ -1,5 +1,8 @@
-/* Shared virtual memory: pieces of the arena, which this process and the executor both see at one
- * address. There is none where the device has memory of its own, or no such address. */
+/* Shared virtual memory of coarse grain. Where there is an arena an allocation is a piece of it,
+ * which this process and the executor both see at one address. Else it is memory of the device's
+ * host, or of its driver, and this process has memory of its own at the same address: contents are
+ * carried when they are mapped, unmapped, copied and filled. There is none at addresses where this
+ * process has something else already. */
 #ifndef LEAT_CARD_OPENCL_SVM_H
 #define LEAT_CARD_OPENCL_SVM_H
 
@@ -15,12 +18,12 @@ struct svm {
     struct svm_piece *pieces;
 };
 
-/* 1 when there is shared virtual memory in this session; finds out at the first call. */
+/* 1 when the device has shared virtual memory. */
 int svm_is_there(void);
 /* Whether a pointer lies in an allocation; `ret_end` (may be NULL) is where. */
 int svm_find(const void *pointer, struct copy_end *ret_end);
-/* A pointer as it crosses; for one that svm_find finds. */
-uint64_t svm_offset(const void *pointer);
+/* Make what lies outside the arena; CL_SUCCESS without a `host_ptr` when there is no memory. */
+cl_int svm_send(cl_mem memory, uint32_t id);
 /* Unmap what a forked child has of its parent's. */
 void svm_forget(void);
 

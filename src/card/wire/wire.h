@@ -214,9 +214,8 @@ struct wire_arg_info {
 };
 
 /* One changed argument of a LAUNCH; the bytes follow, padded to 8. For memory, sampler and queue
- * objects the bytes are one u32 id (0: a null buffer), for a pointer to shared virtual memory a u64
- * offset in the arena; for local memory there are none and
- * `size_bytes` is the size. */
+ * objects the bytes are one u32 id (0: a null buffer), for a pointer to shared virtual memory it as
+ * a u64; for local memory there are none and `size_bytes` is the size. */
 enum wire_arg_kind {
     WIRE_ARG_INVALID,
     WIRE_ARG_VALUE,

@@ -2,13 +2,8 @@
  * device for each of its parts: contexts and programs are of the devices they were given, builds
  * are of the devices they were for, and other devices are refused. It puts its own functions into
  * the driver's dispatch table. For tests in one thread: nothing is locked or forgotten. */
-#include <CL/cl.h>
-#include <CL/cl_icd.h>
-#include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
+#include "icd_front.h"
 
-#define EXPORT __attribute__((visibility("default")))
 #define OBJECTS_MAX 4096
 #define DEVICES_MAX 8
 
@@ -21,8 +16,6 @@ struct entry {
 };
 
 static struct {
-    void *library;
-    struct _cl_icd_dispatch driver; /* its own functions */
     struct entry entries[OBJECTS_MAX];
     unsigned used;
 } icd;
@@ -77,8 +70,8 @@ static cl_device_id root_of(cl_device_id device)
 {
     for (cl_device_id parent = device; parent;) {
         device = parent;
-        if (icd.driver.clGetDeviceInfo(device, CL_DEVICE_PARENT_DEVICE, sizeof(parent), &parent,
-                                       NULL) != CL_SUCCESS)
+        if (driver.clGetDeviceInfo(device, CL_DEVICE_PARENT_DEVICE, sizeof(parent), &parent,
+                                   NULL) != CL_SUCCESS)
             break;
     }
     return device;
@@ -99,7 +92,7 @@ static cl_context CL_API_CALL create_context(
     const cl_context_properties *properties, cl_uint count, const cl_device_id *devices,
     void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *), void *arg, cl_int *code)
 {
-    cl_context context = icd.driver.clCreateContext(properties, count, devices, notify, arg, code);
+    cl_context context = driver.clCreateContext(properties, count, devices, notify, arg, code);
     remember(context, count, devices, 0);
     return context;
 }
@@ -112,7 +105,7 @@ static cl_int CL_API_CALL context_info(cl_context context, cl_context_info what,
         return put(entry->devices, entry->count * sizeof(cl_device_id), room, value, length);
     if (entry && what == CL_CONTEXT_NUM_DEVICES)
         return put(&entry->count, sizeof(entry->count), room, value, length);
-    return icd.driver.clGetContextInfo(context, what, room, value, length);
+    return driver.clGetContextInfo(context, what, room, value, length);
 }
 
 static cl_command_queue CL_API_CALL create_queue(cl_context context, cl_device_id device,
@@ -120,7 +113,7 @@ static cl_command_queue CL_API_CALL create_queue(cl_context context, cl_device_i
                                                  cl_int *code)
 {
     if (all_in(find(context), 1, &device))
-        return icd.driver.clCreateCommandQueue(context, device, properties, code);
+        return driver.clCreateCommandQueue(context, device, properties, code);
     *code = CL_INVALID_DEVICE;
     return NULL;
 }
@@ -129,7 +122,7 @@ static cl_program CL_API_CALL program_source(cl_context context, cl_uint count, 
                                              const size_t *lengths, cl_int *code)
 {
     const struct entry *entry = find(context);
-    cl_program program = icd.driver.clCreateProgramWithSource(context, count, texts, lengths, code);
+    cl_program program = driver.clCreateProgramWithSource(context, count, texts, lengths, code);
     if (entry)
         remember(program, entry->count, entry->devices, 0);
     return program;
@@ -144,8 +137,8 @@ static cl_program CL_API_CALL program_binary(cl_context context, cl_uint count,
         *code = CL_INVALID_DEVICE;
         return NULL;
     }
-    cl_program program = icd.driver.clCreateProgramWithBinary(context, count, devices, lengths,
-                                                              binaries, loaded, code);
+    cl_program program =
+        driver.clCreateProgramWithBinary(context, count, devices, lengths, binaries, loaded, code);
     for (cl_uint i = 0; loaded && i < count; i++)
         loaded[i] = *code; /* of a driver that knows one device */
     remember(program, count, devices, 0);
@@ -158,7 +151,7 @@ static cl_int CL_API_CALL build(cl_program program, cl_uint count, const cl_devi
 {
     if (!all_in(find(program), count, devices))
         return CL_INVALID_DEVICE;
-    cl_int result = icd.driver.clBuildProgram(program, count, devices, options, notify, arg);
+    cl_int result = driver.clBuildProgram(program, count, devices, options, notify, arg);
     if (result == CL_SUCCESS)
         mark_built(program, count, devices);
     return result;
@@ -171,8 +164,8 @@ static cl_int CL_API_CALL compile(cl_program program, cl_uint count, const cl_de
 {
     if (!all_in(find(program), count, devices))
         return CL_INVALID_DEVICE;
-    cl_int result = icd.driver.clCompileProgram(program, count, devices, options, header_count,
-                                                headers, names, notify, arg);
+    cl_int result = driver.clCompileProgram(program, count, devices, options, header_count, headers,
+                                            names, notify, arg);
     if (result == CL_SUCCESS)
         mark_built(program, count, devices);
     return result;
@@ -189,8 +182,8 @@ static cl_program CL_API_CALL link_programs(cl_context context, cl_uint count,
         *code = CL_INVALID_DEVICE;
         return NULL;
     }
-    cl_program program = icd.driver.clLinkProgram(context, count, devices, options, input_count,
-                                                  inputs, notify, arg, code);
+    cl_program program = driver.clLinkProgram(context, count, devices, options, input_count, inputs,
+                                              notify, arg, code);
     if (count || entry)
         remember(program, count ? count : entry->count, count ? devices : entry->devices, 1);
     return program;
@@ -200,8 +193,8 @@ static cl_int binaries(const struct entry *entry, cl_program program, cl_program
                        size_t room, void *value, size_t *ret_length)
 {
     size_t length = 0, bytes = entry->count * sizeof(size_t), lengths[DEVICES_MAX] = {0};
-    cl_int result = icd.driver.clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length),
-                                                &length, NULL);
+    cl_int result =
+        driver.clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL);
     for (cl_uint i = 0; i < entry->count; i++)
         lengths[i] = entry->built[i] ? length : 0;
     if (result != CL_SUCCESS || what == CL_PROGRAM_BINARY_SIZES)
@@ -211,8 +204,8 @@ static cl_int binaries(const struct entry *entry, cl_program program, cl_program
     unsigned char **targets = value;
     for (cl_uint i = 0; value && i < entry->count && result == CL_SUCCESS; i++)
         if (targets[i] && lengths[i])
-            result = icd.driver.clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(targets[i]),
-                                                 &targets[i], NULL);
+            result = driver.clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(targets[i]),
+                                             &targets[i], NULL);
     if (ret_length)
         *ret_length = bytes;
     return result;
@@ -228,7 +221,7 @@ static cl_int CL_API_CALL program_info(cl_program program, cl_program_info what,
         return put(&entry->count, sizeof(entry->count), room, value, length);
     if (entry && (what == CL_PROGRAM_BINARIES || what == CL_PROGRAM_BINARY_SIZES))
         return binaries(entry, program, what, room, value, length);
-    return icd.driver.clGetProgramInfo(program, what, room, value, length);
+    return driver.clGetProgramInfo(program, what, room, value, length);
 }
 
 static cl_int CL_API_CALL build_info(cl_program program, cl_device_id device,
@@ -242,7 +235,7 @@ static cl_int CL_API_CALL build_info(cl_program program, cl_device_id device,
         return CL_INVALID_DEVICE;
     if (entry && !entry->built[index] && what == CL_PROGRAM_BUILD_STATUS)
         return put(&none, sizeof(none), room, value, length);
-    return icd.driver.clGetProgramBuildInfo(program, root_of(device), what, room, value, length);
+    return driver.clGetProgramBuildInfo(program, root_of(device), what, room, value, length);
 }
 
 static cl_int CL_API_CALL work_group_info(cl_kernel kernel, cl_device_id device,
@@ -251,18 +244,17 @@ static cl_int CL_API_CALL work_group_info(cl_kernel kernel, cl_device_id device,
 {
     cl_program program;
     cl_int result =
-        icd.driver.clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, NULL);
+        driver.clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, NULL);
     const struct entry *entry = result == CL_SUCCESS ? find(program) : NULL;
     int index = !entry ? 0 : device ? index_of(entry, device) : entry->count == 1 ? 0 : -1;
     if (index < 0 || (entry && !entry->built[index]))
         return CL_INVALID_DEVICE;
-    return icd.driver.clGetKernelWorkGroupInfo(kernel, device ? root_of(device) : NULL, what, room,
-                                               value, length);
+    return driver.clGetKernelWorkGroupInfo(kernel, device ? root_of(device) : NULL, what, room,
+                                           value, length);
 }
 
 static void intercept(struct _cl_icd_dispatch *table)
 {
-    icd.driver = *table;
     table->clCreateContext = create_context;
     table->clGetContextInfo = context_info;
     table->clCreateCommandQueue = create_queue;
@@ -274,43 +266,4 @@ static void intercept(struct _cl_icd_dispatch *table)
     table->clGetProgramInfo = program_info;
     table->clGetProgramBuildInfo = build_info;
     table->clGetKernelWorkGroupInfo = work_group_info;
-}
-
-/* The function of the driver that PoCL's own file in the loader's folder names. */
-static void *driver_function(const char *name)
-{
-    char path[4096] = "";
-    if (!icd.library) {
-        FILE *file = fopen("/etc/OpenCL/vendors/pocl.icd", "re");
-        if (!file || !fgets(path, sizeof(path), file))
-            path[0] = '\0';
-        if (file)
-            (void)fclose(file);
-        path[strcspn(path, "\n")] = '\0';
-        icd.library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    }
-    void *(*address_of)(const char *) = NULL;
-    if (icd.library)
-        *(void **)&address_of = dlsym(icd.library, "clGetExtensionFunctionAddress");
-    return address_of ? address_of(name) : NULL;
-}
-
-EXPORT cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint room, cl_platform_id *platforms,
-                                                 cl_uint *count)
-{
-    clIcdGetPlatformIDsKHR_fn get = NULL;
-    cl_platform_id platform;
-    *(void **)&get = driver_function("clIcdGetPlatformIDsKHR");
-    if (!get || get(1, &platform, NULL) != CL_SUCCESS)
-        return CL_PLATFORM_NOT_FOUND_KHR;
-    struct _cl_icd_dispatch *table = *(struct _cl_icd_dispatch **)(void *)platform;
-    if (table->clCreateContext != create_context)
-        intercept(table);
-    return get(room, platforms, count);
-}
-
-EXPORT void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)
-{
-    return strcmp(name, "clIcdGetPlatformIDsKHR") == 0 ? (void *)clIcdGetPlatformIDsKHR
-                                                       : driver_function(name);
 }

@@ -1,9 +1,15 @@
 /* Coarse-grain shared virtual memory: pointers that mean the same to the program and to kernels.
- * Prints results that do not depend on addresses, and the codes of wrong calls. */
+ * Prints results that do not depend on addresses, and the codes of wrong calls.
+ *
+ * svm                all of that
+ * svm rounds N       a list that kernels follow and change N times
+ * svm fill          as many MiB as there are, twice
+ * svm taken ADDRESS  where the driver's first memory would lie, this process has something else */
 #undef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
 #include <semaphore.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "program.h"
 
@@ -18,7 +24,7 @@ struct world {
     cl_device_id device;
     cl_context context;
     cl_command_queue queue;
-    cl_kernel walk, add;
+    cl_kernel walk, add, age;
 };
 
 static const char *const source =
@@ -26,6 +32,11 @@ static const char *const source =
     "kernel void walk(global struct node *list, global int *sum) {\n"
     "    int total = 0;\n"
     "    for (; list; list = list->next) { total += list->value; list->value = -1; }\n"
+    "    *sum = total;\n"
+    "}\n"
+    "kernel void age(global struct node *list, global int *sum) {\n"
+    "    int total = 0;\n"
+    "    for (; list; list = list->next) total += list->value++;\n"
     "    *sum = total;\n"
     "}\n"
     "kernel void add(global int *x, int n) { x[get_global_id(0)] += n; }\n";
@@ -50,6 +61,7 @@ static void open_world(struct world *w)
     MUST(clBuildProgram(program, 0, NULL, "", NULL, NULL));
     w->walk = kernel(program, "walk");
     w->add = kernel(program, "add");
+    w->age = kernel(program, "age");
 }
 
 static void *allocate(struct world *w, size_t bytes)
@@ -61,12 +73,9 @@ static void *allocate(struct world *w, size_t bytes)
     exit(3);
 }
 
-/* A list made here, every node an allocation of its own, followed there. */
-static void lists(struct world *w)
+/* A list, every node an allocation of its own. */
+static void make_list(struct world *w, struct node *nodes[COUNT])
 {
-    struct node *nodes[COUNT];
-    cl_int *sum = allocate(w, sizeof(*sum));
-    const size_t one = 1;
     for (cl_uint i = 0; i < COUNT; i++)
         nodes[i] = allocate(w, sizeof(*nodes[i]));
     for (cl_uint i = 0; i < COUNT; i++) {
@@ -75,13 +84,25 @@ static void lists(struct world *w)
         *nodes[i] = (struct node){i + 1 < COUNT ? nodes[i + 1] : NULL, (cl_int)i};
         MUST(clEnqueueSVMUnmap(w->queue, nodes[i], 0, NULL, NULL));
     }
+}
+
+/* Made here, followed there. */
+static void lists(struct world *w)
+{
+    struct node *nodes[COUNT];
+    cl_int *sum = allocate(w, sizeof(*sum));
+    const size_t one = 1;
+    make_list(w, nodes);
+    struct node *last = nodes[COUNT - 1];
     MUST(clSetKernelExecInfo(w->walk, CL_KERNEL_EXEC_INFO_SVM_PTRS, sizeof(nodes), nodes));
     MUST(clSetKernelArgSVMPointer(w->walk, 0, nodes[0]));
     MUST(clSetKernelArgSVMPointer(w->walk, 1, sum));
     MUST(clEnqueueNDRangeKernel(w->queue, w->walk, 1, NULL, &one, NULL, 0, NULL, NULL));
+    MUST(clEnqueueSVMMap(w->queue, CL_FALSE, CL_MAP_READ, last, sizeof(*last), 0, NULL, NULL));
     MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ, sum, sizeof(*sum), 0, NULL, NULL));
-    (void)printf("sum %d, last %d\n", *sum, nodes[COUNT - 1]->value);
+    (void)printf("sum %d, last %d\n", *sum, last->value);
     MUST(clEnqueueSVMUnmap(w->queue, sum, 0, NULL, NULL));
+    MUST(clEnqueueSVMUnmap(w->queue, last, 0, NULL, NULL));
     MUST(clFinish(w->queue));
     for (cl_uint i = 0; i < COUNT; i++)
         clSVMFree(w->context, nodes[i]);
@@ -172,7 +193,58 @@ static void wrong_calls(struct world *w)
     clSVMFree(w->context, a);
 }
 
-int main(void)
+static void rounds(struct world *w, int count)
+{
+    struct node *nodes[COUNT];
+    cl_int *sum = allocate(w, sizeof(*sum)), all = 0;
+    const size_t one = 1;
+    make_list(w, nodes);
+    MUST(clSetKernelExecInfo(w->age, CL_KERNEL_EXEC_INFO_SVM_PTRS, sizeof(nodes), nodes));
+    MUST(clSetKernelArgSVMPointer(w->age, 0, nodes[0]));
+    MUST(clSetKernelArgSVMPointer(w->age, 1, sum));
+    cl_int code;
+    cl_kernel twin = clCloneKernel(w->age, &code);
+    must(code, "twin");
+    for (int i = 0; i < count; i++) {
+        MUST(clEnqueueNDRangeKernel(w->queue, i % 2 ? twin : w->age, 1, NULL, &one, NULL, 0, NULL,
+                                    NULL));
+        MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ, sum, sizeof(*sum), 0, NULL, NULL));
+        all = (all ^ *sum) * 31 % 1000003;
+        MUST(clEnqueueSVMUnmap(w->queue, sum, 0, NULL, NULL));
+    }
+    MUST(clFinish(w->queue));
+    (void)printf("%d rounds %d, at last %d\n", count, all, *sum);
+}
+
+/* Pages at the address and behind it, and shared memory that then lies elsewhere. */
+static void taken(struct world *w, const char *address)
+{
+    char *start = (char *)(uintptr_t)strtoull(address, NULL, 0); // NOLINT
+    const size_t bytes = 16384;
+    char *mine = mmap(start, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    must(mine == start ? 0 : 1, "this process's own");
+    (void)memset(mine, 7, bytes);
+    char *shared = allocate(w, 64);
+    (void)printf("apart %d, mine %d\n", shared >= mine + bytes, mine[0]);
+    clSVMFree(w->context, shared);
+}
+
+static void fill(struct world *w)
+{
+    void *pieces[256];
+    for (int turn = 0; turn < 2; turn++) {
+        int count = 0;
+        while (count < 256 &&
+               (pieces[count] = clSVMAlloc(w->context, CL_MEM_READ_WRITE, 1u << 20, 0)))
+            count++;
+        (void)printf("%d MiB\n", count);
+        while (count > 0)
+            clSVMFree(w->context, pieces[--count]);
+    }
+}
+
+int main(int count, char **words)
 {
     struct world w;
     cl_device_svm_capabilities capabilities = 0;
@@ -180,6 +252,17 @@ int main(void)
     open_world(&w);
     MUST(clGetDeviceInfo(w.device, CL_DEVICE_SVM_CAPABILITIES, sizeof(capabilities), &capabilities,
                          NULL));
+    if (count == 2) {
+        fill(&w);
+        return 0;
+    }
+    if (count == 3) {
+        if (strcmp(words[1], "rounds") == 0)
+            rounds(&w, (int)strtoull(words[2], NULL, 10));
+        else
+            taken(&w, words[2]);
+        return 0;
+    }
     (void)printf("coarse grain %d\n", (capabilities & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0);
     lists(&w);
     moves(&w);
