@@ -68,20 +68,20 @@ def disturbed(house, lease, rounds):
 
 def test_comes_back(apart):
     """After a suspension every piece is at its address, and pointers within lead where they led."""
-    assert disturbed(apart, create(apart), 4000) == directly(houses.built("svm"), "rounds", "4000")
+    assert disturbed(apart, create(apart), 1500) == directly(houses.built("svm"), "rounds", "1500")
 
 
 def test_comes_back_on_another_host(card_house):
     with Lender(card_house, f"127.0.0.1:{20000 + os.getpid() % 10000}", secure=False) as lender:
         program = subprocess.Popen([houses.built("leat"), "card", "exec", *lender.options(), "--memory", "64MiB", "--share",
-                                    "100%", "--", houses.built("svm"), "rounds", "4000"],
+                                    "100%", "--", houses.built("svm"), "rounds", "600"],
                                    env=card_house.environment, stdout=subprocess.PIPE, text=True)
         cards = houses.eventually("the card", lambda: card_house.card("card.list")["cards"])
-        for _ in range(5):
-            under_way(card_house, cards[0]["card"], more=30, program=program)
+        for _ in range(3):
+            under_way(card_house, cards[0]["card"], more=20, program=program)
             assert card_house.card("card.suspend", card=cards[0]["card"])["memory_used_bytes"] == 0
             card_house.card("card.resume", card=cards[0]["card"])
-        assert program.communicate(timeout=120)[0] == directly(houses.built("svm"), "rounds", "4000")
+        assert program.communicate(timeout=240)[0] == directly(houses.built("svm"), "rounds", "600")
 
 
 def test_an_address_that_does_not_come_back(vendors):

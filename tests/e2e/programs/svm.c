@@ -13,7 +13,7 @@
 
 #include "program.h"
 
-#define COUNT 1000u
+#define COUNT 200u
 
 struct node {
     struct node *next;
