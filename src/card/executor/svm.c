@@ -58,30 +58,38 @@ static int region_is_open(struct session *session, uint64_t address)
     return 0;
 }
 
-/* A place in the region: the one that it has, or had, or the first gap. 1 when there is one. */
-static int region_take(struct session *session, struct svm_memory *svm, uint64_t size)
+/* The first gap for `bytes`, or the one in which `svm` was: where to link it; NULL: there is none.
+ */
+static struct svm_memory **region_gap(struct session *session, const struct svm_memory *svm,
+                                      uint64_t bytes, uint64_t *ret_address)
 {
-    const uint64_t bytes = round_up(size, WIRE_RANGE_ALIGN);
-    if (svm->bytes) /* still there: it was only away */
-        return 1;
-    if (svm->alignment > PAGE_BYTES || bytes < size || !region_is_open(session, svm->address))
-        return 0;
     const uint64_t align = svm->alignment > WIRE_RANGE_ALIGN ? svm->alignment : WIRE_RANGE_ALIGN;
-    uint64_t start = session->svm_region, end = start + REGION_BYTES;
     struct svm_memory **link = &session->svm_places;
+    uint64_t start = session->svm_region, end = start + REGION_BYTES;
     for (; *link; link = &(*link)->next) {
         const uint64_t next = (*link)->address;
         if (svm->address ? next > svm->address : next >= start && next - start >= bytes)
             break;
         start = round_up(next + (*link)->bytes, align);
     }
-    if (svm->address && svm->address < start)
-        return 0;
-    start = svm->address ? svm->address : start;
     end = *link ? (*link)->address : end;
-    if (start >= end || bytes > end - start)
+    *ret_address = svm->address ? svm->address : start;
+    return start <= *ret_address && *ret_address < end && bytes <= end - *ret_address ? link : NULL;
+}
+
+/* A place in the region: the one that it has, or had, or the first gap. 1 when there is one. */
+static int region_take(struct session *session, struct svm_memory *svm, uint64_t size)
+{
+    const uint64_t bytes = round_up(size, WIRE_RANGE_ALIGN);
+    uint64_t address;
+    if (svm->bytes) /* still there: it was only away */
+        return 1;
+    if (svm->alignment > PAGE_BYTES || bytes < size || !region_is_open(session, svm->address))
         return 0;
-    svm->address = start;
+    struct svm_memory **link = region_gap(session, svm, bytes, &address);
+    if (!link)
+        return 0;
+    svm->address = address;
     svm->bytes = bytes;
     svm->next = *link;
     *link = svm;
