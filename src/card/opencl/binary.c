@@ -34,7 +34,7 @@ void binary_header_init(struct binary_header *header, const void *payload, size_
     header->device_hash = device_hash();
     header->payload_bytes = bytes;
     header->payload_hash = hash(FNV_OFFSET, payload, bytes);
-    header->type = header->tells_arguments = 0;
+    header->type = CL_PROGRAM_BINARY_TYPE_NONE;
 }
 
 const void *binary_payload(const void *binary, size_t length, size_t *ret_length)

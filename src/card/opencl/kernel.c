@@ -340,7 +340,7 @@ cl_int api_clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_indx, cl_kernel_arg_
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
     if (arg_indx >= kernel->arg_count)
         return CL_INVALID_ARG_INDEX;
-    if (!kernel->build->info.has_arg_info || !program_tells_arguments(kernel->program))
+    if (!kernel->build->info.has_arg_info)
         return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
     return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]),
                        &kernel->build->args[arg_indx], param_name);

@@ -190,14 +190,6 @@ const struct build *program_built(const struct _cl_program *program)
     return NULL;
 }
 
-int program_tells_arguments(const struct _cl_program *program)
-{
-    for (cl_uint i = 0; i < program->device_count; i++)
-        if (program->parts[i].tells_arguments)
-            return 1;
-    return program->built_in != NULL;
-}
-
 struct program_part *program_part(cl_program program, cl_device_id device)
 {
     if (!device)
@@ -280,8 +272,7 @@ static cl_int keep_binary(struct program_part *part, const unsigned char *binary
     part->binary_bytes = length;
     struct binary_header header;
     memcpy(&header, binary, sizeof(header));
-    part->binary_type = header.type;
-    part->tells_arguments = header.tells_arguments;
+    part->binary_type = (cl_program_binary_type)header.type;
     output_expect(binary, length);
     return CL_SUCCESS;
 }
@@ -484,16 +475,6 @@ static int lacks_word(const char *options)
     return length == 2 || strchr(" \t\r\n", options[length - 3]) != NULL;
 }
 
-/* The executor always has its driver keep what it knows of arguments; a program is told of them
- * when it asked for that, as it would be by the driver. */
-static uint32_t asks_for_arguments(const struct program_task *task)
-{
-    uint32_t asks = task->options && strstr(task->options, "-cl-kernel-arg-info");
-    for (cl_uint i = 0; i < task->input_count; i++)
-        asks |= task->inputs[i]->parts[0].tells_arguments;
-    return asks;
-}
-
 cl_int program_work(cl_program program, const struct program_task *task)
 {
     if (task->options && task->stage != WIRE_BUILD_LINK && lacks_word(task->options))
@@ -509,7 +490,6 @@ cl_int program_work(cl_program program, const struct program_task *task)
         part->options = kept;
         if (program->from_binary)
             continue;
-        part->tells_arguments = asks_for_arguments(task);
         free(part->binary); /* of an earlier build */
         part->binary = NULL;
     }

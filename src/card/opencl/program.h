@@ -25,7 +25,6 @@ struct program_part {
     unsigned char *binary; /* wrapped (binary.h): given, or fetched when asked for; NULL: none */
     size_t binary_bytes;
     cl_program_binary_type binary_type; /* of the binary given */
-    uint32_t tells_arguments;           /* the program asked for them, by whatever it is built of */
 };
 
 struct _cl_program {
@@ -62,8 +61,6 @@ const struct build *program_built(const struct _cl_program *program);
 /* For a device, or what that is a part of; NULL when it is none of the program's, or NULL with
  * several to choose from. */
 struct program_part *program_part(cl_program program, cl_device_id device);
-/* Whether it was built so that its kernels' arguments can be asked for. */
-int program_tells_arguments(const struct _cl_program *program);
 /* Keep the executor's kernel `id` for later: 1, or 0 when there are enough. Any thread. */
 int program_keep_kernel(cl_program program, const struct build_kernel *build, uint32_t id);
 /* One that was kept; 0: none. Its arguments have values of its last user, so set them all. */

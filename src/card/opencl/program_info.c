@@ -51,7 +51,6 @@ static cl_int ensure_binary(cl_program program, cl_uint index)
     }
     binary_header_init(&header, binary + sizeof(header), full);
     header.type = part->build ? part->build->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE;
-    header.tells_arguments = part->tells_arguments;
     memcpy(binary, &header, sizeof(header));
     part->binary = binary;
     part->binary_bytes = sizeof(header) + full;
