@@ -52,29 +52,39 @@ static cl_image_desc desc_of(const struct wire_image_create *record)
                            .image_slice_pitch = record->slice_pitch};
 }
 
+uint64_t image_measure(struct image *image, cl_int *ret_status)
+{
+    const cl_image_desc *desc = &image->desc;
+    const struct wire_image_size size = {desc->image_width, desc->image_height, desc->image_depth,
+                                         desc->image_array_size};
+    uint64_t extents[3];
+    image->pixel_bytes =
+        wire_pixel_bytes(image->format.image_channel_order, image->format.image_channel_data_type);
+    *ret_status = CL_INVALID_IMAGE_FORMAT_DESCRIPTOR;
+    if (image->pixel_bytes == 0)
+        return 0;
+    *ret_status = CL_INVALID_IMAGE_DESCRIPTOR;
+    if (wire_image_extents(desc->image_type, &size, extents) < 0)
+        return 0;
+    for (unsigned i = 0; i < 3; i++)
+        image->extents[i] = extents[i];
+    uint64_t bytes = wire_image_bytes(image->pixel_bytes, extents);
+    *ret_status = bytes ? CL_SUCCESS : CL_INVALID_IMAGE_SIZE;
+    return bytes;
+}
+
 /* The recipe of an image, owned by the caller; NULL with the driver's code for what it is not. */
 static struct image *describe(const struct wire_image_create *record, uint64_t *ret_bytes,
                               cl_int *ret_status)
 {
-    const struct wire_image_size size = {record->width, record->height, record->depth,
-                                         record->array_size};
-    uint32_t pixel_bytes = wire_pixel_bytes(record->channel_order, record->channel_type);
-    uint64_t extents[3];
-    *ret_status = pixel_bytes ? CL_SUCCESS : CL_INVALID_IMAGE_FORMAT_DESCRIPTOR;
-    if (!*ret_status && wire_image_extents(record->image_type, &size, extents) < 0)
-        *ret_status = CL_INVALID_IMAGE_DESCRIPTOR;
-    *ret_bytes = *ret_status ? 0 : wire_image_bytes(pixel_bytes, extents);
-    if (!*ret_status && *ret_bytes == 0)
-        *ret_status = CL_INVALID_IMAGE_SIZE;
+    struct image measured = {.format = {record->channel_order, record->channel_type},
+                             .desc = desc_of(record)};
+    *ret_bytes = image_measure(&measured, ret_status);
     struct image *image = *ret_status ? NULL : malloc(sizeof(*image));
-    if (!image) {
-        *ret_status = *ret_status ? *ret_status : CL_OUT_OF_HOST_MEMORY;
-        return NULL;
-    }
-    *image = (struct image){.format = {record->channel_order, record->channel_type},
-                            .desc = desc_of(record),
-                            .pixel_bytes = pixel_bytes,
-                            .extents = {extents[0], extents[1], extents[2]}};
+    if (image)
+        *image = measured;
+    else if (!*ret_status)
+        *ret_status = CL_OUT_OF_HOST_MEMORY;
     return image;
 }
 

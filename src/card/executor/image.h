@@ -3,7 +3,13 @@
 #ifndef LEAT_CARD_EXECUTOR_IMAGE_H
 #define LEAT_CARD_EXECUTOR_IMAGE_H
 
+#include <stdint.h>
+
 #include "card/executor/object.h"
+
+/* Fill in what follows from format and description: the bytes that it takes, or 0 with the driver's
+ * code. */
+uint64_t image_measure(struct image *image, cl_int *ret_status);
 
 /* An image in `context`, or a view of `viewed` (else NULL). NULL with `*ret_status` set. */
 cl_mem image_make(const struct object *object, cl_context context, cl_mem viewed,

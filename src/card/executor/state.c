@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "card/executor/build.h"
+#include "card/executor/image.h"
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 
@@ -213,6 +214,7 @@ int state_write(const struct session *session, struct buf *state)
 
 struct cursor {
     const uint8_t *at, *end;
+    uint64_t memory_bytes; /* that the objects still to come may hold */
 };
 
 /* The next `bytes`; NULL: there are fewer. */
@@ -294,7 +296,7 @@ static int text_read(struct cursor *cursor, const struct state_object *head,
                      struct program *program)
 {
     program->text = head->has_text ? get_text(cursor, head->text_bytes) : NULL;
-    program->text_length = head->text_bytes;
+    program->text_length = program->text ? head->text_bytes : 0;
     const void *build = take(cursor, head->build_bytes);
     if ((head->has_text && !program->text) || !build)
         return -EPROTO;
@@ -376,12 +378,16 @@ static int queue_read(const struct state_object *head, struct object *object)
 }
 
 /* The place of its bytes: in the arena, or else in memory of this process. */
-static int contents_place(struct session *session, const struct state_object *head,
-                          struct object *object)
+static int contents_place(struct session *session, struct cursor *cursor,
+                          const struct state_object *head, struct object *object)
 {
     uint64_t end;
+    if (head->size_bytes > cursor->memory_bytes)
+        return -EPROTO;
+    cursor->memory_bytes -= head->size_bytes;
     if (head->range_number) {
         if (!session->arena || head->range_number >= WIRE_RANGES ||
+            head->range_offset % WIRE_RANGE_ALIGN ||
             __builtin_add_overflow(head->range_offset, head->size_bytes, &end) ||
             end > session->arena_bytes)
             return -EPROTO;
@@ -393,15 +399,21 @@ static int contents_place(struct session *session, const struct state_object *he
     return object->extra ? 0 : -ENOMEM;
 }
 
+static int image_read(struct cursor *cursor, struct object *object)
+{
+    cl_int status;
+    object->image = malloc(sizeof(*object->image));
+    if (!object->image || get(cursor, object->image, sizeof(*object->image)) < 0)
+        return -EPROTO;
+    object->image->desc.buffer = NULL;
+    return image_measure(object->image, &status) == object->size_bytes ? 0 : -EPROTO;
+}
+
 static int extra_read(struct session *session, struct cursor *cursor,
                       const struct state_object *head, struct object *object)
 {
-    if (head->has_image) {
-        object->image = malloc(sizeof(*object->image));
-        if (!object->image || get(cursor, object->image, sizeof(*object->image)) < 0)
-            return -EPROTO;
-        object->image->desc.buffer = NULL;
-    }
+    if (head->has_image && image_read(cursor, object) < 0)
+        return -EPROTO;
     switch (object->kind) {
     case OBJECT_QUEUE:
         return queue_read(head, object);
@@ -410,7 +422,8 @@ static int extra_read(struct session *session, struct cursor *cursor,
     case OBJECT_KERNEL:
         return kernel_read(cursor, head, object);
     case OBJECT_MEMORY:
-        return object->is_buffer && object->away ? contents_place(session, head, object) : 0;
+        return object->is_buffer && object->away ? contents_place(session, cursor, head, object)
+                                                 : 0;
     case OBJECT_CONTEXT:
         return context_read(session, cursor, object);
     case OBJECT_SAMPLER:
@@ -423,11 +436,19 @@ static int extra_read(struct session *session, struct cursor *cursor,
     return -EPROTO;
 }
 
+/* It is one thing only, and not on the device. */
+static bool is_sound(const struct state_object *head)
+{
+    bool is_memory = head->kind == OBJECT_MEMORY;
+    return head->parent < WIRE_OBJECTS && (head->away || head->error) &&
+           (is_memory || !(head->is_buffer || head->has_image));
+}
+
 static int object_read(struct session *session, struct cursor *cursor)
 {
     struct state_object head;
     struct object *object;
-    if (get(cursor, &head, sizeof(head)) < 0 || head.parent >= WIRE_OBJECTS ||
+    if (get(cursor, &head, sizeof(head)) < 0 || !is_sound(&head) ||
         object_place(session, head.id, &object, NULL) < 0)
         return -EPROTO;
     *object = (struct object){
@@ -448,7 +469,7 @@ static int event_read(struct session *session, struct cursor *cursor)
 {
     struct state_event saved;
     if (get(cursor, &saved, sizeof(saved)) < 0 || saved.slot == 0 || saved.slot >= WIRE_EVENTS ||
-        saved.context >= WIRE_OBJECTS)
+        saved.context >= WIRE_OBJECTS || session->events[saved.slot].in_use)
         return -EPROTO;
     event_use(session, saved.slot);
     session->events[saved.slot].context = saved.context;
@@ -485,7 +506,15 @@ static int consumer_read(struct session *session, struct cursor *cursor,
     return 0;
 }
 
-/* What the one before has in the ledger is now away. */
+/* What the one before has in the ledger; of bytes that were on their way twice. */
+static uint64_t ledger_held(const struct session *session)
+{
+    const struct ledger_slot *slot = &session->ledger->slots[session->client.slot];
+    return __atomic_load_n(&slot->used_bytes, __ATOMIC_SEQ_CST) +
+           __atomic_load_n(&slot->away_bytes, __ATOMIC_SEQ_CST);
+}
+
+/* That is now away. */
 static void ledger_take_over(const struct session *session)
 {
     struct ledger_slot *slot = &session->ledger->slots[session->client.slot];
@@ -503,7 +532,7 @@ static void ledger_take_over(const struct session *session)
 int state_read(struct session *session, const void *data, size_t length, struct error *err)
 {
     const uint8_t *bytes = data;
-    struct cursor cursor = {bytes, bytes + length};
+    struct cursor cursor = {bytes, bytes + length, ledger_held(session)};
     struct state_head head;
     int r = get(&cursor, &head, sizeof(head));
     if (r == 0)
