@@ -444,8 +444,9 @@ cl_int program_check(cl_program program, cl_uint num_devices, const cl_device_id
     return result;
 }
 
-/* Put what the source includes in its place; if that differs from what the executor has, it gets
- * the program anew, built for no device. */
+/* Put what the source includes in its place; if that differs from what the executor has, or if that
+ * has no source any more (its card came back since), it gets the program anew, built for no device.
+ */
 static void place_includes(cl_program program, const struct program_task *task)
 {
     if (!program->source)
@@ -454,11 +455,13 @@ static void place_includes(cl_program program, const struct program_task *task)
         include_expand(program->source, task->headers, task->options ? task->options : "");
     const char *is = expanded ? expanded : program->source;
     const char *was = program->expanded ? program->expanded : program->source;
-    if (program->object.id != 0 && strcmp(is, was) != 0) {
+    const int gone = program->compiled && task->devices->count == program->device_count;
+    if (program->object.id != 0 && (gone || strcmp(is, was) != 0)) {
         object_recall(&program->object);
         for (cl_uint i = 0; i < program->device_count; i++)
             program->parts[i].status = CL_BUILD_NONE;
     }
+    program->compiled = task->stage == WIRE_BUILD_COMPILE;
     output_expect(is, strlen(is));
     free(program->expanded);
     program->expanded = expanded;

@@ -37,6 +37,7 @@ struct _cl_program {
     char *expanded;             /* the source with its includes in place; NULL: it has none */
     char *built_in;             /* names of the device's kernels that it is made of, or NULL */
     uint32_t from_binary, from_link;
+    uint32_t compiled;  /* the executor's may be made of what came out, without the source */
     uint32_t kernels;   /* attached kernel objects; atomic */
     uint32_t idle_lock; /* what follows: programs that make a kernel for each launch reuse one */
     uint32_t idle_count;
