@@ -88,8 +88,9 @@ int leat_card_create(struct leat_card_control *control, const struct leat_card_r
 struct leat_card_status {
     char card[LEAT_CARD_TEXT_MAX];
     char device[LEAT_CARD_TEXT_MAX];
-    /* "active", "suspending", "suspended", "resuming", "saving" or "loading" */
+    /* "active", "suspending", "suspended", "resuming", "saving", "loading", "moving" or "moved" */
     char state[LEAT_CARD_TEXT_MAX];
+    char host[LEAT_CARD_TEXT_MAX];  /* where it has moved; else "" */
     uint64_t suspended_bytes;       /* contents in host memory */
     uint64_t suspensions;           /* how often */
     uint64_t suspend_ns, resume_ns; /* how long the last ones took */
@@ -131,6 +132,11 @@ int leat_card_resume(struct leat_card_control *control, const char *card, const 
 /* Suspend and resume in one. Without room on `device` it stays where it was. */
 int leat_card_move(struct leat_card_control *control, const char *card, const char *device,
                    struct leat_card_status *ret_status, struct leat_error *error);
+/* To a device of another host, to whose leat-cardd the run folder `relay` leads, that of a near
+ * relay. `host` is what people call it. What fails leaves the card where it was. */
+int leat_card_depart(struct leat_card_control *control, const char *card, const char *device,
+                     const char *relay, const char *host, struct leat_card_status *ret_status,
+                     struct leat_error *error);
 enum leat_card_resize_flags {
     LEAT_CARD_RESIZE_PLAIN = 0,
     LEAT_CARD_RESIZE_SUSPEND = 1 /* rather than to refuse what is less than the card holds */

@@ -22,6 +22,7 @@ static const struct view_column card_fields[] = {
     {"Card", "card", VIEW_TEXT},
     {"Device", "device", VIEW_TEXT},
     {"State", "state", VIEW_TEXT},
+    {"Moved to", "host", VIEW_TEXT},
     {"Suspended", "suspended_bytes", VIEW_BYTES},
     {"Memory quota", "memory_quota_bytes", VIEW_BYTES},
     {"Memory used", "memory_used_bytes", VIEW_BYTES},

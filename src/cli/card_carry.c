@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "cli/ask.h"
+#include "cli/card_depart.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
@@ -23,11 +24,23 @@ static const char *const verbs[] = {"suspend", "resume", "move", "resize"};
 struct errand {
     enum carry carry;
     const char *card;
-    const char *device;      /* NULL: not said */
-    uint64_t memory_bytes;   /* of a resize, as what follows; 0: as it is */
-    uint32_t share_permille; /* 0: as it is */
-    bool suspend;            /* rather than to refuse */
+    const char *device;          /* NULL: not said */
+    uint64_t memory_bytes;       /* of a resize, as what follows; 0: as it is */
+    uint32_t share_permille;     /* 0: as it is */
+    bool suspend;                /* rather than to refuse */
+    struct card_relay_host host; /* of a move to another; its address NULL: this one */
 };
+
+static json_t *status_json(const struct leat_card_status *status)
+{
+    return json_pack("{ss ss ss ss sI sI sI sI sI sI}", "card", status->card, "device",
+                     status->device, "state", status->state, "host", status->host,
+                     "suspended_bytes", (json_int_t)status->suspended_bytes, "suspend_ns",
+                     (json_int_t)status->suspend_ns, "resume_ns", (json_int_t)status->resume_ns,
+                     "memory_quota_bytes", (json_int_t)status->memory_quota_bytes,
+                     "memory_used_bytes", (json_int_t)status->memory_used_bytes,
+                     "share_asked_permille", (json_int_t)status->share_asked_permille);
+}
 
 /* What became of the card, as `card.show` tells it. */
 static json_t *carry_directly(const struct cli *cli, const struct errand *errand, struct error *err)
@@ -50,13 +63,7 @@ static json_t *carry_directly(const struct cli *cli, const struct errand *errand
         (void)ask_failed(err, &why);
         return NULL;
     }
-    return json_pack("{ss ss ss sI sI sI sI sI sI}", "card", status.card, "device", status.device,
-                     "state", status.state, "suspended_bytes", (json_int_t)status.suspended_bytes,
-                     "suspend_ns", (json_int_t)status.suspend_ns, "resume_ns",
-                     (json_int_t)status.resume_ns, "memory_quota_bytes",
-                     (json_int_t)status.memory_quota_bytes, "memory_used_bytes",
-                     (json_int_t)status.memory_used_bytes, "share_asked_permille",
-                     (json_int_t)status.share_asked_permille);
+    return status_json(&status);
 }
 
 /* NULL: the request has none, or there is no memory for it, which leatd then refuses. */
@@ -87,25 +94,42 @@ static int carry_by_leatd(struct cli *cli, const struct errand *errand, json_t *
     return ask(cli, &request, ret_answer, err);
 }
 
-static int carry_run(struct cli *cli, const struct errand *errand, struct error *err)
+static void carry_say(const struct cli *cli, const struct errand *errand, const json_t *answer)
 {
-    AUTO_JSON json_t *answer = NULL;
     char memory[UNITS_TEXT_MAX], share[UNITS_TEXT_MAX];
-    int r = carry_by_leatd(cli, errand, &answer, err);
-    if (r < 0 && !cli->answered && !cli->host) {
-        answer = carry_directly(cli, errand, err);
-        r = answer ? 0 : err->errnum;
-    }
-    if (r < 0)
-        return r;
+    const char *host = view_text(answer, "host", "");
     if (cli->json)
         ask_print(answer);
     else
         cli_say("card '%s' of %s and %s is %s on %s", errand->card,
                 bytes_text(view_number(answer, "memory_quota_bytes"), memory),
                 share_text((uint32_t)view_number(answer, "share_asked_permille"), share),
-                view_text(answer, "state", "?"), view_text(answer, "device", "?"));
-    return 0;
+                host[0] ? "now" : view_text(answer, "state", "?"),
+                host[0] ? host : view_text(answer, "device", "?"));
+}
+
+static int carry_run(struct cli *cli, const struct errand *errand, struct error *err)
+{
+    AUTO_JSON json_t *answer = NULL;
+    int r = carry_by_leatd(cli, errand, &answer, err);
+    if (r < 0 && !cli->answered && !cli->host) {
+        answer = carry_directly(cli, errand, err);
+        r = answer ? 0 : err->errnum;
+    }
+    if (r == 0)
+        carry_say(cli, errand, answer);
+    return r;
+}
+
+/* By leat-cardd alone: it is the host's administrator who knows the other host's secret. */
+static int carry_away(struct cli *cli, const struct errand *errand, struct error *err)
+{
+    struct leat_card_status status;
+    int r = card_depart(cli, errand->card, errand->device, &errand->host, &status, err);
+    AUTO_JSON json_t *answer = r == 0 ? status_json(&status) : NULL;
+    if (answer)
+        carry_say(cli, errand, answer);
+    return r;
 }
 
 static int card_suspend(struct cli *cli, const struct args *args, struct error *err)
@@ -123,9 +147,16 @@ static int card_resume(struct cli *cli, const struct args *args, struct error *e
 
 static int card_move(struct cli *cli, const struct args *args, struct error *err)
 {
-    const struct errand errand = {
-        .carry = CARRY_MOVE, .card = args->operands[0], .device = args->operands[1]};
-    return carry_run(cli, &errand, err);
+    const struct errand errand = {.carry = CARRY_MOVE,
+                                  .card = args->operands[0],
+                                  .device = args->operand_count > 1 ? args->operands[1] : NULL,
+                                  .host = {args_text(args, "on"), args_text(args, "host-token"),
+                                           args_text(args, "host-fingerprint")}};
+    if (errand.host.address && !errand.host.token_file)
+        return error_set(err, -EINVAL, "usage", "--on needs --host-token");
+    if (!errand.host.address && !errand.device)
+        return error_set(err, -EINVAL, "usage", "say where to: a device, or --on a host");
+    return errand.host.address ? carry_away(cli, &errand, err) : carry_run(cli, &errand, err);
 }
 
 static int card_resize(struct cli *cli, const struct args *args, struct error *err)
@@ -140,6 +171,13 @@ static int card_resize(struct cli *cli, const struct args *args, struct error *e
         r = share_parse(share, &errand.share_permille, err);
     return r < 0 ? r : carry_run(cli, &errand, err);
 }
+
+static const struct option_spec move_options[] = {
+    {"on", 0, "HOST[:PORT]", "to a host where leat-relay listens (default device: an equal one)"},
+    {"host-token", 0, "FILE", "holds the secret of that host"},
+    {"host-fingerprint", 0, "SHA256", "of that host's certificate, as its leat-relay logs it"},
+    {0},
+};
 
 static const struct option_spec resume_options[] = {
     {"device", 0, "ID", "come back to this device"},
@@ -181,11 +219,14 @@ const struct verb verb_card_resume = {
 const struct verb verb_card_move = {
     .group = "card",
     .name = "move",
-    .operands = "CARD DEVICE",
-    .operands_min = 2,
+    .operands = "CARD [DEVICE]",
+    .operands_min = 1,
     .operands_max = 2,
-    .summary = "Move a card to an equal device of the node, its programs running",
+    .summary =
+        "Move a card to an equal device of the node or of another host, its programs running",
+    .details = "On another host it stays as long as the connection lasts.",
     .example = "leat card move 12 gpu-1",
+    .options = move_options,
     .run = card_move,
 };
 

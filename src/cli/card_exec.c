@@ -331,7 +331,7 @@ static int card_exec(struct cli *cli, const struct args *args, struct error *err
         r = exec.cuda ? cuda_prepare(&exec, err) : icd_prepare(&exec, err);
     if (r == 0 && exec.on) {
         const struct card_relay_host host = {exec.on, exec.host_token, exec.host_fingerprint};
-        r = card_relay_start(exec.run_dir, &host, exec.cards_dir, &relay, err);
+        r = card_relay_start(exec.run_dir, &host, CARD_RELAY_COMMAND, exec.cards_dir, &relay, err);
     }
     if (r == 0)
         r = path_join(exec.cards_dir, "card/card.sock", exec.socket, err);

@@ -193,6 +193,7 @@ static const struct member status_members[] = {
     TEXT(leat_card_status, card),
     TEXT(leat_card_status, device),
     TEXT(leat_card_status, state),
+    TEXT(leat_card_status, host),
     NUMBER(leat_card_status, suspended_bytes),
     NUMBER(leat_card_status, suspensions),
     NUMBER(leat_card_status, suspend_ns),
@@ -364,6 +365,15 @@ int leat_card_move(struct leat_card_control *control, const char *card, const ch
 {
     return call_record(control, "card.move", named_on(card, device), status_members, ret_status,
                        error);
+}
+
+int leat_card_depart(struct leat_card_control *control, const char *card, const char *device,
+                     const char *relay, const char *host, struct leat_card_status *ret_status,
+                     struct leat_error *error)
+{
+    json_t *object =
+        json_pack("{ss ss ss ss}", "card", card, "device", device, "relay", relay, "host", host);
+    return call_record(control, "card.move", object, status_members, ret_status, error);
 }
 
 int leat_card_resize(struct leat_card_control *control, const char *card, uint64_t memory_bytes,

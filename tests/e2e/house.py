@@ -26,6 +26,7 @@ PATHS = {
     "every_call": "tests/e2e/programs/every_call",
     "compiling": "tests/e2e/programs/compiling",
     "images": "tests/e2e/programs/images",
+    "moving": "tests/e2e/programs/moving",
     "printing": "tests/e2e/programs/printing",
     "promises": "tests/e2e/programs/promises",
     "told": "tests/e2e/programs/told",

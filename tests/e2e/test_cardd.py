@@ -14,7 +14,7 @@ import house as houses
 from house import CardError, children_of, eventually, process_alive
 
 MIB = 1 << 20
-HELLO = struct.Struct("=IIII72s")
+HELLO = struct.Struct("=IIII72s16x")
 WELCOME = struct.Struct("=IIiIQ256s")
 MAGIC = 0x5441454C
 with open(os.path.join(houses.ROOT, "src", "card", "wire", "wire.h"), encoding="utf-8") as wire:

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,45 @@ static void test_other_files_are_refused(void **state)
     (void)close(fd);
 }
 
+/* What comes over a connection: up to its end and no further. */
+struct source {
+    int fd;
+    size_t left;
+};
+
+static int pull(void *arg, void *data, size_t length)
+{
+    struct source *source = arg;
+    if (length > source->left)
+        return -ECONNRESET;
+    source->left -= length;
+    assert_int_equal(read(source->fd, data, length), length);
+    return 0;
+}
+
+static void test_it_is_received(void **state)
+{
+    int fd = make(), copy = memfd_create("copy", MFD_CLOEXEC);
+    struct stat status;
+    struct seen seen = {0};
+    assert_int_equal(fstat(fd, &status), 0);
+    size_t length = (size_t)status.st_size;
+    assert_int_equal(pwrite(fd, "more", 4, status.st_size), 4);
+    struct source whole = {fd, length + 4};
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(checkpoint_receive(copy, pull, &whole, NULL), 0);
+    assert_int_equal(whole.left, 4);
+    assert_int_equal(checkpoint_read(copy, see, &seen, NULL), 0);
+    assert_int_equal(seen.count, PARTS);
+    for (size_t cut = 0; cut < length; cut += 7) {
+        struct source part = {fd, cut};
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        assert_int_equal(checkpoint_receive(copy, pull, &part, NULL), -ECONNRESET);
+    }
+    (void)close(fd);
+    (void)close(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_every_cut_is_seen),
         cmocka_unit_test(test_every_flipped_bit_is_seen),
         cmocka_unit_test(test_other_files_are_refused),
+        cmocka_unit_test(test_it_is_received),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,6 +172,39 @@ static void test_ledger(void **state)
     assert_int_equal(apply(memory, FRAME_LEDGER, 0, &body, sizeof(body), &ended), -EPROTO);
 }
 
+/* A session that moved: counts go on from where they were, and it has one slot of a ledger that
+ * others write, too. */
+static void test_moved(void **state)
+{
+    struct memory *memory = *state;
+    static struct mirror_moved moved = {.far_slot = 0, .slot = 3, .freed_bytes = 70};
+    struct {
+        struct frame_ledger ledger;
+        struct ledger_end ends[2];
+    } books = {{1000, 2, 0}, {{0, 1, 300, 20, 50}, {3, 1, 5, 5, 5}}};
+    struct {
+        struct frame_ends ends;
+        struct queue_end queue;
+    } body = {{0, 1}, {2, 0, 4}};
+    uint64_t ended = 0;
+    moved.completed[2] = memory->mirror.queues[2].completed = 100;
+    memory->mirror.moved = &moved;
+    memory->ledger.quota_bytes = 2000;
+    memory->ledger.slots[3].away_bytes = 300;
+    memory->ledger.slots[0].used_bytes = 11;
+    assert_int_equal(apply(memory, FRAME_LEDGER, 0, &books, sizeof(books), &ended), 0);
+    const struct ledger_slot *own = &memory->ledger.slots[3];
+    assert_int_equal(own->used_bytes, 300);
+    assert_int_equal(own->away_bytes, 0);
+    assert_int_equal(own->pending_bytes, 20);
+    assert_int_equal(own->freed_total_bytes, 120);
+    assert_int_equal(memory->ledger.slots[0].used_bytes, 11);
+    assert_int_equal(memory->ledger.quota_bytes, 2000);
+    assert_int_equal(apply(memory, FRAME_ENDS, 0, &body, sizeof(body), &ended), 0);
+    assert_int_equal(ended, 4);
+    assert_int_equal(memory->mirror.queues[2].completed, 104);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reply, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ledger, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_moved, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,14 @@
 #include "card/ledger/trace.h"
 #include "card/wire/wire.h"
 
+#define BOOK_ELSEWHERE_DIR_MAX 96 /* a socket's path is little longer */
+#define BOOK_ELSEWHERE_HOST_MAX 128
 #define BOOKS_CARDS 1280 /* those that leave are counted until they have left */
+
+/* Of struct elsewhere; an empty `dir`: none. */
+struct book_elsewhere {
+    char dir[BOOK_ELSEWHERE_DIR_MAX], host[BOOK_ELSEWHERE_HOST_MAX], token[WIRE_TOKEN_MAX];
+};
 
 /* Of struct card, see there; pointers are numbers here. */
 struct book_state {
@@ -27,7 +34,8 @@ struct book_state {
     char cache_dir[PATH_MAX];
     char file_path[PATH_MAX], saved_path[PATH_MAX]; /* "": none */
     int32_t device, move_to;                        /* numbers of devices; -1: none */
-    bool remote, granted, failing, needs_copy_room, leaving;
+    bool remote, granted, failing, needs_copy_room, leaving, departing;
+    struct book_elsewhere elsewhere;
     uint32_t phase;
     uint64_t quota_bytes, created_ns;
     uint32_t share_asked_permille, share_permille, share_kept_permille;

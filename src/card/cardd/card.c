@@ -19,6 +19,7 @@
 #include "card/cardd/books.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/device.h"
+#include "card/cardd/elsewhere.h"
 #include "card/cardd/keeper.h"
 #include "card/cardd/session.h"
 #include "card/ledger/trace.h"
@@ -169,6 +170,7 @@ void card_destroy(struct card *card)
     free(card->file_path);
     free(card->saved_path);
     cleanup_fd(&card->file_fd);
+    elsewhere_close(card->elsewhere);
     free(card);
 }
 
@@ -176,11 +178,11 @@ void card_destroy(struct card *card)
 
 /* What is the same in both. */
 #define EACH_PLAIN_FIELD(copy) \
-    copy(remote) copy(granted) copy(failing) copy(needs_copy_room) copy(leaving) copy(phase) \
-        copy(quota_bytes) copy(created_ns) copy(share_asked_permille) copy(share_permille) \
-            copy(share_kept_permille) copy(orders) copy(kills_seen) copy(phase_since_ns) \
-                copy(suspend_ns) copy(resume_ns) copy(suspensions) copy(bound_to) \
-                    copy(sessions_total) copy(sessions_most) copy(ended_stats) \
+    copy(remote) copy(granted) copy(failing) copy(needs_copy_room) copy(leaving) copy(departing) \
+        copy(phase) copy(quota_bytes) copy(created_ns) copy(share_asked_permille) \
+            copy(share_permille) copy(share_kept_permille) copy(orders) copy(kills_seen) \
+                copy(phase_since_ns) copy(suspend_ns) copy(resume_ns) copy(suspensions) \
+                    copy(bound_to) copy(sessions_total) copy(sessions_most) copy(ended_stats) \
                         copy(ended_commands) copy(ended_builds) copy(ended_build_hits)
 
 static int device_number(const struct card *card, const struct device *device)
@@ -194,6 +196,8 @@ void card_save(const struct card *card)
                                .move_to = device_number(card, card->move_to)};
     memcpy(state.name, card->name, sizeof(state.name));
     memcpy(state.token, card->token, sizeof(state.token));
+    if (card->phase == CARD_MOVED)
+        state.elsewhere = *elsewhere_place(card->elsewhere);
     (void)snprintf(state.cache_dir, sizeof(state.cache_dir), "%s", card->cache_dir);
     (void)snprintf(state.file_path, sizeof(state.file_path), "%s",
                    card->file_path ? card->file_path : "");
@@ -235,7 +239,10 @@ struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err)
 #define FROM_BOOK(field) card->field = state->field;
     EACH_PLAIN_FIELD(FROM_BOOK)
 #undef FROM_BOOK
-    if (!card->cache_dir || (*state->file_path && !card->file_path)) {
+    if (*state->elsewhere.dir)
+        card->elsewhere = elsewhere_adopt(card, &state->elsewhere);
+    if ((*state->elsewhere.dir && !card->elsewhere) || !card->cache_dir ||
+        (*state->file_path && !card->file_path)) {
         (void)error_set(err, -ENOMEM, "out-of-memory", "taking over card '%s'", state->name);
         return NULL;
     }
@@ -363,6 +370,7 @@ static uint64_t idle_ms(const struct card *card, const struct live *live, uint64
 static const char *const phase_names[] = {
     [CARD_ACTIVE] = "active",     [CARD_SUSPENDING] = "suspending", [CARD_SUSPENDED] = "suspended",
     [CARD_RESUMING] = "resuming", [CARD_SAVING] = "saving",         [CARD_LOADING] = "loading",
+    [CARD_OFFERING] = "moving",   [CARD_MOVED] = "moved",
 };
 
 struct json_t *card_json(const struct card *card)
@@ -408,9 +416,11 @@ struct json_t *card_json(const struct card *card)
     };
     int runtime_refused = (int)__atomic_load_n(&ledger->runtime_refused, __ATOMIC_RELAXED);
     json_t *object =
-        json_pack("{ss ss ss sb sb sb}", "card", card->name, "device", card->device->id, "state",
-                  phase_names[card->phase], "share_wanted", card_wants_share(card), "remote",
-                  !card_is_local(card), "runtime_refused", runtime_refused == 1);
+        json_pack("{ss ss ss ss sb sb sb}", "card", card->name, "device", card->device->id, "state",
+                  phase_names[card->phase], "host",
+                  card->phase == CARD_MOVED ? elsewhere_place(card->elsewhere)->host : "",
+                  "share_wanted", card_wants_share(card), "remote", !card_is_local(card),
+                  "runtime_refused", runtime_refused == 1);
     for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
         /* JSON integers are signed; a client that lies in its figures must not make them negative.
          */

@@ -15,6 +15,7 @@
 struct book_card;
 struct cardd;
 struct device;
+struct elsewhere;
 struct json_t;
 struct session;
 struct spare;
@@ -28,7 +29,9 @@ enum card_phase {
     CARD_SUSPENDED,
     CARD_RESUMING,
     CARD_SAVING, /* it stays suspended, as in what follows */
-    CARD_LOADING
+    CARD_LOADING,
+    CARD_OFFERING, /* suspended, and brought to another host */
+    CARD_MOVED     /* on another host; its executors forward what its programs say */
 };
 
 struct card {
@@ -72,6 +75,8 @@ struct card {
     char *file_path;      /* where it goes when it is saved; owned */
     char *saved_path;    /* of its last checkpoint; NULL: none, or its contents are others; owned */
     uint64_t file_parts; /* written or used so far */
+    struct elsewhere *elsewhere;  /* the other host, when it has moved or is to; NULL: none */
+    bool departing;               /* the phases lead there */
     struct device *move_to;       /* where it goes when it is suspended; NULL: nowhere */
     uint32_t share_kept_permille; /* while it is away */
     uint64_t phase_connection, phase_request; /* who gets the answer; connection 0: nobody */

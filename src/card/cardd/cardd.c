@@ -574,6 +574,7 @@ static int house_open(struct cardd *cardd, struct error *err)
                                        .devices = &cardd->devices,
                                        .confine = cardd->confine,
                                        .books = &cardd->books,
+                                       .relay = cardd->relay,
                                        .ready_fd = &cardd->ready_fd};
     cardd->keeper = keeper_open(&house);
     return cardd->keeper ? 0 : error_set(err, -ENOMEM, "out-of-memory", "making the keeper");
@@ -581,7 +582,8 @@ static int house_open(struct cardd *cardd, struct error *err)
 
 int cardd_run(const struct cardd_options *options, int *ret_status, struct error *err)
 {
-    struct cardd cardd = {.suspended_most_bytes = options->suspended_most_bytes,
+    struct cardd cardd = {.relay = options->relay,
+                          .suspended_most_bytes = options->suspended_most_bytes,
                           .linger_ms = options->linger_ms,
                           .audit_options = options->audit,
                           .ready_fd = options->ready_fd};

@@ -21,6 +21,7 @@ struct control;
 struct control_request;
 struct error;
 struct executor_notice;
+struct executor_relay;
 struct gate;
 struct keeper;
 struct session;
@@ -47,8 +48,9 @@ struct cardd {
     struct starter *starter; /* of executors */
     struct spares *spares;   /* executors that wait for a client */
     struct audit_options audit_options;
-    struct audit *audit;           /* NULL: none */
-    uint64_t suspended_most_bytes; /* contents in host memory; 0: no limit */
+    struct audit *audit;                /* NULL: none */
+    const struct executor_relay *relay; /* as the options have it */
+    uint64_t suspended_most_bytes;      /* contents in host memory; 0: no limit */
     uint64_t linger_ms; /* leave after that long without cards and connections; 0: stay */
     uv_timer_t linger;
     uv_signal_t signals[3];
@@ -62,6 +64,7 @@ struct cardd_options {
     uint64_t linger_ms;
     uint64_t suspended_most_bytes; /* what suspended cards keep in host memory; 0: no limit */
     struct audit_options audit;
+    const struct executor_relay *relay; /* how cards go to other hosts; NULL: not at all */
     int ready_fd; /* gets an empty line and is closed when the sockets serve; 0: none */
 };
 

@@ -263,7 +263,9 @@ static json_t *op_card_move(struct connection *connection, const struct control_
 {
     struct card *card = cardd_card_find(connection->cardd, request->card, err);
     const struct phase_caller caller = {connection->number, request->id};
-    if (card)
+    if (card && request->relay)
+        (void)phase_depart(card, request, &caller, err); /* so */
+    else if (card)
         (void)phase_move(card, request->device, &caller, err); /* a refusal is in err */
     return NULL;
 }

@@ -29,6 +29,7 @@ struct guest {
     uint64_t deadline_ns;
     size_t got_bytes;
     struct wire_hello hello;
+    int passed_fd; /* that came with it, or -1 */
 };
 
 struct gate {
@@ -45,6 +46,7 @@ static void guest_drop(struct guest *guest)
 {
     watch_stop(guest->watch);
     cleanup_fd(&guest->fd);
+    cleanup_fd(&guest->passed_fd);
     list_remove(&guest->link);
     guest->gate->guest_count--;
     explicit_bzero(&guest->hello, sizeof(guest->hello));
@@ -98,7 +100,13 @@ static int guest_serve(struct guest *guest, struct error *err)
                          card->name, cuda ? "OpenCL" : "CUDA");
     if (card_is_local(card))
         return session_attach(cardd, card, guest->fd, err);
-    return session_start(cardd, card, guest->fd, err);
+    const struct session_origin origin = {hello->session, guest->passed_fd};
+    if (hello->flags != WIRE_HELLO_MOVED)
+        return session_start(cardd, card, guest->fd, NULL, err);
+    if (guest->passed_fd < 0 || card->phase != CARD_ACTIVE)
+        return error_set(err, -EBUSY, "card-busy", "card '%s' cannot take a session now",
+                         card->name);
+    return session_start(cardd, card, guest->fd, &origin, err);
 }
 
 /* Take in what the client has said by now. 1: its whole hello is there, 0: more is to come, -1: it
@@ -106,11 +114,22 @@ static int guest_serve(struct guest *guest, struct error *err)
 static int guest_hear(struct guest *guest)
 {
     char *next = (char *)&guest->hello + guest->got_bytes;
-    ssize_t n = recv(guest->fd, next, sizeof(guest->hello) - guest->got_bytes, MSG_DONTWAIT);
+    struct iovec part = {next, sizeof(guest->hello) - guest->got_bytes};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = CMSG_LEN(sizeof(int))};
+    ssize_t n = recvmsg(guest->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0)
         return -1;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_type == SCM_RIGHTS) { /* one, for there is room for one */
+        cleanup_fd(&guest->passed_fd);
+        memcpy(&guest->passed_fd, CMSG_DATA(header), sizeof(int));
+    }
     guest->got_bytes += (size_t)n;
     return guest->got_bytes == sizeof(guest->hello);
 }
@@ -159,6 +178,7 @@ static void guest_admit(struct gate *gate, int fd)
     }
     guest->gate = gate;
     guest->fd = fd;
+    guest->passed_fd = -1;
     guest->deadline_ns = clock_monotonic_ns() + GATE_HELLO_MS * NS_PER_MS;
     list_append(&gate->guests, &guest->link);
     gate->guest_count++;

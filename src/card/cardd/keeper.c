@@ -99,6 +99,8 @@ static _Noreturn void executor_run(const struct keeper *keeper, unsigned card, i
         .is_spare = is_spare,
         .notify_fd = keeper->cards[card]->of_card[KEPT_NOTIFY],
         .ledger = &books->pages[card].ledger,
+        .claims = &books->pages[card].claims,
+        .relay = keeper->house.relay,
         .trace = &books->pages[card].trace,
         .device = device->turn,
         .platform_index = device->platform_index,

@@ -26,6 +26,7 @@ enum kept {
     KEPT_NOTIFY = PAGES,
     KEPT_FILE,       /* a checkpoint, while it is written or read */
     KEPT_CONNECTION, /* of the control socket, that the card is bound to */
+    KEPT_ELSEWHERE,  /* to the leat-cardd of another host, while the card is there */
     KEPT_OF_CARD
 };
 /* Descriptors of a session. */
@@ -42,6 +43,7 @@ struct keeper_house {
     struct devices *devices;
     struct confine *confine;
     const struct books *books;
+    const struct executor_relay *relay; /* of executors; NULL: none */
     int *ready_fd; /* closed when leat-cardd is ready, and 0 from then on; 0: none */
 };
 

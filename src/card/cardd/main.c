@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "card/cardd/cardd.h"
+#include "card/relay/relay.h"
 
 #define EXIT_USAGE 2
 #define EXIT_RUNNING 75 /* EX_TEMPFAIL: another instance serves the run folder */
@@ -147,6 +148,7 @@ int main(int argc, char **argv)
     struct error error = {0};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     int status = EXIT_SUCCESS, r = arguments_read(argc, argv, &arguments, &error);
+    arguments.options.relay = &near_departing;
     if (r == 0)
         r = environment_read(&arguments.options, &error);
     if (r < 0) {

@@ -17,6 +17,7 @@
 #include "card/cardd/cardd.h"
 #include "card/cardd/control.h"
 #include "card/cardd/device.h"
+#include "card/cardd/elsewhere.h"
 #include "card/cardd/keeper.h"
 #include "card/cardd/session.h"
 #include "card/cardd/spare.h"
@@ -40,10 +41,9 @@ static uint64_t memory_for(const struct card *card)
 }
 
 static const enum executor_verb verbs[] = {
-    [CARD_SUSPENDING] = EXECUTOR_SUSPEND,
-    [CARD_RESUMING] = EXECUTOR_RESUME,
-    [CARD_SAVING] = EXECUTOR_SAVE,
-    [CARD_LOADING] = EXECUTOR_LOAD,
+    [CARD_SUSPENDING] = EXECUTOR_SUSPEND, [CARD_RESUMING] = EXECUTOR_RESUME,
+    [CARD_SAVING] = EXECUTOR_SAVE,        [CARD_LOADING] = EXECUTOR_LOAD,
+    [CARD_OFFERING] = EXECUTOR_OFFER,     [CARD_MOVED] = EXECUTOR_DEPART,
 };
 
 static struct executor_order order_make(const struct card *card, enum executor_verb verb)
@@ -55,8 +55,14 @@ static struct executor_order order_make(const struct card *card, enum executor_v
         .device_index = card->device->device_index,
         .device = card->device->turn,
         .memory_bytes = memory_for(card),
+        .departs = card->departing && verb == EXECUTOR_SUSPEND,
         .file_fd = card->file_fd,
     };
+}
+
+static bool is_settled(const struct card *card)
+{
+    return card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED || card->phase == CARD_MOVED;
 }
 
 /* Every executor of the card gets the order of its phase. */
@@ -80,6 +86,29 @@ static void order_one(struct session *session, enum executor_verb verb, int file
     session_order(session, &order);
 }
 
+void phase_offer(struct session *session)
+{
+    const struct card *card = session->card;
+    struct error err = {0};
+    AUTO_FD int fd = elsewhere_call(card->elsewhere, session, &err);
+    session->offered = true;
+    if (fd >= 0)
+        order_one(session, EXECUTOR_OFFER, fd);
+    else if (card->phase == CARD_MOVED)
+        session_kill(session);
+    else if (!card->phase_error.errnum)
+        (void)error_copy(&session->card->phase_error, &err);
+}
+
+/* The sessions that the other host has not been offered, those that have come meanwhile, too. */
+static void offer_rest(struct card *card)
+{
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        if (card->sessions[slot] && !card->sessions[slot]->offered)
+            phase_offer(card->sessions[slot]);
+    }
+}
+
 bool phase_can_rebuild(const struct card *card)
 {
     return card->saved_path && (card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED);
@@ -87,8 +116,11 @@ bool phase_can_rebuild(const struct card *card)
 
 void phase_rebuild(struct session *session)
 {
-    AUTO_FD int fd =
-        open(session->card->saved_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    AUTO_FD int fd = -1;
+    if (session->moved)
+        fd = take_fd(&session->moved_fd);
+    else
+        fd = open(session->card->saved_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd >= 0)
         order_one(session, EXECUTOR_REBUILD, fd);
     else
@@ -107,7 +139,7 @@ static void rebuild_advance(struct session *session, const struct executor_notic
     log_event(notice->status ? LOG_WARN : LOG_INFO, "session.rebuilt",
               "card=%s slot=%u status=%d text=\"%s\"", card->name, session->slot, notice->status,
               notice->text);
-    session_rebuilt(session, notice->status == 0);
+    session_rebuilt(session, notice->status == 0, notice->text);
 }
 
 static void begin(struct card *card, enum card_phase phase)
@@ -119,11 +151,22 @@ static void begin(struct card *card, enum card_phase phase)
     order_all(card);
 }
 
+/* One that has departed passes the order over; one that was not offered ends. */
+static void depart_again(struct session *session)
+{
+    if (session && session->process.pid)
+        order_one(session, EXECUTOR_DEPART, -1);
+}
+
 void phase_continue(struct card *card)
 {
-    if (card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED)
+    for (unsigned slot = 0; card->phase == CARD_MOVED && slot < LEDGER_SLOTS; slot++)
+        depart_again(card->sessions[slot]);
+    if (is_settled(card))
         return;
     card->file_parts = 0;
+    if (card->departing) /* what the other host has is gone with the connection */
+        (void)error_set(&card->phase_error, -EINTR, "host-lost", "leat-cardd was killed");
     if (card->phase == CARD_SAVING) /* the parts of programs that have ended are not known */
         (void)error_set(&card->phase_error, -EINTR, "checkpoint-failed", "leat-cardd was killed");
     order_all(card);
@@ -145,7 +188,7 @@ static void set_caller(struct card *card, const struct phase_caller *caller)
     card->phase_request = caller->request;
     card->phase_since_ns = clock_monotonic_ns();
     card->phase_error = (struct error){0};
-    card->failing = false;
+    card->failing = card->departing = false;
     card->move_to = NULL;
 }
 
@@ -167,7 +210,9 @@ static void answer(struct cardd *cardd, struct card *card, const char *event)
  */
 static void conclude(struct cardd *cardd, struct card *card)
 {
-    const char *event = card->phase == CARD_ACTIVE ? "card.resumed" : "card.suspended";
+    const char *event = card->phase == CARD_ACTIVE  ? "card.resumed"
+                        : card->phase == CARD_MOVED ? "card.moved"
+                                                    : "card.suspended";
     card_save(card);
     answer(cardd, card, event);
     if (cardd->control)
@@ -192,13 +237,34 @@ static int resume_on(struct cardd *cardd, struct card *card, struct device *devi
     return 0;
 }
 
-static void suspended(struct cardd *cardd, struct card *card)
+/* It holds nothing of its device any more. */
+static void device_leave(struct card *card)
 {
-    struct device *target = card->move_to;
     card->share_kept_permille = card->share_permille;
     device_take_back(card->device, card->quota_bytes, card->share_permille);
     card->granted = false;
     card_set_share(card, 0);
+}
+
+/* All that the card is has been brought to the other host, where it is from the moment on in which
+ * the books say so. */
+static void moved(struct cardd *cardd, struct card *card)
+{
+    device_leave(card);
+    card->phase = CARD_MOVED;
+    card->departing = false;
+    free(card->saved_path); /* of what it was here */
+    card->saved_path = NULL;
+    card->orders++;
+    elsewhere_keep(card->elsewhere);
+    conclude(cardd, card);
+    order_all(card);
+}
+
+static void suspended(struct cardd *cardd, struct card *card)
+{
+    struct device *target = card->move_to;
+    device_leave(card);
     card->phase = CARD_SUSPENDED;
     card->move_to = NULL;
     if (!card->failing) {
@@ -220,6 +286,9 @@ static void suspended(struct cardd *cardd, struct card *card)
 static void resumed(struct cardd *cardd, struct card *card)
 {
     card->phase = CARD_ACTIVE;
+    card->departing = false;
+    elsewhere_close(card->elsewhere);
+    card->elsewhere = NULL;
     spares_want(card);
     if (!card->failing)
         card->resume_ns = clock_monotonic_ns() - card->phase_since_ns;
@@ -259,26 +328,59 @@ static void filed(struct cardd *cardd, struct card *card)
     answer(cardd, card, saving ? "card.saved" : "card.loaded");
 }
 
-void phase_advance(struct cardd *cardd, struct card *card)
+/* The contents are in host memory. */
+static void suspended_for(struct cardd *cardd, struct card *card)
 {
-    if (card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED || card_orders_out(card))
-        return;
-    if (card->phase == CARD_SAVING || card->phase == CARD_LOADING) {
-        filed(cardd, card);
+    if (!card->departing || card->failing) {
+        suspended(cardd, card);
         return;
     }
-    bool undo = card->phase_error.errnum && !card->failing;
-    card->failing |= undo;
-    if (card->phase == CARD_SUSPENDING && undo) {
-        begin(card, CARD_RESUMING);
-        phase_advance(cardd, card); /* in case all have ended */
-    } else if (card->phase == CARD_RESUMING && undo) {
-        begin(card, CARD_SUSPENDING);
+    card->phase = CARD_OFFERING;
+    card_save(card);
+    phase_advance(cardd, card);
+}
+
+/* The other host has all that has been offered so far. */
+static void offered(struct cardd *cardd, struct card *card)
+{
+    offer_rest(card);
+    if (card->phase_error.errnum)
         phase_advance(cardd, card);
-    } else if (card->phase == CARD_SUSPENDING) {
-        suspended(cardd, card);
-    } else {
-        resumed(cardd, card);
+    else if (!card_orders_out(card))
+        moved(cardd, card);
+}
+
+void phase_advance(struct cardd *cardd, struct card *card)
+{
+    static void (*const next[])(struct cardd * cardd, struct card * card) = {
+        [CARD_SUSPENDING] = suspended_for,
+        [CARD_RESUMING] = resumed,
+        [CARD_SAVING] = filed,
+        [CARD_LOADING] = filed,
+        [CARD_OFFERING] = offered,
+    };
+    if (is_settled(card) || card_orders_out(card))
+        return;
+    bool files = card->phase == CARD_SAVING || card->phase == CARD_LOADING;
+    bool undo = !files && card->phase_error.errnum && !card->failing;
+    card->failing |= undo;
+    if (!undo) {
+        next[card->phase](cardd, card);
+        return;
+    }
+    begin(card, card->phase == CARD_RESUMING ? CARD_SUSPENDING : CARD_RESUMING);
+    phase_advance(cardd, card); /* in case all have ended */
+}
+
+/* A session of a card that has moved. */
+static void moved_advance(struct session *session, const struct executor_notice *notice)
+{
+    if (notice->status < 0) {
+        log_event(LOG_WARN, "session.not_moved", "card=%s slot=%u code=%s text=\"%s\"",
+                  session->card->name, session->slot, notice->code, notice->text);
+        session_kill(session);
+    } else if (notice->verb == EXECUTOR_OFFER) {
+        order_one(session, EXECUTOR_DEPART, -1);
     }
 }
 
@@ -290,6 +392,10 @@ void cardd_session_answered(struct cardd *cardd, struct session *session,
         return;
     if (session->rebuilding) {
         rebuild_advance(session, notice);
+        return;
+    }
+    if (card->phase == CARD_MOVED) {
+        moved_advance(session, notice);
         return;
     }
     card->file_parts += notice->parts;
@@ -309,6 +415,11 @@ static int expect(const struct card *card, enum card_phase phase, struct error *
     if (card->phase == phase && card_orders_out(card))
         return error_set(err, -EBUSY, "card-busy", "a program of card '%s' is made again",
                          card->name);
+    if (card->phase == CARD_MOVED)
+        return error_set(err, -EREMOTE, "card-moved", "card '%s' is on %s", card->name,
+                         elsewhere_place(card->elsewhere)->host);
+    if (card->elsewhere)
+        return error_set(err, -EBUSY, "card-busy", "card '%s' is on its way", card->name);
     if (card->phase == phase)
         return 0;
     if (card->phase == CARD_ACTIVE)
@@ -366,6 +477,70 @@ int phase_move(struct card *card, const char *device, const struct phase_caller 
     if (r == 0)
         r = check_target(card, target, err);
     return r < 0 ? r : suspend_to(card, target, caller, err);
+}
+
+int phase_depart(struct card *card, const struct control_request *request,
+                 const struct phase_caller *caller, struct error *err)
+{
+    int r = expect(card, CARD_ACTIVE, err);
+    if (r < 0)
+        return r;
+    if (card->device->cuda || !card->cardd->relay)
+        return error_set(err, -EOPNOTSUPP, "cannot-move", "card '%s' of %s stays on this host",
+                         card->name, card->device->id);
+    if (card->share_permille == 0)
+        return error_set(err, -EBUSY, "card-busy", "the share of card '%s' is lent to others",
+                         card->name);
+    card->elsewhere = elsewhere_ask(card, request->relay, request->host, request->device, err);
+    if (!card->elsewhere)
+        return err->errnum;
+    set_caller(card, caller);
+    return 0;
+}
+
+/* All that was there is lost, and its programs with it. */
+static void elsewhere_lost(struct card *card, const struct error *err)
+{
+    log_event(LOG_WARN, "card.lost_elsewhere", "card=%s text=\"%s\"", card->name, err->text);
+    card->phase = CARD_SUSPENDED;
+    card_save(card);
+    keeper_hold(card->cardd->keeper, card->number, KEPT_ELSEWHERE, -1);
+    elsewhere_close(card->elsewhere);
+    card->elsewhere = NULL;
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        if (card->sessions[slot])
+            session_kill(card->sessions[slot]);
+    }
+    card->phase_error = *err;
+    card->failing = true;
+    conclude(card->cardd, card);
+}
+
+void phase_elsewhere_answered(struct card *card, const struct error *err)
+{
+    if (card->leaving)
+        return;
+    if (card->phase == CARD_MOVED) {
+        elsewhere_lost(card, err);
+    } else if (card->departing) { /* the connection has broken on the way */
+        if (!card->phase_error.errnum)
+            (void)error_copy(&card->phase_error, err);
+    } else if (err->errnum) {
+        card->phase_error = *err;
+        card->failing = true;
+        elsewhere_close(card->elsewhere);
+        card->elsewhere = NULL;
+        answer(card->cardd, card, "card.not_moved");
+    } else {
+        card->departing = card->needs_copy_room = true;
+        for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+            if (card->sessions[slot])
+                card->sessions[slot]->offered = false;
+        }
+        cardd_confine_again(card->cardd, card);
+        begin(card, CARD_SUSPENDING);
+        phase_advance(card->cardd, card);
+    }
 }
 
 int phase_resume(struct card *card, const char *device, uint32_t share_permille,

@@ -9,6 +9,7 @@
 
 struct card;
 struct cardd;
+struct control_request;
 struct error;
 struct session;
 
@@ -26,6 +27,14 @@ int phase_resume(struct card *card, const char *device, uint32_t share_permille,
 /* Suspend and resume in one; a target that has no room leaves the card where it was. */
 int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
                struct error *err);
+/* To a device of the host to which the request's relay leads. What fails leaves the card where it
+ * was; when it is over the card is there, and its executors forward what its programs say. */
+int phase_depart(struct card *card, const struct control_request *request,
+                 const struct phase_caller *caller, struct error *err);
+/* The other host has made a card, or (err set) has not; or, later, it is lost. */
+void phase_elsewhere_answered(struct card *card, const struct error *err);
+/* A program comes to a card that has moved: bring its session there, too. */
+void phase_offer(struct session *session);
 /* What a suspended card holds, to a file at an absolute path and back; it stays suspended. */
 int phase_save(struct card *card, const char *path, const struct phase_caller *caller,
                struct error *err);

@@ -46,7 +46,14 @@ static const struct json_field resume_fields[] = {
     FIELDS_END,
 };
 static const struct json_field move_fields[] = {
-    FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
+    FIELD_ID,
+    FIELD_OP,
+    FIELD_CARD,
+    FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED),
+    FIELD(relay, JSON_KIND_TEXT, JSON_OPTIONAL),
+    FIELD(host, JSON_KIND_TEXT, JSON_OPTIONAL),
+    FIELDS_END,
+};
 static const struct json_field file_fields[] = {
     FIELD_ID, FIELD_OP, FIELD_CARD, FIELD(file, JSON_KIND_TEXT, JSON_REQUIRED), FIELDS_END};
 static const struct json_field trace_fields[] = {
@@ -155,6 +162,8 @@ static int request_check(const struct control_request *request, struct error *er
         return error_set(err, -EINVAL, "bad-priority",
                          "a card's priority lies between 0 and %u; got %u", CARD_PRIORITY_MAX,
                          request->priority);
+    if (!request->relay != !request->host)
+        return error_set(err, -EINVAL, "missing-field", "'relay' and 'host' go together");
     if (request->op == CONTROL_CARD_CREATE && request->memory_bytes == 0)
         return error_set(err, -EINVAL, "bad-memory",
                          "a card needs some memory; 'memory_bytes' is 0");
@@ -171,6 +180,8 @@ void control_request_finish(struct control_request *request)
     free(request->token);
     free(request->tenant);
     free(request->file);
+    free(request->relay);
+    free(request->host);
     *request = (struct control_request){0};
 }
 

@@ -39,7 +39,7 @@ enum control_op {
 struct control_request {
     uint64_t id;
     enum control_op op;
-    char *card, *device, *token, *tenant, *file; /* owned; NULL when not given */
+    char *card, *device, *token, *tenant, *file, *relay, *host; /* owned; NULL when not given */
     uint64_t memory_bytes;
     uint32_t share_permille;
     uint32_t priority;

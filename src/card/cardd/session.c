@@ -38,7 +38,8 @@
 static uint64_t arena_bytes(const struct card *card)
 {
     const uint64_t page = 4096, most = 1ull << 40;
-    if (!card->device->shares_memory || card->quota_bytes > most)
+    if (!card->device->shares_memory || card->quota_bytes > most || card->departing ||
+        card->phase == CARD_MOVED)
         return 0;
     return (2 * card->quota_bytes + page - 1) & ~(page - 1);
 }
@@ -75,7 +76,7 @@ static int memory_fill(const struct session *session, int fd)
 static int memory_create(struct session *session)
 {
     struct wire_session layout;
-    session->arena_bytes = arena_bytes(session->card);
+    session->arena_bytes = session->moved ? 0 : arena_bytes(session->card);
     uint64_t bytes = wire_session_layout(&layout) + session->arena_bytes;
     AUTO_FD int fd = memfd_create("leat-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
@@ -133,6 +134,7 @@ static void session_free(struct session *session)
         (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
     cleanup_fd(&session->session_fd);
     cleanup_fd(&session->socket_fd);
+    cleanup_fd(&session->moved_fd);
     starter_remove(session->cardd->starter, session);
     list_remove(&session->link);
     free(session);
@@ -212,12 +214,19 @@ static void executor_replace(struct session *session)
     phase_advance(session->cardd, session->card);
 }
 
-void session_rebuilt(struct session *session, bool well)
+void session_rebuilt(struct session *session, bool well, const char *reason)
 {
     session->rebuilding = false;
     session->book->rebuilding = 0;
+    cleanup_fd(&session->moved_fd);
+    session->moved_fd = -1;
     if (well)
         return;
+    if (session->moved) { /* its relay wants to know why */
+        struct wire_welcome last = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = -EIO};
+        (void)snprintf(last.text, sizeof(last.text), "%.255s", reason);
+        (void)send(session->socket_fd, &last, sizeof(last), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     session->replaced = REPLACED_MAX;
     session_kill(session);
 }
@@ -235,6 +244,14 @@ static void session_reap(void *arg)
         session_end(session, status);
 }
 
+/* One that is to be suspended for a departure first does what its client has posted. */
+static bool starts_suspended(const struct session *session)
+{
+    const struct card *card = session->card;
+    bool does_first = card->departing && card->phase == CARD_SUSPENDING && session->order;
+    return card_is_away(card) && !does_first;
+}
+
 /* The executor is to have the client; one that has it already does not mind, of one that has ended
  * its end is seen. */
 static void client_hand_over(struct session *session)
@@ -242,8 +259,9 @@ static void client_hand_over(struct session *session)
     struct executor_client client = {
         .arena_bytes = session->arena_bytes,
         .slot = session->slot,
-        .suspended = session->rebuilding || card_is_away(session->card),
+        .suspended = session->rebuilding || starts_suspended(session),
         .rebuild = session->rebuilding,
+        .moved = session->moved,
         .socket_fd = session->socket_fd,
         .session_fd = session->session_fd,
     };
@@ -259,7 +277,7 @@ static struct session *session_alloc(struct cardd *cardd, struct card *card, uns
         return NULL;
     list_init(&session->link);
     list_init(&session->starting);
-    session->session_fd = session->socket_fd = -1;
+    session->session_fd = session->socket_fd = session->moved_fd = -1;
     session->cardd = cardd;
     session->card = card;
     session->slot = slot;
@@ -337,7 +355,7 @@ static void session_book(const struct session *session)
     session->book->pid = session->process.pid;
     session->book->client_pid = session->client_pid;
     session->book->arena_bytes = session->arena_bytes;
-    session->book->rebuilding = 0;
+    session->book->rebuilding = session->rebuilding;
     memcpy(session->book->id, session->id, sizeof(session->id));
     book_step(session->book, BOOK_WELCOMING);
 }
@@ -373,6 +391,8 @@ static int executor_engage(struct session *session)
         spares_want(session->card); /* it is one of several: others may follow */
     if (session->rebuilding)
         phase_rebuild(session);
+    else if (session->card->phase == CARD_MOVED)
+        phase_offer(session);
     return 0;
 }
 
@@ -416,17 +436,27 @@ int session_launch(struct session *session)
 
 void session_order(struct session *session, const struct executor_order *order)
 {
+    session->order = order->number;
     if (!has_process(session) && session_launch(session) < 0)
         return;
     if (session->process.pid == 0 && executor_arrive(session, true) < 0)
         return;
-    session->order = order->number;
     /* Fails only when the executor has gone: its end answers for it. */
     (void)pass_send(session->process.control_fd, order, sizeof(*order), &order->file_fd,
                     order->file_fd >= 0, MSG_DONTWAIT);
 }
 
-int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
+/* Its executor is to make it from the checkpoint. */
+static int origin_take(struct session *session, const struct session_origin *origin)
+{
+    memcpy(session->id, origin->id, sizeof(session->id));
+    session->moved = session->rebuilding = true;
+    session->moved_fd = fcntl(origin->checkpoint_fd, F_DUPFD_CLOEXEC, 0);
+    return session->moved_fd < 0 ? -errno : 0;
+}
+
+int session_start(struct cardd *cardd, struct card *card, int socket_fd,
+                  const struct session_origin *origin, struct error *err)
 {
     struct wire_session layout;
     if (!card->device->snapshot && !card->device->cuda)
@@ -435,7 +465,7 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct 
     struct session *session = session_create(cardd, card, socket_fd, err);
     if (!session)
         return err->errnum;
-    int r = random_bytes(session->id, sizeof(session->id));
+    int r = origin ? origin_take(session, origin) : random_bytes(session->id, sizeof(session->id));
     if (r == 0)
         r = memory_create(session);
     if (r == 0)

@@ -32,17 +32,26 @@ struct session {
     uint8_t id[EXECUTOR_ID_BYTES];
     unsigned replaced; /* executors whose place another took */
     bool rebuilding;   /* the last of them from a checkpoint, and not done yet */
-    bool overdrawn;    /* a local one: it holds more of its device than of its card */
+    bool moved;        /* it has come from another host, and its client is a relay */
+    bool offered;      /* to the other host that the card moves to */
+    int moved_fd;   /* checkpoint of one that comes from another host, until it is rebuilt; or -1 */
+    bool overdrawn; /* a local one: it holds more of its device than of its card */
     uint64_t order; /* number of the one that has gone to the executor and is not answered; or 0 */
     /* First page of the session memory, read-only; NULL: a local session, in which the client's own
      * process has the slot. */
     const struct wire_session *memory;
 };
 
+/* Of a session that comes from another host. */
+struct session_origin {
+    const uint8_t *id; /* EXECUTOR_ID_BYTES */
+    int checkpoint_fd; /* borrowed */
+};
 /* Welcome the client at the other end of `socket_fd`, a descriptor that stays the caller's, and
  * have an executor forked soon (start.h). The session ends itself: at the end of its process it is
- * reaped and cardd_session_ended called. */
-int session_start(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
+ * reaped and cardd_session_ended called. `origin` NULL: it begins here. */
+int session_start(struct cardd *cardd, struct card *card, int socket_fd,
+                  const struct session_origin *origin, struct error *err);
 /* Take over the session in `slot`, of a leat-cardd that was killed. What cannot be gone on with
  * ends, and its slot is free. */
 void session_adopt(struct cardd *cardd, struct card *card, unsigned slot);
@@ -54,8 +63,8 @@ void session_order(struct session *session, const struct executor_order *order);
 /* Give the client at the other end of `socket_fd` a slot and the pages of its card: it calls the
  * driver itself. Its process is watched, and reaped like an executor. */
 int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct error *err);
-/* It has been rebuilt from a checkpoint, or it could not and ends. */
-void session_rebuilt(struct session *session, bool well);
+/* It has been rebuilt from a checkpoint, or it could not, for a reason, and ends. */
+void session_rebuilt(struct session *session, bool well, const char *reason);
 void session_kill(struct session *session);
 
 #endif

@@ -99,6 +99,39 @@ int checkpoint_end(int fd, uint64_t parts, struct error *err)
     return put(fd, &part, 1, err);
 }
 
+/* Pull `length` bytes to `data` and append them to the file. */
+static int pass_on(int fd, checkpoint_pull *pull, void *arg, void *data, size_t length,
+                   struct error *err)
+{
+    struct iovec part = {data, length};
+    int r = pull(arg, data, length);
+    if (r < 0)
+        return error_errno(err, r, "checkpoint-truncated", "the checkpoint has not come whole");
+    return put(fd, &part, 1, err);
+}
+
+int checkpoint_receive(int fd, checkpoint_pull *pull, void *arg, struct error *err)
+{
+    AUTO_FREE uint8_t *contents = malloc(CHECKPOINT_PART_MAX);
+    struct part_head head;
+    const size_t rest = sizeof(head) - sizeof(head.magic);
+    if (!contents)
+        return error_set(err, -ENOMEM, "out-of-memory", "receiving a checkpoint");
+    int r = pass_on(fd, pull, arg, contents, sizeof(struct head), err);
+    while (r == 0) {
+        r = pass_on(fd, pull, arg, head.magic, sizeof(head.magic), err);
+        if (r == 0 && memcmp(head.magic, end_magic, sizeof(head.magic)) == 0)
+            return pass_on(fd, pull, arg, contents, sizeof(struct end) - sizeof(head.magic), err);
+        if (r == 0)
+            r = pass_on(fd, pull, arg, (uint8_t *)&head + sizeof(head.magic), rest, err);
+        if (r == 0 && head.part.bytes > CHECKPOINT_PART_MAX)
+            r = error_set(err, -EPROTO, "checkpoint-corrupt", "a part is too long");
+        if (r == 0)
+            r = pass_on(fd, pull, arg, contents, head.part.bytes, err);
+    }
+    return r;
+}
+
 struct reader {
     int fd;
     uint64_t at, file_bytes;

@@ -38,6 +38,11 @@ int checkpoint_append(int fd, const struct checkpoint_part *part, const void *co
                       struct error *err);
 int checkpoint_end(int fd, uint64_t parts, struct error *err);
 
+/* Exactly `length` bytes of a checkpoint that comes from elsewhere: 0 or a negative errno. */
+typedef int checkpoint_pull(void *arg, void *data, size_t length);
+/* Pull a checkpoint up to its end into the file `fd`. What it says is left to checkpoint_read. */
+int checkpoint_receive(int fd, checkpoint_pull *pull, void *arg, struct error *err);
+
 typedef void checkpoint_visit(void *arg, const struct checkpoint_part *part, const void *contents);
 
 /* Check the whole file, then visit each part (`visit` NULL: only check). -EPROTO with "not-a-

@@ -86,7 +86,7 @@ static void fail_order(struct session *session, struct order *order)
  * for good meanwhile. */
 static void park_before(struct session *session, struct order *order)
 {
-    if (!park_due(session))
+    if (!park_due(session, 1))
         return;
     park(session, 1); /* the record is not begun: another executor may carry it out */
     order->wait_count = 0;

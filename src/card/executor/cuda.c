@@ -197,7 +197,7 @@ CUresult cuda_told(struct cuda *cuda)
 static void called_off(void *arg)
 {
     struct session *session = arg;
-    if (park_due(session))
+    if (park_due(session, 0))
         park(session, 1);
 }
 

@@ -6,10 +6,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "card/wire/wire.h"
+
+struct buf;
+struct consumer;
+struct departure;
+struct error;
 struct ledger_card;
+struct ledger_claims;
 struct trace;
 struct meter_device;
-struct wire_session;
 
 /* What leat-cardd says to an executor over its control descriptor, one message each; the next order
  * comes after the notice that answers the one before. After a leat-cardd that was killed the next
@@ -19,8 +25,12 @@ enum executor_verb {
     EXECUTOR_RESUME = 2,  /* bring it back to `device`, the same or one that can stand in for it */
     EXECUTOR_SAVE = 3,    /* suspended: append what is in host memory to a checkpoint */
     EXECUTOR_LOAD = 4,    /* suspended: replace it by what a checkpoint has */
-    EXECUTOR_REBUILD = 5 /* for a client of which it was told to be rebuilt: become, suspended, what
-                            a checkpoint says of it */
+    EXECUTOR_REBUILD = 5, /* for a client of which it was told to be rebuilt: become, suspended,
+                             what a checkpoint says of it */
+    EXECUTOR_OFFER = 6,   /* suspended: bring the session to another host, to which the descriptor
+                             leads; it goes on nowhere yet. A resumption takes the offer back */
+    EXECUTOR_DEPART = 7 /* after that: the program's records go there from now on. An executor that
+                           has departed takes no more orders */
 };
 struct executor_order {
     uint64_t number; /* 1 and up; of one that is repeated the same */
@@ -28,7 +38,9 @@ struct executor_order {
     uint32_t platform_index, device_index;
     struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
     uint64_t memory_bytes;       /* of a suspension: contents beyond that go to a file */
-    int32_t file_fd; /* of a save or load: rides along, each side has its own number; else -1 */
+    int32_t departs; /* of a suspension: it is for an offer; the client leaves its arena for good */
+    int32_t
+        file_fd; /* of a save, load or offer: rides along, each side has its own number; else -1 */
 };
 struct executor_notice {
     uint64_t order; /* the number of the order that it answers */
@@ -40,7 +52,7 @@ struct executor_notice {
     char text[128];
 };
 
-#define EXECUTOR_ID_BYTES 16
+#define EXECUTOR_ID_BYTES WIRE_SESSION_ID_BYTES
 
 /* The client that an executor serves: the first message on its control descriptor. It may come
  * again, and is passed over then. */
@@ -50,9 +62,39 @@ struct executor_client {
     uint32_t slot;
     int32_t suspended;  /* start as after EXECUTOR_SUSPEND */
     int32_t rebuild;    /* another executor served it before: EXECUTOR_REBUILD is the first order */
+    int32_t moved;      /* one of another host, whose client is a relay here */
     int32_t socket_fd;  /* its connection, whose end is the session's; */
     int32_t session_fd; /* memfd of the session memory, which it may be using already: both ride
                            along, and each side has its own numbers */
+};
+
+/* A queue of the session, for who does not see its creation. */
+struct executor_queue {
+    uint32_t id, slot, in_order;
+};
+
+/* What departs: borrowed, but for the consumer's position, which is copied. */
+struct executor_leaving {
+    struct wire_session *session;
+    struct ledger_card *ledger;
+    struct ledger_claims *claims;
+    uint32_t slot;
+    const struct consumer *consumer;
+    const struct wire_header *held; /* taken and not carried out; NULL: none */
+    const struct executor_queue *queues;
+    uint32_t queue_count;
+};
+
+/* The way to another host (card/relay), which an executor is given so that it need not know of it.
+ * A connection is `fd`, over which all that the session is has gone already. */
+struct executor_relay {
+    /* Wait until the other host has the session: 0, or a negative errno with its words. `fd` is
+     * taken over in any case. */
+    int (*offer)(int fd, struct departure **ret_departure, struct error *err);
+    void (*keep)(struct departure *departure); /* nothing else is said for a second or longer */
+    void (*take_back)(struct departure *departure);
+    /* Forward what the program posts, write what comes back, and end the process with either. */
+    void (*run)(struct departure *departure, const struct executor_leaving *leaving);
 };
 
 struct executor_params {
@@ -60,8 +102,10 @@ struct executor_params {
     int is_spare;        /* there is no client yet: start the driver at once */
     int notify_fd;       /* eventfd of the card, for meter_create; never sent to the client */
     struct trace *trace; /* mapped as what follows; NULL: none */
-    struct ledger_card *ledger;  /* mapped read-write by leat-cardd before the fork */
-    struct meter_device *device; /* turn of the device, mapped read-write before the fork */
+    struct ledger_card *ledger; /* mapped read-write by leat-cardd before the fork */
+    struct ledger_claims *claims;
+    const struct executor_relay *relay; /* NULL: sessions cannot go to another host */
+    struct meter_device *device;        /* turn of the device, mapped read-write before the fork */
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
     const char *card_name;
     const char *uuid; /* of a CUDA device; NULL: not told */

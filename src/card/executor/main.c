@@ -219,6 +219,8 @@ static int next_record(struct session *session, const struct wire_header **ret_r
         is_vain = session->device_is_host ||
                   __atomic_load_n(&session->shared->sleepers, __ATOMIC_RELAXED) != 0;
     }
+    if (park_looks(session))
+        limit_ns = LOOK_NS;
     taken = is_vain ? consumer_sleep(&session->consumer, limit_ns, ret_record, err)
                     : consumer_wait(&session->consumer, limit_ns, ret_record, err);
     if (taken == 0 && limit_ns == SWEEP_NS)
@@ -241,7 +243,7 @@ static _Noreturn void serve(struct session *session)
             taken = next_record(session, &record, &err);
         if (taken > 0 && !session->begun)
             begin_work(session);
-        if (taken >= 0 && park_due(session))
+        if (taken >= 0 && park_due(session, taken > 0))
             park(session, taken);
         if (taken > 0)
             taken = session_dispatch(session, record, &err);

@@ -11,6 +11,7 @@
 #include "card/executor/completion.h"
 #include "card/executor/build.h"
 #include "card/executor/cuda.h"
+#include "card/executor/depart.h"
 #include "card/executor/device.h"
 #include "card/executor/handover.h"
 #include "card/executor/save.h"
@@ -18,6 +19,7 @@
 #include "card/executor/spill.h"
 #include "card/executor/suspend.h"
 #include "card/ledger/futex.h"
+#include "card/ledger/ledger.h"
 #include "card/meter/meter.h"
 
 #define ASK_NS NS_PER_S   /* a wish for share is repeated, as setting the share forgets it */
@@ -82,9 +84,16 @@ static int order_waits(const struct session *session)
     return !all_answered(session);
 }
 
-int park_due(struct session *session)
+int park_looks(const struct session *session)
+{
+    return order_waits(session) && session->leaving != LEAVING_NOT;
+}
+
+int park_due(struct session *session, int taken)
 {
     if (!order_waits(session))
+        return 0;
+    if (session->order.departs && !arena_is_left(session, taken))
         return 0;
     return !session->user_events_open || !completion_pending(session);
 }
@@ -118,6 +127,9 @@ static int change_device(struct session *session, const struct executor_order *o
         return error_set(err, -EXDEV, "other-memory",
                          "the card's buffers lie in host memory, on which that device cannot work");
     build_open(session, platform); /* kept builds are looked for by device */
+    if (session->moved_from && strcmp(session->moved_from, session->device_text) != 0)
+        return error_set(err, -EXDEV, "device-differs",
+                         "the device or its driver differs from what the program was told of");
     meter_move(session->meter, order->device);
     return 0;
 }
@@ -128,6 +140,8 @@ static int rebuild(struct session *session, const struct executor_order *order, 
         return error_set(err, -EBUSY, "session-began", "the session has records of its own");
     int result = session_rebuild(session, order->file_fd, err);
     session->begun = result == 0;
+    if (session->begun) /* nobody goes on for it from nothing */
+        __atomic_store_n(&session->ledger->slots[session->client.slot].begun, 1, __ATOMIC_SEQ_CST);
     return result;
 }
 
@@ -139,6 +153,10 @@ static int file(struct session *session, const struct executor_order *order, uin
         return error_set(err, -EBUSY, "card-active", "the session is on its device");
     if (order->verb == EXECUTOR_REBUILD)
         return rebuild(session, order, err);
+    if (order->verb == EXECUTOR_OFFER)
+        return session_offer(session, order->file_fd, err);
+    if (order->verb == EXECUTOR_DEPART)
+        return session_depart(session, err);
     return order->verb == EXECUTOR_SAVE ? session_save(session, order->file_fd, ret_parts, err)
                                         : session_load(session, order->file_fd, ret_parts, err);
 }
@@ -148,7 +166,10 @@ static int carry_out(struct session *session, const struct executor_order *order
     int result = 0;
     if ((order->verb == EXECUTOR_SUSPEND) == session->suspended)
         return 0; /* as it is already */
-    if (order->verb == EXECUTOR_SUSPEND) {
+    if (order->departs && session->leaving != LEAVING_DONE) {
+        result = error_set(err, -EBUSY, "program-busy",
+                           "a program is in the midst of a copy and does not come to an end");
+    } else if (order->verb == EXECUTOR_SUSPEND) {
         settle(session);
         spill_begin(session, order->memory_bytes);
         result = session_suspend(session, err);
@@ -161,6 +182,8 @@ static int carry_out(struct session *session, const struct executor_order *order
         if (result == 0)
             spill_end(session);
     }
+    if ((order->verb == EXECUTOR_RESUME) == (result == 0))
+        session_stay(session);
     if (result == 0)
         session->suspended = order->verb == EXECUTOR_SUSPEND;
     return result;
@@ -196,15 +219,20 @@ void park(struct session *session, int taken)
 void park_wait(struct session *session)
 {
     while (session->suspended) {
+        if (session->departed)
+            session_go(session);
+        const uint64_t most_ns = session->departure ? ASK_NS : PARKED_NS;
         if (session->holds_record || consumer_has_records(&session->consumer)) {
             meter_want_share(session->meter);
             futex_sleep(&session->orders, __atomic_load_n(&session->orders_done, __ATOMIC_RELAXED),
                         ASK_NS);
         } else {
-            consumer_await(&session->consumer, PARKED_NS);
+            consumer_await(&session->consumer, most_ns);
         }
         if (order_waits(session))
             serve_order(session);
+        else if (session->departure)
+            session->params.relay->keep(session->departure);
     }
     session->holds_record = 0;
 }

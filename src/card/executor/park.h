@@ -10,10 +10,13 @@ struct session;
 int park_receive(struct session *session);
 
 /* Consumer's thread, as all that follows. 1 when an order waits and can be carried out: commands
- * that wait for an open user event must end first, and only more records can make them. */
-int park_due(struct session *session);
-/* Carry the order out and, while the session is suspended, wait for the next. `taken` 1: a record
- * is in hand. With one, or when one comes, which stays where it is, a suspended session asks for
+ * that wait for an open user event must end first, and only more records can make them. `taken` 1:
+ * a record is in hand. */
+int park_due(struct session *session, int taken);
+/* 1 when one waits for what shows only when it is looked at. */
+int park_looks(const struct session *session);
+/* Carry the order out and, while the session is suspended, wait for the next. With a record in
+ * hand, or when one comes, which stays where it is, a suspended session asks for
  * its share. */
 void park(struct session *session, int taken);
 /* The waiting alone, for a session that starts suspended. */

@@ -43,6 +43,14 @@ struct spill {
 /* When the driver tells of the arguments of kernels: see arg_info.h. */
 enum arg_info_habit { ARG_INFO_UNKNOWN, ARG_INFO_WHEN_ASKED, ARG_INFO_ALWAYS };
 
+/* How far the client has come that is to leave its arena. */
+enum leaving {
+    LEAVING_NOT,
+    LEAVING_USERS, /* it has been told; some threads are not out yet */
+    LEAVING_POSTS, /* what they posted is not carried out yet */
+    LEAVING_DONE
+};
+
 struct session {
     struct executor_params params;
     struct executor_client client;
@@ -102,8 +110,14 @@ struct session {
     uint32_t orders;               /* futex: how many came, atomic */
     uint32_t orders_done;          /* how many of them were answered, atomic */
     struct spill spill;
-    int suspended;    /* consumer's: nothing is on the device */
-    int holds_record; /* the last record was taken and not carried out */
+    int suspended;                    /* consumer's, as what follows: nothing is on the device */
+    enum leaving leaving;             /* its arena, for another host */
+    uint64_t leave_tails[WIRE_LANES]; /* what was posted before the client had left it */
+    uint64_t leave_until_ns;
+    struct departure *departure; /* another host can go on with the session; owned; or NULL */
+    int departed;                /* and it does */
+    char *moved_from;            /* identity of the device that it was on there, owned; or NULL */
+    int holds_record;            /* the last record was taken and not carried out */
 };
 
 struct reply {

@@ -16,7 +16,7 @@
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 #define DEVICES_MAX 256 /* of a list */
 #define PROGRAM_KINDS 3
 
@@ -26,7 +26,7 @@ struct state_head {
     uint32_t version, objects, events;
     uint32_t next_sequence, lane, lanes_seen;
     uint32_t record_bytes; /* of the record that was taken and not carried out; it follows */
-    uint32_t zero;
+    uint32_t device_bytes; /* of the device's identity, which follows that */
     uint64_t serials, heads[WIRE_LANES];
 };
 
@@ -181,6 +181,15 @@ static int has_output(const struct session *session)
            file.st_size > session->output_taken;
 }
 
+const char *state_obstacle(const struct session *session)
+{
+    return session->params.cuda  ? "contexts of CUDA programs stay with their driver"
+           : session->svm        ? "a program has shared virtual memory"
+           : is_divided(session) ? "a program has parts of the device or shared virtual memory"
+           : has_output(session) ? "a program has not fetched what its kernels printed"
+                                 : NULL;
+}
+
 int state_write(const struct session *session, struct buf *state)
 {
     const struct consumer *consumer = &session->consumer;
@@ -191,9 +200,10 @@ int state_write(const struct session *session, struct buf *state)
         .lane = consumer->lane,
         .lanes_seen = consumer->lanes_seen,
         .record_bytes = session->holds_record ? record->length : 0,
+        .device_bytes = session->device_text ? (uint32_t)strlen(session->device_text) : 0,
         .serials = session->serials,
     };
-    if (session->params.cuda || session->svm || has_output(session) || is_divided(session))
+    if (state_obstacle(session))
         return -EOPNOTSUPP;
     memcpy(head.heads, consumer->heads, sizeof(head.heads));
     for (uint32_t id = 1; id < session->objects_end; id++)
@@ -202,6 +212,7 @@ int state_write(const struct session *session, struct buf *state)
         head.events += session->events[slot].in_use;
     put(state, &head, sizeof(head));
     put(state, record, head.record_bytes);
+    put(state, session->device_text, head.device_bytes);
     for (uint32_t id = 1; id < session->objects_end; id++) {
         if (session->objects[id].kind != OBJECT_NONE)
             object_write(session, id, state);
@@ -385,7 +396,7 @@ static int contents_place(struct session *session, struct cursor *cursor,
     if (head->size_bytes > cursor->memory_bytes)
         return -EPROTO;
     cursor->memory_bytes -= head->size_bytes;
-    if (head->range_number) {
+    if (head->range_number && !session->client.moved) {
         if (!session->arena || head->range_number >= WIRE_RANGES ||
             head->range_offset % WIRE_RANGE_ALIGN ||
             __builtin_add_overflow(head->range_offset, head->size_bytes, &end) ||
@@ -480,6 +491,16 @@ static int event_read(struct session *session, struct cursor *cursor)
     return 0;
 }
 
+/* The relay that brings the session brings all records that were not carried out. */
+static int consumer_pass(struct session *session, struct cursor *cursor,
+                         const struct state_head *head)
+{
+    if (!take(cursor, head->record_bytes))
+        return -EPROTO;
+    session->moved_from = head->device_bytes ? get_text(cursor, head->device_bytes) : NULL;
+    return head->device_bytes && !session->moved_from ? -EPROTO : 0;
+}
+
 /* Go on behind the records that were carried out, if those are all that were taken. */
 static int consumer_read(struct session *session, struct cursor *cursor,
                          const struct state_head *head)
@@ -503,30 +524,40 @@ static int consumer_read(struct session *session, struct cursor *cursor,
     consumer->next_sequence = head->next_sequence;
     consumer->lane = head->lane;
     consumer->lanes_seen = head->lanes_seen;
-    return 0;
+    return take(cursor, head->device_bytes) ? 0 : -EPROTO;
 }
 
-/* What the one before has in the ledger; of bytes that were on their way twice. */
+/* What the one before has in the ledger, of bytes that were on their way twice; of what comes from
+ * elsewhere, what a card may hold at most. */
 static uint64_t ledger_held(const struct session *session)
 {
+    if (session->client.moved)
+        return __atomic_load_n(&session->ledger->quota_bytes, __ATOMIC_SEQ_CST);
     const struct ledger_slot *slot = &session->ledger->slots[session->client.slot];
     return __atomic_load_n(&slot->used_bytes, __ATOMIC_SEQ_CST) +
            __atomic_load_n(&slot->away_bytes, __ATOMIC_SEQ_CST);
 }
 
-/* That is now away. */
-static void ledger_take_over(const struct session *session)
+/* What the one before has in the ledger is now away; what comes from elsewhere is reserved first.
+ */
+static int ledger_take_over(const struct session *session, struct error *err)
 {
     struct ledger_slot *slot = &session->ledger->slots[session->client.slot];
     uint64_t bytes = 0;
     for (uint32_t id = 1; id < session->objects_end; id++) {
         const struct object *object = &session->objects[id];
-        bytes += object->is_buffer && object->away ? object->size_bytes : 0;
+        if (object->is_buffer && object->away &&
+            __builtin_add_overflow(bytes, object->size_bytes, &bytes))
+            bytes = UINT64_MAX;
     }
+    if (session->client.moved && ledger_reserve(session->ledger, session->client.slot, bytes) < 0)
+        return error_set(err, -ENOSPC, "memory-exceeds-card",
+                         "what the programs hold does not fit the card there");
     __atomic_store_n(&slot->away_bytes, bytes, __ATOMIC_SEQ_CST); /* before the others are taken */
     __atomic_store_n(&slot->used_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&slot->pending_bytes, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&slot->commands_in_flight, 0, __ATOMIC_SEQ_CST);
+    return 0;
 }
 
 int state_read(struct session *session, const void *data, size_t length, struct error *err)
@@ -535,8 +566,10 @@ int state_read(struct session *session, const void *data, size_t length, struct 
     struct cursor cursor = {bytes, bytes + length, ledger_held(session)};
     struct state_head head;
     int r = get(&cursor, &head, sizeof(head));
+    if (r == 0 && head.version != STATE_VERSION)
+        r = -EPROTO;
     if (r == 0)
-        r = head.version == STATE_VERSION ? consumer_read(session, &cursor, &head) : -EPROTO;
+        r = (session->client.moved ? consumer_pass : consumer_read)(session, &cursor, &head);
     for (uint32_t i = 0; r == 0 && i < head.objects; i++)
         r = object_read(session, &cursor);
     for (uint32_t i = 0; r == 0 && i < head.events; i++)
@@ -549,6 +582,5 @@ int state_read(struct session *session, const void *data, size_t length, struct 
     if (r < 0)
         return error_set(err, r, "checkpoint-corrupt", "the session cannot be made again");
     session->serials = head.serials;
-    ledger_take_over(session);
-    return 0;
+    return ledger_take_over(session, err);
 }

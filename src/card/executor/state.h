@@ -11,11 +11,14 @@
 struct error;
 struct session;
 
+/* Why the state of a session is not all that it is, in words; NULL: it is. */
+const char *state_obstacle(const struct session *session);
 /* Append it to `state`: 0, -ENOMEM, or -EOPNOTSUPP for a session of which it is not all. */
 int state_write(const struct session *session, struct buf *state);
 /* Make a session of it that has taken no record yet: its objects are away, contents of memory that
- * is not shared with the client are zero. -ESTALE when records were carried out since; -EPROTO: it
- * is not one. The session is of no use then. */
+ * is not shared with the client are zero. One of another host shares none, and begins with a client
+ * that has posted nothing; what is in its memory must fit the card here (-ENOSPC). -ESTALE when
+ * records were carried out since; -EPROTO: it is not one. The session is of no use then. */
 int state_read(struct session *session, const void *data, size_t length, struct error *err);
 
 #endif

@@ -20,6 +20,27 @@ char *arena_at(const struct arena_range *range)
     return (char *)wire_at(&process.client, process.client.session->arena_offset) + range->offset;
 }
 
+int arena_enter(void)
+{
+    struct wire_session *session = process.client.session;
+    (void)__atomic_add_fetch(&session->arena_users, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&session->arena_left, __ATOMIC_SEQ_CST))
+        return 1;
+    arena_leave();
+    return 0;
+}
+
+void arena_leave(void)
+{
+    (void)__atomic_sub_fetch(&process.client.session->arena_users, 1, __ATOMIC_SEQ_CST);
+}
+
+void arena_count_map(int change)
+{
+    (void)__atomic_add_fetch(&process.client.session->arena_maps, (uint32_t)change,
+                             __ATOMIC_SEQ_CST);
+}
+
 /* With the lock: drop what both sides have let go of. */
 static void sweep(struct arena *arena)
 {

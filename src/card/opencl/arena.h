@@ -24,5 +24,12 @@ struct arena_range *arena_take(uint64_t bytes);
 /* The buffer's RELEASE was sent. NULL is fine. */
 void arena_give(struct arena_range *range);
 char *arena_at(const struct arena_range *range);
+/* 1: what lies in the arena is the device's memory until arena_leave, and what is posted till then
+ * is carried out on it. 0: the session has left the arena, and what lies there is no buffer's any
+ * more. Any thread, several times; not while waiting for the device. */
+int arena_enter(void);
+void arena_leave(void);
+/* A pointer into the arena is given to the program (1) or given back (-1). */
+void arena_count_map(int change);
 
 #endif

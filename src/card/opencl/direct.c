@@ -51,16 +51,20 @@ static int is_idle(const struct command *command)
     return process_alive();
 }
 
-/* Post the record and wait for its turn; `ret_failed` when what it waited for has failed. */
+/* Post the record, leave the arena and wait for the record's turn; `ret_failed` when what it waited
+ * for has failed. */
 static cl_int post_and_wait(struct command *command, uint64_t bytes, int *ret_failed)
 {
     cl_event own = NULL;
     if (!command->event && (!queue_in_order(command->queue) || command->wait_count > 0)) {
         own = command->event = event_create(command->queue, command->type);
-        if (!own)
+        if (!own) {
+            arena_leave();
             return CL_OUT_OF_HOST_MEMORY;
+        }
     }
     cl_int result = sync_post_copied(command, bytes);
+    arena_leave();
     if (result == CL_SUCCESS)
         result = queue_wait_for(command->queue->state, command->target, command->event);
     *ret_failed = command->event && event_status(command->event) < CL_COMPLETE;
@@ -76,13 +80,32 @@ static uint64_t bytes_of(const struct region *region)
     return (uint64_t)region->size[0] * region->size[1] * region->size[2];
 }
 
-static void copy_timed(struct command *command, const struct region *region, enum direct_way way)
+/* 0 when the session has left the arena: nothing was copied. */
+static int copy_timed(struct command *command, const struct region *region, enum direct_way way)
 {
     uint64_t start_ns = command->event ? now_ns() : 0;
     transfers_observe(command->queue->state, 0); /* an earlier read may end where this one starts */
+    if (!arena_enter())
+        return 0;
     direct_copy(region, way);
+    arena_leave();
     if (command->event)
         command->event->copied_ns = now_ns() - start_ns;
+    return 1;
+}
+
+/* The command's turn has come and the session has left the arena: the bytes go through the slab. */
+static cl_int copy_otherwise(const struct command *turn, const struct region *region,
+                             enum direct_way way)
+{
+    const struct command_waits none = {0};
+    struct command command;
+    cl_int result = command_open(&command, turn->queue, turn->type, &none);
+    if (result == CL_SUCCESS && way == DIRECT_READ)
+        return transfer_read(&command, region, TRANSFER_BLOCKING);
+    if (result == CL_SUCCESS)
+        result = transfer_write(&command, region, TRANSFER_POSTED);
+    return result == CL_SUCCESS ? queue_wait(turn->queue) : result;
 }
 
 /* How an image's pixels lie in memory is the driver's business. */
@@ -91,35 +114,48 @@ static int is_ours(cl_mem memory)
     return !memory->image && memory_root(memory)->range;
 }
 
+/* Copy when the command's turn has come. */
+static cl_int copy_in_turn(struct command *command, const struct region *region,
+                           enum direct_way way)
+{
+    int failed;
+    cl_int result = post_and_wait(command, bytes_of(region), &failed);
+    if (result == CL_SUCCESS && !failed && !copy_timed(command, region, way))
+        result = copy_otherwise(command, region, way);
+    return result;
+}
+
 int direct_transfer(struct command *command, const struct region *region, enum direct_way way,
                     enum transfer_wait wait, cl_int *ret_result)
 {
-    cl_int result = memory_ensure(region->memory);
-    uint64_t bytes = bytes_of(region);
-    if (result == CL_SUCCESS && !is_ours(region->memory))
+    *ret_result = memory_ensure(region->memory);
+    if (*ret_result != CL_SUCCESS)
+        return 1;
+    if (!is_ours(region->memory))
         return 0;
-    int idle = result == CL_SUCCESS && is_idle(command), failed = 0;
-    if (result == CL_SUCCESS && idle && !(wait == TRANSFER_BLOCKING && command->event)) {
-        copy_timed(command, region, way);
-        result = sync_post_copied(command, bytes);
-    } else if (result == CL_SUCCESS) {
-        if (wait == TRANSFER_POSTED || (way == DIRECT_WRITE && !idle && bytes < WRITE_WAITS_BYTES))
+    uint64_t bytes = bytes_of(region);
+    int idle = is_idle(command);
+    if (idle && !(wait == TRANSFER_BLOCKING && command->event)) {
+        if (!copy_timed(command, region, way))
             return 0;
-        result = post_and_wait(command, bytes, &failed);
-        if (result == CL_SUCCESS && !failed)
-            copy_timed(command, region, way);
+        *ret_result = sync_post_copied(command, bytes);
+        return 1;
     }
-    *ret_result = result;
+    if (wait == TRANSFER_POSTED || (way == DIRECT_WRITE && !idle && bytes < WRITE_WAITS_BYTES) ||
+        !arena_enter())
+        return 0;
+    *ret_result = copy_in_turn(command, region, way);
     return 1;
 }
 
 cl_int direct_pass(struct command *command, enum transfer_wait wait)
 {
-    int failed;
-    if (!command->event && is_idle(command))
-        return CL_SUCCESS;
-    if (wait == TRANSFER_POSTED)
-        return sync_post(command, SYNC_NOTHING);
+    int failed, is_free = !command->event && is_idle(command);
+    if (is_free || wait == TRANSFER_POSTED) {
+        cl_int passed = is_free ? CL_SUCCESS : sync_post(command, SYNC_NOTHING);
+        arena_leave();
+        return passed;
+    }
     cl_int result = post_and_wait(command, 0, &failed);
     return result == CL_SUCCESS ? queue_error(command->queue) : result;
 }

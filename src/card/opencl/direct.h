@@ -17,7 +17,8 @@ void direct_copy(const struct region *region, enum direct_way way);
  * charged for the bytes. */
 int direct_transfer(struct command *command, const struct region *region, enum direct_way way,
                     enum transfer_wait wait, cl_int *ret_result);
-/* A map or unmap in place: takes its turn in the queue and moves nothing. */
+/* A map or unmap in place: takes its turn in the queue and moves nothing. The caller has entered
+ * the arena, which is left on return. */
 cl_int direct_pass(struct command *command, enum transfer_wait wait);
 
 #endif

@@ -2,6 +2,7 @@
  * when it was mapped for writing. The host memory is the user's for CL_MEM_USE_HOST_PTR, else a
  * shadow of the whole buffer, made at the first map, whose pages come into being as they are
  * touched. A buffer in the arena is mapped in place, and nothing is moved. */
+#include "card/opencl/arena.h"
 #include "card/opencl/direct.h"
 #include "card/opencl/event.h"
 #include "card/opencl/image.h"
@@ -23,12 +24,19 @@ struct memory_map {
     int in_place; /* the pointer is into the buffer itself */
 };
 
+static void map_free(struct memory_map *map)
+{
+    if (map->in_place)
+        arena_count_map(-1);
+    free(map);
+}
+
 void memory_maps_finish(cl_mem memory)
 {
     while (memory->maps) {
         struct memory_map *map = memory->maps;
         memory->maps = map->next;
-        free(map);
+        map_free(map);
     }
     if (memory->shadow)
         transfers_forget(memory->shadow, memory->size);
@@ -36,12 +44,12 @@ void memory_maps_finish(cl_mem memory)
 }
 
 /* Where a buffer's bytes lie in this process; NULL: out of memory. */
-static char *host_memory(cl_mem memory)
+static char *host_memory(cl_mem memory, int in_place)
 {
     if (memory->host_ptr)
         return memory->host_ptr;
     cl_mem root = memory_root(memory);
-    if (root->range)
+    if (in_place)
         return arena_at(root->range) + memory->origin;
     lock_take(&root->lock);
     if (!root->shadow) {
@@ -112,6 +120,23 @@ int memory_is_mapped(cl_mem memory, const void *pointer)
     return map != NULL;
 }
 
+/* NULL: out of memory. One in place has entered the arena. */
+static struct memory_map *map_create(const struct memory_mapping *mapping)
+{
+    cl_mem memory = mapping->memory;
+    int in_place = memory_root(memory)->range && !memory->host_ptr && arena_enter();
+    char *host = host_memory(memory, in_place);
+    struct memory_map *map = host ? malloc(sizeof(*map)) : NULL;
+    if (map)
+        *map = (struct memory_map){NULL,           host + mapping->offset, mapping->offset,
+                                   mapping->bytes, mapping->flags,         in_place};
+    if (in_place && map)
+        arena_count_map(1);
+    else if (in_place)
+        arena_leave();
+    return map;
+}
+
 /* Fetch the content, or only take a place in the queue when the user will overwrite it all. */
 static cl_int fetch(struct command *command, cl_mem memory, const struct memory_map *map,
                     cl_bool blocking)
@@ -136,21 +161,17 @@ cl_int memory_map(cl_command_queue queue, cl_command_type type,
     cl_int result = memory_ensure(memory);
     if (result != CL_SUCCESS)
         return result;
-    char *host = host_memory(memory);
-    struct memory_map *map = malloc(sizeof(*map));
-    if (!host || !map) {
-        free(map);
+    struct memory_map *map = map_create(mapping);
+    if (!map)
         return CL_MAP_FAILURE;
-    }
-    *map = (struct memory_map){
-        NULL,           host + mapping->offset, mapping->offset,
-        mapping->bytes, mapping->flags,         memory_root(memory)->range && !memory->host_ptr};
     struct command command;
     result = command_open(&command, queue, type, waits);
     if (result == CL_SUCCESS)
         result = command_close(&command, fetch(&command, memory, map, blocking), waits);
+    else if (map->in_place)
+        arena_leave();
     if (result != CL_SUCCESS) {
-        free(map);
+        map_free(map);
         return result;
     }
     if (blocking) /* earlier maps of the queue are complete, too */
@@ -177,7 +198,7 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
 
 static cl_int give_back(struct command *command, cl_mem memory, const struct memory_map *map)
 {
-    if (map->in_place)
+    if (map->in_place && arena_enter())
         return direct_pass(command, TRANSFER_POSTED);
     if (!(map->flags & MAP_WRITES))
         return sync_post(command, SYNC_NOTHING);
@@ -199,7 +220,7 @@ cl_int memory_unmap(cl_command_queue queue, cl_command_type type, cl_mem memory,
     if (!map)
         return command_close(&command, CL_INVALID_VALUE, waits);
     result = give_back(&command, memory, map);
-    free(map);
+    map_free(map);
     return command_close(&command, result, waits);
 }
 

@@ -50,10 +50,13 @@ static cl_int send_memory(struct object *object, uint32_t id)
     record->context_id = memory->context->object.id;
     record->flags = flags;
     record->size_bytes = memory->size;
-    memory->range = arena_take(memory->size);
+    int inside = arena_enter();
+    memory->range = inside ? arena_take(memory->size) : NULL;
     record->arena_offset = memory->range ? memory->range->offset : 0;
     record->range = memory->range ? memory->range->number : 0;
     record_post(record, WIRE_BUFFER_CREATE, sizeof(*record));
+    if (inside)
+        arena_leave();
     return CL_SUCCESS;
 }
 
@@ -211,8 +214,9 @@ static cl_int claim(size_t bytes)
 cl_int memory_write(cl_mem memory, const struct region *content)
 {
     cl_int result = object_ensure(&memory->object);
-    if (result == CL_SUCCESS && memory->range) {
+    if (result == CL_SUCCESS && memory->range && arena_enter()) {
         direct_copy(content, DIRECT_WRITE);
+        arena_leave();
         return CL_SUCCESS;
     }
     cl_command_queue queue =

@@ -17,7 +17,7 @@
 
 DEFINE_CLEANUP(conn, struct conn, conn_close)
 
-static int verdict_read(struct conn *conn, unsigned *ret_slot, struct error *err)
+int relay_verdict_read(struct conn *conn, unsigned *ret_slot, struct error *err)
 {
     struct relay_verdict verdict;
     int r = conn_read(conn, &verdict, sizeof(verdict));
@@ -33,27 +33,34 @@ static int verdict_read(struct conn *conn, unsigned *ret_slot, struct error *err
     return 0;
 }
 
+/* Dial and say `hello`, which gets the host's token. */
+static int call(const struct relay_host *host, struct relay_hello *hello, struct conn **ret_conn,
+                struct error *err)
+{
+    CLEANUP(cleanup_conn) struct conn *conn = NULL;
+    hello->magic = RELAY_MAGIC;
+    hello->version = RELAY_VERSION;
+    (void)snprintf(hello->token, sizeof(hello->token), "%s", host->token);
+    int r = conn_dial(host->address, host->fingerprint, &conn, err);
+    if (r == 0 && (conn_put(conn, hello, sizeof(*hello)) < 0 || conn_flush(conn) < 0))
+        r = error_errno(err, -EHOSTUNREACH, "host-unreachable", "the host hung up");
+    explicit_bzero(hello, sizeof(*hello));
+    if (r == 0)
+        *ret_conn = TAKE(conn);
+    return r;
+}
+
 int relay_call(const struct relay_host *host, const struct wire_hello *program,
                struct conn **ret_conn, unsigned *ret_slot, struct error *err)
 {
     CLEANUP(cleanup_conn) struct conn *conn = NULL;
-    struct relay_hello hello = {.magic = RELAY_MAGIC,
-                                .version = RELAY_VERSION,
-                                .purpose = program ? RELAY_SESSION : RELAY_CONTROL,
+    struct relay_hello hello = {.purpose = program ? RELAY_SESSION : RELAY_CONTROL,
                                 .program = program ? program->flags : 0};
-    (void)snprintf(hello.token, sizeof(hello.token), "%s", host->token);
     if (program)
         (void)snprintf(hello.card_token, sizeof(hello.card_token), "%s", program->token);
-    int r = conn_dial(host->address, host->fingerprint, &conn, err);
-    if (r < 0)
-        return r;
-    r = conn_put(conn, &hello, sizeof(hello));
+    int r = call(host, &hello, &conn, err);
     if (r == 0)
-        r = conn_flush(conn);
-    explicit_bzero(&hello, sizeof(hello));
-    if (r < 0)
-        return error_errno(err, -EHOSTUNREACH, "host-unreachable", "the host hung up");
-    r = verdict_read(conn, ret_slot, err);
+        r = relay_verdict_read(conn, ret_slot, err);
     if (r == 0)
         *ret_conn = TAKE(conn);
     return r;
@@ -109,6 +116,33 @@ int near_control(int fd, const struct relay_host *host, struct error *err)
     if (r < 0)
         control_refuse(asker, err);
     return r < 0 ? r : splice_run(conn, asker, err);
+}
+
+/* In the words that the other host would have. */
+static void departure_refuse(int fd, const struct error *why)
+{
+    struct relay_verdict verdict = {
+        .magic = RELAY_MAGIC, .version = RELAY_VERSION, .status = why->errnum};
+    (void)snprintf(verdict.text, sizeof(verdict.text), "%.255s", why->text);
+    (void)send(fd, &verdict, sizeof(verdict), MSG_NOSIGNAL); /* the executor may have gone */
+}
+
+int near_depart(int fd, const struct relay_host *host, struct error *err)
+{
+    CLEANUP(cleanup_conn) struct conn *conn = NULL;
+    AUTO_FD int executor = fd;
+    struct relay_departure departure;
+    struct relay_hello hello = {.purpose = RELAY_MOVED};
+    if (recv(fd, &departure, sizeof(departure), MSG_WAITALL) != (ssize_t)sizeof(departure) ||
+        departure.magic != RELAY_MAGIC || departure.version != RELAY_VERSION)
+        return error_set(err, -EPROTO, "bad-hello", "the executor did not say what it wants");
+    departure.card_token[WIRE_TOKEN_MAX - 1] = '\0';
+    (void)snprintf(hello.card_token, sizeof(hello.card_token), "%s", departure.card_token);
+    memcpy(hello.session, departure.session, sizeof(hello.session));
+    int r = call(host, &hello, &conn, err);
+    if (r < 0)
+        departure_refuse(executor, err);
+    return r < 0 ? r : splice_run(conn, executor, err);
 }
 
 int far_control(struct conn *conn, const char *run_dir, struct error *err)

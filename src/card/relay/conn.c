@@ -356,6 +356,11 @@ static struct conn *conn_create(int fd)
     return conn;
 }
 
+struct conn *conn_over(int fd)
+{
+    return conn_create(fd);
+}
+
 int conn_dial(const char *address, const char *fingerprint, struct conn **ret_conn,
               struct error *err)
 {

@@ -30,6 +30,9 @@ int conn_dial(const char *address, const char *fingerprint, struct conn **ret_co
               struct error *err);
 /* Serve the caller on `fd` (taken over); server NULL: in the clear. */
 int conn_accept(int fd, struct conn_server *server, struct conn **ret_conn, struct error *err);
+/* The end of a local connection, `fd` (taken over), which somebody else carries on. NULL: out of
+ * memory. */
+struct conn *conn_over(int fd);
 /* Listening sockets' address: as conn_dial. In the clear only on loopback. */
 int conn_listen(const char *address, int is_secure, int *ret_fd, struct error *err);
 void conn_close(struct conn *conn); /* NULL is fine */

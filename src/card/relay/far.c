@@ -1,6 +1,7 @@
 /* The device's host: replay a session's records to a local executor, and tell of their ends. One
  * thread reads records, another watches the session's memory for ends. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -9,9 +10,11 @@
 #include <sys/mman.h>
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/path.h"
+#include "card/executor/checkpoint.h"
 #include "card/ledger/ledger.h"
 #include "card/relay/bulk.h"
 #include "card/relay/frame.h"
@@ -508,6 +511,22 @@ static int take_account(struct far *far, uint32_t length, struct error *err)
     return 0;
 }
 
+static int take_queue(struct far *far, uint32_t length, struct error *err)
+{
+    struct frame_queue queue;
+    if (length != sizeof(queue))
+        return bad(err, "a queue's length is wrong");
+    int r = conn_read(far->conn, &queue, sizeof(queue));
+    if (r < 0)
+        return error_errno(err, r, "connection-lost", "cannot read a queue");
+    const struct wire_queue_create record = {
+        .id = queue.id, .queue_slot = queue.slot, .properties = queue.in_order ? 0 : OUT_OF_ORDER};
+    pthread_mutex_lock(&far->lock);
+    r = track_queue(far, &record, err);
+    pthread_mutex_unlock(&far->lock);
+    return r;
+}
+
 static int serve(struct far *far, struct error *err)
 {
     for (;;) {
@@ -527,6 +546,9 @@ static int serve(struct far *far, struct error *err)
         case FRAME_ACCOUNT:
             r = take_account(far, frame.length, err);
             break;
+        case FRAME_QUEUE:
+            r = take_queue(far, frame.length, err);
+            break;
         default:
             r = bad(err, "a frame of an unknown kind");
             break;
@@ -545,6 +567,42 @@ static void *map_page(int fd, size_t bytes, int protection)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+static int pull(void *arg, void *data, size_t length)
+{
+    return conn_read(arg, data, length);
+}
+
+/* The session's checkpoint comes first, into a file without a name. */
+static int connect_moved(struct far *far, const struct relay_hello *hello, const char *run_dir,
+                         const char *path, struct wire_pages *ret_pages, char text[WIRE_TEXT_MAX])
+{
+    struct error why = {0};
+    AUTO_FD int fd = open(run_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int r = fd < 0 ? error_errno(&why, -errno, "no-file", "no file for the checkpoint")
+                   : checkpoint_receive(fd, pull, far->conn, &why);
+    if (r == 0)
+        return wire_connect_moved(&far->client, path, hello->card_token, hello->session, fd,
+                                  ret_pages, text);
+    (void)snprintf(text, WIRE_TEXT_MAX, "%.255s", why.text);
+    return r;
+}
+
+/* It is what it was before it answers. */
+static int await_rebuilt(struct far *far, struct error *err)
+{
+    char text[WIRE_TEXT_MAX];
+    void *place = wire_reserve(&far->client, &far->lane, sizeof(struct wire_drain));
+    if (place) {
+        memset(place, 0, sizeof(struct wire_drain));
+        uint32_t sequence =
+            wire_publish(&far->client, &far->lane, place, WIRE_DRAIN, sizeof(struct wire_drain));
+        if (wire_wait_reply(&far->client, &far->lane, sequence) == 0)
+            return 0;
+    }
+    wire_last_words(&far->client, text);
+    return text[0] ? error_set(err, -EIO, "not-rebuilt", "%s", text) : gone(err);
+}
+
 static int open_session(struct far *far, const struct relay_hello *hello, const char *run_dir,
                         struct error *err)
 {
@@ -553,7 +611,10 @@ static int open_session(struct far *far, const struct relay_hello *hello, const 
     int r = path_join(run_dir, "card/card.sock", path, err);
     if (r < 0)
         return r;
-    r = wire_connect(&far->client, path, hello->card_token, hello->program, &pages, text);
+    const int has_moved = hello->purpose == RELAY_MOVED;
+    r = has_moved
+            ? connect_moved(far, hello, run_dir, path, &pages, text)
+            : wire_connect(&far->client, path, hello->card_token, hello->program, &pages, text);
     if (r < 0)
         return error_set(err, r, "no-session", "%s", text);
     if (!far->client.session)
@@ -564,16 +625,18 @@ static int open_session(struct far *far, const struct relay_hello *hello, const 
     if (!far->ledger || !far->claims || wire_producer_open(&far->client, &far->lane) < 0)
         return error_set(err, -ENOMEM, "out-of-memory", "opening a session");
     mirror_init(&far->memory, far->client.session, NULL);
-    return 0;
+    return has_moved ? await_rebuilt(far, err) : 0;
 }
 
-static int send_beginning(struct far *far)
+static int send_beginning(struct far *far, const struct relay_hello *hello)
 {
     const struct wire_session *session = far->client.session;
     uint64_t length = session->snapshot_length;
     if (length > WIRE_SNAPSHOT_BYTES)
         length = WIRE_SNAPSHOT_BYTES;
     int r = put_ledger(far);
+    if (hello->purpose == RELAY_MOVED) /* its program knows what the device is */
+        return r == 0 ? conn_flush(far->conn) : r;
     if (r == 0)
         r = put_frame(far, FRAME_SNAPSHOT, 0, NULL, 0, length);
     if (r == 0)
@@ -599,7 +662,7 @@ int far_session(struct conn *conn, const struct relay_hello *hello, const char *
     (void)snprintf(verdict.text, sizeof(verdict.text), "%.255s", opened < 0 ? err->text : "");
     int r = conn_put(conn, &verdict, sizeof(verdict));
     if (r == 0)
-        r = opened < 0 ? conn_flush(conn) : send_beginning(far);
+        r = opened < 0 ? conn_flush(conn) : send_beginning(far, hello);
     if (opened < 0)
         return opened;
     pthread_t watcher;

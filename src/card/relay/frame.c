@@ -115,8 +115,9 @@ static int apply_queue(struct mirror *mirror, const struct queue_end *end, uint6
     if (end->error < 0)
         (void)__atomic_compare_exchange_n(&queue->error, &none, end->error, 0, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED);
-    *ret_ended += end->completed - queue->completed;
-    __atomic_store_n(&queue->completed, end->completed, __ATOMIC_SEQ_CST);
+    const uint64_t before = mirror->moved ? mirror->moved->completed[end->slot] : 0;
+    *ret_ended += end->completed + before - queue->completed;
+    __atomic_store_n(&queue->completed, end->completed + before, __ATOMIC_SEQ_CST);
     if (wire_queue_wakes(queue))
         futex_wake(&queue->woken, INT_MAX);
     return 0;
@@ -182,6 +183,29 @@ static int apply_reply(struct mirror *mirror, unsigned lane_index, const uint8_t
     return 0;
 }
 
+static void apply_slot(struct mirror *mirror, const struct ledger_end *end)
+{
+    struct ledger_slot *slot = &mirror->ledger->slots[end->slot];
+    __atomic_store_n(&slot->state, end->state, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->used_bytes, end->used_bytes, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->pending_bytes, end->pending_bytes, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->freed_total_bytes, end->freed_total_bytes, __ATOMIC_SEQ_CST);
+}
+
+/* What the session took away with it is there now. */
+static void apply_moved(struct mirror *mirror, const struct ledger_end *end)
+{
+    const struct mirror_moved *moved = mirror->moved;
+    struct ledger_slot *slot = &mirror->ledger->slots[moved->slot];
+    if (end->slot != moved->far_slot)
+        return;
+    __atomic_store_n(&slot->used_bytes, end->used_bytes, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->away_bytes, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->pending_bytes, end->pending_bytes, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->freed_total_bytes, moved->freed_bytes + end->freed_total_bytes,
+                     __ATOMIC_SEQ_CST);
+}
+
 static int apply_ledger(struct mirror *mirror, const uint8_t *body, uint32_t length,
                         struct error *err)
 {
@@ -193,17 +217,14 @@ static int apply_ledger(struct mirror *mirror, const uint8_t *body, uint32_t len
     if (ledger.count > LEDGER_SLOTS ||
         length != sizeof(ledger) + ledger.count * sizeof(struct ledger_end))
         return BAD(err, "%u slots in %u bytes", ledger.count, length);
-    __atomic_store_n(&mirror->ledger->quota_bytes, ledger.quota_bytes, __ATOMIC_SEQ_CST);
+    if (!mirror->moved)
+        __atomic_store_n(&mirror->ledger->quota_bytes, ledger.quota_bytes, __ATOMIC_SEQ_CST);
     for (uint32_t i = 0; i < ledger.count; i++, body += sizeof(struct ledger_end)) {
         struct ledger_end end;
         memcpy(&end, body, sizeof(end));
         if (end.slot >= LEDGER_SLOTS)
             return BAD(err, "there is no slot %u", end.slot);
-        struct ledger_slot *slot = &mirror->ledger->slots[end.slot];
-        __atomic_store_n(&slot->state, end.state, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&slot->used_bytes, end.used_bytes, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&slot->pending_bytes, end.pending_bytes, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&slot->freed_total_bytes, end.freed_total_bytes, __ATOMIC_SEQ_CST);
+        (mirror->moved ? apply_moved : apply_slot)(mirror, &end);
     }
     return 0;
 }

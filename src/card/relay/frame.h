@@ -25,14 +25,16 @@ struct error;
 enum relay_purpose {
     RELAY_INVALID,
     RELAY_CONTROL, /* afterwards: the bytes of leat-cardd's control socket, without frames */
-    RELAY_SESSION  /* afterwards: frames */
+    RELAY_SESSION, /* afterwards: frames */
+    RELAY_MOVED    /* first a checkpoint, then the verdict, afterwards: frames */
 };
 struct relay_hello {
     uint32_t magic, version;
-    uint32_t purpose;                /* enum relay_purpose */
-    uint32_t program;                /* enum wire_hello_flags, of a session */
-    char token[RELAY_TOKEN_MAX];     /* of the host; NUL-ended */
-    char card_token[WIRE_TOKEN_MAX]; /* of a session's card; NUL-ended */
+    uint32_t purpose;                       /* enum relay_purpose */
+    uint32_t program;                       /* enum wire_hello_flags, of a session */
+    char token[RELAY_TOKEN_MAX];            /* of the host; NUL-ended */
+    char card_token[WIRE_TOKEN_MAX];        /* of a session's card; NUL-ended */
+    uint8_t session[WIRE_SESSION_ID_BYTES]; /* that moved */
 };
 struct relay_verdict {
     uint32_t magic, version;
@@ -47,6 +49,7 @@ enum frame_kind {
     /* Client to device. */
     FRAME_RECORD,  /* the record, then the slab bytes of its to_device part */
     FRAME_ACCOUNT, /* struct frame_account */
+    FRAME_QUEUE,   /* struct frame_queue: one that was made before the session moved */
     /* Device to client. */
     FRAME_SNAPSHOT, /* the answers to the info queries; once, first */
     FRAME_DATA,     /* struct frame_data, then its bytes */
@@ -66,6 +69,10 @@ struct frame_header {
 struct frame_account {
     uint64_t claimed_total_bytes;
     struct wire_stats stats;
+};
+
+struct frame_queue {
+    uint32_t id, slot, in_order;
 };
 
 struct frame_data {
@@ -123,8 +130,17 @@ uint32_t relay_queue_id(const struct wire_header *record);
 /* The event slot that the command takes, or 0. */
 uint32_t relay_event(const struct wire_header *record);
 
+/* Of a session that moved: it goes on counting where it was, and of the ledger, which it shares
+ * with others here, it has a slot of its own. */
+struct mirror_moved {
+    uint32_t far_slot, slot; /* of the ledgers there and here */
+    uint64_t freed_bytes;    /* before it moved, as what follows */
+    uint64_t completed[WIRE_QUEUES];
+};
+
 /* Where a session's memory has what frames change. */
 struct mirror {
+    const struct mirror_moved *moved; /* borrowed; NULL: it did not */
     struct wire_session *session;
     struct ledger_card *ledger;
     struct wire_lane *lanes;

@@ -90,7 +90,8 @@ static int signal_take(int signal_fd, unsigned *callers)
     return 0;
 }
 
-int hub_run(const struct hub_listener *listeners, size_t count, struct error *err)
+int hub_run(const struct hub_listener *listeners, size_t count, uint64_t linger_ms,
+            struct error *err)
 {
     struct pollfd ends[LISTENERS_MAX + 1];
     unsigned callers = 0;
@@ -108,7 +109,11 @@ int hub_run(const struct hub_listener *listeners, size_t count, struct error *er
     for (size_t i = 0; i < count; i++)
         ends[i] = (struct pollfd){.fd = listeners[i].fd, .events = POLLIN};
     for (;;) {
-        if (poll(ends, count + 1, -1) < 0)
+        const int limit_ms = linger_ms && callers == 0 ? (int)linger_ms : -1;
+        int ready = poll(ends, count + 1, limit_ms);
+        if (ready == 0)
+            return 0;
+        if (ready < 0)
             continue;
         if (ends[count].revents && signal_take(signal_fd, &callers))
             return 0;

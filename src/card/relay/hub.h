@@ -3,6 +3,7 @@
 #define LEAT_CARD_RELAY_HUB_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct error;
 
@@ -17,7 +18,9 @@ struct hub_listener {
 
 /* A listening Unix socket at `path`. 0 or a negative errno with err set. */
 int hub_listen(const char *path, unsigned mode, int *ret_fd, struct error *err);
-/* Serve until SIGTERM, SIGINT or SIGHUP, which end the callers' processes as well. */
-int hub_run(const struct hub_listener *listeners, size_t count, struct error *err);
+/* Serve until SIGTERM, SIGINT or SIGHUP, which end the callers' processes as well, or until there
+ * was no caller for `linger_ms` (0: for ever). */
+int hub_run(const struct hub_listener *listeners, size_t count, uint64_t linger_ms,
+            struct error *err);
 
 #endif

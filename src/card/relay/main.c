@@ -39,6 +39,7 @@ static const char usage[] =
     "      --fingerprint ...  SHA-256 of the other host's certificate\n"
     "      --run-dir DIR      leat-cardd's run folder; with --to: the folder to make\n"
     "      --with-parent      leave when the process that started this one does\n"
+    "      --linger MS        leave when nobody has called for that long\n"
     "      --ready-fd N       write a line to descriptor N when the sockets serve\n"
     "      --version          print the version\n"
     "  -h, --help             print this\n";
@@ -53,6 +54,7 @@ enum {
     OPTION_RUN_DIR,
     OPTION_WITH_PARENT,
     OPTION_READY_FD,
+    OPTION_LINGER,
     OPTION_VERSION
 };
 
@@ -66,6 +68,7 @@ static const struct option long_options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"with-parent", no_argument, NULL, OPTION_WITH_PARENT},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"linger", required_argument, NULL, OPTION_LINGER},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -73,6 +76,7 @@ static const struct option long_options[] = {
 
 struct arguments {
     const char *text[OPTION_VERSION - OPTION_LISTEN]; /* by option */
+    uint64_t linger_ms;                               /* 0: stay */
     int with_parent, done;
 };
 
@@ -100,6 +104,9 @@ static int arguments_read(int argc, char **argv, struct arguments *arguments, st
     if (optind < argc || !listen == !to || !text_of(arguments, OPTION_TOKEN_FILE))
         return error_set(err, -EINVAL, "usage",
                          "give --listen or --to, and --token-file; see leat-relay --help");
+    const char *linger = text_of(arguments, OPTION_LINGER);
+    if (linger && u64_parse(linger, &arguments->linger_ms, err) < 0)
+        return error_context(err, "--linger");
     if (to && !text_of(arguments, OPTION_RUN_DIR))
         return error_set(err, -EINVAL, "usage", "--to needs --run-dir");
     return 0;
@@ -143,7 +150,7 @@ static int hello_check(const struct lender *lender, struct relay_hello *hello, s
         return error_set(err, -EPROTO, "bad-version", "the host speaks version %d", RELAY_VERSION);
     if (!token_equal(hello->token, lender->token))
         return error_set(err, -EACCES, "bad-token", "the host's token is another one");
-    if (hello->purpose != RELAY_CONTROL && hello->purpose != RELAY_SESSION)
+    if (hello->purpose < RELAY_CONTROL || hello->purpose > RELAY_MOVED)
         return error_set(err, -EPROTO, "bad-purpose", "the host does not know that wish");
     return 0;
 }
@@ -199,7 +206,7 @@ static int serve_lender(const struct arguments *arguments, struct error *err)
     log_event(LOG_INFO, "relay.ready", "listen=\"%s\" fingerprint=%s%s", address,
               cert ? FINGERPRINT_PREFIX : "", fingerprint);
     ready_tell(arguments);
-    return hub_run(&listener, 1, err);
+    return hub_run(&listener, 1, 0, err);
 }
 
 /* ---- the program's host ---- */
@@ -214,12 +221,18 @@ static int borrow_control(int fd, const void *arg, struct error *err)
     return near_control(fd, arg, err);
 }
 
+static int borrow_departure(int fd, const void *arg, struct error *err)
+{
+    return near_depart(fd, arg, err);
+}
+
 static int serve_borrower(const struct arguments *arguments, struct error *err)
 {
     const char *run_dir = text_of(arguments, OPTION_RUN_DIR);
     const char *fingerprint = text_of(arguments, OPTION_FINGERPRINT);
     char token[RELAY_TOKEN_MAX], folder[PATH_MAX], session[PATH_MAX], control[PATH_MAX];
-    struct hub_listener listeners[2];
+    char depart[PATH_MAX];
+    struct hub_listener listeners[3];
     const size_t prefix = strlen(FINGERPRINT_PREFIX);
     if (fingerprint && strncmp(fingerprint, FINGERPRINT_PREFIX, prefix) == 0)
         fingerprint += prefix;
@@ -232,20 +245,26 @@ static int serve_borrower(const struct arguments *arguments, struct error *err)
     if (r == 0)
         r = path_join(run_dir, "cardd.sock", control, err);
     if (r == 0)
+        r = path_join(run_dir, "depart.sock", depart, err);
+    if (r == 0)
         r = dir_make(folder, 0755, err);
     if (r == 0)
         r = hub_listen(session, 0666, &listeners[0].fd, err);
     if (r == 0)
         r = hub_listen(control, 0600, &listeners[1].fd, err);
+    if (r == 0)
+        r = hub_listen(depart, 0600, &listeners[2].fd, err);
     if (r < 0)
         return r;
     listeners[0].serve = borrow_session;
     listeners[1].serve = borrow_control;
-    listeners[0].arg = listeners[1].arg = &host;
+    listeners[2].serve = borrow_departure;
+    listeners[0].arg = listeners[1].arg = listeners[2].arg = &host;
     ready_tell(arguments);
-    r = hub_run(listeners, 2, err);
+    r = hub_run(listeners, 3, arguments->linger_ms, err);
     (void)unlink(session);
     (void)unlink(control);
+    (void)unlink(depart);
     (void)rmdir(folder);
     (void)rmdir(run_dir); /* others may have put something there */
     return r;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "card/executor/consumer.h"
+#include "card/executor/executor.h"
 #include "card/ledger/futex.h"
 #include "card/relay/bulk.h"
 #include "card/relay/frame.h"
@@ -53,6 +54,7 @@ struct near {
     uint64_t claim_told; /* bytes */
     uint64_t sent_ns;
     struct bulk_receiver from_device;
+    struct mirror_moved moved; /* of a session that moved */
     pthread_mutex_t send_lock;
     struct bulk_sender to_device; /* with send_lock */
 
@@ -72,7 +74,7 @@ static int put_frame(struct near *near, enum frame_kind kind, const void *head, 
                                         .kind = (uint16_t)kind,
                                         .lane = (uint16_t)near->consumer.lane};
     int r = conn_put(near->conn, &header, sizeof(header));
-    return r == 0 ? conn_put(near->conn, head, head_bytes) : r;
+    return r == 0 && head_bytes ? conn_put(near->conn, head, head_bytes) : r;
 }
 
 static uint64_t claimed(const struct near *near)
@@ -82,8 +84,10 @@ static uint64_t claimed(const struct near *near)
 
 static int put_account(struct near *near)
 {
-    const struct frame_account account = {claimed(near), near->mirror.session->stats};
-    near->claim_told = account.claimed_total_bytes;
+    const uint64_t claimed_bytes = claimed(near), freed_bytes = near->moved.freed_bytes;
+    const struct frame_account account = {
+        claimed_bytes > freed_bytes ? claimed_bytes - freed_bytes : 0, near->mirror.session->stats};
+    near->claim_told = claimed_bytes;
     return put_frame(near, FRAME_ACCOUNT, &account, sizeof(account), 0);
 }
 
@@ -469,3 +473,89 @@ int near_session(int fd, const struct relay_host *host, struct error *err)
     (void)forward_all(near, &why);
     leave(near, &why);
 }
+
+/* ---- a session that moved ---- */
+
+struct departure {
+    struct near near;
+};
+
+static void take_back(struct departure *departure)
+{
+    conn_close(departure->near.conn);
+    free(departure->near.body);
+    free(departure);
+}
+
+static int offer(int fd, struct departure **ret_departure, struct error *err)
+{
+    struct departure *departure = calloc(1, sizeof(*departure));
+    struct near *near = &departure->near;
+    if (departure) {
+        near->body = malloc(BODY_MAX);
+        near->conn = conn_over(fd);
+    } else {
+        (void)close(fd);
+    }
+    if (!departure || !near->body || !near->conn) {
+        if (departure)
+            take_back(departure);
+        return error_set(err, -ENOMEM, "out-of-memory", "moving a session");
+    }
+    near->client_fd = -1; /* somebody else looks after the program */
+    pthread_mutex_init(&near->send_lock, NULL);
+    pthread_mutex_init(&near->ring_lock, NULL);
+    int r = relay_verdict_read(near->conn, &near->moved.far_slot, err);
+    if (r < 0)
+        take_back(departure);
+    else
+        *ret_departure = departure;
+    return r;
+}
+
+static void keep(struct departure *departure)
+{
+    (void)put_frame(&departure->near, FRAME_PING, NULL, 0, 0); /* its end shows when it is used */
+    (void)conn_flush(departure->near.conn);
+}
+
+/* Where the session stands, and what is known of its queues. */
+static int set_out(struct near *near, const struct executor_leaving *leaving, struct error *err)
+{
+    int r = 0;
+    const struct ledger_slot *slot = &leaving->ledger->slots[leaving->slot];
+    mirror_init(&near->mirror, leaving->session, leaving->ledger);
+    near->claims = leaving->claims;
+    near->slot = near->moved.slot = leaving->slot;
+    near->moved.freed_bytes = __atomic_load_n(&slot->freed_total_bytes, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < WIRE_QUEUES; i++)
+        near->moved.completed[i] = near->mirror.queues[i].completed;
+    near->mirror.moved = &near->moved;
+    near->consumer = *leaving->consumer;
+    near->output.asked_quiet = near->output.is_empty = 1; /* what was printed has been fetched */
+    for (uint32_t i = 0; r == 0 && i < leaving->queue_count; i++) {
+        const struct executor_queue *queue = &leaving->queues[i];
+        const struct frame_queue frame = {queue->id, queue->slot, queue->in_order};
+        r = put_frame(near, FRAME_QUEUE, &frame, sizeof(frame), 0);
+    }
+    if (r == 0)
+        r = put_account(near);
+    if (r < 0)
+        return error_errno(err, r, "host-lost", "cannot send to the card's host");
+    return leaving->held ? forward(near, leaving->held, err) : 0;
+}
+
+static _Noreturn void run(struct departure *departure, const struct executor_leaving *leaving)
+{
+    struct near *near = &departure->near;
+    struct error why = {0};
+    pthread_t receiver;
+    int r = set_out(near, leaving, &why);
+    if (r == 0 && pthread_create(&receiver, NULL, receive_all, near) != 0)
+        r = error_set(&why, -EAGAIN, "no-thread", "no thread for a session");
+    if (r == 0)
+        (void)forward_all(near, &why);
+    leave(near, &why);
+}
+
+const struct executor_relay near_departing = {offer, keep, take_back, run};

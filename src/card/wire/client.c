@@ -41,15 +41,36 @@ static int dial(const char *path, int *ret_fd)
     return 0;
 }
 
-static int send_hello(int fd, const char *token, enum wire_hello_flags flags)
+/* Who comes, and with what. */
+struct visit {
+    const char *token;
+    enum wire_hello_flags flags;
+    const uint8_t *session; /* of one that moved, as what follows; else NULL */
+    int checkpoint_fd;
+};
+
+static int send_hello(int fd, const struct visit *visit)
 {
-    struct wire_hello hello = {
-        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid(), .flags = flags};
-    size_t length = strlen(token);
+    struct wire_hello hello = {.magic = WIRE_MAGIC,
+                               .version = WIRE_VERSION,
+                               .pid = (uint32_t)getpid(),
+                               .flags = visit->flags};
+    struct iovec part = {&hello, sizeof(hello)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    size_t length = strlen(visit->token);
     if (length >= sizeof(hello.token))
         return -EINVAL;
-    memcpy(hello.token, token, length);
-    ssize_t sent = send(fd, &hello, sizeof(hello), MSG_NOSIGNAL);
+    memcpy(hello.token, visit->token, length);
+    if (visit->session) {
+        memcpy(hello.session, visit->session, sizeof(hello.session));
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(header), &visit->checkpoint_fd, sizeof(int));
+    }
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
     if (sent < 0)
         return -errno;
     return sent == (ssize_t)sizeof(hello) ? 0 : -EPIPE;
@@ -129,9 +150,8 @@ static void keep_session(struct wire_client *client, int socket_fd, const int fd
     wire_load_init(&client->load);
 }
 
-static int connect_once(struct wire_client *client, const char *path, const char *token,
-                        enum wire_hello_flags flags, struct wire_pages *ret_pages,
-                        char ret_text[WIRE_TEXT_MAX])
+static int connect_once(struct wire_client *client, const char *path, const struct visit *visit,
+                        struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX])
 {
     struct wire_welcome welcome = {0};
     int fds[PASSED_FDS] = {-1, -1, -1};
@@ -139,7 +159,7 @@ static int connect_once(struct wire_client *client, const char *path, const char
     int result = dial(path, &fd);
     if (result < 0)
         return refuse(ret_text, result, path);
-    result = send_hello(fd, token, flags);
+    result = send_hello(fd, visit);
     if (result == 0)
         result = receive_welcome(fd, &welcome, fds);
     if (result == 0 && welcome.status < 0) {
@@ -147,7 +167,7 @@ static int connect_once(struct wire_client *client, const char *path, const char
         result = welcome.status;
     } else {
         if (result == 0)
-            result = begin(client, &welcome, flags, fds);
+            result = begin(client, &welcome, visit->flags, fds);
         if (result < 0)
             (void)refuse(ret_text, result, "the card gave no session");
     }
@@ -167,15 +187,38 @@ static int connect_once(struct wire_client *client, const char *path, const char
 }
 
 /* A leat-cardd that is killed before it has answered is followed by another at once. */
+static int connect_as(struct wire_client *client, const char *path, const struct visit *visit,
+                      struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX])
+{
+    int result, tries = CONNECT_TRIES;
+    do
+        result = connect_once(client, path, visit, ret_pages, ret_text);
+    while ((result == -ECONNRESET || result == -EPIPE) && --tries > 0);
+    return result;
+}
+
 int wire_connect(struct wire_client *client, const char *path, const char *token,
                  enum wire_hello_flags flags, struct wire_pages *ret_pages,
                  char ret_text[WIRE_TEXT_MAX])
 {
-    int result, tries = CONNECT_TRIES;
-    do
-        result = connect_once(client, path, token, flags, ret_pages, ret_text);
-    while ((result == -ECONNRESET || result == -EPIPE) && --tries > 0);
-    return result;
+    const struct visit visit = {.token = token, .flags = flags, .checkpoint_fd = -1};
+    return connect_as(client, path, &visit, ret_pages, ret_text);
+}
+
+int wire_connect_moved(struct wire_client *client, const char *path, const char *token,
+                       const uint8_t session[WIRE_SESSION_ID_BYTES], int checkpoint_fd,
+                       struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX])
+{
+    const struct visit visit = {token, WIRE_HELLO_MOVED, session, checkpoint_fd};
+    return connect_as(client, path, &visit, ret_pages, ret_text);
+}
+
+void wire_last_words(const struct wire_client *client, char ret_text[WIRE_TEXT_MAX])
+{
+    struct wire_welcome last = {0};
+    ssize_t got = recv(client->socket_fd, &last, sizeof(last), MSG_DONTWAIT);
+    last.text[sizeof(last.text) - 1] = '\0';
+    (void)snprintf(ret_text, WIRE_TEXT_MAX, "%s", got == (ssize_t)sizeof(last) ? last.text : "");
 }
 
 void wire_disconnect(struct wire_client *client)

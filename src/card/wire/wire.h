@@ -12,7 +12,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
@@ -41,15 +41,16 @@ enum wire_hello_flags {
     /* On a card of its own host a CUDA program calls the driver itself and writes its own slot: the
      * welcome says 0 session_bytes then and has other descriptors: ledger page, turn of the device
      * (both to be mapped read-write), and the card's eventfd; the socket is not kept. */
-    WIRE_HELLO_CUDA = 1
+    WIRE_HELLO_CUDA = 1,
+    WIRE_HELLO_MOVED = 2 /* by a relay, of a session of another host; with its checkpoint's file */
 };
 
+#define WIRE_SESSION_ID_BYTES 16
 struct wire_hello {
-    uint32_t magic;
-    uint32_t version;
-    uint32_t pid;
-    uint32_t flags;             /* enum wire_hello_flags */
-    char token[WIRE_TOKEN_MAX]; /* NUL-ended */
+    uint32_t magic, version;
+    uint32_t pid, flags;                    /* enum wire_hello_flags */
+    char token[WIRE_TOKEN_MAX];             /* NUL-ended */
+    uint8_t session[WIRE_SESSION_ID_BYTES]; /* that moved */
 };
 
 struct wire_welcome {
@@ -131,6 +132,8 @@ struct wire_session {
      * executor 0 when the driver has let go of the buffer. */
     uint64_t ranges_offset; /* WIRE_RANGES words of u32 */
     uint64_t arena_offset, arena_bytes;
+    /* See opencl/arena.h, executor/depart.h. */
+    _Alignas(WIRE_CACHE_LINE) uint32_t arena_left, arena_users, arena_maps;
     /* The consumer sets `asleep` to 1, looks at the lanes once more and sleeps on it (futex); a
      * producer that publishes a record and sees 1 sets 0 and wakes. All memory orders sequentially
      * consistent. */
@@ -168,8 +171,7 @@ enum wire_build_stage {
     WIRE_BUILD_COMPILE, /* clCompileProgram; headers are in the source already */
     WIRE_BUILD_LINK     /* clLinkProgram */
 };
-/* Beside a stage: the program gave no options, which a driver may take otherwise than empty ones.
- */
+/* Beside a stage: the program gave no options, which a driver may take otherwise than empty. */
 #define WIRE_BUILD_BARE 0x100u
 
 /* Build reply: this, the log (NUL-ended, padded to 8), the options as the driver tells them

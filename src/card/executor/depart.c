@@ -1,0 +1,143 @@
+/* Going to another host: see depart.h. */
+#include "card/executor/depart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "card/executor/checkpoint.h"
+#include "card/executor/save.h"
+#include "card/executor/session.h"
+#include "card/executor/state.h"
+#include "card/ledger/ledger.h"
+
+#define LEAVE_LIMIT_NS \
+    (10 * NS_PER_S) /* a program that is stopped amidst a copy keeps us waiting */
+
+static uint32_t look(const uint32_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+/* Nothing that names the arena is still to come. */
+static int posts_are_done(const struct session *session, int taken)
+{
+    const struct consumer *consumer = &session->consumer;
+    const uint64_t *tails = session->leave_tails;
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        if ((int64_t)(consumer->heads[lane] - tails[lane]) < 0)
+            return 0;
+    return !taken || (int64_t)(consumer->heads[consumer->lane] - tails[consumer->lane]) > 0;
+}
+
+int arena_is_left(struct session *session, int taken)
+{
+    struct wire_session *shared = session->shared;
+    const uint64_t now_ns = clock_monotonic_ns();
+    if (session->leaving == LEAVING_NOT) {
+        session->leave_until_ns = now_ns + LEAVE_LIMIT_NS;
+        session->leaving = LEAVING_USERS;
+        __atomic_store_n(&shared->arena_left, 1, __ATOMIC_SEQ_CST);
+    }
+    if (session->leaving == LEAVING_USERS && look(&shared->arena_users) == 0) {
+        session->leaving = LEAVING_POSTS;
+        for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+            session->leave_tails[lane] =
+                __atomic_load_n(&session->consumer.lanes[lane].tail, __ATOMIC_SEQ_CST);
+    }
+    if (session->leaving == LEAVING_POSTS && posts_are_done(session, taken))
+        session->leaving = LEAVING_DONE;
+    return session->leaving == LEAVING_DONE || now_ns > session->leave_until_ns;
+}
+
+static int checkpoint_send(struct session *session, int fd, struct error *err)
+{
+    uint64_t parts;
+    int r = checkpoint_begin(fd, err);
+    if (r == 0)
+        r = session_save(session, fd, &parts, err);
+    return r == 0 ? checkpoint_end(fd, parts, err) : r;
+}
+
+int session_offer(struct session *session, int fd, struct error *err)
+{
+    const struct executor_relay *relay = session->params.relay;
+    const char *obstacle = relay ? state_obstacle(session) : "this leat-cardd has no relay";
+    if (obstacle)
+        return error_set(err, -EOPNOTSUPP, "cannot-move", "%s", obstacle);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return error_errno(err, -errno, "cannot-move", "cannot keep the connection");
+    struct error why = {0};
+    int sent = checkpoint_send(session, fd, &why);
+    int r = relay->offer(copy, &session->departure, err); /* if it hung up it may have said why */
+    if (r == 0 && sent < 0)
+        r = error_copy(err, &why);
+    return r;
+}
+
+void session_stay(struct session *session)
+{
+    if (session->departure)
+        session->params.relay->take_back(session->departure);
+    session->departure = NULL;
+    if (session->leaving != LEAVING_NOT)
+        __atomic_store_n(&session->shared->arena_left, 0, __ATOMIC_SEQ_CST);
+    session->leaving = LEAVING_NOT;
+}
+
+int session_depart(struct session *session, struct error *err)
+{
+    if (!session->departure)
+        return error_set(err, -EPROTO, "not-offered", "no other host has the session");
+    session->departed = 1;
+    return 0;
+}
+
+/* What memory held is there now. Pointers into the arena that the program has stay good. */
+static void contents_free(struct session *session)
+{
+    for (uint32_t id = 1; id < session->objects_end; id++) {
+        struct object *object = &session->objects[id];
+        if (object->kind == OBJECT_MEMORY) {
+            free(object->extra);
+            object->extra = NULL;
+        }
+    }
+    if (session->arena && look(&session->shared->arena_maps) == 0)
+        (void)madvise(session->arena, session->arena_bytes, MADV_REMOVE); /* else it stays */
+}
+
+static uint32_t queues_list(const struct session *session, struct executor_queue *ret_queues)
+{
+    uint32_t count = 0;
+    for (uint32_t id = 1; id < session->objects_end && count < WIRE_QUEUES; id++) {
+        const struct object *object = &session->objects[id];
+        const struct queue *queue = object->kind == OBJECT_QUEUE ? object->extra : NULL;
+        if (queue)
+            ret_queues[count++] = (struct executor_queue){id, queue->slot, queue->in_order != 0};
+    }
+    return count;
+}
+
+_Noreturn void session_go(struct session *session)
+{
+    struct executor_queue queues[WIRE_QUEUES];
+    const struct executor_leaving leaving = {
+        .session = session->shared,
+        .ledger = session->ledger,
+        .claims = session->params.claims,
+        .slot = session->client.slot,
+        .consumer = &session->consumer,
+        .held = session->holds_record ? (const void *)session->consumer.record : NULL,
+        .queues = queues,
+        .queue_count = queues_list(session, queues),
+    };
+    contents_free(session);
+    __atomic_store_n(&session->ledger->slots[session->client.slot].begun, 1, __ATOMIC_SEQ_CST);
+    session->params.relay->run(session->departure, &leaving);
+    _exit(EXIT_FAILURE); /* it does not return */
+}

@@ -1,0 +1,23 @@
+/* A session goes to another host: its client leaves the arena, which is memory of this one; all
+ * that the session is goes there, and when leat-cardd says so its records follow. Until then the
+ * card can come back to its device here. Consumer's thread. */
+#ifndef LEAT_CARD_EXECUTOR_DEPART_H
+#define LEAT_CARD_EXECUTOR_DEPART_H
+
+struct error;
+struct session;
+
+/* Tell the client, if it was not told, and look: 1 when it is out and all that it posted till then
+ * has been carried out, or when it takes too long. `taken` 1: a record is in hand. */
+int arena_is_left(struct session *session, int taken);
+/* To the other host, to which `fd` leads, borrowed, and wait until it has it: 0, or a negative
+ * errno with err set. */
+int session_offer(struct session *session, int fd, struct error *err);
+/* It is not offered any more, and the client may use the arena. Nothing to do is fine. */
+void session_stay(struct session *session);
+/* It is the other host's now. 0, or -EPROTO when it has not been offered. */
+int session_depart(struct session *session, struct error *err);
+/* Forward what the program posts; ends with the process. */
+_Noreturn void session_go(struct session *session);
+
+#endif

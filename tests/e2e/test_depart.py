@@ -1,0 +1,249 @@
+"""Cards that go to another host while their programs run: these see time pass and nothing else."""
+import contextlib
+import os
+import signal
+import subprocess
+
+import pytest
+
+import house as houses
+from conftest import needs
+from house import eventually
+from relay import DelayLine, Lender
+from test_cardd import name_of
+from test_relay import NOT_AVAILABLE
+from test_resize import MIB, create
+from test_suspend import commands, finish, losses, trainer
+from test_takeover import kill
+
+STEPS = 400
+
+
+@pytest.fixture(name="hosts", params=["plain"])
+def hosts_fixture(request):
+    """Two leat-cardd, and a relay that lends the cards of the second."""
+    needs("leat-cardd", "leat", "leat-relay")
+    port = 20000 + os.getpid() % 10000
+    with houses.House(cards_only=True) as here, houses.House(cards_only=True) as there:
+        with Lender(there, f"127.0.0.1:{port}", secure=request.param == "tls") as lender:
+            yield here, there, lender
+
+
+def depart(here, lender, *more, card="one", check=True, **options):
+    return here.leat("card", "move", card, *more, *lender.options(**options), check=check)
+
+
+def shown(house, card="one"):
+    return house.card("card.show", card=card)
+
+
+def cards_of(house):
+    return house.card("card.list")["cards"]
+
+
+def granted(house):
+    return house.card("device.list")["devices"][0]["granted_bytes"]
+
+
+class Talker:
+    """A program that says "ready" and then waits for a line."""
+
+    def __init__(self, program):
+        self.program = program
+        self.lines = []
+
+    def ready(self):
+        while True:
+            line = self.program.stdout.readline()
+            assert line, self.program.communicate()
+            if line == "ready\n":
+                return
+            self.lines.append(line)
+
+    def go_on(self):
+        self.program.stdin.write("\n")
+        self.program.stdin.flush()
+
+    def rest(self):
+        output, errors = self.program.communicate(timeout=120)
+        assert self.program.returncode == 0, output + errors
+        return "".join(self.lines + output.splitlines(keepends=True))
+
+
+def directly(name, rounds):
+    done = subprocess.run([houses.built(name)], input="\n" * rounds, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout.replace("ready\n", "")
+
+
+@pytest.mark.parametrize("hosts", ["tls"], indirect=True)
+def test_training_ends_with_the_same_bytes(hosts, tmp_path):
+    needs("digits")
+    here, there, lender = hosts
+    subprocess.run([houses.built("digits"), "--steps", str(STEPS), "--checkpoint", str(tmp_path / "direct"), "--metrics",
+                    str(tmp_path / "direct.metrics")], check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    program = trainer(here, create(here, memory_bytes=256 * MIB), tmp_path / "net", STEPS)
+    eventually("commands on the device", lambda: commands(here) > 20, 120)  # the first build takes long
+    assert f"is now on {lender.address}" in depart(here, lender).stderr
+    card = shown(here)
+    assert (card["state"], card["host"], card["sessions"]) == ("moved", lender.address, 1)
+    assert card["memory_used_bytes"] == cards_of(there)[0]["memory_used_bytes"] > 0
+    assert (granted(here), granted(there)) == (0, 256 * MIB)
+    assert program.poll() is None, "the program ended too early"
+    finish(program)
+    assert (tmp_path / "net").read_bytes() == (tmp_path / "direct").read_bytes()
+    assert losses(tmp_path / "net") == losses(tmp_path / "direct")
+    assert cards_of(there)[0]["commands"] > 100
+    here.card("card.remove", card="one")
+    eventually("the other host's card's end", lambda: cards_of(there) == [])
+
+
+@pytest.mark.parametrize("moves_at", [0, 1, 2])
+def test_all_that_a_session_has_goes_along(hosts, moves_at):
+    here, _, lender = hosts
+    talker = Talker(here.on_card(create(here), houses.built("moving"), stdin=subprocess.PIPE))
+    for round_number in range(3):
+        talker.ready()
+        if round_number == moves_at:
+            depart(here, lender)
+        talker.go_on()
+    assert talker.rest() == directly("moving", 3)
+    eventually("the session's end", lambda: shown(here)["sessions"] == 0)
+    assert shown(here)["memory_used_bytes"] == 0
+
+
+def test_a_card_without_programs_moves_and_takes_them_there(hosts):
+    """Programs that come later are on the other host from their first command."""
+    here, there, lender = hosts
+    lease = create(here)
+    depart(here, lender, "cpu-0")
+    for _ in range(2):
+        talker = Talker(here.on_card(lease, houses.built("moving"), stdin=subprocess.PIPE))
+        for _ in range(3):
+            talker.ready()
+            talker.go_on()
+        assert talker.rest() == directly("moving", 3)
+    assert cards_of(there)[0]["sessions_total"] == 2
+    with contextlib.closing(here.control()) as control:
+        for verb in ("suspend", "resume", "save", "load"):
+            with pytest.raises(houses.CardError) as caught:
+                control("card." + verb, card="one", **({"file": "/tmp/x"} if verb in ("save", "load") else {}))
+            assert caught.value.code == "card-moved"
+
+
+def moving(house, lease):
+    return Talker(house.on_card(lease, houses.built("moving"), stdin=subprocess.PIPE))
+
+
+def the_rest(talker):
+    for _ in range(2):
+        talker.go_on()
+        talker.ready()
+    talker.go_on()
+    assert talker.rest() == directly("moving", 3)
+
+
+def test_what_is_refused_stays_here(hosts, tmp_path):
+    here, there, lender = hosts
+    talker = moving(here, create(here))
+    talker.ready()
+    wrong = tmp_path / "token"
+    wrong.write_text("another-token-than-that\n")
+    create(there, "other", share_permille=600)
+    for how, told in (({"address": "127.0.0.1:1"}, "cannot reach"), ({"token": str(wrong)}, "token is another one"),
+                      ({}, "of cpu-0")):
+        refused = depart(here, lender, check=False, **how)
+        assert refused.returncode == 1 and told in refused.stderr
+    refused = depart(here, lender, "cpu-7", check=False)
+    assert refused.returncode == 1 and "no device 'cpu-7'" in refused.stderr
+    card = shown(here)
+    assert (card["state"], card["host"], card["suspensions"]) == ("active", "", 0)
+    the_rest(talker)
+    assert [card["card"] for card in cards_of(there)] == ["other"]
+
+
+def relays_of(house):
+    """The near relays' processes, those of callers, too."""
+    return [pid for pid, words in houses.processes_naming(house.run_dir).items() if " --to " in words]
+
+
+def executor_of(house):
+    return next(pid for pid in house.executors() if name_of(pid).startswith("leat-exec"))
+
+
+VICTIMS = {
+    "their relay": lambda here, there, lender: lender.process.kill(),
+    "their leat-cardd": lambda here, there, lender: there.kill(),
+    "our relay": lambda here, there, lender: [os.kill(pid, signal.SIGKILL) for pid in relays_of(here)],
+    "our leat-cardd": lambda here, there, lender: os.kill(here.cardd_pid(), signal.SIGKILL),
+}
+
+
+def in_state(house, *states):
+    eventually(f"a card that is {states}", lambda: shown(house)["state"] in states)
+
+
+@pytest.mark.parametrize("when", ["suspending", "moving"])
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_who_is_killed_on_the_way_leaves_it_here(hosts, victim, when):
+    """First our executor is stopped, then their leat-cardd, so that the card is at a known place of its way."""
+    here, there, lender = hosts
+    talker = moving(here, create(here))
+    talker.ready()
+    executor, theirs = executor_of(here), there.cardd_pid()
+    os.kill(executor, signal.SIGSTOP)
+    words = [houses.built("leat"), "card", "move", "one", *lender.options()]
+    with subprocess.Popen(words, env=here.environment, stderr=subprocess.PIPE, text=True) as command:
+        in_state(here, "suspending")
+        assert len(cards_of(there)) == 1
+        if when == "moving":
+            os.kill(theirs, signal.SIGSTOP)
+            os.kill(executor, signal.SIGCONT)
+            in_state(here, "moving")
+        VICTIMS[victim](here, there, lender)
+        if when == "suspending":
+            os.kill(executor, signal.SIGCONT)
+        elif victim != "their leat-cardd":
+            os.kill(theirs, signal.SIGCONT)
+        told = command.communicate(timeout=60)[1]
+    assert command.returncode == 1, told
+    in_state(here, "active")
+    assert granted(here) == 64 * MIB
+    the_rest(talker)
+    if victim != "their leat-cardd":
+        eventually("the end of the card there", lambda: cards_of(there) == [])
+
+
+def test_our_leat_cardd_is_followed_by_another(hosts):
+    here, there, lender = hosts
+    lease = create(here)
+    first = moving(here, lease)
+    first.ready()
+    depart(here, lender)
+    kill(here)
+    second = moving(here, lease)
+    second.ready()
+    kill(here)
+    for talker in (first, second):
+        the_rest(talker)
+    assert cards_of(there)[0]["sessions_total"] == 2
+
+
+@pytest.mark.parametrize("victim", ["line", "our relay", "their leat-cardd"])
+def test_what_is_there_is_lost_with_the_connection(hosts, victim):
+    """The program is told, the card is here again without it, and can be used."""
+    here, there, lender = hosts
+    lease = create(here)
+    program = here.on_card(lease, houses.built("survive"), "orphan")
+    assert program.stdout.readline() == "working\n"
+    with DelayLine(lender.address, 0) as line:
+        depart(here, lender, address=line.address)
+        if victim == "line":
+            line.cut()
+        else:
+            VICTIMS[victim](here, there, lender)
+        assert program.communicate(timeout=60)[0].splitlines() == NOT_AVAILABLE
+    eventually("the end of what was there", lambda: shown(here)["state"] == "suspended")
+    here.leat("card", "resume", "one")
+    talker = moving(here, lease)
+    talker.ready()
+    the_rest(talker)
