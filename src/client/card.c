@@ -70,6 +70,8 @@ static int request_send(struct leat_card_control *control, const char *text, str
         ssize_t n = send(control->fd, text, length, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+            return 0; /* it may have said why before it hung up, which reading finds out */
         if (n < 0)
             return lost(-errno, err);
         text += n;

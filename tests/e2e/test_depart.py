@@ -154,6 +154,7 @@ def test_what_is_refused_stays_here(hosts, tmp_path):
     wrong.write_text("another-token-than-that\n")
     create(there, "other", share_permille=600)
     for how, told in (({"token": str(wrong)}, "token is another one"),
+                      ({"address": "127.0.0.1:1"}, "cannot reach '127.0.0.1:1'"),
                       ({}, "of cpu-0")):
         refused = depart(here, lender, check=False, **how)
         assert refused.returncode == 1 and told in refused.stderr

@@ -60,6 +60,8 @@ def test_refusals(card_house, lender, tmp_path):
     if lender.fingerprint:
         refused = card_house.leat(*words_on(lender, "true", fingerprint="0" * 64), check=False)
         assert refused.returncode == 125 and "not sha256:000" in refused.stderr
+    refused = card_house.leat(*words_on(lender, "true", address="127.0.0.1:1"), check=False)
+    assert refused.returncode == 125 and "cannot reach '127.0.0.1:1'" in refused.stderr
     assert_nothing_left(card_house)
 
 

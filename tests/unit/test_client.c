@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "client/endpoint.h"
 #include "client/problem.h"
+#include "leat/card.h"
 #include "leat/client.h"
 
 static char folder[] = "/tmp/leat-test-client-XXXXXX";
@@ -141,18 +143,25 @@ static void bad_place_is_said(void **state)
     }
 }
 
+static int listener_make(const char *name, struct sockaddr_un *ret_address)
+{
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "%s/%s", folder, name);
+    assert_int_equal(bind(listener, (struct sockaddr *)ret_address, sizeof(*ret_address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    return listener;
+}
+
 /* A listener that nobody serves: without the interrupt this would wait for ever. */
 static void interrupt_ends_at_once(void **state)
 {
-    int ends[2], listener = socket(AF_UNIX, SOCK_STREAM, 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address;
+    int ends[2], listener = listener_make("leatd.sock", &address);
     leat_client *client = NULL;
     struct leat_error err = {0};
     struct leat_reply reply = {0};
     const struct leat_request request = {.method = "GET", .path = "/v1/version"};
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/leatd.sock", folder);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(listener, 1), 0);
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(write(ends[1], "x", 1), 1);
     assert_int_equal(leat_client_create(folder, NULL, &client, &err), 0);
@@ -162,6 +171,40 @@ static void interrupt_ends_at_once(void **state)
     leat_client_destroy(client);
     (void)close(ends[0]);
     (void)close(ends[1]);
+    (void)close(listener);
+    assert_int_equal(unlink(address.sun_path), 0);
+}
+
+/* Says what it has to say without having heard a word, and hangs up. */
+static void *speak_first(void *arg)
+{
+    static const char words[] = "{\"id\":1,\"result\":{}}\n"
+                                "{\"id\":null,\"error\":{\"errno\":-113,\"code\":\"host-"
+                                "unreachable\",\"text\":\"gone\"}}\n";
+    int fd = accept(*(const int *)arg, NULL, NULL);
+    const ssize_t sent = send(fd, words, sizeof(words) - 1, MSG_NOSIGNAL);
+    (void)close(fd);
+    return sent == (ssize_t)sizeof(words) - 1 ? NULL : arg;
+}
+
+static void who_hangs_up_may_have_said_why(void **state)
+{
+    struct sockaddr_un address;
+    int listener = listener_make("cardd.sock", &address);
+    struct leat_card_control *control = NULL;
+    struct leat_card_status status;
+    struct leat_error err = {0};
+    pthread_t speaker;
+    void *failed;
+    assert_int_equal(pthread_create(&speaker, NULL, speak_first, &listener), 0);
+    assert_int_equal(leat_card_control_connect(folder, &control, &err), 0);
+    assert_int_equal(pthread_join(speaker, &failed), 0);
+    assert_null(failed);
+    assert_int_equal(leat_card_show(control, "one", &status, &err), -EHOSTUNREACH);
+    assert_string_equal(err.code, "host-unreachable");
+    assert_int_equal(leat_card_show(control, "one", &status, &err), -ECONNRESET);
+    assert_string_equal(err.code, "cardd-lost");
+    leat_card_control_close(control);
     (void)close(listener);
     assert_int_equal(unlink(address.sun_path), 0);
 }
@@ -180,10 +223,14 @@ static void escape_keeps_only_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(endpoint_follows_the_rules), cmocka_unit_test(folder_means_its_socket),
-        cmocka_unit_test(answers_become_errors),      cmocka_unit_test(nobody_there_is_said),
-        cmocka_unit_test(bad_place_is_said),          cmocka_unit_test(interrupt_ends_at_once),
+        cmocka_unit_test(endpoint_follows_the_rules),
+        cmocka_unit_test(folder_means_its_socket),
+        cmocka_unit_test(answers_become_errors),
+        cmocka_unit_test(nobody_there_is_said),
+        cmocka_unit_test(bad_place_is_said),
+        cmocka_unit_test(interrupt_ends_at_once),
         cmocka_unit_test(escape_keeps_only_plain),
+        cmocka_unit_test(who_hangs_up_may_have_said_why),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
