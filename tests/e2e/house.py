@@ -380,9 +380,10 @@ class House:
     def on_card(self, lease, *words, stdin=subprocess.DEVNULL):
         """Start a program on a card that stays when the program has ended; `lease` is what card.create answered."""
         vendors = os.path.join(self.folder, "vendors")
-        os.makedirs(vendors, exist_ok=True)
-        with open(os.path.join(vendors, "leat.icd"), "w", encoding="utf-8") as icd:
-            icd.write(built("libleat-opencl.so") + "\n")
+        if not os.path.isdir(vendors):  # not again: a program that was just started reads it
+            os.makedirs(vendors)
+            with open(os.path.join(vendors, "leat.icd"), "w", encoding="utf-8") as icd:
+                icd.write(built("libleat-opencl.so") + "\n")
         environment = dict(self.environment, OCL_ICD_VENDORS=vendors, LEAT_CARD_TOKEN=lease["token"],
                            LEAT_CARD_SOCKET=os.path.join(self.run_dir, "card", "card.sock"))
         return subprocess.Popen(words, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

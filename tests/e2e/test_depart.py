@@ -115,6 +115,20 @@ def test_all_that_a_session_has_goes_along(hosts, moves_at):
     assert shown(here)["memory_used_bytes"] == 0
 
 
+def test_programs_of_a_card_go_together(hosts):
+    here, there, lender = hosts
+    lease = create(here)
+    talkers = [moving(here, lease) for _ in range(3)]
+    for talker in talkers:
+        talker.ready()
+    depart(here, lender)
+    assert (shown(here)["sessions"], cards_of(there)[0]["sessions"]) == (3, 3)
+    for talker in talkers:
+        the_rest(talker)
+    eventually("the sessions' end", lambda: shown(here)["sessions"] == cards_of(there)[0]["sessions"] == 0)
+    assert shown(here)["memory_used_bytes"] == cards_of(there)[0]["memory_used_bytes"] == 0
+
+
 def test_a_card_without_programs_moves_and_takes_them_there(hosts):
     """Programs that come later are on the other host from their first command."""
     here, there, lender = hosts
