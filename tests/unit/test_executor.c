@@ -139,6 +139,15 @@ static void close_clean(struct rig *rig)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void close_empty(struct rig *rig, uint32_t last)
+{
+    for (uint32_t id = BUFFER_A; id <= last; id++)
+        release(rig, id);
+    drain(rig);
+    assert_int_equal(ledger_used(rig->ledger), 0);
+    close_clean(rig);
+}
+
 static void test_vector_add(void **state)
 {
     struct rig rig;
@@ -172,11 +181,7 @@ static void test_vector_add(void **state)
     assert_int_equal(rig.ledger->slots[3].commands, 4);
     assert_int_equal(rig.ledger->slots[3].commands_in_flight, 0);
     assert_true(rig.ledger->device_time_ns > 0);
-    for (uint32_t id = BUFFER_A; id <= KERNEL; id++)
-        release(&rig, id);
-    drain(&rig);
-    assert_int_equal(ledger_used(rig.ledger), 0);
-    close_clean(&rig);
+    close_empty(&rig, KERNEL);
 }
 
 /* Launches without events are ended many at a time; one with an event among them ends in its turn,
@@ -545,11 +550,7 @@ static void test_shared_memory(void **state)
     read_buffer(&rig, BUFFER_C, 4096, 64, 0);
     rig_wait_completed(&rig, 0, 2);
     assert_memory_equal(rig_slab(&rig), rig_slab(&rig) + 4096, 64);
-    release(&rig, BUFFER_A);
-    release(&rig, BUFFER_C);
-    drain(&rig);
-    assert_int_equal(ledger_used(rig.ledger), 0);
-    close_clean(&rig);
+    close_empty(&rig, BUFFER_C);
 }
 
 /* Every way to break the protocol ends this session, and nothing else, with its own exit status. */
@@ -733,11 +734,7 @@ static void test_images(void **state)
     assert_int_not_equal(create_image(&rig, 0, 0, CL_INVALID_IMAGE_SIZE), CL_SUCCESS);
     assert_int_equal(create_image(&rig, 0, 16, CL_INVALID_IMAGE_SIZE),
                      (uint32_t)CL_INVALID_IMAGE_SIZE); /* the driver would make it */
-    for (uint32_t id = BUFFER_A; id <= BUFFER_C; id++)
-        release(&rig, id);
-    drain(&rig);
-    assert_int_equal(ledger_used(rig.ledger), 0);
-    close_clean(&rig);
+    close_empty(&rig, BUFFER_C);
 }
 
 /* Exit status of a child that has entered the sandbox: what it can still do. */
