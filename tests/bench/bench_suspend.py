@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""How long a card that holds 1 GiB takes to leave its device and to come back, against copying as much memory, and
-whether a training that is disturbed all the time ends with other bytes. Lines as run.py prints them."""
+"""How long a card that holds 1 GiB takes to leave its device and to come back, against copying as much memory, how long
+the program of a card with 64 MiB stands still while it goes to another host (over TLS on loopback), and whether a training
+that is disturbed all the time ends with other bytes. Lines as run.py prints them."""
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import numpy
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import house as houses  # noqa: E402
+from relay import Lender  # noqa: E402
 
 GIB = 1 << 30
 ROUNDS = 3
@@ -39,6 +41,26 @@ for number, buffer in enumerate(buffers):
     pyopencl.enqueue_copy(queue, back, buffer)
     wrong += not numpy.array_equal(back, data + number)
 print(wrong, flush=True)
+"""
+
+# Fills 64 MiB, uses the queue until a signal, and says for how many ms it stood still at most and how many bytes have changed.
+MOVER = f"""
+import signal, time, numpy, pyopencl
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+context = pyopencl.create_some_context(interactive=False)
+queue = pyopencl.CommandQueue(context)
+data = numpy.random.default_rng(1).integers(0, 255, {64 << 20}, dtype=numpy.uint8)
+buffer = pyopencl.Buffer(context, pyopencl.mem_flags.READ_WRITE, data.nbytes)
+pyopencl.enqueue_copy(queue, buffer, data)
+print("ready", flush=True)
+last, longest = time.monotonic(), 0
+while not signal.sigtimedwait([signal.SIGUSR1], 0):
+    pyopencl.enqueue_copy(queue, buffer, data[:4096])
+    now = time.monotonic()
+    last, longest = now, max(longest, now - last)
+back = numpy.empty_like(data)
+pyopencl.enqueue_copy(queue, back, buffer)
+print(longest * 1e3, numpy.count_nonzero(back != data), flush=True)
 """
 
 
@@ -73,6 +95,30 @@ def bench_gib(house):
     figure("card.resume_1gib_ms", min(run["resume_ns"] for run in runs) / 1e6, "ms")
     figure("card.memcpy_1gib_ms", memcpy_ms(), "ms")
     figure("card.suspended_buffers_changed", wrong, "buffers", "0")
+
+
+def move_once(here, there, lender):
+    lease = here.card("card.create", card="mover", memory_bytes=80 << 20, share_permille=1000)
+    program = here.on_card(lease, sys.executable, "-c", MOVER)
+    if program.stdout.readline() != "ready\n":
+        raise SystemExit(program.communicate()[1] + here.log())
+    start = time.monotonic()
+    here.leat("card", "move", "mover", *lender.options())
+    took_ms = (time.monotonic() - start) * 1e3
+    program.send_signal(signal.SIGUSR1)
+    still_ms, changed = program.communicate()[0].split()
+    here.card("card.remove", card="mover")
+    houses.eventually("the end of the card there", lambda: there.card("card.list")["cards"] == [])
+    return float(still_ms), took_ms, int(changed)
+
+
+def bench_departure(here):
+    with houses.House(cards_only=True) as there:
+        with Lender(there, f"127.0.0.1:{20000 + os.getpid() % 10000}") as lender:
+            runs = [move_once(here, there, lender) for _ in range(ROUNDS)]
+    figure("card.move_to_host_64mib_still_ms", min(run[0] for run in runs), "ms")
+    figure("card.move_to_host_64mib_command_ms", min(run[1] for run in runs), "ms")
+    figure("card.move_to_host_bytes_changed", sum(run[2] for run in runs), "bytes", "0")
 
 
 def disturb_once(house, chance):
@@ -117,6 +163,7 @@ def bench_training(house):
 def main():
     with houses.House(cards_only=True) as house:
         bench_gib(house)
+        bench_departure(house)
     with houses.House(cards_only=True, environment={"POCL_DEVICES": "pthread pthread"}) as house:
         bench_training(house)
 

@@ -185,8 +185,12 @@ def relays_of(house):
     return [pid for pid, words in houses.processes_naming(house.run_dir).items() if " --to " in words]
 
 
+def executors_of(house):
+    return (pid for pid in house.executors() if name_of(pid).startswith("leat-exec"))
+
+
 def executor_of(house):
-    return next(pid for pid in house.executors() if name_of(pid).startswith("leat-exec"))
+    return next(executors_of(house))
 
 
 VICTIMS = {
@@ -230,6 +234,27 @@ def test_who_is_killed_on_the_way_leaves_it_here(hosts, victim, when):
     the_rest(talker)
     if victim != "their leat-cardd":
         eventually("the end of the card there", lambda: cards_of(there) == [])
+
+
+def test_their_executor_is_killed_at_once(hosts):
+    """The move fails, and the program is right here; or the session was there already, and it alone is lost."""
+    here, there, lender = hosts
+    lease = create(here)
+    talker = moving(here, lease)
+    talker.ready()
+    words = [houses.built("leat"), "card", "move", "one", *lender.options()]
+    with subprocess.Popen(words, env=here.environment, stderr=subprocess.PIPE, text=True) as command:
+        os.kill(eventually("their executor", lambda: next(executors_of(there), None)), signal.SIGKILL)
+        told = command.communicate(timeout=60)[1]
+    if command.returncode == 0:
+        assert shown(here)["state"] == "moved"
+        talker.go_on()
+        assert talker.program.wait(60) != 0
+        talker = moving(here, lease)
+        talker.ready()
+    else:
+        assert (shown(here)["state"], granted(here)) == ("active", 64 * MIB), told
+    the_rest(talker)
 
 
 def test_our_leat_cardd_is_followed_by_another(hosts):
