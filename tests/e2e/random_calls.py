@@ -39,23 +39,29 @@ def ended(program):
 
 
 def on_card(house, lease, words):
-    """Likewise on a card. PoCL hangs and crashes now and then also in an executor's hands: then once more."""
+    with house.on_card(lease, *words) as program:
+        return ended(program)
+
+
+def compared(house, lease, words):
+    """What both print, and where they differ first. A run on the card that crashes or hangs differs, unless a direct one
+    does likewise when it is tried more often: PoCL crashes and hangs now and then."""
+    direct, carded = directly(words), on_card(house, lease, words)
     for _ in range(TRIES):
-        with house.on_card(lease, *words) as program:
-            done = ended(program)
-        if done[1]:
+        if carded[1] or not direct[1]:
             break
-    return done
+        direct = directly(words)
+    return direct, carded, first_difference(direct, carded)
 
 
 def first_difference(direct, carded):
     """None, or the first line that differs as (directly, on the card). Of a run that was cut off the last line does not count."""
     (ours, whole), (theirs, all_theirs) = direct, carded
-    if not all_theirs:
-        return (ours[len(theirs) - 1:len(theirs)], "the program ended or hung: " + "".join(theirs[-1:]))
-    for here, there in zip(ours if whole else ours[:-1], theirs):
+    for here, there in zip(ours if whole else ours[:-1], theirs if all_theirs else theirs[:-1]):
         if here != there:
             return here, there
+    if whole and not all_theirs:
+        return "".join(ours[max(len(theirs) - 1, 0):len(theirs)]), "the program ended or hung: " + "".join(theirs[-1:])
     return None if not whole or len(ours) == len(theirs) else (len(ours), len(theirs))
 
 
@@ -89,15 +95,14 @@ def main():
 
         def both(seed):
             words = command(seed, asked.threads)
-            return seed, directly(words), on_card(house, lease, words)
+            return seed, *compared(house, lease, words)
 
         disturber = threading.Thread(target=disturb, args=(house, "one", over, cycles))
         if asked.moved:
             disturber.start()
         try:
-            for seed, direct, carded in pool.map(both, seeds):
+            for seed, direct, _, found in pool.map(both, seeds):
                 cut += not direct[1]
-                found = first_difference(direct, carded)
                 if found:
                     unlike.append(seed)
                     print(f"seed {seed}\n  directly  {found[0]}\n  on a card {found[1]}", flush=True)

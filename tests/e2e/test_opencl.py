@@ -85,8 +85,8 @@ def test_random_calls(card_house):
     lease = card_house.card("card.create", card="one", memory_bytes=512 << 20, share_permille=1000)
     for seed, threads in ((1, 1), (2, 1), (7, 2)):
         words = random_calls.command(seed, threads)
-        direct, carded = random_calls.directly(words), random_calls.on_card(card_house, lease, words)
-        assert len(carded[0]) >= 152 and random_calls.first_difference(direct, carded) is None
+        _, carded, difference = random_calls.compared(card_house, lease, words)
+        assert len(carded[0]) >= 152 and difference is None
 
 
 def test_promises(card_house):

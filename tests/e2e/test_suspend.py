@@ -94,14 +94,12 @@ def test_training_disturbed_at_random_ends_with_the_same_bytes(two_devices, tmp_
 def test_random_calls_on_a_card_that_moves_print_the_same(two_devices):
     """Among them a program that is compiled, and again when its card has come back without its source."""
     lease, over, cycles = create(two_devices), threading.Event(), []
-    words = random_calls.command(5)
-    direct = random_calls.directly(words)
     disturber = threading.Thread(target=random_calls.disturb, args=(two_devices, "one", over, cycles))
     disturber.start()
-    carded = random_calls.on_card(two_devices, lease, words)
+    _, _, difference = random_calls.compared(two_devices, lease, random_calls.command(5))
     over.set()
     disturber.join()
-    assert cycles and random_calls.first_difference(direct, carded) is None
+    assert cycles and difference is None
 
 
 def test_images_come_back(two_devices):

@@ -6,7 +6,7 @@
 #include "card/opencl/queue.h"
 #include "card/opencl/transfer.h"
 
-static cl_int check_waits(const struct _cl_command_queue *queue, const struct command_waits *waits)
+cl_int command_check_waits(const struct _cl_command_queue *queue, const struct command_waits *waits)
 {
     if (!waits->list != !waits->count)
         return CL_INVALID_EVENT_WAIT_LIST;
@@ -22,7 +22,7 @@ static cl_int check_waits(const struct _cl_command_queue *queue, const struct co
 cl_int command_open(struct command *command, cl_command_queue queue, cl_command_type type,
                     const struct command_waits *waits)
 {
-    cl_int result = check_waits(queue, waits);
+    cl_int result = command_check_waits(queue, waits);
     if (result == CL_SUCCESS)
         result = object_ensure(&queue->object);
     for (cl_uint i = 0; result == CL_SUCCESS && i < waits->count; i++)

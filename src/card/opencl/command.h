@@ -29,6 +29,9 @@ struct command_waits {
     cl_event *ret_event; /* may be NULL */
 };
 
+/* What `command_open` looks at first, for calls that owe their caller another answer after it. */
+cl_int command_check_waits(const struct _cl_command_queue *queue,
+                           const struct command_waits *waits);
 cl_int command_open(struct command *command, cl_command_queue queue, cl_command_type type,
                     const struct command_waits *waits);
 /* Room for `fixed` bytes, the wait list and `tail` bytes; NULL when the executor is gone or it is

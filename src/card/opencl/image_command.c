@@ -38,15 +38,22 @@ void image_finish(cl_mem memory)
     free(image);
 }
 
-/* Check that a box of pixels is in an image which the queue can work on. */
+/* Check that the queue can work on the image. */
+static cl_int image_is_usable(const struct _cl_command_queue *queue, const struct _cl_mem *memory)
+{
+    if (!memory->image)
+        return CL_INVALID_MEM_OBJECT;
+    return queue->context == memory->context ? CL_SUCCESS : CL_INVALID_CONTEXT;
+}
+
+/* Likewise, and that a box of pixels is in it. */
 static cl_int image_check(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
                           const size_t *origin, const size_t *region)
 {
     const struct image *image = memory->image;
-    if (!image)
-        return CL_INVALID_MEM_OBJECT;
-    if (queue->context != memory->context)
-        return CL_INVALID_CONTEXT;
+    cl_int result = image_is_usable(queue, memory);
+    if (result != CL_SUCCESS)
+        return result;
     if (!origin || !region)
         return CL_INVALID_VALUE;
     for (int i = 0; i < 3; i++)
@@ -86,11 +93,15 @@ cl_int image_region(struct region *ret_region, cl_mem memory, const size_t *orig
                : CL_SUCCESS;
 }
 
-/* Checks that reads, writes and maps have in common. */
+/* What reads and writes check before their box: of a call that is wrong in several ways PoCL tells
+ * of the host's pointer first, then of the wait list, then of the image's flags. */
 static cl_int check_host(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
-                         const size_t *origin, const size_t *region, cl_mem_flags forbidden)
+                         cl_mem_flags forbidden, const void *host,
+                         const struct command_waits *waits)
 {
-    cl_int result = image_check(queue, memory, origin, region);
+    cl_int result = host ? image_is_usable(queue, memory) : CL_INVALID_VALUE;
+    if (result == CL_SUCCESS)
+        result = command_check_waits(queue, waits);
     if (result == CL_SUCCESS && (memory->flags & (CL_MEM_HOST_NO_ACCESS | forbidden)))
         result = CL_INVALID_OPERATION;
     return result;
@@ -104,9 +115,9 @@ cl_int api_clEnqueueReadImage(cl_command_queue command_queue, cl_mem image, cl_b
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     struct region box;
     struct command command;
-    cl_int result = check_host(command_queue, image, origin, region, CL_MEM_HOST_WRITE_ONLY);
-    if (result == CL_SUCCESS && !ptr)
-        result = CL_INVALID_VALUE;
+    cl_int result = check_host(command_queue, image, CL_MEM_HOST_WRITE_ONLY, ptr, &waits);
+    if (result == CL_SUCCESS)
+        result = image_check(command_queue, image, origin, region);
     if (result == CL_SUCCESS)
         result = image_region(&box, image, origin, region, row_pitch, slice_pitch, ptr);
     if (result == CL_SUCCESS)
@@ -128,9 +139,9 @@ cl_int api_clEnqueueWriteImage(cl_command_queue command_queue, cl_mem image, cl_
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     struct region box;
     struct command command;
-    cl_int result = check_host(command_queue, image, origin, region, CL_MEM_HOST_READ_ONLY);
-    if (result == CL_SUCCESS && !ptr)
-        result = CL_INVALID_VALUE;
+    cl_int result = check_host(command_queue, image, CL_MEM_HOST_READ_ONLY, ptr, &waits);
+    if (result == CL_SUCCESS)
+        result = image_check(command_queue, image, origin, region);
     if (result == CL_SUCCESS)
         result = image_region(&box, image, origin, region, input_row_pitch, input_slice_pitch, ptr);
     if (result == CL_SUCCESS)

@@ -168,14 +168,15 @@ static cl_int post_launch(struct command *command, cl_kernel kernel, const struc
     return CL_SUCCESS;
 }
 
+/* Of a launch that is wrong in both ways PoCL tells of the range. */
 static cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_command_type type,
                      const struct range *range, const struct command_waits *waits)
 {
     if (queue->context != kernel->context)
         return CL_INVALID_CONTEXT;
-    if (__atomic_load_n(&kernel->unset, __ATOMIC_RELAXED) > 0)
-        return CL_INVALID_KERNEL_ARGS;
     cl_int result = check_range(&kernel->build->info, range);
+    if (result == CL_SUCCESS && __atomic_load_n(&kernel->unset, __ATOMIC_RELAXED) > 0)
+        result = CL_INVALID_KERNEL_ARGS;
     if (result == CL_SUCCESS)
         result = object_ensure(&kernel->object);
     struct command command;

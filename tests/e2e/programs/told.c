@@ -300,9 +300,11 @@ static void shapes(cl_kernel kernel, cl_mem memory)
 static void groups(cl_kernel kernel, cl_mem memory)
 {
     static const size_t fits[] = {4, 6}, misses[] = {5, 6}, right[] = {2, 3}, wrong[] = {3, 2};
-    MUST(clSetKernelArg(kernel, 0, sizeof(memory), &memory));
 #define LAUNCH(global, local) \
     clEnqueueNDRangeKernel(w.queue, kernel, 2, NULL, global, local, 0, NULL, NULL)
+    REPORT("fixed, unnamed, no argument", LAUNCH(fits, NULL));
+    REPORT("fixed, right, no argument", LAUNCH(fits, right));
+    MUST(clSetKernelArg(kernel, 0, sizeof(memory), &memory));
     REPORT("fixed, unnamed", LAUNCH(fits, NULL));
     REPORT("fixed, right", LAUNCH(fits, right));
     REPORT("fixed, wrong", LAUNCH(fits, wrong));
@@ -363,6 +365,37 @@ static void fills(void)
         REPORT_CODE("part",
                     clCreateSubBuffer(memory, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code));
     }
+}
+
+/* Transfers of images that are wrong in several ways: which of them is told of. */
+static void wrong_transfers(void)
+{
+    static const cl_mem_flags flags[] = {0, CL_MEM_HOST_NO_ACCESS};
+    static const cl_image_format format = {CL_RGBA, CL_UNSIGNED_INT8};
+    static const cl_image_desc shape = {
+        .image_type = CL_MEM_OBJECT_IMAGE2D, .image_width = 8, .image_height = 8};
+    static const size_t origin[3] = {0}, large[3] = {9, 1, 1};
+    cl_int code;
+    cl_context other;
+    cl_event foreign;
+    MAKE(other, clCreateContext(NULL, 1, &w.device, NULL, NULL, &code));
+    MAKE(foreign, clCreateUserEvent(other, &code));
+    for (size_t i = 0; i < COUNT(flags); i++) {
+        cl_mem image;
+        MAKE(image, clCreateImage(w.context, flags[i], &format, &shape, NULL, &code));
+        for (cl_uint waits = 0; waits < 2; waits++)
+            for (int named = 0; named < 2; named++) {
+                void *host = named ? w.host : NULL;
+                const cl_event *list = waits ? &foreign : NULL;
+                REPORT("wrong write", clEnqueueWriteImage(w.queue, image, CL_TRUE, origin, large, 0,
+                                                          0, host, waits, list, NULL));
+                REPORT("wrong read", clEnqueueReadImage(w.queue, image, CL_TRUE, origin, large, 0,
+                                                        0, host, waits, list, NULL));
+            }
+        MUST(clReleaseMemObject(image));
+    }
+    MUST(clReleaseEvent(foreign));
+    MUST(clReleaseContext(other));
 }
 
 /* Each command's type, and that its times are in order. */
@@ -427,6 +460,7 @@ int main(void)
     links();
     kernels();
     fills();
+    wrong_transfers();
     commands(0);
     commands(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     return 0;

@@ -214,20 +214,31 @@ void command_begin(struct world *w, struct command *command)
         spoil(w, command);
 }
 
+/* Taken by a queue of elsewhere all the same: it ends here, for not every call may wait for it. */
+static void end_elsewhere(struct world *w, const struct command *command)
+{
+    open_gates(w, command->gates);
+    open_gates(w->other, ~(uint64_t)0);
+    (void)told(w, "finish elsewhere", clFinish(command->handle));
+}
+
 bool command_end(struct world *w, struct command *command, const char *call, cl_int code)
 {
+    const bool is_here = command->handle == command->queue->handle;
     if (!told(w, call, code))
         return false;
+    if (!is_here)
+        end_elsewhere(w, command);
     struct promise done = {command->event, command->gates | command->queue->gates};
     command->queue->gates |= command->gates;
     if (in_order(command->queue))
         done.gates = command->queue->gates;
     for (unsigned i = 0; i < command->use_count; i++) {
         promise_drop(&command->uses[i]->last);
-        command->uses[i]->last = promise_copy(done);
+        command->uses[i]->last = is_here ? promise_copy(done) : (struct promise){0};
         command->uses[i]->queue = command->queue;
     }
-    if (done.event && chance(w, 40)) {
+    if (done.event && chance(w, 40) && is_here) {
         struct promise *slot = &w->events[dice(w, EVENTS)];
         promise_drop(slot);
         *slot = done;
