@@ -77,6 +77,9 @@ def test_semantics(card_house):
     words = [houses.built("semantics")]
     direct = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
     assert card_house.card_exec(*words, memory="512MiB").stdout == direct
+    refused = "damaged: program 0, -42, -42\n"  # CL_INVALID_BINARY
+    assert refused in direct
+    assert card_house.card_exec(*words, "damaged", memory="64MiB").stdout == 17 * refused
 
 
 def test_random_calls(card_house):

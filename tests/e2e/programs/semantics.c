@@ -316,13 +316,47 @@ static void threads(struct world *w)
 }
 
 /* A program built from the binary of another, and a clone of a kernel. */
+/* Owned by the caller. */
+static unsigned char *binary_of(const struct world *w, size_t *ret_length)
+{
+    MUST(clGetProgramInfo(w->program, CL_PROGRAM_BINARY_SIZES, sizeof(*ret_length), ret_length,
+                          NULL));
+    unsigned char *binary = malloc(*ret_length);
+    if (!binary)
+        exit(2);
+    MUST(clGetProgramInfo(w->program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL));
+    return binary;
+}
+
+/* What becomes of a binary with one byte turned around. */
+static void damage(const struct world *w, unsigned char *binary, size_t length, size_t at)
+{
+    cl_int code = CL_SUCCESS, status = CL_SUCCESS;
+    binary[at] ^= 0xff;
+    cl_program program = clCreateProgramWithBinary(w->context, 1, &w->device, &length,
+                                                   (const unsigned char **)&binary, &status, &code);
+    binary[at] ^= 0xff;
+    (void)printf("damaged: program %d, %d, %d\n", program != NULL, code, status);
+    if (program)
+        MUST(clReleaseProgram(program));
+}
+
+/* A byte here and there in all of it: a device may take such a binary, a card takes none. */
+static void damaged(struct world *w)
+{
+    size_t length = 0;
+    unsigned char *binary = binary_of(w, &length);
+    for (size_t i = 0; i < 16; i++)
+        damage(w, binary, length, i * (length / 16));
+    damage(w, binary, length, length - 1);
+    free(binary);
+}
+
 static void copies_of_code(struct world *w)
 {
     size_t length = 0;
     cl_int code, status, values[COUNT];
-    MUST(clGetProgramInfo(w->program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL));
-    unsigned char *binary = malloc(length);
-    MUST(clGetProgramInfo(w->program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL));
+    unsigned char *binary = binary_of(w, &length);
     cl_program program = clCreateProgramWithBinary(w->context, 1, &w->device, &length,
                                                    (const unsigned char **)&binary, &status, &code);
     must(code, "binary");
@@ -334,7 +368,7 @@ static void copies_of_code(struct world *w)
     launch(w->queue, kernel, memory, 5, NULL, NULL);
     MUST(clEnqueueReadBuffer(w->queue, memory, CL_TRUE, 0, BYTES, values, 0, NULL, NULL));
     show("from binary", values, BYTES);
-    binary[length / 2] ^= 0xff;
+    damage(w, binary, length, 0);
     free(binary);
     MUST(clReleaseKernel(kernel));
     MUST(clReleaseProgram(program));
@@ -390,7 +424,8 @@ static void held(struct world *w)
     free(host);
 }
 
-int main(void)
+/* With an argument only what a device need not do: see `damaged`. */
+int main(int argc, char **argv)
 {
     struct world w = {0};
     static void (*const parts[])(struct world *
@@ -398,7 +433,9 @@ int main(void)
                                        large,  threads,    copies_of_code, farewells, held};
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     open_world(&w);
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+    if (argc > 1)
+        damaged(&w);
+    for (size_t i = 0; argc == 1 && i < sizeof(parts) / sizeof(parts[0]); i++)
         parts[i](&w);
     MUST(clReleaseKernel(w.add));
     MUST(clReleaseKernel(w.scale));
