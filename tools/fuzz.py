@@ -38,6 +38,7 @@ def main():
         sys.exit(built.stdout[-4000:] + built.stderr)
     until = [f"-max_total_time={options.seconds}"] if options.runs is None else [f"-runs={options.runs}"]
     env["ASAN_OPTIONS"] = "quarantine_size_mb=16:malloc_context_size=8:" + env.get("ASAN_OPTIONS", "")
+    env["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1:" + env.get("UBSAN_OPTIONS", "")  # else it only prints
     with ThreadPoolExecutor(options.jobs) as pool:
         clean = list(pool.map(lambda name: fuzz(name, [*until, f"-max_len={options.max_len}"], env), names))
     sys.exit(0 if all(clean) else 1)

@@ -63,6 +63,8 @@ static void mark_dirty(struct session *session, struct queue *queue)
 {
     if (queue->dirty)
         return;
+    if (session->dirty_count == WIRE_QUEUES) /* more queues than slots: a client that is wrong */
+        session_flush(session);
     queue->dirty = 1;
     session->dirty[session->dirty_count++] = queue;
 }
