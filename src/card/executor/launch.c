@@ -89,7 +89,7 @@ static int set_arg(struct session *session, cl_kernel kernel, const struct wire_
 static struct kernel_arg *arg_place(struct kernel *kernel, uint32_t index)
 {
     if (index >= kernel->arg_count) {
-        uint32_t count = index + 8;
+        uint32_t count = index + 8 < KERNEL_ARGS_MAX ? index + 8 : KERNEL_ARGS_MAX;
         struct kernel_arg *args = realloc(kernel->args, count * sizeof(*args));
         if (!args)
             return NULL;
@@ -119,8 +119,11 @@ static cl_int keep_arg(struct kernel *kernel, const struct wire_arg *arg, const 
             kept->bytes = larger;
         }
         memcpy(kept->bytes, bytes, arg->size_bytes);
-    } else if (arg->kind != WIRE_ARG_LOCAL) {
-        memcpy(&kept->object, bytes, sizeof(kept->object));
+    } else {
+        free(kept->bytes); /* the size is not theirs any more */
+        kept->bytes = NULL;
+        if (arg->kind != WIRE_ARG_LOCAL)
+            memcpy(&kept->object, bytes, sizeof(kept->object));
     }
     kept->kind = arg->kind;
     kept->size_bytes = arg->size_bytes;
