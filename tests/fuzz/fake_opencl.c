@@ -105,6 +105,8 @@ static cl_int command(cl_command_queue queue, cl_uint count, const cl_event *wai
         made->next = blocked;
         blocked = made;
     }
+    if (!event) /* of one that blocks, and nobody asks for it */
+        return release(made, EVENT);
     *event = (cl_event)(void *)made;
     return CL_SUCCESS;
 }

@@ -20,7 +20,8 @@ static void abandon(struct session *session, struct event_slot *event)
     event->user_open = 0;
     session->user_events_open--;
     completion_expect_failures(session);
-    (void)clSetUserEventStatus(event->driver, CL_INVALID_EVENT); /* it was open */
+    if (event->driver) /* else the session is away from its device */
+        (void)clSetUserEventStatus(event->driver, CL_INVALID_EVENT); /* it was open */
     completion_sweep(session);
 }
 
@@ -80,7 +81,8 @@ int handle_user_event_set(struct session *session, const struct wire_header *hea
         slot->user_open = 0;
         if (record->status < 0)
             completion_expect_failures(session);
-        (void)clSetUserEventStatus(slot->driver, record->status); /* checked above */
+        if (slot->driver) /* else its context did not come back */
+            (void)clSetUserEventStatus(slot->driver, record->status); /* checked above */
     }
     completion_set_event(session, record->event, record->status);
     if (record->status < 0)

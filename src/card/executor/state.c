@@ -44,7 +44,9 @@ struct state_object {
     uint32_t range_number;
     uint64_t serial, flags, range_offset;
     uint64_t origin_bytes, size_bytes; /* or what a sampler has there */
-    uint32_t queue_slot, in_order, timed, device_id;
+    uint32_t queue_slot, in_order;
+    uint16_t timed, first;
+    uint32_t device_id;
     uint32_t pace_base, args;
     uint32_t program_kind, has_text, lengths, builds; /* of a program; its devices follow */
     uint64_t text_bytes, build_bytes;
@@ -138,6 +140,7 @@ static void object_write(const struct session *session, uint32_t id, struct buf 
         .queue_slot = queue ? queue->slot : 0,
         .in_order = queue ? queue->in_order != 0 : 0,
         .timed = queue ? queue->timed != 0 : 0,
+        .first = queue ? queue->first != 0 : 0,
         .device_id = queue ? queue->device_id : 0,
     };
     if (object->kind == OBJECT_PROGRAM && object->extra) {
@@ -340,9 +343,11 @@ static int context_read(struct session *session, struct cursor *cursor, struct o
 static int arg_read(struct cursor *cursor, struct kernel_arg *arg)
 {
     struct state_arg saved;
-    int r = get(cursor, &saved, sizeof(saved));
-    if (r < 0)
-        return r;
+    if (get(cursor, &saved, sizeof(saved)) < 0)
+        return -EPROTO;
+    bool is_bytes = saved.is_set && (saved.kind == WIRE_ARG_VALUE || saved.kind == WIRE_ARG_SVM);
+    if (is_bytes != (saved.has_bytes != 0))
+        return -EPROTO;
     *arg = (struct kernel_arg){.kind = saved.kind,
                                .is_set = saved.is_set != 0,
                                .size_bytes = saved.size_bytes,
@@ -384,6 +389,7 @@ static int queue_read(const struct state_object *head, struct object *object)
     queue->slot = head->queue_slot;
     queue->in_order = head->in_order != 0;
     queue->timed = head->timed != 0;
+    queue->first = head->first != 0;
     queue->device_id = head->device_id;
     return queue->slot < WIRE_QUEUES ? 0 : -EPROTO;
 }
@@ -417,7 +423,8 @@ static int image_read(struct cursor *cursor, struct object *object)
     if (!object->image || get(cursor, object->image, sizeof(*object->image)) < 0)
         return -EPROTO;
     object->image->desc.buffer = NULL;
-    return image_measure(object->image, &status) == object->size_bytes ? 0 : -EPROTO;
+    uint64_t bytes = image_measure(object->image, &status);
+    return status == CL_SUCCESS && bytes == object->size_bytes ? 0 : -EPROTO;
 }
 
 static int extra_read(struct session *session, struct cursor *cursor,

@@ -145,7 +145,7 @@ static cl_int each_of_rank(struct session *session, enum rank rank, int away,
 {
     struct carrier carrier = {.session = session};
     cl_int status = CL_SUCCESS;
-    for (uint32_t id = 1; id < WIRE_OBJECTS && !status; id++) {
+    for (uint32_t id = 1; id < session->objects_end && !status; id++) {
         struct object *object = &session->objects[id];
         if (object->kind != OBJECT_NONE && !object->error && object->away == away &&
             rank_of(session, object) == rank)
@@ -191,7 +191,7 @@ static cl_int all_enter(struct session *session)
     cl_int status = CL_SUCCESS;
     for (int rank = 0; rank < RANKS && !status; rank++)
         status = each_of_rank(session, (enum rank)rank, 1, enter_device);
-    for (uint32_t slot = 1; slot < WIRE_EVENTS && !status; slot++)
+    for (uint32_t slot = 1; slot < session->events_end && !status; slot++)
         status = open_again(session, &session->events[slot]);
     return status;
 }
@@ -199,7 +199,7 @@ static cl_int all_enter(struct session *session)
 static cl_int all_leave(struct session *session)
 {
     cl_int status = CL_SUCCESS;
-    for (uint32_t slot = 1; slot < WIRE_EVENTS; slot++)
+    for (uint32_t slot = 1; slot < session->events_end; slot++)
         settle_event(session, &session->events[slot]);
     for (int rank = RANKS - 1; rank >= 0 && !status; rank--)
         status = each_of_rank(session, (enum rank)rank, 0, leave_device);
@@ -235,7 +235,7 @@ int session_resume(struct session *session, struct error *err)
 uint64_t session_away_bytes(const struct session *session)
 {
     uint64_t bytes = 0;
-    for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
+    for (uint32_t id = 1; id < session->objects_end; id++) {
         const struct object *object = &session->objects[id];
         bytes += object->is_buffer && object->away ? object->size_bytes : 0;
     }

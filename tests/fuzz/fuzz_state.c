@@ -1,0 +1,116 @@
+/* Any bytes as the state of a session: what is taken for one is brought back to a driver that does
+ * nothing, carries out the record that was under way, leaves again and is written, and what is
+ * written can be read. The first byte chooses: odd, the session comes from another host. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "card/executor/completion.h"
+#include "card/executor/session.h"
+#include "card/executor/state.h"
+#include "card/executor/suspend.h"
+#include "card/ledger/ledger.h"
+#include "card/meter/meter.h"
+#include "ring.h"
+
+#define HELD_BYTES (1u << 20) /* that the session before had */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
+
+/* One session for all inputs: making its tables anew would take most of the time. */
+struct bench {
+    uint8_t *pages;
+    struct wire_session layout;
+    struct session session;
+    struct ledger_card card;
+    struct meter_device device;
+};
+
+static void open_bench(struct bench *bench)
+{
+    struct session *session = &bench->session;
+    bench->pages = ring_map(&bench->layout);
+    bench->card.quota_bytes = HELD_BYTES;
+    bench->card.share_permille = 1000;
+    session->shared = (struct wire_session *)bench->pages;
+    session->ledger = &bench->card;
+    session->arena =
+        mmap(NULL, HELD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    session->arena_bytes = HELD_BYTES;
+    session->builds_fd = -1; /* nothing is kept */
+    (void)clGetDeviceIDs(NULL, CL_DEVICE_TYPE_ALL, 1, &session->device, NULL);
+    session->meter = meter_create(&bench->card, &bench->device, 1, 0, -1);
+    if (!session->meter || session->arena == MAP_FAILED ||
+        session_init(session, &bench->layout) < 0)
+        abort();
+}
+
+/* As an executor that takes the place of one that had all of the card. */
+static int take_over(struct bench *bench, int moved, const void *state, size_t length)
+{
+    struct session *session = &bench->session;
+    struct ledger_slot *slot = &bench->card.slots[0];
+    struct error err = {0};
+    memset(bench->pages + bench->layout.lanes_offset, 0, WIRE_LANES * sizeof(struct wire_lane));
+    consumer_init(&session->consumer, session->shared, &bench->layout);
+    session->client.moved = moved;
+    slot->used_bytes = moved ? 0 : HELD_BYTES;
+    slot->away_bytes = 0;
+    int r = state_read(session, state, length, &err);
+    if (r < 0 && !err.code[0])
+        abort();
+    return r;
+}
+
+static void go_on(struct session *session, struct buf *ret_state)
+{
+    struct error err = {0};
+    if (session_resume(session, &err) < 0)
+        return;
+    if (session->holds_record)
+        (void)session_dispatch(session, (const void *)session->consumer.record, &err);
+    session->holds_record = 0;
+    session_flush(session);
+    completion_rest(session);
+    if (!completion_pending(session) && session_suspend(session, &err) == 0 &&
+        state_write(session, ret_state) < 0)
+        buf_clear(ret_state); /* parts of the card are no part of it */
+}
+
+static void end(struct bench *bench, int was_taken)
+{
+    struct session *session = &bench->session;
+    const struct ledger_slot *slot = &bench->card.slots[0];
+    session_clear(session);
+    session->holds_record = 0;
+    free(session->moved_from);
+    session->moved_from = NULL;
+    if (was_taken && (slot->used_bytes != 0 || slot->away_bytes != 0))
+        abort(); /* something was lost */
+    if (session->user_events_open != 0 || completion_pending(session))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
+{
+    static struct bench bench;
+    struct buf state = BUF_INIT;
+    if (!bench.pages)
+        open_bench(&bench);
+    if (length < 1)
+        return 0;
+    int moved = data[0] % 2;
+    int taken = take_over(&bench, moved, data + 1, length - 1) == 0;
+    if (taken)
+        go_on(&bench.session, &state);
+    end(&bench, taken);
+    if (state.length) {
+        if (take_over(&bench, moved, state.data, state.length) < 0)
+            abort();
+        end(&bench, 1);
+    }
+    buf_finish(&state);
+    return 0;
+}
