@@ -220,6 +220,15 @@ static cl_int post_copy(cl_command_queue queue, const struct image_copy *copy,
     return command_close(&command, CL_SUCCESS, waits);
 }
 
+/* What copies check after the image's box: the other end's context, then the wait list. */
+static cl_int check_other(const struct _cl_command_queue *queue, const struct _cl_mem *other,
+                          const struct command_waits *waits)
+{
+    if (queue->context != other->context)
+        return CL_INVALID_CONTEXT;
+    return command_check_waits(queue, waits);
+}
+
 static int overlap(const size_t *a, const size_t *b, const size_t *region)
 {
     int apart = 0;
@@ -244,6 +253,8 @@ cl_int api_clEnqueueCopyImage(cl_command_queue command_queue, cl_mem src_image, 
     cl_int result = image_check(command_queue, src_image, src_origin, region);
     if (result == CL_SUCCESS)
         result = image_check(command_queue, dst_image, dst_origin, region);
+    if (result == CL_SUCCESS)
+        result = command_check_waits(command_queue, &waits);
     if (result == CL_SUCCESS &&
         memcmp(&src_image->image->format, &dst_image->image->format, sizeof(cl_image_format)) != 0)
         result = CL_IMAGE_FORMAT_MISMATCH;
@@ -253,13 +264,11 @@ cl_int api_clEnqueueCopyImage(cl_command_queue command_queue, cl_mem src_image, 
 }
 
 /* The buffer's end of a copy. */
-static cl_int check_buffer(const struct _cl_command_queue *queue, const struct _cl_mem *image,
-                           const struct _cl_mem *buffer, const size_t *region, size_t offset)
+static cl_int check_buffer(const struct _cl_mem *image, const struct _cl_mem *buffer,
+                           const size_t *region, size_t offset)
 {
     if (buffer->image)
         return CL_INVALID_MEM_OBJECT;
-    if (queue->context != buffer->context)
-        return CL_INVALID_CONTEXT;
     size_t bytes = region[0] * region[1] * region[2] * image->image->pixel_bytes;
     return memory_holds(buffer, offset, bytes) ? CL_SUCCESS : CL_INVALID_VALUE;
 }
@@ -281,7 +290,9 @@ cl_int api_clEnqueueCopyImageToBuffer(cl_command_queue command_queue, cl_mem src
                                     region};
     cl_int result = image_check(command_queue, src_image, src_origin, region);
     if (result == CL_SUCCESS)
-        result = check_buffer(command_queue, src_image, dst_buffer, region, dst_offset);
+        result = check_other(command_queue, dst_buffer, &waits);
+    if (result == CL_SUCCESS)
+        result = check_buffer(src_image, dst_buffer, region, dst_offset);
     return result == CL_SUCCESS ? post_copy(command_queue, &copy, &waits) : result;
 }
 
@@ -301,7 +312,9 @@ cl_int api_clEnqueueCopyBufferToImage(cl_command_queue command_queue, cl_mem src
                                     region};
     cl_int result = image_check(command_queue, dst_image, dst_origin, region);
     if (result == CL_SUCCESS)
-        result = check_buffer(command_queue, dst_image, src_buffer, region, src_offset);
+        result = check_other(command_queue, src_buffer, &waits);
+    if (result == CL_SUCCESS)
+        result = check_buffer(dst_image, src_buffer, region, src_offset);
     return result == CL_SUCCESS ? post_copy(command_queue, &copy, &waits) : result;
 }
 

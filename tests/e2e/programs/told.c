@@ -392,6 +392,10 @@ static void wrong_transfers(void)
                 REPORT("wrong read", clEnqueueReadImage(w.queue, image, CL_TRUE, origin, large, 0,
                                                         0, host, waits, list, NULL));
             }
+        REPORT("wrong copy",
+               clEnqueueCopyImage(w.queue, image, image, origin, origin, large, 0, NULL, NULL));
+        REPORT("wrong copy",
+               clEnqueueCopyImage(w.queue, image, image, origin, origin, large, 1, &foreign, NULL));
         MUST(clReleaseMemObject(image));
     }
     MUST(clReleaseEvent(foreign));
