@@ -439,6 +439,7 @@ static int spawn_conmon(struct local_task *task, uint64_t log_limit_bytes, int s
     struct run_spec spec = {.file = facts->conmon,
                             .argv = argv,
                             .env = "_OCI_SYNCPIPE=3",
+                            .cwd = task->bundle, /* it writes a file there when memory runs out */
                             .output_fd = log,
                             .pass = {sync_fd, alive_fd}};
     return run_start(&task->engine->runner, &spec, on_conmon_forked, NULL, err);

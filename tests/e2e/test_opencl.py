@@ -79,7 +79,8 @@ def test_semantics(card_house):
     assert card_house.card_exec(*words, memory="512MiB").stdout == direct
     refused = "damaged: program 0, -42, -42\n"  # CL_INVALID_BINARY
     assert refused in direct
-    assert card_house.card_exec(*words, "damaged", memory="64MiB").stdout == 17 * refused
+    damaged = card_house.card_exec(*words, "damaged", memory="64MiB").stdout
+    assert damaged.count("\n") > 64 and damaged.replace(refused, "") == ""
 
 
 def test_random_calls(card_house):

@@ -3,7 +3,7 @@
 
 #include "card/opencl/process.h"
 
-static const char magic[8] = {'L', 'E', 'A', 'T', 'B', 'I', 'N', '2'};
+static const char magic[8] = {'L', 'E', 'A', 'T', 'B', 'I', 'N', '3'};
 
 #define FNV_OFFSET 14695981039346656037u /* FNV-1a, 64 bits */
 #define FNV_PRIME 1099511628211u
@@ -28,13 +28,19 @@ static uint64_t device_hash(void)
     return state;
 }
 
-void binary_header_init(struct binary_header *header, const void *payload, size_t bytes)
+static uint64_t content_hash(uint64_t type, const void *payload, size_t bytes)
+{
+    return hash(hash(FNV_OFFSET, &type, sizeof(type)), payload, bytes);
+}
+
+void binary_header_init(struct binary_header *header, cl_program_binary_type type,
+                        const void *payload, size_t bytes)
 {
     memcpy(header->magic, magic, sizeof(magic));
     header->device_hash = device_hash();
     header->payload_bytes = bytes;
-    header->payload_hash = hash(FNV_OFFSET, payload, bytes);
-    header->type = CL_PROGRAM_BINARY_TYPE_NONE;
+    header->hash = content_hash(type, payload, bytes);
+    header->type = type;
 }
 
 const void *binary_payload(const void *binary, size_t length, size_t *ret_length)
@@ -46,7 +52,7 @@ const void *binary_payload(const void *binary, size_t length, size_t *ret_length
     const char *payload = (const char *)binary + sizeof(header);
     if (memcmp(header.magic, magic, sizeof(magic)) != 0 || header.device_hash != device_hash() ||
         header.payload_bytes != length - sizeof(header) ||
-        header.payload_hash != hash(FNV_OFFSET, payload, length - sizeof(header)))
+        header.hash != content_hash(header.type, payload, length - sizeof(header)))
         return NULL;
     *ret_length = length - sizeof(header);
     return payload;

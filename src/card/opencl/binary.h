@@ -11,12 +11,12 @@ struct binary_header {
     char magic[8];
     uint64_t device_hash; /* of device name, vendor and driver version */
     uint64_t payload_bytes;
-    uint64_t payload_hash;
+    uint64_t hash; /* of type and payload */
     uint64_t type; /* cl_program_binary_type */
 };
 
-/* All but the type. */
-void binary_header_init(struct binary_header *header, const void *payload, size_t bytes);
+void binary_header_init(struct binary_header *header, cl_program_binary_type type,
+                        const void *payload, size_t bytes);
 /* The driver's part of a wrapped binary; NULL when it is not for this device. */
 const void *binary_payload(const void *binary, size_t length, size_t *ret_length);
 

@@ -49,8 +49,9 @@ static cl_int ensure_binary(cl_program program, cl_uint index)
         free(binary);
         return result;
     }
-    binary_header_init(&header, binary + sizeof(header), full);
-    header.type = part->build ? part->build->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE;
+    binary_header_init(&header,
+                       part->build ? part->build->reply.binary_type : CL_PROGRAM_BINARY_TYPE_NONE,
+                       binary + sizeof(header), full);
     memcpy(binary, &header, sizeof(header));
     part->binary = binary;
     part->binary_bytes = sizeof(header) + full;

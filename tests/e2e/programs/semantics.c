@@ -341,13 +341,15 @@ static void damage(const struct world *w, unsigned char *binary, size_t length, 
         MUST(clReleaseProgram(program));
 }
 
+#define BEGIN 64 /* bytes that are turned around each: all that a card puts before the device's */
+
 /* A byte here and there in all of it: a device may take such a binary, a card takes none. */
 static void damaged(struct world *w)
 {
     size_t length = 0;
     unsigned char *binary = binary_of(w, &length);
-    for (size_t i = 0; i < 16; i++)
-        damage(w, binary, length, i * (length / 16));
+    for (size_t i = 0; i < length; i += i < BEGIN ? 1 : length / 16)
+        damage(w, binary, length, i);
     damage(w, binary, length, length - 1);
     free(binary);
 }
