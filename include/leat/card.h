@@ -110,8 +110,10 @@ struct leat_card_status {
     uint64_t calls_waited;             /* sent and waited for */
     uint64_t records;                  /* messages to the executor, of all kinds */
     uint64_t bytes_to_device, bytes_from_device;
-    uint64_t wait_ns;      /* time programs spent waiting */
-    uint64_t builds;       /* programs built by the driver */
+    uint64_t carried_to_device_bytes, carried_from_device_bytes; /* between hosts, unpacked */
+    uint64_t line_to_device_bytes, line_from_device_bytes;       /* what went over the line */
+    uint64_t wait_ns;                                            /* time programs spent waiting */
+    uint64_t builds;                                             /* programs built by the driver */
     uint64_t build_hits;   /* builds answered with a kept result */
     uint64_t share_wanted; /* 1: a program waits while the share is released */
 };

@@ -280,6 +280,17 @@ static double part(uint64_t of, uint64_t whole)
     return whole ? 100.0 * (double)of / (double)whole : 0;
 }
 
+static void carried_print_text(const struct leat_card_status *s)
+{
+    char to[UNITS_TEXT_MAX], line_to[UNITS_TEXT_MAX], from[UNITS_TEXT_MAX],
+        line_from[UNITS_TEXT_MAX];
+    (void)fprintf(stderr, "  line     %s there, as %s on the line; %s back, as %s\n",
+                  bytes_text(s->carried_to_device_bytes, to),
+                  bytes_text(s->line_to_device_bytes, line_to),
+                  bytes_text(s->carried_from_device_bytes, from),
+                  bytes_text(s->line_from_device_bytes, line_from));
+}
+
 static void stats_print_text(const struct leat_card_status *s)
 {
     char peak[UNITS_TEXT_MAX], quota[UNITS_TEXT_MAX], granted[UNITS_TEXT_MAX];
@@ -299,6 +310,8 @@ static void stats_print_text(const struct leat_card_status *s)
         "for; %llu records\n",
         (unsigned long long)calls, part(s->calls_local, calls), part(s->calls_posted, calls),
         part(s->calls_waited, calls), (unsigned long long)s->records);
+    if (s->carried_to_device_bytes + s->carried_from_device_bytes)
+        carried_print_text(s);
     (void)fprintf(stderr, "  builds   %llu by the driver, %llu kept from before\n",
                   (unsigned long long)s->builds, (unsigned long long)s->build_hits);
 }
@@ -306,8 +319,8 @@ static void stats_print_text(const struct leat_card_status *s)
 static void stats_print_json(const struct leat_card_status *s)
 {
     AUTO_JSON json_t *object = json_pack(
-        "{ss sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI}", "device", s->device, "age_ms",
-        (json_int_t)s->age_ms, "memory_quota_bytes", (json_int_t)s->memory_quota_bytes,
+        "{ss sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI}", "device", s->device,
+        "age_ms", (json_int_t)s->age_ms, "memory_quota_bytes", (json_int_t)s->memory_quota_bytes,
         "memory_peak_bytes", (json_int_t)s->memory_peak_bytes, "share_permille",
         (json_int_t)s->share_permille, "device_time_ns", (json_int_t)s->device_time_ns,
         "throttled_ns", (json_int_t)s->throttled_ns, "commands", (json_int_t)s->commands,
@@ -315,7 +328,11 @@ static void stats_print_json(const struct leat_card_status *s)
         "calls_posted", (json_int_t)s->calls_posted, "calls_waited", (json_int_t)s->calls_waited,
         "records", (json_int_t)s->records, "bytes_to_device", (json_int_t)s->bytes_to_device,
         "bytes_from_device", (json_int_t)s->bytes_from_device, "wait_ns", (json_int_t)s->wait_ns,
-        "builds", (json_int_t)s->builds, "build_hits", (json_int_t)s->build_hits);
+        "carried_to_device_bytes", (json_int_t)s->carried_to_device_bytes,
+        "carried_from_device_bytes", (json_int_t)s->carried_from_device_bytes,
+        "line_to_device_bytes", (json_int_t)s->line_to_device_bytes, "line_from_device_bytes",
+        (json_int_t)s->line_from_device_bytes, "builds", (json_int_t)s->builds, "build_hits",
+        (json_int_t)s->build_hits);
     AUTO_FREE char *text = object ? json_text(object) : NULL;
     (void)fprintf(stderr, "%s\n", text ? text : "{}");
 }

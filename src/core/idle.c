@@ -38,6 +38,10 @@ void idle_usage(struct live_job *live, const struct card_usage *usage)
     to->refusals = usage->refusals;
     to->bytes_to_device = usage->bytes_to_device;
     to->bytes_from_device = usage->bytes_from_device;
+    to->carried_to_device_bytes = usage->carried_to_device_bytes;
+    to->carried_from_device_bytes = usage->carried_from_device_bytes;
+    to->line_to_device_bytes = usage->line_to_device_bytes;
+    to->line_from_device_bytes = usage->line_from_device_bytes;
     to->wait_ns = usage->wait_ns;
     to->queue_depth = usage->queue_depth;
     to->builds = usage->builds;

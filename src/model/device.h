@@ -60,6 +60,8 @@ struct card_usage {
     uint64_t sessions_total, commands, refusals;
     uint64_t calls_local, calls_posted, calls_waited, records, builds, build_hits;
     uint64_t bytes_to_device, bytes_from_device, wait_ns, queue_depth;
+    uint64_t carried_to_device_bytes, line_to_device_bytes; /* between hosts, and on the line */
+    uint64_t carried_from_device_bytes, line_from_device_bytes;
     bool share_wanted;    /* a command waits for share */
     bool runtime_refused; /* a remote CUDA card, and a program on the CUDA runtime library */
 };

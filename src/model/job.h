@@ -119,6 +119,8 @@ struct job_usage {
     uint64_t device_time_ns, throttled_ns;
     uint64_t calls_local, calls_posted, calls_waited, records, commands, refusals;
     uint64_t bytes_to_device, bytes_from_device;
+    uint64_t carried_to_device_bytes, line_to_device_bytes; /* between hosts, and on the line */
+    uint64_t carried_from_device_bytes, line_from_device_bytes;
     uint64_t wait_ns;                 /* programs spent waiting for the card */
     uint64_t queue_depth;             /* commands handed to the device and not ended */
     uint64_t builds, build_hits;      /* programs built by the driver, taken from a kept build */

@@ -37,7 +37,8 @@ CARD = {"card": "12", "device": "cpu-0", "memory_quota_bytes": 2 << 30, "memory_
         "memory_peak_bytes": 3 << 20, "share_permille": 500, "share_asked_permille": 500,
         "device_time_ns": 3400000000, "throttled_ns": 0, "idle_ms": 250, "age_ms": 61000, "sessions": 1,
         "sessions_total": 1, "commands": 23000, "refusals": 0, "calls_local": 1000000,
-        "calls_posted": 23456, "calls_waited": 7, "records": 23463, "share_wanted": False}
+        "calls_posted": 23456, "calls_waited": 7, "records": 23463, "share_wanted": False,
+        "carried_to_device_bytes": 244 << 20, "line_to_device_bytes": 122 << 20}
 IMAGE = {"name": "pyopencl", "state": "ready", "size_bytes": 300 << 20, "created": "2026-01-31T09:15:00Z",
          "text": "Python with pyopencl and numpy"}
 TEMPLATE = {"library": "opencl-c", "type": "training", "image": "host", "text": "A C program"}
@@ -117,8 +118,8 @@ SHOWN = [
     (["device", "show", "cpu-0"], ["GenuineIntel", "6 GiB"], "GET /v1/devices/cpu-0"),
     (["card", "list"], ["12", "cpu-0", "3 MiB", "3.4 s"], "GET /v1/cards"),
     (["card", "stats"], ["12", "16,393", "5.6 %", "3 MiB"], "GET /v1/cards"),
-    (["card", "stats", "12"], ["12", "16,393", "5.6 %", "3 MiB"], "GET /v1/cards/12"),
-    (["card", "show", "12"], ["Memory quota", "1,000,000", "250 ms"], "GET /v1/cards/12"),
+    (["card", "stats", "12"], ["12", "16,393", "5.6 %", "3 MiB", "2 MiB"], "GET /v1/cards/12"),
+    (["card", "show", "12"], ["Memory quota", "1,000,000", "250 ms", "244 MiB", "122 MiB"], "GET /v1/cards/12"),
     (["template", "list"], ["opencl-c", "training", "A C program"], "GET /v1/templates"),
     (["template", "show", "opencl-c/training"], ["library: opencl-c"], "GET /v1/templates/opencl-c/training"),
     (["template", "show", "opencl-c", "training"], ["type: training"], "GET /v1/templates/opencl-c/training"),

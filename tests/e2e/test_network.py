@@ -7,7 +7,7 @@ import time
 
 import house as houses
 import pytest
-from link import Link, impossible
+from link import Link, NarrowLoop, impossible, rate_impossible
 from relay import Lender
 from test_relay import NOT_AVAILABLE, POSTED, TRIPS, assert_nothing_left, words_on
 
@@ -43,6 +43,38 @@ def test_results_are_the_same(card_house, round_trip_ms, loss):
         assert on_host(card_house, link, lender, *words) == here
         assert (link.lost > 0) == (loss > 0) or link.carried < 200
         assert_nothing_left(card_house)
+
+
+# Text for about as long as it takes to know the line's rate, then more.
+COPIES = """import numpy, pyopencl
+context = pyopencl.create_some_context(False)
+queue = pyopencl.CommandQueue(context)
+text = numpy.frombuffer((b"a line of text, like many others " * 40000)[:1 << 20], numpy.uint8)
+back = numpy.zeros_like(text)
+target = pyopencl.Buffer(context, pyopencl.mem_flags.READ_WRITE, text.nbytes)
+for _ in range(4):
+    pyopencl.enqueue_copy(queue, target, text, is_blocking=True)
+    pyopencl.enqueue_copy(queue, back, target, is_blocking=True)
+print((back == text).all())
+"""
+
+
+def test_what_went_packed_is_told(card_house):
+    """Of text that was carried over a narrow line less than half went over it, both ways."""
+    reason = rate_impossible()
+    if reason:
+        pytest.skip(f"no rate can be set here: {reason}")
+    with NarrowLoop("100mbit") as line, Lender(card_house, f"{line.address}:7000", within=line.far.within) as lender:
+        words = words_on(lender, "/usr/bin/python3", "-c", COPIES)
+        words[2:2] = ["--stats"]
+        done = subprocess.run([*line.near.within, houses.built("leat"), "--json", *words], env=card_house.environment,
+                              capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0 and done.stdout == "True\n", done.stderr
+        figures = json.loads(done.stderr.splitlines()[-1])
+        for way in ("to", "from"):
+            carried, on_line = figures[f"carried_{way}_device_bytes"], figures[f"line_{way}_device_bytes"]
+            assert carried >= figures[f"bytes_{way}_device"] >= 4 << 20
+            assert 0 < on_line < carried / 2
 
 
 def trips(house, link, lender, reads):

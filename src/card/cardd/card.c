@@ -295,6 +295,12 @@ int card_free_slot(const struct card *card)
     return -1;
 }
 
+static void carried_add(struct wire_carried *sum, const struct wire_carried *part)
+{
+    sum->bytes += __atomic_load_n(&part->bytes, __ATOMIC_RELAXED);
+    sum->line_bytes += __atomic_load_n(&part->line_bytes, __ATOMIC_RELAXED);
+}
+
 /* The figures lie in memory that the client may write: they are sums for people, nothing is decided
  * by them. */
 static void stats_add(struct wire_stats *sum, const struct wire_stats *part)
@@ -306,6 +312,8 @@ static void stats_add(struct wire_stats *sum, const struct wire_stats *part)
     sum->bytes_from_device += __atomic_load_n(&part->bytes_from_device, __ATOMIC_RELAXED);
     sum->records += __atomic_load_n(&part->records, __ATOMIC_RELAXED);
     sum->wait_ns += __atomic_load_n(&part->wait_ns, __ATOMIC_RELAXED);
+    carried_add(&sum->carried_to_device, &part->carried_to_device);
+    carried_add(&sum->carried_from_device, &part->carried_from_device);
 }
 
 void card_slot_reap(struct card *card, unsigned slot, const struct wire_session *memory)
@@ -409,6 +417,10 @@ struct json_t *card_json(const struct card *card)
         {"records", live.stats.records},
         {"bytes_to_device", live.stats.bytes_to_device},
         {"bytes_from_device", live.stats.bytes_from_device},
+        {"carried_to_device_bytes", live.stats.carried_to_device.bytes},
+        {"carried_from_device_bytes", live.stats.carried_from_device.bytes},
+        {"line_to_device_bytes", live.stats.carried_to_device.line_bytes},
+        {"line_from_device_bytes", live.stats.carried_from_device.line_bytes},
         {"wait_ns", live.stats.wait_ns},
         {"queue_depth", live.in_flight},
         {"builds", live.builds},

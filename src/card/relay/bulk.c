@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "card/relay/conn.h"
+#include "card/wire/stats.h"
 
 #define FASTEST_BYTES_PER_S 500000000u /* no core packs as fast as this line carries */
 #define PAUSE_MOST 64u                 /* of so many pieces one is tried in any case */
@@ -46,11 +47,19 @@ void bulk_learn(struct bulk_sender *sender, uint64_t line_bytes_per_s, size_t by
     sender->next_pause = (uint32_t)least(sender->next_pause * 2 + 1, PAUSE_MOST);
 }
 
+static void count_run(struct wire_carried *count, size_t bytes, size_t line_bytes)
+{
+    if (!count)
+        return;
+    (void)__atomic_add_fetch(&count->bytes, bytes, __ATOMIC_RELAXED);
+    (void)__atomic_add_fetch(&count->line_bytes, line_bytes, __ATOMIC_RELAXED);
+}
+
 static int put_head(struct bulk_sender *sender, struct conn *conn, size_t bytes, size_t packed)
 {
     const struct bulk_head head = {(uint32_t)bytes, (uint32_t)packed};
     const size_t follow = packed ? packed : bytes;
-    (void)__atomic_add_fetch(&sender->count.line_bytes, sizeof(head) + follow, __ATOMIC_RELAXED);
+    count_run(sender->count, bytes, sizeof(head) + follow);
     return conn_put(conn, &head, sizeof(head));
 }
 
@@ -81,9 +90,8 @@ int bulk_put(struct bulk_sender *sender, struct conn *conn, const void *data, si
 {
     const uint8_t *at = data;
     int r = 0;
-    (void)__atomic_add_fetch(&sender->count.bytes, length, __ATOMIC_RELAXED);
     if (length < BULK_LEAST_BYTES) {
-        (void)__atomic_add_fetch(&sender->count.line_bytes, length, __ATOMIC_RELAXED);
+        count_run(sender->count, length, length);
         return conn_put(conn, data, length);
     }
     while (r == 0 && length) {
@@ -135,9 +143,7 @@ static int read_run(struct bulk_receiver *receiver, struct conn *conn, void *dat
         if (r == 0)
             r = bulk_unpack(&head, receiver->packed, data);
     }
-    (void)__atomic_add_fetch(&receiver->count.line_bytes,
-                             sizeof(head) + (head.packed ? head.packed : head.bytes),
-                             __ATOMIC_RELAXED);
+    count_run(receiver->count, head.bytes, sizeof(head) + (head.packed ? head.packed : head.bytes));
     *ret_bytes = head.bytes;
     return r;
 }
@@ -146,9 +152,8 @@ int bulk_read(struct bulk_receiver *receiver, struct conn *conn, void *data, siz
 {
     uint8_t *at = data;
     int r = 0;
-    (void)__atomic_add_fetch(&receiver->count.bytes, length, __ATOMIC_RELAXED);
     if (length < BULK_LEAST_BYTES) {
-        (void)__atomic_add_fetch(&receiver->count.line_bytes, length, __ATOMIC_RELAXED);
+        count_run(receiver->count, length, length);
         return conn_read(conn, data, length);
     }
     while (r == 0 && length) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct conn;
+struct wire_carried;
 
 #define BULK_PIECE_BYTES (64u << 10) /* as far as LZ4 looks back */
 #define BULK_LEAST_BYTES 2048u
@@ -21,20 +22,16 @@ struct bulk_head {
     uint32_t packed; /* what follows; 0: as they are */
 };
 
-/* What was to be carried one way and what went over the line, heads included; atomic. */
-struct bulk_count {
-    uint64_t bytes, line_bytes;
-};
-
-/* One way of a connection. The sender's and the receiver's each serve one thread at a time. */
+/* One way of a connection. The sender's and the receiver's each serve one thread at a time. `count`
+ * is borrowed, changed atomically, and counts heads as the line's; NULL: nobody wants to know. */
 struct bulk_sender {
-    struct bulk_count count;
+    struct wire_carried *count;
     uint32_t pause;      /* pieces that are not tried */
     uint32_t next_pause; /* when the next one does not pay */
     uint8_t piece[BULK_PIECE_BYTES], packed[BULK_PIECE_BYTES];
 };
 struct bulk_receiver {
-    struct bulk_count count;
+    struct wire_carried *count;
     uint8_t packed[BULK_PIECE_BYTES];
 };
 

@@ -82,11 +82,24 @@ static uint64_t claimed(const struct near *near)
     return __atomic_load_n(&near->claims->slots[near->slot].claimed_total_bytes, __ATOMIC_SEQ_CST);
 }
 
+/* Program and threads count meanwhile. */
+static struct wire_stats stats_read(const struct wire_stats *stats)
+{
+    union {
+        struct wire_stats stats;
+        uint64_t words[sizeof(struct wire_stats) / sizeof(uint64_t)];
+    } copy;
+    for (size_t i = 0; i < sizeof(copy.words) / sizeof(copy.words[0]); i++)
+        copy.words[i] = __atomic_load_n((const uint64_t *)stats + i, __ATOMIC_RELAXED);
+    return copy.stats;
+}
+
 static int put_account(struct near *near)
 {
     const uint64_t claimed_bytes = claimed(near), freed_bytes = near->moved.freed_bytes;
-    const struct frame_account account = {
-        claimed_bytes > freed_bytes ? claimed_bytes - freed_bytes : 0, near->mirror.session->stats};
+    const struct frame_account account = {claimed_bytes > freed_bytes ? claimed_bytes - freed_bytes
+                                                                      : 0,
+                                          stats_read(&near->mirror.session->stats)};
     near->claim_told = claimed_bytes;
     return put_frame(near, FRAME_ACCOUNT, &account, sizeof(account), 0);
 }
@@ -360,6 +373,14 @@ static int read_hello(int fd, struct wire_hello *ret_hello, struct error *err)
     return 0;
 }
 
+static void serve_memory(struct near *near, struct wire_session *session,
+                         struct ledger_card *ledger)
+{
+    mirror_init(&near->mirror, session, ledger);
+    near->to_device.count = &session->stats.carried_to_device;
+    near->from_device.count = &session->stats.carried_from_device;
+}
+
 static void *make_memory(size_t bytes, int *ret_fd)
 {
     int fd = memfd_create("leat-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -387,7 +408,7 @@ static int make_session(struct near *near, struct error *err)
         return error_set(err, -ENOMEM, "out-of-memory", "making a session");
     (void)wire_session_layout(session);
     ledger->magic = LEDGER_MAGIC;
-    mirror_init(&near->mirror, session, ledger);
+    serve_memory(near, session, ledger);
     consumer_init(&near->consumer, session, &layout);
     return 0;
 }
@@ -524,7 +545,7 @@ static int set_out(struct near *near, const struct executor_leaving *leaving, st
 {
     int r = 0;
     const struct ledger_slot *slot = &leaving->ledger->slots[leaving->slot];
-    mirror_init(&near->mirror, leaving->session, leaving->ledger);
+    serve_memory(near, leaving->session, leaving->ledger);
     near->claims = leaving->claims;
     near->slot = near->moved.slot = leaving->slot;
     near->moved.freed_bytes = __atomic_load_n(&slot->freed_total_bytes, __ATOMIC_SEQ_CST);

@@ -9,10 +9,11 @@
 
 #include <stdint.h>
 
+#include "card/wire/stats.h"
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 5
+#define WIRE_VERSION 6
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
@@ -103,16 +104,6 @@ struct wire_event_state {
     uint32_t waited;    /* 1: somebody sleeps on `status` (futex); the executor sets 0 and wakes */
     uint64_t queued_ns, submit_ns, start_ns,
         end_ns; /* written before status becomes 0 or negative */
-};
-
-/* Calls by kind, counted by the client, read by leat-cardd for `leat card` and the demo. */
-struct wire_stats {
-    uint64_t calls_local;  /* answered in the client */
-    uint64_t calls_posted; /* sent, not waited for */
-    uint64_t calls_waited; /* sent and waited for, or waited for completions */
-    uint64_t bytes_to_device, bytes_from_device;
-    uint64_t records; /* records of all kinds */
-    uint64_t wait_ns; /* time spent waiting in synchronising calls */
 };
 
 /* The session memory, one memfd. Offsets are bytes from its start. */
