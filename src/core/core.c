@@ -253,6 +253,7 @@ int core_start(struct core *core, struct error *err)
     struct error reason;
     timers_init(core);
     core->started = true;
+    core->read_busy = true;  /* by what follows */
     core->open_handles += 4; /* the timers */
     core->cards_by_ms = uv_now(core->loop) + CORE_CARDS_PATIENCE_MS;
     if (core_reload(core, &reason) < 0)
@@ -272,6 +273,7 @@ int core_start(struct core *core, struct error *err)
         r = error_set(err, -ENOMEM, "out-of-memory", "starting");
     if (r == 0)
         cuda_list_open(core);
+    reads_begin(core); /* also after a failure: core_stop waits for them */
     return r;
 }
 

@@ -152,8 +152,7 @@ void core_stop_step(struct core *core); /* something ended that core_stop may wa
 struct live_job *core_find(const struct core *core, uint64_t id); /* NULL: not live */
 /* By the text of REST. NULL: not live or no number. */
 struct live_job *core_find_text(const struct core *core, const char *id);
-struct live_job *core_adopt(struct core *core,
-                            struct job *job); /* takes the content; NULL: memory */
+struct live_job *core_adopt(struct core *core, struct job *job); /* takes it; NULL: no memory */
 void core_forget(struct core *core, struct live_job *live);
 /* `value` may be NULL for lack of memory; the reference is handed on. */
 void core_reply_value(core_reply_fn *reply, void *arg, struct json_t *value);
@@ -166,8 +165,7 @@ struct store_batch *commit_batch(struct core *core);
 struct store_event commit_event(struct core *core, const char *kind, uint64_t job);
 /* Write the job with the event, publish it when durable. Failing for lack of memory is logged. */
 void commit_job(struct core *core, struct live_job *live, const struct store_event *event);
-void commit_note(struct core *core,
-                 const struct store_event *event); /* an event of no job's record */
+void commit_note(struct core *core, const struct store_event *event); /* of no job's record */
 /* Call `done` when everything put so far is durable, or with err when its commit failed. */
 typedef void commit_done_fn(struct core *core, void *arg, const struct error *err);
 int commit_then(struct core *core, commit_done_fn *done, void *arg);
@@ -186,6 +184,8 @@ struct read_request {
     void (*done)(struct core *core, struct read_request *request);   /* on the loop; owns request */
 };
 void reads_add(struct core *core, struct read_request *request);
+/* The start is over, during which the loop reads itself: go on with what was added. */
+void reads_begin(struct core *core);
 
 /* -- life.c: what happens to a job -- */
 struct life_reason {

@@ -1,4 +1,5 @@
-/* Reads of the store on the pool: one worker at a time takes all that have come together. */
+/* Reads of the store on the pool: one worker at a time takes all that have come together. Until
+ * the start is over the loop reads itself, and they wait. */
 #include <stdlib.h>
 
 #include "core/core_impl.h"
@@ -46,5 +47,11 @@ static void reads_start(struct core *core)
 void reads_add(struct core *core, struct read_request *request)
 {
     list_append(&core->reads, &request->link);
+    reads_start(core);
+}
+
+void reads_begin(struct core *core)
+{
+    core->read_busy = false;
     reads_start(core);
 }

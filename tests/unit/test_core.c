@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <uv.h>
 
+#include "core/core_impl.h"
 #include "core_house.h"
 
 static void test_job_runs_and_ends(void **state)
@@ -370,6 +371,48 @@ static void test_each_run_is_learnt_once(void **state)
     assert_int_equal(runs_learnt(&house), 2 * JOBS);
 }
 
+int __real_store_jobs_live(struct store *store, int (*visit)(void *arg, const struct job *job),
+                           void *arg, struct error *err);
+int __wrap_store_jobs_live(struct store *store, int (*visit)(void *arg, const struct job *job),
+                           void *arg, struct error *err);
+
+/* The last that a start reads: the pool, on the same connection, must not read yet. */
+int __wrap_store_jobs_live(struct store *store, int (*visit)(void *arg, const struct job *job),
+                           void *arg, struct error *err)
+{
+    const struct core *core = arg;
+    assert_true(list_empty(&core->reading));
+    return __real_store_jobs_live(store, visit, arg, err);
+}
+
+/* As a leatd leaves it that is killed before it has learnt. */
+static void lesson_leave(struct house *house)
+{
+    char path[128];
+    struct store *store;
+    struct store_batch *batch = store_batch_create();
+    AUTO_JSON json_t *record =
+        json_pack("{s:s, s:b, s:[{s:s, s:s}], s:{s:i}}", "source", "job", "known_only", 0, "about",
+                  "kind", "metric", "name", "left by the last", "facts", "runs", 1);
+    (void)snprintf(path, sizeof(path), "%s/leat.db", house->state_dir);
+    assert_int_equal(store_open(path, &store, NULL), 0);
+    assert_int_equal(store_batch_lesson(batch, 1, record), 0);
+    assert_int_equal(store_commit(store, batch, NULL), 0);
+    store_batch_destroy(batch);
+    store_close(store);
+}
+
+static void test_start_reads_before_it_learns(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    core_shut(&house);
+    lesson_leave(&house);
+    core_open(&house);
+    TURN_UNTIL(&house, runs_learnt(&house) == 1);
+}
+
 static void test_restart_clears_what_is_orphaned(void **state)
 {
     (void)state;
@@ -607,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_idle_memory_is_lent_and_given_back),
         cmocka_unit_test(test_restart_adopts_what_runs),
         cmocka_unit_test(test_each_run_is_learnt_once),
+        cmocka_unit_test(test_start_reads_before_it_learns),
         cmocka_unit_test(test_restart_clears_what_is_orphaned),
         cmocka_unit_test(test_card_daemon_restarts),
         cmocka_unit_test(test_restart_reads_last_figures),
