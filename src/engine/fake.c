@@ -542,7 +542,7 @@ static int fake_log_tail(struct engine *engine, const char *id, struct buf *ret_
         return error_set(err, -ENOENT, "no-log", "there is no log of task '%s'", id);
     size_t length = task->output.length;
     size_t skipped = length > ENGINE_TAIL_BYTES ? length - ENGINE_TAIL_BYTES : 0;
-    return buf_append(ret_text, task->output.data + skipped, length - skipped);
+    return length ? buf_append(ret_text, task->output.data + skipped, length - skipped) : 0;
 }
 
 static void fake_log_close(struct engine_log *base)
