@@ -1,6 +1,7 @@
 """Checkpoints of cards: what a program holds on the device goes to a file and comes back, damage is refused."""
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -146,19 +147,40 @@ def kill_executor(house):
     eventually("its end", lambda: not process_alive(victim))
 
 
+def replace_executor(house, file, where):
+    """Between two records, with all that the first one had in a checkpoint."""
+    times = house.log().count("session.rebuilt")
+    house.card("card.suspend", card="one")
+    house.card("card.save", card="one", file=file)
+    kill_executor(house)
+    eventually("another executor", lambda: house.log().count("session.rebuilt") == times + 1)
+    assert house.card("card.show", card="one")["memory_used_bytes"] == 0
+    house.card("card.load", card="one", file=file)
+    house.card("card.resume", card="one", device=where)
+
+
+@pytest.mark.parametrize("words", [["subdevices", "turns", "2000"], ["svm", "rounds", "1500"]], ids=lambda words: words[0])
+def test_what_is_named_otherwise_is_there_in_the_next_executor(two_devices, tmp_path, words):
+    """Parts of the card, and memory that kernels find by its address."""
+    house, (name, *arguments) = two_devices, words
+    if name == "subdevices" and house.card("device.list")["devices"][0]["compute_units"] < 2:
+        pytest.skip("a device of one compute unit cannot be divided")
+    program = house.on_card(create(house), houses.built(name), *arguments)
+    for where in ("cpu-1", "cpu-0"):
+        under_way(house, program=program)
+        replace_executor(house, str(tmp_path / "checkpoint"), where)
+    direct = subprocess.run([houses.built(name), *arguments], capture_output=True, text=True, timeout=120, check=True)
+    assert finish(program) == direct.stdout
+
+
 def test_a_killed_executor_goes_on_from_the_checkpoint(two_devices, tmp_path):
     house, file = two_devices, str(tmp_path / "checkpoint")
     lease = create(house)
     finish(trainer(house, lease, tmp_path / "calm", 400))
     program = trainer(house, lease, tmp_path / "disturbed", 400)
     under_way(house)
-    for times, where in ((1, "cpu-1"), (2, "cpu-0")):
-        house.card("card.suspend", card="one")
-        house.card("card.save", card="one", file=file)
-        kill_executor(house)
-        eventually("another executor", lambda count=times: house.log().count("session.rebuilt") == count)
-        assert house.card("card.show", card="one")["memory_used_bytes"] == 0
-        house.card("card.resume", card="one", device=where)
+    for where in ("cpu-1", "cpu-0"):
+        replace_executor(house, file, where)
     finish(program)
     assert (tmp_path / "calm").read_bytes() == (tmp_path / "disturbed").read_bytes()
     assert losses(tmp_path / "calm") == losses(tmp_path / "disturbed")

@@ -13,7 +13,7 @@ from relay import DelayLine, Lender
 from test_cardd import name_of
 from test_relay import NOT_AVAILABLE
 from test_resize import MIB, create
-from test_suspend import commands, finish, losses
+from test_suspend import commands, finish, losses, under_way
 from test_takeover import kill
 
 STEPS = 400
@@ -70,8 +70,9 @@ class Talker:
         return "".join(self.lines + output.splitlines(keepends=True))
 
 
-def directly(name, rounds):
-    done = subprocess.run([houses.built(name)], input="\n" * rounds, capture_output=True, text=True, timeout=120, check=True)
+def directly(words, rounds=0):
+    name, *arguments = words
+    done = subprocess.run([houses.built(name), *arguments], input="\n" * rounds, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout.replace("ready\n", "")
 
 
@@ -102,17 +103,33 @@ def test_training_ends_with_the_same_bytes(hosts, tmp_path):
 
 
 @pytest.mark.parametrize("moves_at", [0, 1, 2])
-def test_all_that_a_session_has_goes_along(hosts, moves_at):
+@pytest.mark.parametrize("words", [["moving"], ["svm", "across"]], ids=lambda words: words[0])
+def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
     here, _, lender = hosts
-    talker = Talker(here.on_card(create(here), houses.built("moving"), stdin=subprocess.PIPE))
+    name, *arguments = words
+    talker = Talker(here.on_card(create(here), houses.built(name), *arguments, stdin=subprocess.PIPE))
     for round_number in range(3):
         talker.ready()
         if round_number == moves_at:
             depart(here, lender)
         talker.go_on()
-    assert talker.rest() == directly("moving", 3)
+    assert talker.rest() == directly(words, 3)
     eventually("the session's end", lambda: shown(here)["sessions"] == 0)
     assert shown(here)["memory_used_bytes"] == 0
+
+
+@pytest.mark.parametrize("words", [["subdevices", "turns", "2000"], ["svm", "rounds", "1500"]], ids=lambda words: words[0])
+def test_what_is_named_otherwise_is_there_on_the_other_host(hosts, words):
+    """Parts of the card, and memory that kernels find by its address."""
+    here, there, lender = hosts
+    name, *arguments = words
+    if name == "subdevices" and here.card("device.list")["devices"][0]["compute_units"] < 2:
+        pytest.skip("a device of one compute unit cannot be divided")
+    program = here.on_card(create(here), houses.built(name), *arguments)
+    under_way(here, program=program)
+    depart(here, lender)
+    under_way(there, cards_of(there)[0]["card"], program=program)
+    assert finish(program) == directly(words)
 
 
 def test_programs_of_a_card_go_together(hosts):
@@ -139,7 +156,7 @@ def test_a_card_without_programs_moves_and_takes_them_there(hosts):
         for _ in range(3):
             talker.ready()
             talker.go_on()
-        assert talker.rest() == directly("moving", 3)
+        assert talker.rest() == directly(["moving"], 3)
     assert cards_of(there)[0]["sessions_total"] == 2
     with contextlib.closing(here.control()) as control:
         for verb in ("suspend", "resume", "save", "load"):
@@ -157,7 +174,7 @@ def the_rest(talker):
         talker.go_on()
         talker.ready()
     talker.go_on()
-    assert talker.rest() == directly("moving", 3)
+    assert talker.rest() == directly(["moving"], 3)
 
 
 def test_what_is_refused_stays_here(hosts, tmp_path):

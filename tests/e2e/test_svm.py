@@ -7,6 +7,9 @@ import pytest
 import house as houses
 from house import CardError
 from relay import Lender
+from test_checkpoint import replace_executor
+from test_depart import Talker
+from test_depart import directly as talked_directly
 from test_suspend import create, finish, under_way
 
 DRIVERS_FIRST = 0x300000000000  # of apart_icd
@@ -82,6 +85,29 @@ def test_comes_back_on_another_host(card_house):
             assert card_house.card("card.suspend", card=cards[0]["card"])["memory_used_bytes"] == 0
             card_house.card("card.resume", card=cards[0]["card"])
         assert program.communicate(timeout=240)[0] == directly(houses.built("svm"), "rounds", "600")
+
+
+def test_comes_back_in_another_executor(apart, tmp_path):
+    """Of a driver that has given nothing yet, and whose kernels have to be told again what they reach."""
+    program = apart.on_card(create(apart), houses.built("svm"), "rounds", "600")
+    for _ in range(2):
+        under_way(apart, more=30, program=program)
+        replace_executor(apart, str(tmp_path / "checkpoint"), "cpu-0")
+    assert finish(program) == directly(houses.built("svm"), "rounds", "600")
+
+
+@pytest.mark.parametrize("moves_at", [0, 2])
+def test_comes_to_another_host(apart, vendors, moves_at):
+    with houses.House(cards_only=True, environment=vendors) as there:
+        with Lender(there, f"127.0.0.1:{20000 + os.getpid() % 10000}", secure=False) as lender:
+            talker = Talker(apart.on_card(create(apart), houses.built("svm"), "across", stdin=subprocess.PIPE))
+            for round_number in range(3):
+                talker.ready()
+                if round_number == moves_at:
+                    apart.leat("card", "move", "one", *lender.options())
+                talker.go_on()
+            told = talker.rest()
+    assert told == talked_directly(["svm", "across"], 3)
 
 
 def test_an_address_that_does_not_come_back(vendors):

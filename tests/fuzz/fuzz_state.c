@@ -1,6 +1,7 @@
 /* Any bytes as the state of a session: what is taken for one is brought back to a driver that does
  * nothing, carries out the record that was under way, leaves again and is written, and what is
- * written can be read. The first byte chooses: odd, the session comes from another host. */
+ * written can be read. The first byte chooses: odd, the session comes from another host; with its
+ * second bit the device has memory of its own. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "card/executor/suspend.h"
 #include "card/ledger/ledger.h"
 #include "card/meter/meter.h"
+#include "fake_opencl.h"
 #include "ring.h"
 
 #define HELD_BYTES (1u << 20) /* that the session before had */
@@ -21,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
 /* One session for all inputs: making its tables anew would take most of the time. */
 struct bench {
-    uint8_t *pages;
+    uint8_t *pages, *arena;
     struct wire_session layout;
     struct session session;
     struct ledger_card card;
@@ -36,23 +38,25 @@ static void open_bench(struct bench *bench)
     bench->card.share_permille = 1000;
     session->shared = (struct wire_session *)bench->pages;
     session->ledger = &bench->card;
-    session->arena =
+    bench->arena =
         mmap(NULL, HELD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    session->arena_bytes = HELD_BYTES;
     session->builds_fd = -1; /* nothing is kept */
     (void)clGetDeviceIDs(NULL, CL_DEVICE_TYPE_ALL, 1, &session->device, NULL);
     session->meter = meter_create(&bench->card, &bench->device, 1, 0, -1);
-    if (!session->meter || session->arena == MAP_FAILED ||
-        session_init(session, &bench->layout) < 0)
+    if (!session->meter || bench->arena == MAP_FAILED || session_init(session, &bench->layout) < 0)
         abort();
 }
 
 /* As an executor that takes the place of one that had all of the card. */
-static int take_over(struct bench *bench, int moved, const void *state, size_t length)
+static int take_over(struct bench *bench, uint8_t choice, const void *state, size_t length)
 {
     struct session *session = &bench->session;
     struct ledger_slot *slot = &bench->card.slots[0];
     struct error err = {0};
+    const int moved = choice % 2;
+    fake_opencl_shares_memory = !(choice & 2);
+    session->arena = fake_opencl_shares_memory ? bench->arena : NULL;
+    session->arena_bytes = session->arena ? HELD_BYTES : 0;
     memset(bench->pages + bench->layout.lanes_offset, 0, WIRE_LANES * sizeof(struct wire_lane));
     consumer_init(&session->consumer, session->shared, &bench->layout);
     session->client.moved = moved;
@@ -76,7 +80,7 @@ static void go_on(struct session *session, struct buf *ret_state)
     completion_rest(session);
     if (!completion_pending(session) && session_suspend(session, &err) == 0 &&
         state_write(session, ret_state) < 0)
-        buf_clear(ret_state); /* parts of the card are no part of it */
+        abort();
 }
 
 static void end(struct bench *bench, int was_taken)
@@ -101,13 +105,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         open_bench(&bench);
     if (length < 1)
         return 0;
-    int moved = data[0] % 2;
-    int taken = take_over(&bench, moved, data + 1, length - 1) == 0;
+    int taken = take_over(&bench, data[0], data + 1, length - 1) == 0;
     if (taken)
         go_on(&bench.session, &state);
     end(&bench, taken);
     if (state.length) {
-        if (take_over(&bench, moved, state.data, state.length) < 0)
+        if (take_over(&bench, data[0], state.data, state.length) < 0)
             abort();
         end(&bench, 1);
     }

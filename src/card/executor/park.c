@@ -123,7 +123,8 @@ static int change_device(struct session *session, const struct executor_order *o
     if (device_find(order->platform_index, order->device_index, &platform, &session->device, err) <
         0)
         return err->errnum;
-    if (session->arena && !device_shares_memory(session->device))
+    session->device_is_host = device_shares_memory(session->device);
+    if (session->arena && !session->device_is_host)
         return error_set(err, -EXDEV, "other-memory",
                          "the card's buffers lie in host memory, on which that device cannot work");
     build_open(session, platform); /* kept builds are looked for by device */

@@ -56,22 +56,37 @@ void range_leave(struct session *session, const struct range *range)
     __atomic_store_n(&session->ranges[range->number], 0, __ATOMIC_RELEASE);
 }
 
-/* The client's address, if nothing of ours is there. */
-static int map_svm(struct session *session, void *address)
+/* Addresses of which nothing is in use. */
+static int take_addresses(void *wanted, uint64_t bytes, int protection)
 {
-    void *place = mmap(address, session->arena_bytes, PROT_NONE,
+    void *place = mmap(wanted, bytes, protection,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    if (place != address) {
-        if (place != MAP_FAILED)
-            (void)munmap(place, session->arena_bytes); /* a kernel without the flag */
-        return -EEXIST;
-    }
-    if (mremap(session->arena, 0, session->arena_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address) ==
-        MAP_FAILED) {
-        (void)munmap(address, session->arena_bytes);
+    if (place == wanted)
+        return 0;
+    if (place != MAP_FAILED)
+        (void)munmap(place, bytes); /* a kernel without the flag */
+    return -EEXIST;
+}
+
+int arena_place(struct session *session, uint64_t address, uint64_t apart_bytes)
+{
+    void *wanted = (void *)(uintptr_t)address;
+    const uint64_t bytes = apart_bytes ? apart_bytes : session->arena_bytes;
+    if (bytes == 0 || address == 0 || address % 4096)
+        return -EINVAL;
+    int r = take_addresses(wanted, bytes, apart_bytes ? PROT_READ | PROT_WRITE : PROT_NONE);
+    if (r < 0)
+        return r;
+    if (apart_bytes) {
+        (void)madvise(wanted, bytes, MADV_DONTDUMP); /* as large as it is empty */
+    } else if (mremap(session->arena, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, wanted) ==
+               MAP_FAILED) {
+        (void)munmap(wanted, bytes);
         return -ENOMEM;
     }
-    session->svm = address;
+    session->svm = wanted;
+    session->svm_bytes = bytes;
+    session->svm_apart = apart_bytes != 0;
     return 0;
 }
 
@@ -81,8 +96,7 @@ int handle_svm_place(struct session *session, const struct wire_header *header, 
     const struct wire_svm_place *record = (const void *)header;
     if (session->svm)
         return BAD_RECORD(err, "the arena has its second place");
-    if (!session->arena || record->address == 0 || record->address % 4096 ||
-        map_svm(session, (void *)(uintptr_t)record->address) < 0)
+    if (arena_place(session, record->address, 0) < 0)
         reply->status = CL_OUT_OF_RESOURCES;
     return 0;
 }

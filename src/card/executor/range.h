@@ -22,5 +22,9 @@ void range_populate(const struct range *range);
 /* Nobody uses the range any more: its memory goes, and the client may place something there. Any
  * thread; nothing to do for an empty range. */
 void range_leave(struct session *session, const struct range *range);
+/* Have the arena at `address`, too, where its client has it; or, for one of another host, whose
+ * arena has `apart_bytes`, memory in its stead. 0, -EEXIST: something else is there; or another
+ * negative errno. */
+int arena_place(struct session *session, uint64_t address, uint64_t apart_bytes);
 
 #endif

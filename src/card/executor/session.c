@@ -120,6 +120,7 @@ void session_clear(struct session *session)
     }
     session->objects_end = session->events_end = 0;
     completion_finish(session);
+    svm_clear(session);
 }
 
 int session_dispatch(struct session *session, const struct wire_header *record, struct error *err)

@@ -58,7 +58,10 @@ struct session {
     uint8_t *slab;
     uint8_t *arena;       /* NULL: the device has memory of its own */
     uint64_t arena_bytes; /* our copy of what the client can write */
-    uint8_t *svm; /* the arena where the client has it, too, for pointers of kernels; or NULL */
+    uint8_t
+        *svm; /* where pointers of kernels lead to the arena, as the client has it, too; or NULL */
+    uint64_t svm_bytes;            /* from there on */
+    int svm_apart;                 /* that is not the arena: the client is on another host */
     uint64_t svm_region;           /* of svm.h; 0: there is none yet */
     struct svm_memory *svm_places; /* in it, by address */
     int svm_missed;                /* some of it did not come back to its address */

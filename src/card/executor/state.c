@@ -16,8 +16,8 @@
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 
-#define STATE_VERSION 2u
-#define DEVICES_MAX 256 /* of a list */
+#define STATE_VERSION 3u
+#define DEVICES_MAX (WIRE_RECORD_MAX / sizeof(uint32_t)) /* of a list */
 #define PROGRAM_KINDS 3
 
 static const char *const program_kinds[PROGRAM_KINDS] = {"source", "binary", "built-in"};
@@ -28,6 +28,8 @@ struct state_head {
     uint32_t record_bytes; /* of the record that was taken and not carried out; it follows */
     uint32_t device_bytes; /* of the device's identity, which follows that */
     uint64_t serials, heads[WIRE_LANES];
+    uint64_t second_place, second_bytes; /* of the arena; 0: none */
+    uint32_t second_apart, zero;         /* that has something else in its stead */
 };
 
 struct state_event {
@@ -36,11 +38,12 @@ struct state_event {
     uint8_t settled, user_open, zero[2];
 };
 
-/* Followed by an image's description, then the texts, then a kernel's arguments. */
+/* Followed by what is special about it, then the texts, then a kernel's arguments and pointers. */
 struct state_object {
     uint32_t id, kind;
     int32_t error;
-    uint32_t parent, is_buffer, away, has_image;
+    uint32_t parent, is_buffer, away;
+    uint16_t has_image, has_svm;
     uint32_t range_number;
     uint64_t serial, flags, range_offset;
     uint64_t origin_bytes, size_bytes; /* or what a sampler has there */
@@ -52,6 +55,15 @@ struct state_object {
     uint64_t text_bytes, build_bytes;
     uint32_t name_bytes;    /* of a kernel's name */
     uint32_t refused_bytes; /* of the table of refused arguments; 0: none was */
+    uint32_t pointers, pointer_total;
+};
+
+struct state_part {
+    uint32_t index, depth, properties, zero; /* which follow */
+};
+
+struct state_svm {
+    uint64_t address, alignment;
 };
 
 struct state_arg {
@@ -107,6 +119,8 @@ static void kernel_write(struct state_object *head, const struct kernel *kernel,
     head->pace_base = kernel->pace_base;
     head->args = kernel->arg_count;
     head->refused_bytes = kernel->arg_errors_count ? sizeof(kernel->arg_errors) : 0;
+    head->pointers = kernel->pointer_count;
+    head->pointer_total = kernel->pointer_total;
     put(state, head, sizeof(*head));
     put(state, kernel->name, head->name_bytes);
     put(state, kernel->arg_errors, head->refused_bytes);
@@ -117,6 +131,39 @@ static void kernel_write(struct state_object *head, const struct kernel *kernel,
         put(state, &saved, sizeof(saved));
         put(state, arg->bytes, arg->bytes ? arg->size_bytes : 0);
     }
+    put(state, kernel->pointers, kernel->pointer_count * sizeof(*kernel->pointers));
+}
+
+static void part_write(const struct subdevice *part, struct buf *state)
+{
+    const struct state_part saved = {part->index, part->depth, part->property_count, 0};
+    put(state, &saved, sizeof(saved));
+    put(state, part->properties, part->property_count * sizeof(part->properties[0]));
+}
+
+static void svm_write(const struct svm_memory *svm, struct buf *state)
+{
+    const struct state_svm saved = {svm->address, svm->alignment};
+    put(state, &saved, sizeof(saved));
+}
+
+/* With all that is special about its kind. */
+static void special_write(struct state_object *head, const struct object *object, struct buf *state)
+{
+    if (object->kind == OBJECT_PROGRAM && object->extra) {
+        program_write(head, object->extra, state);
+    } else if (object->kind == OBJECT_KERNEL && object->extra) {
+        kernel_write(head, object->extra, state);
+    } else {
+        put(state, head, sizeof(*head));
+        put(state, object->image, object->image ? sizeof(*object->image) : 0);
+    }
+    if (object->kind == OBJECT_CONTEXT)
+        list_write(object->extra, state);
+    if (object->kind == OBJECT_DEVICE)
+        part_write(object->extra, state);
+    if (object->svm)
+        svm_write(object->svm, state);
 }
 
 static void object_write(const struct session *session, uint32_t id, struct buf *state)
@@ -131,6 +178,7 @@ static void object_write(const struct session *session, uint32_t id, struct buf 
         .is_buffer = object->is_buffer != 0,
         .away = object->away != 0,
         .has_image = object->image != NULL,
+        .has_svm = object->svm != NULL,
         .range_number = object->range.host ? object->range.number : 0,
         .serial = object->serial,
         .flags = object->flags,
@@ -143,16 +191,7 @@ static void object_write(const struct session *session, uint32_t id, struct buf 
         .first = queue ? queue->first != 0 : 0,
         .device_id = queue ? queue->device_id : 0,
     };
-    if (object->kind == OBJECT_PROGRAM && object->extra) {
-        program_write(&head, object->extra, state);
-    } else if (object->kind == OBJECT_KERNEL && object->extra) {
-        kernel_write(&head, object->extra, state);
-    } else {
-        put(state, &head, sizeof(head));
-        put(state, object->image, object->image ? sizeof(*object->image) : 0);
-    }
-    if (object->kind == OBJECT_CONTEXT)
-        list_write(object->extra, state);
+    special_write(&head, object, state);
 }
 
 static void events_write(const struct session *session, struct buf *state)
@@ -166,16 +205,6 @@ static void events_write(const struct session *session, struct buf *state)
     }
 }
 
-/* Parts of the card are not part of it, nor is shared virtual memory. */
-static int is_divided(const struct session *session)
-{
-    for (uint32_t id = 1; id < session->objects_end; id++) {
-        if (session->objects[id].kind == OBJECT_DEVICE || session->objects[id].svm)
-            return 1;
-    }
-    return 0;
-}
-
 /* Output of kernels that the client has not asked for is in a file of this process. */
 static int has_output(const struct session *session)
 {
@@ -187,8 +216,6 @@ static int has_output(const struct session *session)
 const char *state_obstacle(const struct session *session)
 {
     return session->params.cuda  ? "contexts of CUDA programs stay with their driver"
-           : session->svm        ? "a program has shared virtual memory"
-           : is_divided(session) ? "a program has parts of the device or shared virtual memory"
            : has_output(session) ? "a program has not fetched what its kernels printed"
                                  : NULL;
 }
@@ -205,6 +232,9 @@ int state_write(const struct session *session, struct buf *state)
         .record_bytes = session->holds_record ? record->length : 0,
         .device_bytes = session->device_text ? (uint32_t)strlen(session->device_text) : 0,
         .serials = session->serials,
+        .second_place = (uintptr_t)session->svm,
+        .second_bytes = session->svm_bytes,
+        .second_apart = session->svm_apart != 0,
     };
     if (state_obstacle(session))
         return -EOPNOTSUPP;
@@ -261,23 +291,27 @@ static char *get_text(struct cursor *cursor, uint64_t bytes)
     return text;
 }
 
-static int list_read(struct session *session, struct cursor *cursor, struct device_list *list)
+/* The parts that it names may come later, and those that never come are missed when it is used. */
+static int list_read(struct cursor *cursor, struct device_list *list)
 {
-    uint32_t count, ids[DEVICES_MAX];
-    if (get(cursor, &count, sizeof(count)) < 0 || count > DEVICES_MAX ||
-        get(cursor, ids, count * sizeof(*ids)) < 0)
+    struct device_list named = {0};
+    if (get(cursor, &named.count, sizeof(named.count)) < 0 || named.count > DEVICES_MAX)
         return -EPROTO;
-    return device_list_read(session, ids, count, list, NULL);
+    const size_t bytes = named.count * sizeof(*named.ids);
+    AUTO_FREE uint32_t *ids = malloc(bytes + 1);
+    if (!ids || get(cursor, ids, bytes) < 0)
+        return -EPROTO;
+    named.ids = ids;
+    return device_list_copy(&named, list);
 }
 
-static int builds_read(struct session *session, struct cursor *cursor, uint32_t count,
-                       struct program *program)
+static int builds_read(struct cursor *cursor, uint32_t count, struct program *program)
 {
     int r = 0;
     for (uint32_t i = 0; r == 0 && i < count; i++) {
         AUTO_DEVICES struct device_list devices = {0};
         uint32_t bytes = 0;
-        r = list_read(session, cursor, &devices);
+        r = list_read(cursor, &devices);
         if (r == 0)
             r = get(cursor, &bytes, sizeof(bytes));
         AUTO_FREE char *options = r == 0 ? get_text(cursor, bytes) : NULL;
@@ -289,8 +323,7 @@ static int builds_read(struct session *session, struct cursor *cursor, uint32_t 
 }
 
 /* The devices of a program, and how long the binaries in its text are. */
-static int binaries_read(struct session *session, struct cursor *cursor, uint32_t count,
-                         struct program *program)
+static int binaries_read(struct cursor *cursor, uint32_t count, struct program *program)
 {
     uint64_t left = program->text_length;
     bool has_binaries = strcmp(program->kind, "binary") == 0 && program->text;
@@ -302,7 +335,7 @@ static int binaries_read(struct session *session, struct cursor *cursor, uint32_
         left -= r == 0 ? program->lengths[i] : 0;
     }
     if (r == 0)
-        r = list_read(session, cursor, &program->devices);
+        r = list_read(cursor, &program->devices);
     return r == 0 && has_binaries && count != device_list_length(&program->devices) ? -EPROTO : r;
 }
 
@@ -317,8 +350,8 @@ static int text_read(struct cursor *cursor, const struct state_object *head,
     return head->build_bytes ? buf_append(&program->build, build, head->build_bytes) : 0;
 }
 
-static int program_read(struct session *session, struct cursor *cursor,
-                        const struct state_object *head, struct object *object)
+static int program_read(struct cursor *cursor, const struct state_object *head,
+                        struct object *object)
 {
     struct program *program = calloc(1, sizeof(*program));
     object->extra = program;
@@ -329,15 +362,15 @@ static int program_read(struct session *session, struct cursor *cursor,
     program->kind = program_kinds[head->program_kind];
     int r = text_read(cursor, head, program);
     if (r == 0)
-        r = binaries_read(session, cursor, head->lengths, program);
-    return r == 0 ? builds_read(session, cursor, head->builds, program) : r;
+        r = binaries_read(cursor, head->lengths, program);
+    return r == 0 ? builds_read(cursor, head->builds, program) : r;
 }
 
-static int context_read(struct session *session, struct cursor *cursor, struct object *object)
+static int context_read(struct cursor *cursor, struct object *object)
 {
     struct device_list *devices = calloc(1, sizeof(*devices));
     object->extra = devices;
-    return devices ? list_read(session, cursor, devices) : -ENOMEM;
+    return devices ? list_read(cursor, devices) : -ENOMEM;
 }
 
 static int arg_read(struct cursor *cursor, struct kernel_arg *arg)
@@ -355,6 +388,22 @@ static int arg_read(struct cursor *cursor, struct kernel_arg *arg)
     if (saved.has_bytes)
         arg->bytes = get_text(cursor, saved.size_bytes);
     return saved.has_bytes && !arg->bytes ? -EPROTO : 0;
+}
+
+static int pointers_read(struct cursor *cursor, const struct state_object *head,
+                         struct kernel *kernel)
+{
+    const size_t bytes = head->pointers * sizeof(*kernel->pointers);
+    const void *pointers = head->pointers <= head->pointer_total ? take(cursor, bytes) : NULL;
+    if (!pointers)
+        return -EPROTO;
+    kernel->pointers = malloc(bytes + 1);
+    if (!kernel->pointers)
+        return -ENOMEM;
+    memcpy(kernel->pointers, pointers, bytes);
+    kernel->pointer_count = head->pointers;
+    kernel->pointer_total = head->pointer_total;
+    return 0;
 }
 
 static int kernel_read(struct cursor *cursor, const struct state_object *head,
@@ -377,7 +426,7 @@ static int kernel_read(struct cursor *cursor, const struct state_object *head,
         return -ENOMEM;
     for (; r == 0 && kernel->arg_count < head->args; kernel->arg_count++)
         r = arg_read(cursor, &kernel->args[kernel->arg_count]);
-    return r;
+    return r == 0 ? pointers_read(cursor, head, kernel) : r;
 }
 
 static int queue_read(const struct state_object *head, struct object *object)
@@ -392,6 +441,15 @@ static int queue_read(const struct state_object *head, struct object *object)
     queue->first = head->first != 0;
     queue->device_id = head->device_id;
     return queue->slot < WIRE_QUEUES ? 0 : -EPROTO;
+}
+
+/* Where pointers lead to what lay in the arena of another host. */
+static int arena_settle(struct session *session, const struct state_object *head,
+                        struct object *object)
+{
+    if (!session->svm || !(head->flags & WIRE_BUFFER_SHARED))
+        return 0;
+    return svm_settle(session, object, (uintptr_t)session->svm + head->range_offset);
 }
 
 /* The place of its bytes: in the arena, or else in memory of this process. */
@@ -413,7 +471,9 @@ static int contents_place(struct session *session, struct cursor *cursor,
         return 0;
     }
     object->extra = calloc(1, head->size_bytes ? head->size_bytes : 1);
-    return object->extra ? 0 : -ENOMEM;
+    if (!object->extra)
+        return -ENOMEM;
+    return head->range_number ? arena_settle(session, head, object) : 0;
 }
 
 static int image_read(struct cursor *cursor, struct object *object)
@@ -427,28 +487,62 @@ static int image_read(struct cursor *cursor, struct object *object)
     return status == CL_SUCCESS && bytes == object->size_bytes ? 0 : -EPROTO;
 }
 
+static int part_read(struct cursor *cursor, struct object *object)
+{
+    struct state_part saved;
+    if (get(cursor, &saved, sizeof(saved)) < 0 || saved.depth < 1 ||
+        saved.depth > SUBDEVICE_DEPTH_MAX || saved.properties < 1)
+        return -EPROTO;
+    const void *properties =
+        take(cursor, saved.properties * (uint64_t)sizeof(cl_device_partition_property));
+    struct subdevice *part =
+        properties ? subdevice_create(saved.index, saved.depth, properties, saved.properties)
+                   : NULL;
+    object->extra = part;
+    return part && part->properties[part->property_count - 1] == 0 ? 0 : -EPROTO;
+}
+
+/* Its address is looked for when it comes back. */
+static int svm_read(struct session *session, struct cursor *cursor, struct object *object)
+{
+    struct state_svm saved;
+    if (get(cursor, &saved, sizeof(saved)) < 0 || !svm_may_be_aligned(saved.alignment) ||
+        (object->away && saved.address == 0))
+        return -EPROTO;
+    object->svm = calloc(1, sizeof(*object->svm));
+    if (!object->svm)
+        return -ENOMEM;
+    object->svm->address = saved.address;
+    object->svm->alignment = saved.alignment;
+    return object->away && svm_is_settled(session, saved.address)
+               ? svm_settle(session, object, saved.address)
+               : 0;
+}
+
 static int extra_read(struct session *session, struct cursor *cursor,
                       const struct state_object *head, struct object *object)
 {
-    if (head->has_image && image_read(cursor, object) < 0)
+    if ((head->has_image && image_read(cursor, object) < 0) ||
+        (head->has_svm && svm_read(session, cursor, object) < 0))
         return -EPROTO;
     switch (object->kind) {
     case OBJECT_QUEUE:
         return queue_read(head, object);
     case OBJECT_PROGRAM:
-        return program_read(session, cursor, head, object);
+        return program_read(cursor, head, object);
     case OBJECT_KERNEL:
         return kernel_read(cursor, head, object);
     case OBJECT_MEMORY:
         return object->is_buffer && object->away ? contents_place(session, cursor, head, object)
                                                  : 0;
     case OBJECT_CONTEXT:
-        return context_read(session, cursor, object);
+        return context_read(cursor, object);
     case OBJECT_SAMPLER:
         return 0;
+    case OBJECT_DEVICE:
+        return part_read(cursor, object);
     case OBJECT_NONE:
     case OBJECT_CUDA_MEMORY:
-    case OBJECT_DEVICE:
         break;
     }
     return -EPROTO;
@@ -459,7 +553,9 @@ static bool is_sound(const struct state_object *head)
 {
     bool is_memory = head->kind == OBJECT_MEMORY;
     return head->parent < WIRE_OBJECTS && (head->away || head->error) &&
-           (is_memory || !(head->is_buffer || head->has_image));
+           (is_memory || !(head->is_buffer || head->has_image)) &&
+           (head->is_buffer || !head->has_svm) &&
+           !(head->has_svm && (head->has_image || head->range_number));
 }
 
 static int object_read(struct session *session, struct cursor *cursor)
@@ -496,6 +592,14 @@ static int event_read(struct session *session, struct cursor *cursor)
     session->events[saved.slot].user_open = saved.user_open != 0;
     session->user_events_open += saved.user_open != 0;
     return 0;
+}
+
+static int second_read(struct session *session, const struct state_head *head)
+{
+    const bool is_apart = session->client.moved || head->second_apart;
+    return head->second_place
+               ? arena_place(session, head->second_place, is_apart ? head->second_bytes : 0)
+               : 0;
 }
 
 /* The relay that brings the session brings all records that were not carried out. */
@@ -577,6 +681,8 @@ int state_read(struct session *session, const void *data, size_t length, struct 
         r = -EPROTO;
     if (r == 0)
         r = (session->client.moved ? consumer_pass : consumer_read)(session, &cursor, &head);
+    if (r == 0)
+        r = second_read(session, &head);
     for (uint32_t i = 0; r == 0 && i < head.objects; i++)
         r = object_read(session, &cursor);
     for (uint32_t i = 0; r == 0 && i < head.events; i++)
@@ -586,6 +692,9 @@ int state_read(struct session *session, const void *data, size_t length, struct 
     if (r == -ESTALE)
         return error_set(err, r, "checkpoint-stale",
                          "the program's commands were carried out since the checkpoint");
+    if (r == -EEXIST)
+        return error_set(err, r, "rebuild-failed",
+                         "a program's shared virtual memory cannot have its address here");
     if (r < 0)
         return error_set(err, r, "checkpoint-corrupt", "the session cannot be made again");
     session->serials = head.serials;

@@ -70,6 +70,19 @@ cl_int device_list_find(const struct session *session, struct device_list *list)
     return CL_SUCCESS;
 }
 
+struct subdevice *subdevice_create(uint32_t index, uint32_t depth, const void *properties,
+                                   uint32_t count)
+{
+    const size_t bytes = count * sizeof(cl_device_partition_property);
+    struct subdevice *subdevice =
+        calloc(1, sizeof(*subdevice) + bytes + sizeof(subdevice->properties[0])); /* and an end */
+    if (!subdevice)
+        return NULL;
+    *subdevice = (struct subdevice){index, depth, count};
+    memcpy(subdevice->properties, properties, bytes);
+    return subdevice;
+}
+
 cl_int subdevice_make(struct session *session, struct object *object)
 {
     const struct subdevice *subdevice = object->extra;
@@ -97,7 +110,7 @@ struct partition {
     uint32_t parent, depth;
     cl_device_id driver;
     const cl_device_partition_property *properties;
-    size_t properties_bytes;
+    uint32_t property_count;
     cl_device_id *parts;
     cl_uint count;
 };
@@ -107,11 +120,9 @@ static int keep_part(struct session *session, const struct partition *partition,
                      uint32_t id, struct error *err)
 {
     struct object *object;
-    struct subdevice *subdevice = malloc(sizeof(*subdevice) + partition->properties_bytes);
+    struct subdevice *subdevice =
+        subdevice_create(index, partition->depth, partition->properties, partition->property_count);
     if (subdevice && object_place(session, id, &object, err) == 0) {
-        subdevice->index = index;
-        subdevice->depth = partition->depth;
-        memcpy(subdevice->properties, partition->properties, partition->properties_bytes);
         *object = (struct object){.kind = OBJECT_DEVICE,
                                   .parent = partition->parent,
                                   .serial = ++session->serials,
@@ -185,7 +196,7 @@ int handle_device_partition(struct session *session, const struct wire_header *h
     AUTO_FREE cl_device_id *parts = calloc(record->id_count + 1u, sizeof(cl_device_id));
     struct partition partition = {.parent = record->device_id,
                                   .properties = (const cl_device_partition_property *)properties,
-                                  .properties_bytes = record->property_count * sizeof(*properties),
+                                  .property_count = record->property_count,
                                   .parts = parts};
     reply->status = parts ? check_partition(session, record, &partition) : CL_OUT_OF_HOST_MEMORY;
     if (!reply->status)

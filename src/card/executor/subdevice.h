@@ -18,8 +18,12 @@ struct session;
 struct subdevice {
     uint32_t index; /* among the parts of that partition */
     uint32_t depth; /* 1: a part of the card */
-    cl_device_partition_property properties[];
+    uint32_t property_count;
+    cl_device_partition_property properties[]; /* the last is 0, and others may be */
 };
+/* NULL: out of memory. `properties` need not be aligned. */
+struct subdevice *subdevice_create(uint32_t index, uint32_t depth, const void *properties,
+                                   uint32_t count);
 
 /* A list of numbers of devices and the driver's handles for them. `count` is 0 for the card alone,
  * and `drivers` has one then. */

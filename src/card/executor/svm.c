@@ -35,6 +35,8 @@ static uint64_t round_up(uint64_t value, uint64_t to)
 
 static int region_open(struct session *session, uint64_t base)
 {
+    if (base < REGION_FIRST || base >= REGION_FIRST + REGION_TRIES * (uint64_t)REGION_STEP)
+        return 0;
     void *place = mmap(at(base), REGION_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (place == at(base)) {
@@ -84,7 +86,7 @@ static int region_take(struct session *session, struct svm_memory *svm, uint64_t
     uint64_t address;
     if (svm->bytes) /* still there: it was only away */
         return 1;
-    if (svm->alignment > PAGE_BYTES || bytes < size || !region_is_open(session, svm->address))
+    if (bytes < size || !region_is_open(session, svm->address))
         return 0;
     struct svm_memory **link = region_gap(session, svm, bytes, &address);
     if (!link)
@@ -146,18 +148,20 @@ static void let_go(struct svm_memory *svm)
 /* Memory, and a buffer over it, through which contents travel. */
 static cl_int allocate(struct session *session, struct object *object)
 {
+    const cl_mem_flags access =
+        object->flags & (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY);
     struct svm_memory *svm = object->svm;
     cl_context context = session->objects[object->parent].driver;
     cl_int status;
     int is_there = device_shares_memory(session->device)
                        ? region_take(session, svm, object->size_bytes)
-                       : driver_take(svm, context, object->flags, object->size_bytes);
+                       : driver_take(svm, context, access, object->size_bytes);
     if (!is_there) {
         session->svm_missed |= svm->address != 0;
         return CL_MEM_OBJECT_ALLOCATION_FAILURE;
     }
-    object->driver = clCreateBuffer(context, object->flags | CL_MEM_USE_HOST_PTR,
-                                    object->size_bytes, at(svm->address), &status);
+    object->driver = clCreateBuffer(context, access | CL_MEM_USE_HOST_PTR, object->size_bytes,
+                                    at(svm->address), &status);
     if (status != CL_SUCCESS)
         let_go(svm);
     return status;
@@ -196,9 +200,39 @@ void svm_finish(struct session *session, struct svm_memory *svm)
     free(svm);
 }
 
+int svm_is_settled(const struct session *session, uint64_t address)
+{
+    return session->svm_apart && address - (uintptr_t)session->svm < session->svm_bytes;
+}
+
+int svm_settle(struct session *session, struct object *object, uint64_t address)
+{
+    const uint64_t offset = address - (uintptr_t)session->svm;
+    if (!svm_is_settled(session, address) || object->size_bytes > session->svm_bytes - offset)
+        return -EPROTO;
+    if (!object->svm)
+        object->svm = calloc(1, sizeof(*object->svm));
+    if (!object->svm)
+        return -ENOMEM;
+    object->svm->address = address;
+    object->svm->bytes = object->size_bytes;
+    return 0;
+}
+
+void svm_clear(struct session *session)
+{
+    if (session->svm)
+        (void)munmap(session->svm, session->svm_bytes);
+    if (session->svm_region)
+        (void)munmap(at(session->svm_region), REGION_BYTES);
+    session->svm = NULL;
+    session->svm_bytes = session->svm_region = 0;
+    session->svm_apart = 0;
+}
+
 int svm_holds(const struct session *session, uint64_t address)
 {
-    if (session->svm && address - (uintptr_t)session->svm < session->arena_bytes)
+    if (session->svm && address - (uintptr_t)session->svm < session->svm_bytes)
         return 1;
     for (uint32_t id = 1; id < session->objects_end; id++) {
         const struct object *object = &session->objects[id];
@@ -208,16 +242,20 @@ int svm_holds(const struct session *session, uint64_t address)
     return 0;
 }
 
+int svm_may_be_aligned(uint64_t alignment)
+{
+    return (alignment & (alignment - 1)) == 0 && alignment <= PAGE_BYTES;
+}
+
 int handle_svm_alloc(struct session *session, const struct wire_header *header, struct reply *reply,
                      struct error *err)
 {
-    const cl_svm_mem_flags access = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
     const struct wire_svm_alloc *record = (const void *)header;
     struct object *context, *object;
     if (object_get(session, record->context_id, OBJECT_CONTEXT, &context, err) < 0 ||
         object_place(session, record->id, &object, err) < 0)
         return -EPROTO;
-    if (record->alignment & (record->alignment - 1) || record->alignment > PAGE_BYTES)
+    if (!svm_may_be_aligned(record->alignment))
         return BAD_RECORD(err, "memory aligned to %llu", (unsigned long long)record->alignment);
     struct svm_memory *svm = calloc(1, sizeof(*svm));
     if (!svm)
@@ -227,7 +265,7 @@ int handle_svm_alloc(struct session *session, const struct wire_header *header, 
                               .parent = record->context_id,
                               .is_buffer = 1,
                               .svm = svm,
-                              .flags = record->flags & access,
+                              .flags = record->flags,
                               .size_bytes = record->size_bytes};
     object->error = object_make(session, object);
     reply->status = object->error;

@@ -18,10 +18,20 @@ struct svm_memory {
     struct svm_memory *next; /* in the region, by address */
     uint64_t address;        /* 0: it was never made; after that the same for ever */
     uint64_t alignment;
-    uint64_t bytes;     /* that it takes of the region; 0: it is the driver's */
+    uint64_t bytes;     /* that it has of the region, or of the arena's second place; 0: it is the
+                           driver's, or not there yet */
     cl_context context; /* of the driver's, one reference while it is there */
 };
 
+/* Shared virtual memory at a place that is its own as long as the session lives, in what stands in
+ * the arena's stead: -EPROTO when it is not in there, or -ENOMEM. */
+int svm_settle(struct session *session, struct object *object, uint64_t address);
+/* Whether `address` is there. */
+int svm_is_settled(const struct session *session, uint64_t address);
+/* At the session's end: the addresses of what is gone are free. */
+void svm_clear(struct session *session);
+/* What an allocation may ask for. */
+int svm_may_be_aligned(uint64_t alignment);
 /* A maker of object_make: reserved in the ledger first. When it comes back and its address is not
  * to be had, `svm_missed` of the session is set. */
 cl_int svm_make(struct session *session, struct object *object);

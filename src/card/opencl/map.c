@@ -124,7 +124,8 @@ int memory_is_mapped(cl_mem memory, const void *pointer)
 static struct memory_map *map_create(const struct memory_mapping *mapping)
 {
     cl_mem memory = mapping->memory;
-    int in_place = memory_root(memory)->range && !memory->host_ptr && arena_enter();
+    int is_there = memory_root(memory)->range && (memory->is_shared || !memory->host_ptr);
+    int in_place = is_there && arena_enter();
     char *host = host_memory(memory, in_place);
     struct memory_map *map = host ? malloc(sizeof(*map)) : NULL;
     if (map)

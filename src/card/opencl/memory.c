@@ -48,7 +48,7 @@ static cl_int send_memory(struct object *object, uint32_t id)
         return CL_DEVICE_NOT_AVAILABLE;
     record->id = id;
     record->context_id = memory->context->object.id;
-    record->flags = flags;
+    record->flags = flags | (memory->is_shared ? WIRE_BUFFER_SHARED : 0);
     record->size_bytes = memory->size;
     int inside = arena_enter();
     memory->range = inside ? arena_take(memory->size) : NULL;

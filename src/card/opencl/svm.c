@@ -265,9 +265,11 @@ void *api_clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t size,
     if (!piece)
         return NULL;
     piece->memory = api_clCreateBuffer(context, flags, size, NULL, &code);
+    if (piece->memory)
+        piece->memory->is_shared = 1;
     if (piece->memory && object_ensure(&piece->memory->object) == CL_SUCCESS &&
         piece->memory->range) {
-        piece->start = base + piece->memory->range->offset;
+        piece->memory->host_ptr = piece->start = base + piece->memory->range->offset;
         lock_take(&process.svm.lock);
         link_piece(&process.svm, piece);
         lock_give(&process.svm.lock);
@@ -307,6 +309,15 @@ void api_clSVMFree(cl_context context, void *svm_pointer)
     if (!found->memory->range)
         leave_pages(&process.svm, found);
     piece_free(found);
+}
+
+/* The command takes its turn in the queue and moves nothing. */
+static cl_int pass(struct command *command, enum transfer_wait wait)
+{
+    if (arena_enter())
+        return direct_pass(command, wait);
+    cl_int result = sync_post(command, SYNC_NOTHING);
+    return result == CL_SUCCESS && wait == TRANSFER_BLOCKING ? queue_wait(command->queue) : result;
 }
 
 /* What is freed when a place in a queue is reached. */
@@ -351,7 +362,7 @@ static cl_int post_place(cl_command_queue queue, cl_command_type type, enum tran
     cl_int result = command_open(&command, queue, type, waits);
     if (result != CL_SUCCESS)
         return result;
-    return command_close(&command, direct_pass(&command, wait), waits);
+    return command_close(&command, pass(&command, wait), waits);
 }
 
 cl_int api_clEnqueueSVMFree(cl_command_queue command_queue, cl_uint num_svm_pointers,
@@ -387,12 +398,6 @@ cl_int api_clEnqueueSVMFree(cl_command_queue command_queue, cl_uint num_svm_poin
     return result;
 }
 
-/* Where `pointer` lies, if contents have to be carried to it and back. */
-static int find_apart(const void *pointer, struct copy_end *ret_place)
-{
-    return svm_find(pointer, ret_place) && !ret_place->memory->range;
-}
-
 cl_int api_clEnqueueSVMMap(cl_command_queue command_queue, cl_bool blocking_map,
                            cl_map_flags map_flags, void *svm_ptr, size_t size,
                            cl_uint num_events_in_wait_list, const cl_event *event_wait_list,
@@ -402,15 +407,17 @@ cl_int api_clEnqueueSVMMap(cl_command_queue command_queue, cl_bool blocking_map,
     struct copy_end place;
     if (svm_is_there() && (!svm_ptr || size == 0))
         return CL_INVALID_VALUE;
-    if (find_apart(svm_ptr, &place)) {
+    cl_int result;
+    if (svm_find(svm_ptr, &place)) {
         const size_t left = place.memory->size - place.offset;
         const struct memory_mapping mapping = {place.memory, place.offset,
                                                size < left ? size : left, map_flags};
-        return memory_map(command_queue, CL_COMMAND_SVM_MAP, &mapping, blocking_map, &waits,
-                          &svm_ptr);
+        result =
+            memory_map(command_queue, CL_COMMAND_SVM_MAP, &mapping, blocking_map, &waits, &svm_ptr);
+    } else {
+        result = post_place(command_queue, CL_COMMAND_SVM_MAP,
+                            blocking_map ? TRANSFER_BLOCKING : TRANSFER_POSTED, &waits);
     }
-    cl_int result = post_place(command_queue, CL_COMMAND_SVM_MAP,
-                               blocking_map ? TRANSFER_BLOCKING : TRANSFER_POSTED, &waits);
     if (result == CL_SUCCESS && blocking_map)
         output_forward();
     return result;
@@ -424,7 +431,7 @@ cl_int api_clEnqueueSVMUnmap(cl_command_queue command_queue, void *svm_ptr,
     struct copy_end place;
     if (svm_is_there() && !svm_ptr)
         return CL_INVALID_VALUE;
-    if (find_apart(svm_ptr, &place) && memory_is_mapped(place.memory, svm_ptr))
+    if (svm_find(svm_ptr, &place) && memory_is_mapped(place.memory, svm_ptr))
         return memory_unmap(command_queue, CL_COMMAND_SVM_UNMAP, place.memory, svm_ptr, &waits);
     return post_place(command_queue, CL_COMMAND_SVM_UNMAP, TRANSFER_POSTED, &waits);
 }
@@ -486,7 +493,7 @@ static cl_int move(struct command *command, const struct svm_end *to, const stru
         region_linear(&region, from->place.memory, from->place.offset, bytes, to->pointer);
         return transfer_read(command, &region, wait);
     }
-    cl_int result = direct_pass(command, TRANSFER_BLOCKING);
+    cl_int result = pass(command, TRANSFER_BLOCKING);
     if (result == CL_SUCCESS)
         memcpy(to->pointer, from->pointer, bytes);
     return result;

@@ -1,8 +1,8 @@
 /* Shared virtual memory of coarse grain. Where there is an arena an allocation is a piece of it,
- * which this process and the executor both see at one address. Else it is memory of the device's
- * host, or of its driver, and this process has memory of its own at the same address: contents are
- * carried when they are mapped, unmapped, copied and filled. There is none at addresses where this
- * process has something else already. */
+ * which this process and the executor both see at one address. Else, and once the session has left
+ * the arena, it is memory of the device's host, or of its driver, and this process has memory of
+ * its own at the same address: contents are carried when they are mapped, unmapped, copied and
+ * filled. There is none at addresses where this process has something else already. */
 #ifndef LEAT_CARD_OPENCL_SVM_H
 #define LEAT_CARD_OPENCL_SVM_H
 

@@ -13,7 +13,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 6
+#define WIRE_VERSION 7
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CACHE_LINE 64
 
@@ -230,6 +230,9 @@ enum wire_copy_shape { WIRE_COPY_IMAGES, WIRE_COPY_IMAGE_TO_BUFFER, WIRE_COPY_BU
  * another queue that was posted later begins. Buffers get their first contents through such a one,
  * so that nobody waits for these before they are used. */
 #define WIRE_QUEUE_FIRST (UINT64_C(1) << 63)
+
+/* Of a BUFFER_CREATE's flags: it keeps its address in the arena's second place wherever it goes. */
+#define WIRE_BUFFER_SHARED (UINT64_C(1) << 63)
 
 /* LAUNCH shape_flags */
 #define WIRE_SHAPE_OFFSET 1u /* global_offset given */

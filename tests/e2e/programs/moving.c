@@ -77,15 +77,6 @@ static void prepare(struct moving *moving)
     MUST(clSetKernelArg(moving->paint, 3, sizeof(seven), &seven));
 }
 
-static void await_line(void)
-{
-    char line[64];
-    (void)printf("ready\n");
-    (void)fflush(stdout);
-    if (!fgets(line, sizeof(line), stdin))
-        exit(3);
-}
-
 static void launch(const struct moving *moving, cl_command_queue queue, cl_event *event)
 {
     const size_t global = COUNT, local = 64, area[2] = {SIDE, SIDE};

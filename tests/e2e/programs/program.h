@@ -46,6 +46,16 @@ static inline uint64_t hash(const void *data, size_t length)
     return state;
 }
 
+/* Tell that this is the moment, until the other side has done what it does then. */
+static inline void await_line(void)
+{
+    char line[64];
+    (void)printf("ready\n");
+    (void)fflush(stdout);
+    if (!fgets(line, sizeof(line), stdin))
+        exit(3);
+}
+
 static inline void show(const char *name, const void *data, size_t length)
 {
     (void)printf("%s %016llx\n", name, (unsigned long long)hash(data, length));

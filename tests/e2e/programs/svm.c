@@ -3,8 +3,9 @@
  *
  * svm                all of that
  * svm rounds N       a list that kernels follow and change N times
- * svm fill          as many MiB as there are, twice
- * svm taken ADDRESS  where the driver's first memory would lie, this process has something else */
+ * svm across         such a list, and a map that is open, across a line on standard input, three
+ * times svm fill          as many MiB as there are, twice svm taken ADDRESS  where the driver's
+ * first memory would lie, this process has something else */
 #undef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
 #include <semaphore.h>
@@ -216,6 +217,47 @@ static void rounds(struct world *w, int count)
     (void)printf("%d rounds %d, at last %d\n", count, all, *sum);
 }
 
+/* Kernels follow the list from `first` on; what the map of `sum` holds was written by them. */
+static cl_int *age_from(struct world *w, struct node *first, cl_int *sum)
+{
+    const size_t one = 1;
+    MUST(clSetKernelArgSVMPointer(w->age, 0, first));
+    MUST(clEnqueueNDRangeKernel(w->queue, w->age, 1, NULL, &one, NULL, 0, NULL, NULL));
+    MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, sum, sizeof(*sum), 0, NULL,
+                         NULL));
+    return sum;
+}
+
+static void across(struct world *w)
+{
+    struct node *reached[COUNT + 1], **nodes = reached + 1;
+    cl_int *sum = allocate(w, sizeof(*sum)), told = 0;
+    make_list(w, nodes);
+    MUST(clSetKernelArgSVMPointer(w->age, 1, sum));
+    MUST(clSetKernelExecInfo(w->age, CL_KERNEL_EXEC_INFO_SVM_PTRS, COUNT * sizeof(*nodes), nodes));
+    for (int round = 0; round < 3; round++) {
+        cl_int *open = age_from(w, nodes[0], sum);
+        await_line();
+        (void)printf("before %d", *open);
+        *open += 1000 * round;
+        MUST(clEnqueueSVMUnmap(w->queue, open, 0, NULL, NULL));
+        MUST(clEnqueueSVMMemcpy(w->queue, CL_TRUE, &told, sum, sizeof(told), 0, NULL, NULL));
+        struct node *more = reached[0] = allocate(w, sizeof(*more));
+        const struct node content = {nodes[0], 77 + round};
+        MUST(clEnqueueSVMMemcpy(w->queue, CL_TRUE, more, &content, sizeof(content), 0, NULL, NULL));
+        MUST(clSetKernelExecInfo(w->age, CL_KERNEL_EXEC_INFO_SVM_PTRS, sizeof(reached), reached));
+        (void)printf(", told %d, after %d", told, *age_from(w, more, sum));
+        MUST(clEnqueueSVMUnmap(w->queue, sum, 0, NULL, NULL));
+        MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ, more, sizeof(*more), 0, NULL, NULL));
+        (void)printf(", the new one %d %d\n", more->value, more->next == nodes[0]);
+        MUST(clEnqueueSVMUnmap(w->queue, more, 0, NULL, NULL));
+        MUST(clFinish(w->queue));
+        clSVMFree(w->context, more);
+        MUST(clSetKernelExecInfo(w->age, CL_KERNEL_EXEC_INFO_SVM_PTRS, COUNT * sizeof(*nodes),
+                                 nodes));
+    }
+}
+
 /* Pages at the address and behind it, and shared memory that then lies elsewhere. */
 static void taken(struct world *w, const char *address)
 {
@@ -253,7 +295,7 @@ int main(int count, char **words)
     MUST(clGetDeviceInfo(w.device, CL_DEVICE_SVM_CAPABILITIES, sizeof(capabilities), &capabilities,
                          NULL));
     if (count == 2) {
-        fill(&w);
+        (strcmp(words[1], "across") == 0 ? across : fill)(&w);
         return 0;
     }
     if (count == 3) {
