@@ -215,6 +215,19 @@ def test_compiling(card_house):
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
 
 
+def test_binary_of_another_run(card_house, tmp_path):
+    """What a program kept of a run without a card it can use on a card, and what is none is refused as by the device."""
+    def words(way, path):
+        return ["/usr/bin/python3", os.path.join(houses.ROOT, "tests/e2e/programs/kept.py"), way, str(tmp_path / path)]
+    subprocess.run(words("keep", "direct"), timeout=120, check=True)
+    card_house.card_exec(*words("keep", "card"), memory="64MiB")
+    for way in ("use", "spoil"):
+        direct = subprocess.run(words(way, "direct"), capture_output=True, text=True, timeout=120, check=True).stdout
+        assert direct in ("[ 0  1  4  9 16 25 36 49] True\n", "refused -42\n")
+        assert card_house.card_exec(*words(way, "direct"), memory="64MiB").stdout == direct
+        assert card_house.card_exec(*words(way, "card"), memory="64MiB").stdout == direct
+
+
 def test_strict(card_house):
     """Strict mode: every command has ended when its call returns, and what it read is there."""
     words = [houses.built("strict")]

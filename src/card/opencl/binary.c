@@ -43,17 +43,27 @@ void binary_header_init(struct binary_header *header, cl_program_binary_type typ
     header->type = type;
 }
 
-const void *binary_payload(const void *binary, size_t length, size_t *ret_length)
+static int is_wrapped(const void *binary, size_t length)
+{
+    return length >= sizeof(magic) && memcmp(binary, magic, sizeof(magic)) == 0;
+}
+
+const void *binary_payload(const void *binary, size_t length, size_t *ret_length,
+                           cl_program_binary_type *ret_type)
 {
     struct binary_header header;
+    *ret_length = length;
+    *ret_type = CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+    if (!is_wrapped(binary, length))
+        return binary;
     if (length < sizeof(header))
         return NULL;
     memcpy(&header, binary, sizeof(header));
     const char *payload = (const char *)binary + sizeof(header);
-    if (memcmp(header.magic, magic, sizeof(magic)) != 0 || header.device_hash != device_hash() ||
-        header.payload_bytes != length - sizeof(header) ||
+    if (header.device_hash != device_hash() || header.payload_bytes != length - sizeof(header) ||
         header.hash != content_hash(header.type, payload, length - sizeof(header)))
         return NULL;
     *ret_length = length - sizeof(header);
+    *ret_type = (cl_program_binary_type)header.type;
     return payload;
 }

@@ -1,5 +1,6 @@
 /* The wrapping of program binaries: what the driver made, with a header that says for which device,
- * so that a stale, foreign or damaged one is CL_INVALID_BINARY and never reaches the driver. */
+ * so that a stale, foreign or damaged one is CL_INVALID_BINARY and never reaches the driver. What
+ * has no such header may be what a program kept of a run without a card: the driver judges it. */
 #ifndef LEAT_CARD_OPENCL_BINARY_H
 #define LEAT_CARD_OPENCL_BINARY_H
 
@@ -17,7 +18,9 @@ struct binary_header {
 
 void binary_header_init(struct binary_header *header, cl_program_binary_type type,
                         const void *payload, size_t bytes);
-/* The driver's part of a wrapped binary; NULL when it is not for this device. */
-const void *binary_payload(const void *binary, size_t length, size_t *ret_length);
+/* What the driver gets of a binary, and of which type the binary says it is (an executable when it
+ * says nothing); NULL when it is not for this device. */
+const void *binary_payload(const void *binary, size_t length, size_t *ret_length,
+                           cl_program_binary_type *ret_type);
 
 #endif

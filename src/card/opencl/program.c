@@ -32,8 +32,9 @@ static size_t piece(const struct _cl_program *program, cl_uint index, const void
 {
     const struct program_part *part = &program->parts[index];
     size_t length;
+    cl_program_binary_type type;
     if (program->from_binary) {
-        *ret_data = binary_payload(part->binary, part->binary_bytes, &length);
+        *ret_data = binary_payload(part->binary, part->binary_bytes, &length, &type);
         return length;
     }
     *ret_data = program->built_in   ? program->built_in
@@ -243,9 +244,10 @@ cl_program api_clCreateProgramWithSource(cl_context context, cl_uint count, cons
 static cl_int check_binary(const unsigned char *binary, size_t length)
 {
     size_t payload;
+    cl_program_binary_type type;
     if (length == 0 || !binary)
         return CL_INVALID_VALUE;
-    return binary_payload(binary, length, &payload) ? CL_SUCCESS : CL_INVALID_BINARY;
+    return binary_payload(binary, length, &payload, &type) ? CL_SUCCESS : CL_INVALID_BINARY;
 }
 
 static cl_int check_binaries(cl_uint count, const size_t *lengths, const unsigned char **binaries,
@@ -270,9 +272,8 @@ static cl_int keep_binary(struct program_part *part, const unsigned char *binary
         return CL_OUT_OF_HOST_MEMORY;
     memcpy(part->binary, binary, length);
     part->binary_bytes = length;
-    struct binary_header header;
-    memcpy(&header, binary, sizeof(header));
-    part->binary_type = (cl_program_binary_type)header.type;
+    size_t payload;
+    (void)binary_payload(binary, length, &payload, &part->binary_type);
     output_expect(binary, length);
     return CL_SUCCESS;
 }
