@@ -2,6 +2,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -195,6 +196,26 @@ def test_what_is_refused_stays_here(hosts, tmp_path):
     assert (card["state"], card["host"], card["suspensions"]) == ("active", "", 0)
     the_rest(talker)
     assert [card["card"] for card in cards_of(there)] == ["other"]
+
+
+def test_a_relay_that_takes_no_callers_is_not_waited_for(tmp_path):
+    """leat-cardd has one thread."""
+    needs("leat-cardd", "leat-relay")
+    callers = []
+    with houses.House(cards_only=True) as here, socket.socket(socket.AF_UNIX) as deaf, contextlib.closing(here.control()) as control:
+        create(here)
+        deaf.bind(str(tmp_path / "cardd.sock"))
+        deaf.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                callers.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                callers[-1].connect(str(tmp_path / "cardd.sock"))
+        with pytest.raises(houses.CardError) as caught:
+            control("card.move", card="one", device="cpu-0", relay=str(tmp_path), host="deaf")
+        assert caught.value.code == "no-relay"
+        assert shown(here)["state"] == "active"
+    for caller in callers:
+        caller.close()
 
 
 def relays_of(house):

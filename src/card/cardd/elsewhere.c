@@ -2,6 +2,7 @@
 #include "card/cardd/elsewhere.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +37,11 @@ struct elsewhere {
 
 DEFINE_CLEANUP(elsewhere, struct elsewhere, elsewhere_close)
 
+/* Without waiting for one that does not take its callers, which shows as EAGAIN. */
 static int dial(const char *dir, const char *name, struct error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, name);
     if (fd < 0 || length >= (int)sizeof(address.sun_path) ||
         connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
@@ -192,7 +194,9 @@ int elsewhere_call(const struct elsewhere *elsewhere, const struct session *sess
         return fd;
     memcpy(departure.card_token, elsewhere->place.token, sizeof(departure.card_token));
     memcpy(departure.session, session->id, sizeof(departure.session));
-    int r = fd_write_all(fd, (const char *)&departure, sizeof(departure));
+    int r = fd_write_all(fd, (const char *)&departure, sizeof(departure)); /* it has room */
     explicit_bzero(&departure, sizeof(departure));
+    if (r == 0 && fcntl(fd, F_SETFL, 0) < 0) /* the executor waits */
+        r = -errno;
     return r < 0 ? lost(elsewhere, err) : take_fd(&fd);
 }
