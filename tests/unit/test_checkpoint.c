@@ -133,27 +133,64 @@ static int pull(void *arg, void *data, size_t length)
     return 0;
 }
 
-static void test_it_is_received(void **state)
+static size_t length_of(int fd)
 {
-    int fd = make(), copy = memfd_create("copy", MFD_CLOEXEC);
     struct stat status;
-    struct seen seen = {0};
     assert_int_equal(fstat(fd, &status), 0);
-    size_t length = (size_t)status.st_size;
-    assert_int_equal(pwrite(fd, "more", 4, status.st_size), 4);
+    return (size_t)status.st_size;
+}
+
+static void test_it_is_passed_on(void **state)
+{
+    int fd = make(), copy = memfd_create("copy", MFD_CLOEXEC), full = open("/dev/full", O_WRONLY);
+    struct seen seen = {0};
+    size_t length = length_of(fd);
+    assert_int_equal(pwrite(fd, "more", 4, (off_t)length), 4);
     struct source whole = {fd, length + 4};
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    assert_int_equal(checkpoint_receive(copy, pull, &whole, NULL), 0);
+    assert_int_equal(checkpoint_pass(copy, pull, &whole, NULL), 0);
     assert_int_equal(whole.left, 4);
     assert_int_equal(checkpoint_read(copy, see, &seen, NULL), 0);
     assert_int_equal(seen.count, PARTS);
+    /* Nobody takes it: it comes all the same. */
+    whole.left = length;
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(checkpoint_pass(full, pull, &whole, NULL), 0);
+    assert_int_equal(whole.left, 0);
     for (size_t cut = 0; cut < length; cut += 7) {
         struct source part = {fd, cut};
         assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-        assert_int_equal(checkpoint_receive(copy, pull, &part, NULL), -ECONNRESET);
+        assert_int_equal(checkpoint_pass(copy, pull, &part, NULL), -ECONNRESET);
     }
     (void)close(fd);
     (void)close(copy);
+    (void)close(full);
+}
+
+/* Each part is seen when it has come, and the first that is damaged is not. */
+static void test_it_is_followed(void **state)
+{
+    int fd = make();
+    size_t length = length_of(fd);
+    for (size_t cut = 0; cut <= length; cut++) {
+        struct source part = {fd, cut};
+        struct seen seen = {0};
+        struct error err = {0};
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        int r = checkpoint_follow(pull, &part, see, &seen, &err);
+        assert_int_equal(r, cut == length ? 0 : -EPROTO);
+        if (r < 0)
+            assert_string_equal(err.code, cut < 24 ? "not-a-checkpoint" : "checkpoint-truncated");
+        assert_true(seen.count < PARTS || cut + 24 >= length);
+    }
+    const off_t last = (off_t)length - 24 - 1; /* a byte of the last part */
+    struct source damaged = {fd, length};
+    struct seen seen = {0};
+    assert_int_equal(pwrite(fd, "\xff", 1, last), 1);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(checkpoint_follow(pull, &damaged, see, &seen, NULL), -EPROTO);
+    assert_int_equal(seen.count, PARTS - 1);
+    (void)close(fd);
 }
 
 int main(void)
@@ -163,7 +200,8 @@ int main(void)
         cmocka_unit_test(test_every_cut_is_seen),
         cmocka_unit_test(test_every_flipped_bit_is_seen),
         cmocka_unit_test(test_other_files_are_refused),
-        cmocka_unit_test(test_it_is_received),
+        cmocka_unit_test(test_it_is_passed_on),
+        cmocka_unit_test(test_it_is_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,12 +189,13 @@ static void session_end(struct session *session, int status)
 }
 
 /* Another executor can take the place of one that was killed: before its first record it does so
- * from nothing, later from a checkpoint. */
+ * from nothing, later from a checkpoint. What comes from another host comes once. */
 static bool is_replaceable(const struct session *session, int status)
 {
     const struct card *card = session->card;
     bool begun = __atomic_load_n(&card->ledger->slots[session->slot].begun, __ATOMIC_SEQ_CST);
-    return session->memory && WIFSIGNALED(status) && !card->leaving &&
+    bool comes = session->moved && session->rebuilding;
+    return session->memory && WIFSIGNALED(status) && !card->leaving && !comes &&
            session->replaced < REPLACED_MAX && (!begun || phase_can_rebuild(card));
 }
 
@@ -451,6 +452,8 @@ static int origin_take(struct session *session, const struct session_origin *ori
 {
     memcpy(session->id, origin->id, sizeof(session->id));
     session->moved = session->rebuilding = true;
+    session->card->needs_copy_room = true; /* each object is there twice for a moment */
+    cardd_confine_again(session->cardd, session->card);
     session->moved_fd = fcntl(origin->checkpoint_fd, F_DUPFD_CLOEXEC, 0);
     return session->moved_fd < 0 ? -errno : 0;
 }

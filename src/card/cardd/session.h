@@ -34,7 +34,7 @@ struct session {
     bool rebuilding;   /* the last of them from a checkpoint, and not done yet */
     bool moved;        /* it has come from another host, and its client is a relay */
     bool offered;      /* to the other host that the card moves to */
-    int moved_fd;   /* checkpoint of one that comes from another host, until it is rebuilt; or -1 */
+    int moved_fd;   /* brings the checkpoint of one from another host, until it is rebuilt; or -1 */
     bool overdrawn; /* a local one: it holds more of its device than of its card */
     uint64_t order; /* number of the one that has gone to the executor and is not answered; or 0 */
     /* First page of the session memory, read-only; NULL: a local session, in which the client's own

@@ -99,49 +99,55 @@ int checkpoint_end(int fd, uint64_t parts, struct error *err)
     return put(fd, &part, 1, err);
 }
 
-/* Pull `length` bytes to `data` and append them to the file. */
-static int pass_on(int fd, checkpoint_pull *pull, void *arg, void *data, size_t length,
-                   struct error *err)
+/* What has come on its way. */
+struct passing {
+    checkpoint_pull *pull;
+    void *arg;
+    int fd;
+    int refused; /* it takes no more */
+};
+
+/* Pull `length` bytes to `data` and pass them on, as long as they are taken. */
+static int pass_on(struct passing *passing, void *data, size_t length, struct error *err)
 {
     struct iovec part = {data, length};
-    int r = pull(arg, data, length);
+    int r = passing->pull(passing->arg, data, length);
     if (r < 0)
         return error_errno(err, r, "checkpoint-truncated", "the checkpoint has not come whole");
-    return put(fd, &part, 1, err);
+    if (!passing->refused)
+        passing->refused = put(passing->fd, &part, 1, NULL) < 0;
+    return 0;
 }
 
-int checkpoint_receive(int fd, checkpoint_pull *pull, void *arg, struct error *err)
+int checkpoint_pass(int fd, checkpoint_pull *pull, void *arg, struct error *err)
 {
+    struct passing passing = {pull, arg, fd, 0};
     AUTO_FREE uint8_t *contents = malloc(CHECKPOINT_PART_MAX);
     struct part_head head;
     const size_t rest = sizeof(head) - sizeof(head.magic);
     if (!contents)
-        return error_set(err, -ENOMEM, "out-of-memory", "receiving a checkpoint");
-    int r = pass_on(fd, pull, arg, contents, sizeof(struct head), err);
+        return error_set(err, -ENOMEM, "out-of-memory", "passing a checkpoint on");
+    int r = pass_on(&passing, contents, sizeof(struct head), err);
     while (r == 0) {
-        r = pass_on(fd, pull, arg, head.magic, sizeof(head.magic), err);
+        r = pass_on(&passing, head.magic, sizeof(head.magic), err);
         if (r == 0 && memcmp(head.magic, end_magic, sizeof(head.magic)) == 0)
-            return pass_on(fd, pull, arg, contents, sizeof(struct end) - sizeof(head.magic), err);
+            break;
         if (r == 0)
-            r = pass_on(fd, pull, arg, (uint8_t *)&head + sizeof(head.magic), rest, err);
+            r = pass_on(&passing, (uint8_t *)&head + sizeof(head.magic), rest, err);
         if (r == 0 && head.part.bytes > CHECKPOINT_PART_MAX)
             r = error_set(err, -EPROTO, "checkpoint-corrupt", "a part is too long");
         if (r == 0)
-            r = pass_on(fd, pull, arg, contents, head.part.bytes, err);
+            r = pass_on(&passing, contents, head.part.bytes, err);
     }
-    return r;
+    return r == 0 ? pass_on(&passing, contents, sizeof(struct end) - sizeof(head.magic), err) : r;
 }
 
 struct reader {
-    int fd;
-    uint64_t at, file_bytes;
+    checkpoint_pull *pull;
+    void *arg;
+    uint64_t at;
     uint8_t *contents; /* room for the longest part */
 };
-
-static int truncated(struct error *err)
-{
-    return error_set(err, -EPROTO, "checkpoint-truncated", "the checkpoint ends too early");
-}
 
 static int corrupt(const struct reader *reader, struct error *err)
 {
@@ -152,30 +158,21 @@ static int corrupt(const struct reader *reader, struct error *err)
 
 static int get(struct reader *reader, void *data, size_t length, struct error *err)
 {
-    char *to = data;
-    if (length > reader->file_bytes - reader->at)
-        return truncated(err);
-    while (length) {
-        ssize_t got = pread(reader->fd, to, length, (off_t)reader->at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return error_errno(err, -errno, "checkpoint-failed", "cannot read the checkpoint");
-        if (got == 0)
-            return truncated(err); /* it was cut while it is read */
-        to += got;
-        reader->at += (uint64_t)got;
-        length -= (size_t)got;
-    }
-    return 0;
+    int r = reader->pull(reader->arg, data, length);
+    reader->at += r == 0 ? length : 0;
+    if (r == 0)
+        return 0;
+    if (r == -ECONNRESET)
+        return error_set(err, -EPROTO, "checkpoint-truncated", "the checkpoint ends too early");
+    return error_errno(err, r, "checkpoint-failed", "cannot read the checkpoint");
 }
 
 static int head_read(struct reader *reader, struct error *err)
 {
-    struct head head;
-    if (reader->file_bytes < sizeof(head.magic) || get(reader, &head, sizeof(head), err) < 0 ||
+    struct head head = {0};
+    if (get(reader, &head, sizeof(head), NULL) < 0 ||
         memcmp(head.magic, head_magic, sizeof(head.magic)) != 0)
-        return error_set(err, -EPROTO, "not-a-checkpoint", "the file is no checkpoint of a card");
+        return error_set(err, -EPROTO, "not-a-checkpoint", "this is no checkpoint of a card");
     if (head.version != CHECKPOINT_VERSION)
         return error_set(err, -EPROTO, "checkpoint-version",
                          "the checkpoint has version %u; this Leat reads version %u", head.version,
@@ -190,32 +187,80 @@ static int part_is_sane(const struct checkpoint_part *part)
            part->offset_bytes <= part->object_bytes - part->bytes;
 }
 
-/* One pass over all parts up to the end, which must be the end of the file. */
+/* After its magic. */
+static int part_read(struct reader *reader, struct part_head *head, struct error *err)
+{
+    int r = get(reader, (uint8_t *)head + sizeof(head->magic), sizeof(*head) - sizeof(head->magic),
+                err);
+    if (r < 0)
+        return r;
+    if (!CHECKED(*head) || !part_is_sane(&head->part))
+        return corrupt(reader, err);
+    r = get(reader, reader->contents, head->part.bytes, err);
+    if (r == 0 &&
+        checkpoint_checksum(reader->contents, head->part.bytes) != head->contents_checksum)
+        r = corrupt(reader, err);
+    return r;
+}
+
+/* One pass over all parts up to the end. */
 static int parts_read(struct reader *reader, checkpoint_visit *visit, void *arg, struct error *err)
 {
     for (uint64_t count = 0;; count++) {
         struct part_head head;
-        struct end end;
-        if (reader->file_bytes - reader->at == sizeof(end)) {
-            int r = get(reader, &end, sizeof(end), err);
-            if (r == 0 && memcmp(end.magic, end_magic, sizeof(end.magic)) != 0)
-                return truncated(err);
+        int r = get(reader, head.magic, sizeof(head.magic), err);
+        if (r < 0)
+            return r;
+        if (memcmp(head.magic, end_magic, sizeof(head.magic)) == 0) {
+            struct end end;
+            memcpy(end.magic, head.magic, sizeof(end.magic));
+            r = get(reader, (uint8_t *)&end + sizeof(end.magic), sizeof(end) - sizeof(end.magic),
+                    err);
             return r < 0 ? r : CHECKED(end) && end.parts == count ? 0 : corrupt(reader, err);
         }
-        int r = get(reader, &head, sizeof(head), err);
+        if (memcmp(head.magic, part_magic, sizeof(head.magic)) != 0)
+            return corrupt(reader, err);
+        r = part_read(reader, &head, err);
         if (r < 0)
             return r;
-        if (memcmp(head.magic, part_magic, sizeof(head.magic)) != 0 || !CHECKED(head) ||
-            !part_is_sane(&head.part))
-            return corrupt(reader, err);
-        r = get(reader, reader->contents, head.part.bytes, err);
-        if (r < 0)
-            return r;
-        if (checkpoint_checksum(reader->contents, head.part.bytes) != head.contents_checksum)
-            return corrupt(reader, err);
         if (visit)
             visit(arg, &head.part, reader->contents);
     }
+}
+
+int checkpoint_follow(checkpoint_pull *pull, void *pull_arg, checkpoint_visit *visit, void *arg,
+                      struct error *err)
+{
+    AUTO_FREE uint8_t *contents = malloc(CHECKPOINT_PART_MAX);
+    struct reader reader = {.pull = pull, .arg = pull_arg, .contents = contents};
+    if (!contents)
+        return error_set(err, -ENOMEM, "out-of-memory", "reading a checkpoint");
+    int r = head_read(&reader, err);
+    return r == 0 ? parts_read(&reader, visit, arg, err) : r;
+}
+
+/* Where a file is read, whose position plays no part. */
+struct place {
+    int fd;
+    off_t at;
+};
+
+/* A file that was cut while it is read ends, too. */
+static int pull_from_file(void *arg, void *data, size_t length)
+{
+    struct place *place = arg;
+    char *to = data;
+    while (length) {
+        ssize_t got = pread(place->fd, to, length, place->at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -ECONNRESET;
+        to += got;
+        place->at += got;
+        length -= (size_t)got;
+    }
+    return 0;
 }
 
 int checkpoint_read(int fd, checkpoint_visit *visit, void *arg, struct error *err)
@@ -223,17 +268,11 @@ int checkpoint_read(int fd, checkpoint_visit *visit, void *arg, struct error *er
     struct stat status;
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return error_set(err, -EPROTO, "not-a-checkpoint", "a checkpoint is a file");
-    size_t room =
-        status.st_size < CHECKPOINT_PART_MAX ? (size_t)status.st_size + 1 : CHECKPOINT_PART_MAX;
-    AUTO_FREE uint8_t *contents = malloc(room); /* a part is no longer than the file */
-    if (!contents)
-        return error_set(err, -ENOMEM, "out-of-memory", "reading a checkpoint");
     for (int pass = 0; pass < 2; pass++) {
-        struct reader reader = {
-            .fd = fd, .file_bytes = (uint64_t)status.st_size, .contents = contents};
-        int r = head_read(&reader, err);
-        if (r == 0)
-            r = parts_read(&reader, pass ? visit : NULL, arg, err);
+        struct place place = {fd, 0};
+        int r = checkpoint_follow(pull_from_file, &place, pass ? visit : NULL, arg, err);
+        if (r == 0 && place.at != status.st_size)
+            r = error_set(err, -EPROTO, "checkpoint-corrupt", "more follows the checkpoint's end");
         if (r < 0 || !visit)
             return r;
     }

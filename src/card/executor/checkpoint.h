@@ -38,10 +38,13 @@ int checkpoint_append(int fd, const struct checkpoint_part *part, const void *co
                       struct error *err);
 int checkpoint_end(int fd, uint64_t parts, struct error *err);
 
-/* Exactly `length` bytes of a checkpoint that comes from elsewhere: 0 or a negative errno. */
+/* Exactly `length` bytes of a checkpoint that comes from elsewhere: 0 or a negative errno;
+ * -ECONNRESET: there are no more. */
 typedef int checkpoint_pull(void *arg, void *data, size_t length);
-/* Pull a checkpoint up to its end into the file `fd`. What it says is left to checkpoint_read. */
-int checkpoint_receive(int fd, checkpoint_pull *pull, void *arg, struct error *err);
+/* Pull a checkpoint up to its end, and write it to `fd` as it comes. What it says is left to who
+ * reads it there; when that one takes no more, which is no error, the rest is pulled for nothing.
+ */
+int checkpoint_pass(int fd, checkpoint_pull *pull, void *arg, struct error *err);
 
 typedef void checkpoint_visit(void *arg, const struct checkpoint_part *part, const void *contents);
 
@@ -49,5 +52,9 @@ typedef void checkpoint_visit(void *arg, const struct checkpoint_part *part, con
  * checkpoint", "checkpoint-version", "checkpoint-truncated" or "checkpoint-corrupt": nothing was
  * visited. The position of `fd` plays no part. */
 int checkpoint_read(int fd, checkpoint_visit *visit, void *arg, struct error *err);
+/* Visit each part as it comes; nothing is kept. The same errors, but parts may have been visited
+ * before one. */
+int checkpoint_follow(checkpoint_pull *pull, void *pull_arg, checkpoint_visit *visit, void *arg,
+                      struct error *err);
 
 #endif

@@ -135,11 +135,29 @@ static int change_device(struct session *session, const struct executor_order *o
     return 0;
 }
 
+static int pull_from_stream(void *arg, void *data, size_t length)
+{
+    const int *fd = arg;
+    char *to = data;
+    while (length) {
+        ssize_t got = read(*fd, to, length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -ECONNRESET;
+        to += got;
+        length -= (size_t)got;
+    }
+    return 0;
+}
+
 static int rebuild(struct session *session, const struct executor_order *order, struct error *err)
 {
+    int fd = order->file_fd;
     if (!session->client.rebuild || session->begun)
         return error_set(err, -EBUSY, "session-began", "the session has records of its own");
-    int result = session_rebuild(session, order->file_fd, err);
+    int result = session->client.moved ? session_rebuild_from(session, pull_from_stream, &fd, err)
+                                       : session_rebuild(session, fd, err);
     session->begun = result == 0;
     if (session->begun) /* nobody goes on for it from nothing */
         __atomic_store_n(&session->ledger->slots[session->client.slot].begun, 1, __ATOMIC_SEQ_CST);

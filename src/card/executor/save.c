@@ -12,6 +12,7 @@
 #include "card/executor/state.h"
 
 #define STATE_SERIAL 0 /* no object has it */
+#define STATE_MOST_BYTES (256u << 20)
 
 /* Where what an away object holds lies; NULL: it holds nothing that was ever on the device. */
 static uint8_t *contents_of(const struct object *object)
@@ -70,11 +71,9 @@ static int state_save(const struct session *session, int fd, uint64_t *parts, st
 int session_save(struct session *session, int fd, uint64_t *ret_parts, struct error *err)
 {
     uint64_t parts = 0;
-    int r = 0;
+    int r = state_save(session, fd, &parts, err);
     for (uint32_t id = 1; id < WIRE_OBJECTS && r == 0; id++)
         r = object_save(session, &session->objects[id], fd, &parts, err);
-    if (r == 0)
-        r = state_save(session, fd, &parts, err);
     if (r == 0 && fdatasync(fd) < 0 && errno != EINVAL) /* not a file system of disks */
         r = error_errno(err, -errno, "checkpoint-failed", "cannot write the checkpoint");
     if (r == 0)
@@ -85,7 +84,6 @@ int session_save(struct session *session, int fd, uint64_t *ret_parts, struct er
 struct loading {
     struct session *session;
     uint64_t parts;
-    struct buf state;
 };
 
 static void part_load(void *arg, const struct checkpoint_part *part, const void *contents)
@@ -117,39 +115,84 @@ int session_load(struct session *session, int fd, uint64_t *ret_parts, struct er
     return r;
 }
 
-/* The parts of the state, one after another as they were written. */
-static void state_collect(void *arg, const struct checkpoint_part *part, const void *contents)
+struct rebuilding {
+    struct loading loading;
+    struct buf state; /* as far as it has come */
+    int has_state, status;
+    struct error *err; /* of the status */
+};
+
+static int no_state(struct error *err)
 {
-    struct loading *loading = arg;
-    if (part->serial == STATE_SERIAL && part->offset_bytes == loading->state.length &&
-        memcmp(part->session, loading->session->client.id, sizeof(part->session)) == 0)
-        (void)buf_append(&loading->state, contents, part->bytes); /* it remembers a failure */
+    return error_set(err, -ENOENT, "checkpoint-of-others",
+                     "the checkpoint holds no state of the session");
+}
+
+/* The parts of the state, one after another as they were written. */
+static int state_collect(struct rebuilding *rebuilding, const struct checkpoint_part *part,
+                         const void *contents)
+{
+    struct buf *state = &rebuilding->state;
+    if (part->object_bytes > STATE_MOST_BYTES)
+        return error_set(rebuilding->err, -EFBIG, "checkpoint-too-large",
+                         "the state of a session has at most %u MiB", STATE_MOST_BYTES >> 20);
+    if (rebuilding->has_state || part->offset_bytes != state->length)
+        return no_state(rebuilding->err);
+    if (buf_append(state, contents, part->bytes) < 0)
+        return error_set(rebuilding->err, -ENOMEM, "out-of-memory", "making a session again");
+    if (state->length < part->object_bytes)
+        return 0;
+    rebuilding->has_state = 1;
+    int r = state_read(rebuilding->loading.session, state->data, state->length, rebuilding->err);
+    buf_finish(state);
+    return r;
 }
 
 /* What lies in the arena has stayed there, with all that the client wrote since. */
-static void private_load(void *arg, const struct checkpoint_part *part, const void *contents)
+static void private_load(struct loading *loading, const struct checkpoint_part *part,
+                         const void *contents)
 {
-    struct loading *loading = arg;
     for (uint32_t id = 1; id < loading->session->objects_end; id++) {
         const struct object *object = &loading->session->objects[id];
         if (object->serial == part->serial && !object->range.host) {
-            part_load(arg, part, contents);
+            part_load(loading, part, contents);
             return;
         }
     }
 }
 
+static void part_rebuild(void *arg, const struct checkpoint_part *part, const void *contents)
+{
+    struct rebuilding *rebuilding = arg;
+    const struct session *session = rebuilding->loading.session;
+    if (rebuilding->status < 0 ||
+        memcmp(part->session, session->client.id, sizeof(part->session)) != 0)
+        return;
+    if (part->serial == STATE_SERIAL)
+        rebuilding->status = state_collect(rebuilding, part, contents);
+    else if (rebuilding->has_state)
+        private_load(&rebuilding->loading, part, contents);
+    else
+        rebuilding->status = no_state(rebuilding->err);
+}
+
+static int rebuild_end(struct rebuilding *rebuilding, int r)
+{
+    buf_finish(&rebuilding->state);
+    if (rebuilding->status < 0)
+        return rebuilding->status; /* it came first */
+    return r == 0 && !rebuilding->has_state ? no_state(rebuilding->err) : r;
+}
+
 int session_rebuild(struct session *session, int fd, struct error *err)
 {
-    struct loading loading = {.session = session};
-    int r = checkpoint_read(fd, state_collect, &loading, err);
-    if (r == 0 && (loading.state.failed || loading.state.length == 0))
-        r = error_set(err, -ENOENT, "checkpoint-of-others",
-                      "the checkpoint holds no state of the session");
-    if (r == 0)
-        r = state_read(session, loading.state.data, loading.state.length, err);
-    if (r == 0)
-        r = checkpoint_read(fd, private_load, &loading, err);
-    buf_finish(&loading.state);
-    return r;
+    struct rebuilding rebuilding = {.loading.session = session, .err = err};
+    return rebuild_end(&rebuilding, checkpoint_read(fd, part_rebuild, &rebuilding, err));
+}
+
+int session_rebuild_from(struct session *session, checkpoint_pull *pull, void *arg,
+                         struct error *err)
+{
+    struct rebuilding rebuilding = {.loading.session = session, .err = err};
+    return rebuild_end(&rebuilding, checkpoint_follow(pull, arg, part_rebuild, &rebuilding, err));
 }

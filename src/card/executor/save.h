@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "card/executor/checkpoint.h"
+
 struct error;
 struct session;
 
@@ -17,5 +19,8 @@ int session_load(struct session *session, int fd, uint64_t *ret_parts, struct er
 /* Make a session of its own client, which has taken no record, what the checkpoint has of it. On
  * failure it is of no use. */
 int session_rebuild(struct session *session, int fd, struct error *err);
+/* The same while the checkpoint comes; none of it is kept but what the session needs. */
+int session_rebuild_from(struct session *session, checkpoint_pull *pull, void *arg,
+                         struct error *err);
 
 #endif

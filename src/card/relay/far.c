@@ -1,13 +1,13 @@
 /* The device's host: replay a session's records to a local executor, and tell of their ends. One
  * thread reads records, another watches the session's memory for ends. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -572,19 +572,22 @@ static int pull(void *arg, void *data, size_t length)
     return conn_read(arg, data, length);
 }
 
-/* The session's checkpoint comes first, into a file without a name. */
-static int connect_moved(struct far *far, const struct relay_hello *hello, const char *run_dir,
-                         const char *path, struct wire_pages *ret_pages, char text[WIRE_TEXT_MAX])
+/* The session's checkpoint comes first, and goes to its executor as it comes: nothing is kept here,
+ * and there no more than the card holds. Of who refuses it the rest is taken in, too, or the caller
+ * would not hear why. */
+static int connect_moved(struct far *far, const struct relay_hello *hello, const char *path,
+                         struct wire_pages *ret_pages, struct error *err)
 {
-    struct error why = {0};
-    AUTO_FD int fd = open(run_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    int r = fd < 0 ? error_errno(&why, -errno, "no-file", "no file for the checkpoint")
-                   : checkpoint_receive(fd, pull, far->conn, &why);
-    if (r == 0)
-        return wire_connect_moved(&far->client, path, hello->card_token, hello->session, fd,
-                                  ret_pages, text);
-    (void)snprintf(text, WIRE_TEXT_MAX, "%.255s", why.text);
-    return r;
+    char text[WIRE_TEXT_MAX];
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_errno(err, -errno, "no-session", "no way for the checkpoint");
+    AUTO_FD int to = pair[1];
+    int r = wire_connect_moved(&far->client, path, hello->card_token, hello->session, pair[0],
+                               ret_pages, text);
+    (void)close(pair[0]);
+    int passed = checkpoint_pass(to, pull, far->conn, err);
+    return r < 0 ? error_set(err, r, "no-session", "%s", text) : passed;
 }
 
 /* It is what it was before it answers. */
@@ -612,11 +615,15 @@ static int open_session(struct far *far, const struct relay_hello *hello, const 
     if (r < 0)
         return r;
     const int has_moved = hello->purpose == RELAY_MOVED;
-    r = has_moved
-            ? connect_moved(far, hello, run_dir, path, &pages, text)
-            : wire_connect(&far->client, path, hello->card_token, hello->program, &pages, text);
+    if (has_moved) {
+        r = connect_moved(far, hello, path, &pages, err);
+    } else {
+        r = wire_connect(&far->client, path, hello->card_token, hello->program, &pages, text);
+        if (r < 0)
+            (void)error_set(err, r, "no-session", "%s", text);
+    }
     if (r < 0)
-        return error_set(err, r, "no-session", "%s", text);
+        return r;
     if (!far->client.session)
         return error_set(err, -EOPNOTSUPP, "card-local",
                          "the card is for CUDA programs of its own host; make it with 'remote'");

@@ -37,9 +37,9 @@ struct wire_pages {
 int wire_connect(struct wire_client *client, const char *path, const char *token,
                  enum wire_hello_flags flags, struct wire_pages *ret_pages,
                  char ret_text[WIRE_TEXT_MAX]);
-/* A session of another host that is made again from the checkpoint in `checkpoint_fd`, borrowed.
- * The answer to the first record that waits says that it is; when it cannot be, the connection ends
- * with a second welcome, which says why (wire_last_words). */
+/* A session of another host that is made again from the checkpoint that comes over `checkpoint_fd`,
+ * borrowed. The answer to the first record that waits says that it is; when it cannot be, the
+ * connection ends with a second welcome, which says why (wire_last_words). */
 int wire_connect_moved(struct wire_client *client, const char *path, const char *token,
                        const uint8_t session[WIRE_SESSION_ID_BYTES], int checkpoint_fd,
                        struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX]);

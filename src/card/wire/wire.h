@@ -43,7 +43,7 @@ enum wire_hello_flags {
      * welcome says 0 session_bytes then and has other descriptors: ledger page, turn of the device
      * (both to be mapped read-write), and the card's eventfd; the socket is not kept. */
     WIRE_HELLO_CUDA = 1,
-    WIRE_HELLO_MOVED = 2 /* by a relay, of a session of another host; with its checkpoint's file */
+    WIRE_HELLO_MOVED = 2 /* by a relay, of another host's session; its checkpoint comes along */
 };
 
 #define WIRE_SESSION_ID_BYTES 16
