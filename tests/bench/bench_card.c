@@ -1,5 +1,6 @@
 /* What calls cost, seen from the program: the same binary measures a device directly and a card.
- * Prints "name<TAB>value" lines; run.py runs it both ways and adds units and targets. */
+ * Prints "name<TAB>value" lines, of one measure when it is named; run.py runs it both ways and adds
+ * units and targets. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <stdint.h>
@@ -175,7 +176,7 @@ static void measure_finish(struct bench *bench, double *samples)
     printf("launch_finish_p50_us\t%.2f\n", median(samples, SAMPLES));
 }
 
-static void measure_pipelined(struct bench *bench)
+static void measure_pipelined(struct bench *bench, double *samples)
 {
     const uint64_t start = now_ns();
     for (cl_uint i = 0; i < PIPELINED; i++) {
@@ -251,22 +252,27 @@ static void measure_map(struct bench *bench, double *samples)
     printf("map_unmap_p50_us\t%.2f\n", median(samples, COPY_ROUNDS));
 }
 
-int main(void)
+static const struct measure {
+    const char *name;
+    void (*run)(struct bench *bench, double *samples);
+} measures[] = {
+    {"set-arg", measure_set_arg}, {"get-info", measure_get_info},
+    {"create", measure_create},   {"posted", measure_posted},
+    {"finish", measure_finish},   {"pipelined", measure_pipelined},
+    {"copies", measure_copies},   {"map", measure_map},
+    {"poll", measure_poll},       {"syscalls", measure_syscalls},
+};
+
+int main(int argc, char **argv)
 {
     static double samples[SAMPLES];
     struct bench bench;
     bench_open(&bench);
     launch(&bench);
     check(clFinish(bench.queue), "clFinish"); /* compiled by now */
-    measure_set_arg(&bench, samples);
-    measure_get_info(&bench, samples);
-    measure_create(&bench, samples);
-    measure_posted(&bench, samples);
-    measure_finish(&bench, samples);
-    measure_pipelined(&bench);
-    measure_copies(&bench, samples);
-    measure_map(&bench, samples);
-    measure_poll(&bench, samples);
-    measure_syscalls(&bench, samples);
+    for (size_t i = 0; i < sizeof(measures) / sizeof(measures[0]); i++) {
+        if (argc < 2 || strcmp(argv[1], measures[i].name) == 0)
+            measures[i].run(&bench, samples);
+    }
     return 0;
 }
