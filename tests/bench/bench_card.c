@@ -2,13 +2,9 @@
  * Prints "name<TAB>value" lines, of one measure when it is named; run.py runs it both ways and adds
  * units and targets. */
 #define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "measure.h"
 #include "syscalls.h"
 
 #define SAMPLES 1000
@@ -27,21 +23,6 @@ struct bench {
     cl_kernel nothing;
     cl_mem buffer;
 };
-
-static void check(cl_int status, const char *what)
-{
-    if (status != CL_SUCCESS) {
-        fprintf(stderr, "bench_card: %s: status %d\n", what, status);
-        exit(1);
-    }
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

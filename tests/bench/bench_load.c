@@ -8,13 +8,10 @@
  * under way, or that is given a processor late, leaves its device idle, which is no matter of
  * shares. `waiting` is the exception, and says at its end what its commands took. */
 #define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "measure.h"
 
 #define ITEMS 4096
 #define TRIES 8
@@ -46,21 +43,6 @@ struct lane {
     cl_kernel burn;
     cl_mem buffer;
 };
-
-static void check(cl_int status, const char *what)
-{
-    if (status != CL_SUCCESS) {
-        fprintf(stderr, "bench_load: %s: status %d\n", what, status);
-        exit(1);
-    }
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void load_open(struct load *load)
 {
