@@ -20,12 +20,13 @@
 #define WIRE_LANES 64                 /* threads of one process that may issue calls at once */
 #define WIRE_LANE_BYTES (256u * 1024) /* ring of one lane; a record is a quarter at most */
 #define WIRE_RECORD_MAX (WIRE_LANE_BYTES / 4)
-#define WIRE_RECORD_ALIGN \
-    16 /* of every record's start and length: a skip always has room for a header */
+#define WIRE_RECORD_ALIGN 16          /* of start and length: a skip always has room for a header */
 #define WIRE_QUEUES 256               /* command queues of one process */
+#ifndef WIRE_SMALL                    /* a build of fuzz targets, which says the sizes itself */
 #define WIRE_EVENTS 65536             /* event slots; slot 0 means "no event" */
 #define WIRE_OBJECTS 65536            /* object ids; id 0 means "none" */
 #define WIRE_SLAB_BYTES (1088u << 20) /* staging area for transfers and payloads, sparse */
+#endif
 /* The part used while what is there comes free again. Beyond it lies what waits for an event that
  * the program itself has to set. */
 #define WIRE_SLAB_USUAL_BYTES (64u << 20)
