@@ -18,6 +18,7 @@ struct handle {
     cl_int status;          /* of an event */
     struct handle *blocker; /* of an event: what it waits for */
     struct handle *next;    /* of a blocked event */
+    struct handle *context; /* of a program, one reference */
     size_t bytes;           /* of memory */
     void(CL_CALLBACK *on_freed)(cl_mem, void *);
     void(CL_CALLBACK *on_status)(cl_event, cl_int, void *);
@@ -53,8 +54,18 @@ static cl_int release(const void *object, enum kind kind)
         abort(); /* nobody would see its end */
     if (handle->on_freed)
         handle->on_freed((cl_mem)(void *)handle, handle->arg);
+    if (handle->context)
+        (void)release(handle->context, CONTEXT);
     free(handle);
     return CL_SUCCESS;
+}
+
+static cl_program make_program(cl_context context, cl_int *status)
+{
+    struct handle *program = make(PROGRAM, status);
+    program->context = check(context, CONTEXT);
+    program->context->references++;
+    return (cl_program)(void *)program;
 }
 
 static void touch(const void *memory, size_t bytes, int is_write)
@@ -134,20 +145,35 @@ cl_int clGetPlatformInfo(cl_platform_id platform, cl_platform_info what, size_t 
     return CL_INVALID_VALUE;
 }
 
+static cl_int tell(const void *answer, size_t bytes, size_t room, void *value, size_t *length)
+{
+    if (value && room < bytes)
+        return CL_INVALID_VALUE;
+    if (value)
+        memcpy(value, answer, bytes);
+    if (length)
+        *length = bytes;
+    return CL_SUCCESS;
+}
+
 cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t room, void *value,
                        size_t *length)
 {
     const cl_bool unified = CL_TRUE;
     const cl_device_type type = CL_DEVICE_TYPE_CPU;
     const cl_uint align_bits = 128 * 8;
-    const void *answer = what == CL_DEVICE_TYPE                  ? (const void *)&type
-                         : what == CL_DEVICE_HOST_UNIFIED_MEMORY ? (const void *)&unified
-                         : what == CL_DEVICE_MEM_BASE_ADDR_ALIGN ? (const void *)&align_bits
-                                                                 : NULL;
-    if (!fake_opencl_shares_memory || !answer || !value)
+    if (!fake_opencl_shares_memory)
         return CL_INVALID_VALUE;
-    memcpy(value, answer, room); /* as large as what is asked for */
-    return CL_SUCCESS;
+    switch (what) {
+    case CL_DEVICE_TYPE:
+        return tell(&type, sizeof(type), room, value, length);
+    case CL_DEVICE_HOST_UNIFIED_MEMORY:
+        return tell(&unified, sizeof(unified), room, value, length);
+    case CL_DEVICE_MEM_BASE_ADDR_ALIGN:
+        return tell(&align_bits, sizeof(align_bits), room, value, length);
+    default:
+        return CL_INVALID_VALUE;
+    }
 }
 
 /* Any division is into two. */
@@ -230,6 +256,8 @@ cl_mem clCreateBuffer(cl_context context, cl_mem_flags flags, size_t bytes, void
     *status = bytes ? CL_SUCCESS : CL_INVALID_BUFFER_SIZE;
     if (!bytes)
         return NULL;
+    if (flags & CL_MEM_USE_HOST_PTR)
+        touch(host, bytes, 1);
     struct handle *memory = make(MEMORY, status);
     memory->bytes = bytes;
     return (cl_mem)(void *)memory;
@@ -288,8 +316,8 @@ cl_program clCreateProgramWithSource(cl_context context, cl_uint count, const ch
                                      const size_t *lengths, cl_int *status)
 {
     check(context, CONTEXT);
-    touch(texts[0], lengths[0], 0);
-    return make(PROGRAM, status);
+    touch(texts[0], lengths ? lengths[0] : strlen(texts[0]) + 1, 0);
+    return make_program(context, status);
 }
 
 cl_program clCreateProgramWithBinary(cl_context context, cl_uint count, const cl_device_id *devices,
@@ -299,7 +327,7 @@ cl_program clCreateProgramWithBinary(cl_context context, cl_uint count, const cl
     check(context, CONTEXT);
     for (cl_uint i = 0; i < count; i++)
         touch(binaries[i], lengths[i], 0);
-    return make(PROGRAM, status);
+    return make_program(context, status);
 }
 
 cl_program clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count,
@@ -308,7 +336,7 @@ cl_program clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count,
 {
     check(context, CONTEXT);
     if (names[0] != 'x')
-        return make(PROGRAM, status);
+        return make_program(context, status);
     *status = CL_INVALID_VALUE;
     return NULL;
 }
@@ -317,7 +345,7 @@ cl_int clBuildProgram(cl_program program, cl_uint count, const cl_device_id *dev
                       const char *options, void(CL_CALLBACK *notify)(cl_program, void *), void *arg)
 {
     check(program, PROGRAM);
-    return strstr(options, "fail") ? CL_BUILD_PROGRAM_FAILURE : CL_SUCCESS;
+    return options && strstr(options, "fail") ? CL_BUILD_PROGRAM_FAILURE : CL_SUCCESS;
 }
 
 cl_int clCompileProgram(cl_program program, cl_uint count, const cl_device_id *devices,
@@ -326,7 +354,7 @@ cl_int clCompileProgram(cl_program program, cl_uint count, const cl_device_id *d
                         void *arg)
 {
     check(program, PROGRAM);
-    return strstr(options, "fail") ? CL_COMPILE_PROGRAM_FAILURE : CL_SUCCESS;
+    return options && strstr(options, "fail") ? CL_COMPILE_PROGRAM_FAILURE : CL_SUCCESS;
 }
 
 cl_program clLinkProgram(cl_context context, cl_uint count, const cl_device_id *devices,
@@ -336,7 +364,7 @@ cl_program clLinkProgram(cl_context context, cl_uint count, const cl_device_id *
     check(context, CONTEXT);
     for (cl_uint i = 0; i < input_count; i++)
         check(inputs[i], PROGRAM);
-    return make(PROGRAM, status);
+    return make_program(context, status);
 }
 
 cl_int clGetProgramBuildInfo(cl_program program, cl_device_id device, cl_program_build_info what,
@@ -350,11 +378,13 @@ cl_int clGetProgramInfo(cl_program program, cl_program_info what, size_t room, v
                         size_t *length)
 {
     const size_t bytes = 100;
-    check(program, PROGRAM);
+    const struct handle *handle = check(program, PROGRAM);
     if (length)
         *length = sizeof(void *);
     if (what == CL_PROGRAM_BINARIES)
         memset(*(unsigned char **)value, 7, bytes);
+    else if (value && what == CL_PROGRAM_CONTEXT)
+        memcpy(value, &handle->context, sizeof(handle->context));
     else if (value)
         memcpy(value, &bytes, sizeof(bytes)); /* or devices that are none of ours */
     return CL_SUCCESS;

@@ -5,47 +5,17 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/error.h"
 #include "card/executor/completion.h"
-#include "card/executor/session.h"
 #include "card/executor/state.h"
 #include "card/executor/suspend.h"
-#include "card/ledger/ledger.h"
-#include "card/meter/meter.h"
 #include "fake_opencl.h"
 #include "ring.h"
 
 #define HELD_BYTES (1u << 20) /* that the session before had */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
-
-/* One session for all inputs: making its tables anew would take most of the time. */
-struct bench {
-    uint8_t *pages, *arena;
-    struct wire_session layout;
-    struct session session;
-    struct ledger_card card;
-    struct meter_device device;
-};
-
-static void open_bench(struct bench *bench)
-{
-    struct session *session = &bench->session;
-    bench->pages = ring_map(&bench->layout);
-    bench->card.quota_bytes = HELD_BYTES;
-    bench->card.share_permille = 1000;
-    session->shared = (struct wire_session *)bench->pages;
-    session->ledger = &bench->card;
-    bench->arena =
-        mmap(NULL, HELD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    session->builds_fd = -1; /* nothing is kept */
-    (void)clGetDeviceIDs(NULL, CL_DEVICE_TYPE_ALL, 1, &session->device, NULL);
-    session->meter = meter_create(&bench->card, &bench->device, 1, 0, -1);
-    if (!session->meter || bench->arena == MAP_FAILED || session_init(session, &bench->layout) < 0)
-        abort();
-}
 
 /* As an executor that takes the place of one that had all of the card. */
 static int take_over(struct bench *bench, uint8_t choice, const void *state, size_t length)
@@ -55,8 +25,7 @@ static int take_over(struct bench *bench, uint8_t choice, const void *state, siz
     struct error err = {0};
     const int moved = choice % 2;
     fake_opencl_shares_memory = !(choice & 2);
-    session->arena = fake_opencl_shares_memory ? bench->arena : NULL;
-    session->arena_bytes = session->arena ? HELD_BYTES : 0;
+    bench_place(bench, fake_opencl_shares_memory);
     memset(bench->pages + bench->layout.lanes_offset, 0, WIRE_LANES * sizeof(struct wire_lane));
     consumer_init(&session->consumer, session->shared, &bench->layout);
     session->client.moved = moved;
@@ -101,8 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     static struct bench bench;
     struct buf state = BUF_INIT;
-    if (!bench.pages)
-        open_bench(&bench);
+    if (!bench.pages) {
+        bench_open(&bench, HELD_BYTES, HELD_BYTES);
+        (void)clGetDeviceIDs(NULL, CL_DEVICE_TYPE_ALL, 1, &bench.session.device, NULL);
+    }
     if (length < 1)
         return 0;
     int taken = take_over(&bench, data[0], data + 1, length - 1) == 0;
