@@ -184,7 +184,7 @@ static int out_flush(struct conn *conn)
 {
     struct iovec part = {conn->out, conn->out_length};
     conn->out_length = 0;
-    return send_all(conn->fd, &part, 1);
+    return part.iov_len ? send_all(conn->fd, &part, 1) : 0;
 }
 
 /* What does not fit goes out at once, behind what waits, and is not copied. */

@@ -25,9 +25,8 @@
 
 #define LOOK_MS 100        /* at the ledger, and whether the executor lives, when nothing ends */
 #define OTHERS_NS 1000000u /* the slots of other sessions are looked at that often at most */
-#define SPIN_FLOOR_NS 2000u
-#define SPIN_CAP_NS 100000u /* twice what a sleep and a wake-up cost on a virtual machine */
-#define SPIN_LOOKS 32       /* at the completions between two looks at the clock */
+#define SPIN_NS 100000u    /* twice what a sleep and a wake-up cost on a virtual machine */
+#define SPIN_LOOKS 32      /* at the completions between two looks at the clock */
 #define EVENT_QUEUED 3
 #define OUT_OF_ORDER 1u /* of a queue's properties */
 #define READS_MAX 65536
@@ -60,7 +59,7 @@ struct far {
     struct ledger_claims *claims;
     struct mirror memory; /* of the local session */
     _Alignas(16) uint8_t record[WIRE_RECORD_MAX];
-    uint64_t spin_ns;      /* how long the reader looks for ends */
+    uint32_t vain; /* of the reader: looks for ends in line that met none, or were left out */
     struct findings found; /* of the reader */
     struct bulk_receiver to_device;
 
@@ -301,54 +300,55 @@ static uint32_t completions(const struct far *far)
     return __atomic_load_n(&far->memory.session->completion, __ATOMIC_SEQ_CST);
 }
 
-/* Until something ends, something comes or the time is over: 1 in the first case. */
+/* Until something ends, something comes or the time is over: 1 in the first case. A time that is
+ * over was spent in vain. */
 static int spin(struct far *far, uint32_t seen)
 {
     const uint64_t start_ns = clock_monotonic_ns();
     for (;;) {
         for (int i = 0; i < SPIN_LOOKS; i++) {
-            if (completions(far) != seen)
+            if (completions(far) != seen) {
+                far->vain = 0;
                 return 1;
+            }
             __builtin_ia32_pause();
         }
         const uint64_t now_ns = clock_monotonic_ns();
-        if (has_input(far) || now_ns - start_ns >= far->spin_ns)
+        if (has_input(far))
             return 0;
+        if (now_ns - start_ns >= SPIN_NS) {
+            far->vain++;
+            return 0;
+        }
         if (now_ns - start_ns >= WIRE_LOAD_ALONE_NS)
             wire_load_yield(&far->client.load, now_ns);
     }
 }
 
-static void adapt(struct far *far, int has_met)
-{
-    if (has_met)
-        far->spin_ns += far->spin_ns < SPIN_CAP_NS ? far->spin_ns / 4 : 0;
-    else
-        far->spin_ns -= far->spin_ns > SPIN_FLOOR_NS ? far->spin_ns / 8 : 0;
-}
-
 /* All that came is replayed, and the reader would sleep. Short commands end at once, and to wake
- * the watcher takes longer than they do; so the reader looks itself while a CPU is to spare.
+ * the watcher takes longer than they do; so the reader looks itself while a CPU is to spare, and
+ * unless that was in vain lately.
  * Meanwhile the watcher sleeps without being counted, so that nobody wakes it, and the executor
  * knows that it is waited for. */
 static int watch_instead(struct far *far)
 {
     struct wire_session *session = far->memory.session;
-    if (!is_under_way(far) || !wire_load_has_room(&far->client.load, clock_monotonic_ns()) ||
-        has_input(far))
+    if (!is_under_way(far) || !wire_load_is_worth(&far->vain) ||
+        !wire_load_has_room(&far->client.load, clock_monotonic_ns()) || has_input(far))
         return 0;
-    int r = 0, has_met = 1;
+    uint32_t seen;
+    int r, has_met;
     (void)__atomic_sub_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
     (void)__atomic_add_fetch(&session->sleepers, 1, __ATOMIC_SEQ_CST);
-    while (r == 0 && has_met && is_under_way(far)) {
-        uint32_t seen = completions(far);
-        r = look(far, &far->found, LOOK_IF_FREE);
+    do {
+        seen = completions(far);
         has_met = !is_under_way(far) || spin(far, seen);
-        adapt(far, has_met);
-    }
+        seen = completions(far);
+        r = look(far, &far->found, LOOK_IF_FREE);
+    } while (r == 0 && has_met && is_under_way(far));
     (void)__atomic_sub_fetch(&session->sleepers, 1, __ATOMIC_SEQ_CST);
     (void)__atomic_add_fetch(&session->waiters, 1, __ATOMIC_SEQ_CST);
-    return r == 0 ? look(far, &far->found, LOOK_IF_FREE) : r; /* nothing was missed meanwhile */
+    return r == 0 && completions(far) != seen ? look(far, &far->found, LOOK_IF_FREE) : r;
 }
 
 /* ---- replaying ---- */
@@ -660,7 +660,6 @@ int far_session(struct conn *conn, const struct relay_hello *hello, const char *
         return error_set(err, -ENOMEM, "out-of-memory", "opening a session");
     far->conn = conn;
     far->client.socket_fd = -1;
-    far->spin_ns = SPIN_CAP_NS;
     pthread_mutex_init(&far->send_lock, NULL);
     pthread_mutex_init(&far->lock, NULL);
     int opened = open_session(far, hello, run_dir, err);
