@@ -176,19 +176,22 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t room, vo
     }
 }
 
-/* Any division is into two. */
+/* Any division but one by counts is into two. */
 cl_int clCreateSubDevices(cl_device_id device, const cl_device_partition_property *properties,
                           cl_uint room, cl_device_id *parts, cl_uint *count)
 {
     check(device, DEVICE);
-    while (*properties) /* to the end, and one more */
-        properties++;
-    if (properties[1] || (parts && room < 2))
+    const cl_device_partition_property *end = properties;
+    while (*end) /* and one more is there */
+        end++;
+    const cl_uint made =
+        *properties == CL_DEVICE_PARTITION_BY_COUNTS ? (cl_uint)(end - properties - 1) : 2;
+    if (end[1] || made == 0 || (parts && room < made))
         return CL_INVALID_VALUE;
-    for (int i = 0; parts && i < 2; i++)
+    for (cl_uint i = 0; parts && i < made; i++)
         parts[i] = make(DEVICE, NULL);
     if (count)
-        *count = 2;
+        *count = made;
     return CL_SUCCESS;
 }
 
