@@ -12,16 +12,17 @@
 #define HOST_CONTENT (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)
 #define HOST_POINTER (HOST_CONTENT | CL_MEM_ALLOC_HOST_PTR)
 
+/* All of the record: it begins as what was at its place in the lane before. */
 static void put_description(struct wire_image_create *record, const cl_image_format *format,
                             const cl_image_desc *desc)
 {
-    record->channel_order = format->image_channel_order;
-    record->channel_type = format->image_channel_data_type;
-    record->image_type = desc->image_type;
-    record->width = desc->image_width;
-    record->height = desc->image_height;
-    record->depth = desc->image_depth;
-    record->array_size = desc->image_array_size;
+    *record = (struct wire_image_create){.channel_order = format->image_channel_order,
+                                         .channel_type = format->image_channel_data_type,
+                                         .image_type = desc->image_type,
+                                         .width = desc->image_width,
+                                         .height = desc->image_height,
+                                         .depth = desc->image_depth,
+                                         .array_size = desc->image_array_size};
 }
 
 cl_int image_send(cl_mem memory, uint32_t id)

@@ -593,6 +593,35 @@ static void wrong_commands(struct world *w)
 
 /* The same pixels turned again and again through two images, a sampler and a view of a buffer, all
  * of them made before the first round. */
+/* Images between so many commands that all of what carries them has been used before, every byte
+ * of it set, wherever an image's turn comes. */
+static void after_much(struct world *w)
+{
+    static const size_t region[3] = {WIDTH, HEIGHT, 1};
+    static unsigned char pattern[128], pixels[WIDTH * HEIGHT * 4], back[sizeof(pixels)];
+    unsigned long right = 0;
+    cl_int code;
+    cl_mem buffer;
+    MAKE(buffer, clCreateBuffer(w->context, 0, sizeof(pattern), NULL, &code));
+    memset(pattern, 0xff, sizeof(pattern));
+    for (unsigned i = 0; i < 100; i++) {
+        for (unsigned j = 0; j < 40; j++)
+            MUST(clEnqueueFillBuffer(w->queue, buffer, pattern, (size_t)16 << j % 4, 0,
+                                     sizeof(pattern), 0, NULL, NULL));
+        cl_mem made = image(w, 0, &rgba, &types[2].desc, NULL);
+        fill(pixels, sizeof(pixels), i);
+        MUST(clEnqueueWriteImage(w->queue, made, CL_TRUE, nowhere, region, 0, 0, pixels, 0, NULL,
+                                 NULL));
+        MUST(clEnqueueReadImage(w->queue, made, CL_TRUE, nowhere, region, 0, 0, back, 0, NULL,
+                                NULL));
+        right += memcmp(pixels, back, sizeof(back)) == 0;
+        MUST(clReleaseMemObject(made));
+    }
+    MUST(clFinish(w->queue));
+    MUST(clReleaseMemObject(buffer));
+    (void)printf("images between commands: %lu right\n", right);
+}
+
 static void rounds(struct world *w, unsigned long count)
 {
     static unsigned char pixels[WIDTH * HEIGHT * 4];
@@ -648,8 +677,8 @@ static void rounds(struct world *w, unsigned long count)
 int main(int argc, char **argv)
 {
     struct world w = {0};
-    static void (*const parts[])(struct world * w) = {pitches, kernels,      samplers,      views,
-                                                      formats, wrong_images, wrong_commands};
+    static void (*const parts[])(struct world * w) = {
+        pitches, kernels, samplers, views, formats, wrong_images, wrong_commands, after_much};
     (void)setvbuf(stdout, NULL, _IONBF, 0); /* a driver that dies of a wrong call shows which */
     open_world(&w);
     if (argc > 1) {
