@@ -33,7 +33,7 @@ static const struct option_spec exec_options[] = {
     {"share", 's', "SHARE", "share of the device's compute, as 25%"},
     {"burst", 0, NULL, "go beyond the share while nobody else wants the device"},
     {"priority", 0, "N", "0 to 9: the higher gets the device first, within its share (0)"},
-    {"device", 0, "ID", "device to take the card from (default: the first), or ID,ID..."},
+    {"device", 0, "ID", "device to take the card from (default: the first); ID,ID or ID+ID"},
     {"cuda", 0, NULL, "the program is a CUDA program (default device: cuda-0)"},
     {"remote", 0, NULL, "with --cuda: the program has only a socket, and no way to the driver"},
     {"on", 0, "HOST[:PORT]", "take the card from a host where leat-relay listens"},
@@ -46,6 +46,7 @@ static const struct option_spec exec_options[] = {
 /* What was asked for, and the places it needs. */
 struct exec {
     const char *devices[CARDS_MAX]; /* a card of each; the first may be NULL: any */
+    char behind[CARDS_MAX];         /* each: ',', or '+': the next is of the same platform */
     unsigned devices_count;
     char device_list[LIBRARIES_MAX]; /* what they point into */
     const char *on;                  /* NULL: this host */
@@ -75,6 +76,8 @@ static int cuda_read(const struct args *args, struct exec *exec, struct error *e
         return 0;
     if (!exec->devices[0])
         exec->devices[0] = CUDA_DEVICE "0";
+    if (exec->devices_count > 1 && memchr(exec->behind, '+', exec->devices_count))
+        return error_set(err, -EINVAL, "usage", "'+' between devices is for OpenCL programs");
     for (unsigned i = 0; i < exec->devices_count; i++)
         if (strncmp(exec->devices[i], CUDA_DEVICE, strlen(CUDA_DEVICE)) != 0)
             return error_set(err, -EINVAL, "usage",
@@ -97,7 +100,8 @@ static int devices_read(const struct args *args, struct exec *exec, struct error
     for (char *at = exec->device_list; at; exec->devices_count++) {
         if (exec->devices_count == CARDS_MAX)
             return error_set(err, -EINVAL, "usage", "a program has %d cards at most", CARDS_MAX);
-        exec->devices[exec->devices_count] = strsep(&at, ",");
+        exec->behind[exec->devices_count] = at[strcspn(at, ",+")];
+        exec->devices[exec->devices_count] = strsep(&at, ",+");
     }
     return 0;
 }
@@ -183,8 +187,8 @@ static int cuda_prepare(struct exec *exec, struct error *err)
     return 0;
 }
 
-/* What a CUDA program knows the devices of its cards by: one more, behind a comma. A device without
- * a name of the driver's has its number. */
+/* One more token, and what a CUDA program knows the device of its card by: one without a name of
+ * the driver's has its number. */
 static int card_add(const struct exec *exec, unsigned number, const struct leat_card_lease *lease,
                     struct buf *tokens, struct buf *visible)
 {
@@ -192,7 +196,8 @@ static int card_add(const struct exec *exec, unsigned number, const struct leat_
     const char *name = lease->uuid;
     if (!name[0] && exec->cuda)
         name = exec->devices[number] + strlen(CUDA_DEVICE);
-    int r = buf_printf(tokens, "%s%s", comma, lease->token);
+    const char *joint = number && exec->behind[number - 1] == '+' ? "+" : comma;
+    int r = buf_printf(tokens, "%s%s", joint, lease->token);
     return r < 0 ? r : buf_printf(visible, "%s%s", comma, name);
 }
 
@@ -376,7 +381,10 @@ const struct verb verb_card_exec = {
     .operands_max = -1,
     .summary = "Run an OpenCL or CUDA program on a card, without leatd",
     .details =
-        "The program sees one device: a card with this memory quota and share of compute. A CUDA\n"
+        "The program sees one device: a card with this memory quota and share of compute. With\n"
+        "--device cpu-0,cpu-1 it has a card of each, all of this size, and each is an OpenCL\n"
+        "platform; with --device cpu-0+cpu-1 they are the devices of one platform, as they are\n"
+        "without cards, and may share contexts: memory counts on each card of its context. A CUDA\n"
         "program, with --cuda, finds Leat's libcuda.so.1 in LD_LIBRARY_PATH; --device "
         "cuda-0,cuda-1\n"
         "gives it a card of each, all of this size. With --remote or --on it is\n"

@@ -29,6 +29,7 @@ PATHS = {
     "moving": "tests/e2e/programs/moving",
     "printing": "tests/e2e/programs/printing",
     "promises": "tests/e2e/programs/promises",
+    "together": "tests/e2e/programs/together",
     "told": "tests/e2e/programs/told",
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",

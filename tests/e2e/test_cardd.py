@@ -14,8 +14,8 @@ import house as houses
 from house import CardError, children_of, eventually, process_alive
 
 MIB = 1 << 20
-HELLO = struct.Struct("=IIII72s16x")
-WELCOME = struct.Struct("=IIiIQ256s")
+HELLO = struct.Struct("=IIII72s16xI504s")
+WELCOME = struct.Struct("=IIiIQ28x256s4x")
 MAGIC = 0x5441454C
 with open(os.path.join(houses.ROOT, "src", "card", "wire", "wire.h"), encoding="utf-8") as wire:
     VERSION = int(re.search(r"#define WIRE_VERSION (\d+)", wire.read())[1])
@@ -28,8 +28,10 @@ class Session:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(30)
         self.socket.connect(os.path.join(house.run_dir, "card", "card.sock"))
-        self.socket.sendall(HELLO.pack(magic, version, os.getpid(), 0, token.encode()))
-        data, ancillary, _, _ = self.socket.recvmsg(WELCOME.size, socket.CMSG_SPACE(16))
+        first, *further = token.split("+")
+        self.socket.sendall(HELLO.pack(magic, version, os.getpid(), 0, first.encode(), len(further),
+                                       b"".join(other.encode().ljust(72, b"\0") for other in further)))
+        data, ancillary, _, _ = self.socket.recvmsg(WELCOME.size, socket.CMSG_SPACE(80))
         while data and len(data) < WELCOME.size:
             data += self.socket.recv(WELCOME.size - len(data))
         _, _, self.status, self.slot, self.bytes, text = WELCOME.unpack(data)

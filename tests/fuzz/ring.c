@@ -40,10 +40,11 @@ void bench_open(struct bench *bench, uint64_t quota_bytes, uint64_t arena_bytes)
     ledger_open_slot(&bench->card, 0);
     bench->arena_bytes = arena_bytes;
     session->shared = (struct wire_session *)bench->pages;
-    session->ledger = &bench->card;
     session->builds_fd = -1;
-    session->meter = meter_create(&bench->card, &bench->device, 1, 0, -1);
-    if (!session->meter || session_init(session, &bench->layout) < 0)
+    session->params.cards[0] =
+        (struct executor_card){.ledger = &bench->card, .device = &bench->device, .notify_fd = -1};
+    session->params.card_count = 1;
+    if (seats_open(session) < 0 || session_init(session, &bench->layout) < 0)
         abort();
 }
 

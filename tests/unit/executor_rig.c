@@ -28,24 +28,33 @@ struct rig_card rig_card(uint64_t quota_bytes, uint32_t share_permille)
     return card;
 }
 
-static _Noreturn void run_executor(struct rig_card card, int control_fd, pid_t parent)
+static _Noreturn void run_executor(const struct rig_card *cards, unsigned count, int control_fd,
+                                   pid_t parent)
 {
-    const struct executor_params params = {
+    struct executor_params params = {
         .control_fd = control_fd,
-        .notify_fd = -1,
-        .ledger = card.ledger,
-        .device = card.device,
+        .card_count = count,
         .card_name = "test",
         .cache_dir = "/tmp/leat-test-cache",
         .parent_pid = parent,
     };
+    for (unsigned i = 0; i < count; i++)
+        params.cards[i] = (struct executor_card){.ledger = cards[i].ledger,
+                                                 .device = cards[i].device,
+                                                 .notify_fd = -1,
+                                                 .device_index = i};
     executor_main(&params);
 }
 
 int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
 {
+    return rig_open_cards(rig, &card, 1, slot);
+}
+
+int rig_open_cards(struct rig *rig, const struct rig_card *cards, unsigned count, unsigned slot)
+{
     int sockets[2], controls[2];
-    *rig = (struct rig){.ledger = card.ledger, .device = card.device};
+    *rig = (struct rig){.ledger = cards->ledger, .device = cards->device};
     rig->session_bytes = wire_session_layout(&rig->layout) + RIG_ARENA_BYTES;
     int session_fd = memfd_create("session", MFD_CLOEXEC);
     if (session_fd < 0 || ftruncate(session_fd, (off_t)rig->session_bytes) < 0 ||
@@ -60,12 +69,14 @@ int rig_open(struct rig *rig, struct rig_card card, unsigned slot)
     rig->pid = fork();
     if (rig->pid == 0) {
         (void)close(controls[0]);
-        run_executor(card, controls[1], parent);
+        run_executor(cards, count, controls[1], parent);
     }
-    const struct executor_client client = {.slot = slot,
-                                           .arena_bytes = RIG_ARENA_BYTES,
-                                           .socket_fd = sockets[1],
-                                           .session_fd = session_fd};
+    struct executor_client client = {.slot = slot,
+                                     .arena_bytes = RIG_ARENA_BYTES,
+                                     .socket_fd = sockets[1],
+                                     .session_fd = session_fd};
+    for (unsigned i = 1; i < count; i++)
+        client.further_slots[i - 1] = slot + i;
     int r = executor_serve(controls[0], &client);
     (void)close(controls[0]);
     (void)close(controls[1]);

@@ -33,6 +33,9 @@ struct rig_card {
 struct rig_card rig_card(uint64_t quota_bytes, uint32_t share_permille);
 /* Fork an executor for `slot` of the card. 0 or a negative errno. */
 int rig_open(struct rig *rig, struct rig_card card, unsigned slot);
+/* One for several cards, each of another device: with `slot` of the first, the next of the second.
+ */
+int rig_open_cards(struct rig *rig, const struct rig_card *cards, unsigned count, unsigned slot);
 /* Hang up and wait for the executor; its wait status. */
 int rig_close(struct rig *rig);
 /* Wait for an executor that leaves by itself; its wait status. */

@@ -33,7 +33,7 @@ static void test_wrong_handles(void **state)
     assert_int_equal(cl->clFinish(NULL), CL_INVALID_COMMAND_QUEUE);
     assert_int_equal(cl->clFinish((cl_command_queue)&stranger), CL_INVALID_COMMAND_QUEUE);
     assert_int_equal(cl->clRetainKernel((cl_kernel)&stranger), CL_INVALID_KERNEL);
-    assert_int_equal(cl->clReleaseEvent((cl_event)&process.device), CL_INVALID_EVENT);
+    assert_int_equal(cl->clReleaseEvent((cl_event)&process.devices[0]), CL_INVALID_EVENT);
     assert_null(cl->clCreateBuffer((cl_context)&stranger, 0, 1, NULL, &code));
     assert_int_equal(code, CL_INVALID_CONTEXT);
     assert_null(cl->clCreateImage(NULL, 0, NULL, NULL, NULL, &code));

@@ -69,13 +69,32 @@ static void adopt_one(struct cardd *cardd, unsigned number)
         card_destroy(card);
         return;
     }
+}
+
+/* When all cards are there, for a session may have several. */
+static void sessions_adopt(struct cardd *cardd, struct card *card)
+{
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
-        if (card->book->sessions[slot].step != BOOK_FREE)
+        const uint32_t step = card->book->sessions[slot].step;
+        if (step != BOOK_FREE && step != BOOK_FURTHER)
             session_adopt(cardd, card, slot);
     }
     if (card->sessions_most < card->session_count)
         card->sessions_most = card->session_count;
     log_event(LOG_INFO, "card.adopted", "card=%s sessions=%u", card->name, card->session_count);
+}
+
+/* Places in further cards whose session never came to be, or has gone. */
+static void slots_free(struct card *card)
+{
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        struct book_session *book = &card->book->sessions[slot];
+        if (book->step != BOOK_FURTHER || card->sessions[slot])
+            continue;
+        card_slot_reap(card, slot, NULL);
+        card_save(card);
+        book_step(book, BOOK_FREE);
+    }
 }
 
 static bool is_known(const struct cardd *cardd, pid_t pid)
@@ -117,6 +136,10 @@ void cardd_adopt(struct cardd *cardd)
         if (keeper_kept(cardd->keeper, number, KEPT_LEDGER) >= 0)
             adopt_one(cardd, number);
     }
+    LIST_EACH (link, &cardd->cards)
+        sessions_adopt(cardd, LIST_ENTRY(link, struct card, link));
+    LIST_EACH (link, &cardd->cards)
+        slots_free(LIST_ENTRY(link, struct card, link));
     strangers_end(cardd);
     LIST_EACH_SAFE (link, after, &cardd->cards)
         card_continue(cardd, LIST_ENTRY(link, struct card, link));

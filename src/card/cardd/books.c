@@ -58,15 +58,23 @@ void books_close(struct books *books)
     *books = (struct books){NULL, NULL};
 }
 
-void books_forget_others(const struct books *books, unsigned number)
+static int is_one_of(const struct book_seat *cards, unsigned count, unsigned number)
 {
-    const size_t before = number * sizeof(*books->pages),
-                 after = (BOOKS_CARDS - number - 1) * sizeof(*books->pages);
+    for (unsigned i = 0; i < count; i++)
+        if (cards[i].card == number)
+            return 1;
+    return 0;
+}
+
+void books_forget_others(const struct books *books, const struct book_seat *cards, unsigned count)
+{
     (void)munmap(books->cards, BOOKS_CARDS * sizeof(*books->cards));
-    if (before)
-        (void)munmap(books->pages, before);
-    if (after)
-        (void)munmap(&books->pages[number + 1], after);
+    for (unsigned first = 0, end; first < BOOKS_CARDS; first = end + 1) {
+        for (end = first; end < BOOKS_CARDS && !is_one_of(cards, count, end);)
+            end++;
+        if (end > first)
+            (void)munmap(&books->pages[first], (end - first) * sizeof(*books->pages));
+    }
 }
 
 const struct book_state *book_read(const struct book_card *book)

@@ -54,6 +54,12 @@ enum book_step {
     BOOK_WELCOMED,  /* it has, and has no executor yet */
     BOOK_FORKED,    /* it may have been handed to `pid` or not */
     BOOK_SERVED,    /* it has; or it is its own executor */
+    BOOK_FURTHER /* the place is that of a session of several cards, another of which has the rest
+                  */
+};
+
+struct book_seat {
+    uint32_t card, slot;
 };
 
 struct book_session {
@@ -62,6 +68,8 @@ struct book_session {
     uint32_t rebuilding;
     uint8_t id[EXECUTOR_ID_BYTES];
     uint64_t arena_bytes;
+    uint32_t seat_count; /* of its cards, this one the first */
+    struct book_seat seats[WIRE_CARDS_MAX];
 };
 
 struct book_card {
@@ -88,8 +96,9 @@ struct books {
 /* 0, or a negative errno. */
 int books_open(struct books *books);
 void books_close(struct books *books);
-/* In an executor: let go of everything but the pages of card `number`. */
-void books_forget_others(const struct books *books, unsigned number);
+/* In an executor: let go of everything but the pages of these cards, of which there is one at least
+ * and none twice. */
+void books_forget_others(const struct books *books, const struct book_seat *cards, unsigned count);
 
 /* The state that is true; NULL: the place is free. */
 const struct book_state *book_read(const struct book_card *book);

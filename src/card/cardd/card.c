@@ -278,6 +278,11 @@ bool card_is_away(const struct card *card)
     return card->phase != CARD_ACTIVE && card->phase != CARD_RESUMING;
 }
 
+bool card_is_elsewhere(const struct card *card)
+{
+    return card->elsewhere || card->phase == CARD_MOVED;
+}
+
 unsigned card_orders_out(const struct card *card)
 {
     unsigned out = 0;

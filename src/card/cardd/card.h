@@ -124,6 +124,8 @@ bool card_wants_share(const struct card *card);
 
 /* True when an executor that starts now finds the card off the device. */
 bool card_is_away(const struct card *card);
+/* True when the card is on another host, or on its way there. */
+bool card_is_elsewhere(const struct card *card);
 /* Orders that are out. */
 unsigned card_orders_out(const struct card *card);
 

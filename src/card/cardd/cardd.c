@@ -42,6 +42,16 @@ struct card *cardd_card_find(struct cardd *cardd, const char *name, struct error
     return NULL;
 }
 
+struct card *cardd_card_numbered(struct cardd *cardd, unsigned number)
+{
+    LIST_EACH (link, &cardd->cards) {
+        struct card *card = LIST_ENTRY(link, struct card, link);
+        if (card->number == number)
+            return card;
+    }
+    return NULL;
+}
+
 struct card *cardd_card_by_token(struct cardd *cardd, const char *token)
 {
     struct card *found = NULL;
@@ -80,10 +90,22 @@ static int name_and_token_check(struct cardd *cardd, const struct control_reques
     return 0;
 }
 
+/* What the executors in the card's group may hold for other cards of their sessions. */
+static uint64_t further_bytes(const struct card *card)
+{
+    uint64_t bytes = 0;
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        const struct session *session = card->sessions[slot];
+        for (unsigned i = 1; session && session->card == card && i < session->seat_count; i++)
+            bytes += session->seats[i].card->quota_bytes;
+    }
+    return bytes;
+}
+
 static struct confine_limits card_limits(const struct card *card)
 {
-    return (struct confine_limits){.quota_bytes = card->needs_copy_room ? 2 * card->quota_bytes
-                                                                        : card->quota_bytes,
+    const uint64_t bytes = card->quota_bytes + further_bytes(card);
+    return (struct confine_limits){.quota_bytes = card->needs_copy_room ? 2 * bytes : bytes,
                                    .sessions_most = card->sessions_most};
 }
 
@@ -308,15 +330,17 @@ void cardd_connection_busy(struct cardd *cardd, uint64_t connection, bool busy)
 
 /* ---- sessions ---- */
 
-void cardd_session_started(struct cardd *cardd, const struct session *session)
+void cardd_session_started(struct cardd *cardd, const struct session *session,
+                           const struct seat *seat)
 {
-    struct card *card = session->card;
-    if (card->session_count > card->sessions_most) {
+    struct card *card = seat->card;
+    const unsigned most = card->sessions_most;
+    if (card->session_count > most)
         card->sessions_most = card->session_count;
+    if (card->sessions_most != most || session->seat_count > 1)
         cardd_confine_again(cardd, card);
-    }
     log_event(LOG_INFO, "session.started", "card=%s pid=%d executor=%d slot=%u", card->name,
-              (int)session->client_pid, (int)session->process.pid, session->slot);
+              (int)session->client_pid, (int)session->process.pid, seat->slot);
     control_event(cardd->control, "card.session_started",
                   json_pack("{ss si}", "card", card->name, "pid", (int)session->client_pid));
 }
@@ -339,9 +363,9 @@ static bool out_of_memory(struct cardd *cardd, struct card *card)
     return more;
 }
 
-void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status)
+static void ended_on(struct cardd *cardd, const struct session *session, struct card *card,
+                     int wait_status)
 {
-    struct card *card = session->card;
     int status = status_of(wait_status);
     bool oom = !card->leaving && out_of_memory(cardd, card);
     log_event(status == 0 || card->leaving ? LOG_INFO : LOG_WARN, "session.ended",
@@ -360,6 +384,12 @@ void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_
     phase_advance(cardd, card);
     if (card->session_count == 0)
         spares_want(card); /* for the next program */
+}
+
+void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status)
+{
+    for (unsigned i = 0; i < session->seat_count; i++)
+        ended_on(cardd, session, session->seats[i].card, wait_status);
 }
 
 /* When it was killed for want of memory, no session is to be told so. */

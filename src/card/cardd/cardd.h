@@ -24,6 +24,7 @@ struct executor_notice;
 struct executor_relay;
 struct gate;
 struct keeper;
+struct seat;
 struct session;
 struct spares;
 struct starter;
@@ -110,7 +111,11 @@ void cardd_confine_again(struct cardd *cardd, const struct card *card);
 
 /* By token, in time that does not depend on it. NULL when there is none. */
 struct card *cardd_card_by_token(struct cardd *cardd, const char *token);
-void cardd_session_started(struct cardd *cardd, const struct session *session);
+/* By its place in the books; NULL when there is none. */
+struct card *cardd_card_numbered(struct cardd *cardd, unsigned number);
+/* Its process runs, and has this seat. */
+void cardd_session_started(struct cardd *cardd, const struct session *session,
+                           const struct seat *seat);
 /* Called by a session that has been reaped, before it is freed. */
 void cardd_session_ended(struct cardd *cardd, struct session *session, int wait_status);
 /* A spare executor has ended by itself. */

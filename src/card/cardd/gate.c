@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
+#include "card/cardd/device.h"
 #include "card/cardd/session.h"
 #include "card/cardd/start.h"
 #include "card/cardd/watch.h"
@@ -80,6 +82,58 @@ static void guest_refuse(const struct guest *guest, const struct error *error)
     log_event(LOG_INFO, "session.refused", "code=%s text=\"%s\"", error->code, error->text);
 }
 
+static struct card *card_find(const struct guest *guest, char token[WIRE_TOKEN_MAX],
+                              struct error *err)
+{
+    token[WIRE_TOKEN_MAX - 1] = '\0';
+    struct card *card = cardd_card_by_token(guest->gate->cardd, token);
+    if (!card)
+        (void)error_set(err, -EACCES, "bad-token",
+                        "no card has this token; it may have been removed");
+    return card;
+}
+
+/* One process can have both: their devices differ only in what is told of each, they are on this
+ * host, and so are their contents. */
+static int check_together(const struct card *first, const struct card *card, struct error *err)
+{
+    if (first->device->cuda)
+        return error_set(err, -EOPNOTSUPP, "wrong-interface",
+                         "card '%s' is for CUDA programs, which have one session a card",
+                         first->name);
+    if (strcmp(first->cache_dir, card->cache_dir) != 0)
+        return error_set(err, -EACCES, "other-tenant", "cards '%s' and '%s' are not of one tenant",
+                         first->name, card->name);
+    if (card_is_elsewhere(first) || card_is_elsewhere(card))
+        return error_set(err, -EREMOTE, "card-moved",
+                         "card '%s' or '%s' is on another host, or on its way there", first->name,
+                         card->name);
+    int r = device_stands_in(card->device, first->device, err);
+    return r < 0 ? r : device_stands_in(first->device, card->device, err);
+}
+
+/* The further cards that the guest asks for. */
+static int further_find(struct guest *guest, struct session_cards *cards, struct error *err)
+{
+    struct wire_hello *hello = &guest->hello;
+    if (hello->further_count > WIRE_FURTHER_MAX)
+        return error_set(err, -EPROTO, "bad-hello", "a platform has %d cards at most",
+                         WIRE_CARDS_MAX);
+    for (unsigned i = 0; i < hello->further_count; i++) {
+        struct card *card = card_find(guest, hello->further[i], err);
+        int r = card ? check_together(cards->cards[0], card, err) : err->errnum;
+        if (r < 0)
+            return r;
+        for (unsigned j = 0; j < cards->count; j++)
+            if (cards->cards[j]->device == card->device)
+                return error_set(err, -EEXIST, "same-device",
+                                 "cards '%s' and '%s' are both of %s, which a platform has once",
+                                 cards->cards[j]->name, card->name, card->device->id);
+        cards->cards[cards->count++] = card;
+    }
+    return 0;
+}
+
 static int guest_serve(struct guest *guest, struct error *err)
 {
     struct wire_hello *hello = &guest->hello;
@@ -89,24 +143,25 @@ static int guest_serve(struct guest *guest, struct error *err)
                          "the card client speaks version %u, leat-cardd version %d; update the "
                          "older one",
                          hello->version, WIRE_VERSION);
-    hello->token[WIRE_TOKEN_MAX - 1] = '\0';
-    struct card *card = cardd_card_by_token(cardd, hello->token);
+    struct card *card = card_find(guest, hello->token, err);
     if (!card)
-        return error_set(err, -EACCES, "bad-token",
-                         "no card has this token; it may have been removed");
+        return err->errnum;
     bool cuda = hello->flags == WIRE_HELLO_CUDA;
     if (cuda != card->device->cuda)
         return error_set(err, -EOPNOTSUPP, "wrong-interface", "card '%s' is for %s programs",
                          card->name, cuda ? "OpenCL" : "CUDA");
+    struct session_cards cards = {{card}, 1};
+    if (further_find(guest, &cards, err) < 0)
+        return err->errnum;
     if (card_is_local(card))
         return session_attach(cardd, card, guest->fd, err);
     const struct session_origin origin = {hello->session, guest->passed_fd};
     if (hello->flags != WIRE_HELLO_MOVED)
-        return session_start(cardd, card, guest->fd, NULL, err);
-    if (guest->passed_fd < 0 || card->phase != CARD_ACTIVE)
+        return session_start(cardd, &cards, guest->fd, NULL, err);
+    if (guest->passed_fd < 0 || card->phase != CARD_ACTIVE || cards.count > 1)
         return error_set(err, -EBUSY, "card-busy", "card '%s' cannot take a session now",
                          card->name);
-    return session_start(cardd, card, guest->fd, &origin, err);
+    return session_start(cardd, &cards, guest->fd, &origin, err);
 }
 
 /* Take in what the client has said by now. 1: its whole hello is there, 0: more is to come, -1: it
@@ -131,7 +186,10 @@ static int guest_hear(struct guest *guest)
         memcpy(&guest->passed_fd, CMSG_DATA(header), sizeof(int));
     }
     guest->got_bytes += (size_t)n;
-    return guest->got_bytes == sizeof(guest->hello);
+    /* The hello of another version may be shorter. */
+    return guest->got_bytes == sizeof(guest->hello) ||
+           (guest->got_bytes >= offsetof(struct wire_hello, pid) &&
+            guest->hello.version != WIRE_VERSION);
 }
 
 static void guest_finish(struct guest *guest, int heard)

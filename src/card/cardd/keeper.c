@@ -81,11 +81,28 @@ static void devices_forget_others(const struct devices *devices, const struct de
     }
 }
 
-/* The child: give up everything that is not this card's, then serve. */
-static _Noreturn void executor_run(const struct keeper *keeper, unsigned card, int is_spare,
+static struct executor_card card_params(const struct keeper *keeper, unsigned card)
+{
+    const struct books *books = keeper->house.books;
+    const struct device *device =
+        &keeper->house.devices->items[book_read(&books->cards[card])->device];
+    return (struct executor_card){
+        .ledger = &books->pages[card].ledger,
+        .trace = &books->pages[card].trace,
+        .device = device->turn,
+        .notify_fd = keeper->cards[card]->of_card[KEPT_NOTIFY],
+        .platform_index = device->platform_index,
+        .device_index = device->device_index,
+    };
+}
+
+/* The child: give up everything that is not its cards', then serve. */
+static _Noreturn void executor_run(const struct keeper *keeper, const struct book_seat *cards,
+                                   unsigned count, const struct keeper_request *request,
                                    int control_fd, pid_t parent)
 {
     const struct books *books = keeper->house.books;
+    const unsigned card = request->card;
     const struct book_state *state = book_read(&books->cards[card]);
     const struct device *device = &keeper->house.devices->items[state->device];
     char name[CARD_NAME_MAX], cache_dir[PATH_MAX];
@@ -94,26 +111,39 @@ static _Noreturn void executor_run(const struct keeper *keeper, unsigned card, i
     int r = confine_enter(keeper->house.confine, name);
     if (r < 0 && r != -ENOENT)
         log_event(LOG_WARN, "executor.unconfined", "card=%s errno=%d", name, r);
-    const struct executor_params params = {
+    struct executor_params params = {
         .control_fd = control_fd,
-        .is_spare = is_spare,
-        .notify_fd = keeper->cards[card]->of_card[KEPT_NOTIFY],
-        .ledger = &books->pages[card].ledger,
+        .is_spare = request->value,
         .claims = &books->pages[card].claims,
         .relay = keeper->house.relay,
-        .trace = &books->pages[card].trace,
-        .device = device->turn,
-        .platform_index = device->platform_index,
-        .device_index = device->device_index,
+        .card_count = count,
         .card_name = name,
         .uuid = device->uuid,
         .cuda = device->cuda,
         .cache_dir = cache_dir,
         .parent_pid = parent,
     };
+    for (unsigned i = 0; i < count; i++)
+        params.cards[i] = card_params(keeper, cards[i].card);
     devices_forget_others(keeper->house.devices, device);
-    books_forget_others(books, card);
+    books_forget_others(books, cards, count);
     executor_main(&params);
+}
+
+/* The cards that an executor is for, the asked one first; 0: one is not there. */
+static unsigned cards_list(const struct keeper *keeper, const struct keeper_request *request,
+                           struct book_seat cards[WIRE_CARDS_MAX])
+{
+    const struct book_card *book = &keeper->house.books->cards[request->card];
+    const struct book_session *session = &book->sessions[request->slot];
+    unsigned count = 1;
+    cards[0].card = request->card;
+    for (; !request->value && count < session->seat_count && count < WIRE_CARDS_MAX; count++)
+        cards[count] = session->seats[count];
+    for (unsigned i = 0; i < count; i++)
+        if (!keeper->cards[cards[i].card] || !book_read(&keeper->house.books->cards[cards[i].card]))
+            return 0;
+    return count;
 }
 
 static int child_note(struct keeper *keeper, pid_t pid)
@@ -134,13 +164,15 @@ static int child_note(struct keeper *keeper, pid_t pid)
 static pid_t executor_fork(struct keeper *keeper, const struct keeper_request *request, int fd)
 {
     pid_t parent = getpid();
-    if (!keeper->cards[request->card] || !book_read(&keeper->house.books->cards[request->card]))
+    struct book_seat cards[WIRE_CARDS_MAX];
+    unsigned count = cards_list(keeper, request, cards);
+    if (count == 0)
         return -ENOENT;
     if (child_note(keeper, 0) < 0)
         return -ENOMEM;
     pid_t child = fork();
     if (child == 0)
-        executor_run(keeper, request->card, request->value, fd, parent);
+        executor_run(keeper, cards, count, request, fd, parent);
     if (child < 0) {
         keeper->child_count--;
         return -errno;

@@ -82,9 +82,11 @@ void keeper_hold_of_session(struct keeper *keeper, unsigned card, unsigned slot,
                             enum kept_of_session which, const int *fds, unsigned count);
 /* Let go of everything of a session. */
 void keeper_drop_session(struct keeper *keeper, unsigned card, unsigned slot);
-/* Have an executor of a card forked with this end of its control descriptor. What comes of it is
- * the first message at the other end. */
-void keeper_fork(struct keeper *keeper, unsigned card, bool is_spare, int executors_fd);
+/* Have an executor of a card forked with this end of its control descriptor, for the session that
+ * the books have in `slot`, if it is no spare one. What comes of it is the first message at the
+ * other end. */
+void keeper_fork(struct keeper *keeper, unsigned card, unsigned slot, bool is_spare,
+                 int executors_fd);
 /* That message: its pid, or a negative errno; 0 when it has not come and is not to be waited for.
  */
 pid_t keeper_forked(int control_fd, bool wait);

@@ -101,9 +101,11 @@ void keeper_drop_session(struct keeper *keeper, unsigned card, unsigned slot)
     say(keeper, &request, -1);
 }
 
-void keeper_fork(struct keeper *keeper, unsigned card, bool is_spare, int executors_fd)
+void keeper_fork(struct keeper *keeper, unsigned card, unsigned slot, bool is_spare,
+                 int executors_fd)
 {
-    const struct keeper_request request = {.verb = KEEPER_FORK, .card = card, .value = is_spare};
+    const struct keeper_request request = {
+        .verb = KEEPER_FORK, .card = card, .slot = slot, .value = is_spare};
     say(keeper, &request, executors_fd);
 }
 

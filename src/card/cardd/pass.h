@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#define PASS_MAX 4 /* descriptors of one message */
+#define PASS_MAX 20 /* descriptors of one message */
 
 /* Send `bytes` of `data` with `count` descriptors, which stay the caller's. `flags`: of sendmsg.
  * 0, or a negative errno. */

@@ -24,6 +24,8 @@
 #include "card/executor/checkpoint.h"
 #include "card/executor/executor.h"
 
+#define SEAT_SHIFT 56 /* of a card's place among those of a session, in the number of an order */
+
 /* What each session of the card may keep in memory. What others have in files counts as if it were
  * in memory: the limit is kept, not used up. */
 static uint64_t memory_for(const struct card *card)
@@ -46,18 +48,26 @@ static const enum executor_verb verbs[] = {
     [CARD_OFFERING] = EXECUTOR_OFFER,     [CARD_MOVED] = EXECUTOR_DEPART,
 };
 
-static struct executor_order order_make(const struct card *card, enum executor_verb verb)
+/* What `card` orders of one of its sessions. Numbers are a card's own, so that those of a session
+ * with several say whose they are, too. */
+static struct executor_order order_make(const struct card *card, const struct session *session,
+                                        enum executor_verb verb)
 {
-    return (struct executor_order){
+    struct executor_order order = {
         .number = card->orders,
         .verb = verb,
-        .platform_index = card->device->platform_index,
-        .device_index = card->device->device_index,
-        .device = card->device->turn,
         .memory_bytes = memory_for(card),
         .departs = card->departing && verb == EXECUTOR_SUSPEND,
         .file_fd = card->file_fd,
     };
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        const struct card *own = session->seats[i].card;
+        order.places[i] = (struct executor_place){own->device->platform_index,
+                                                  own->device->device_index, own->device->turn};
+        if (own == card)
+            order.number |= (uint64_t)i << SEAT_SHIFT;
+    }
+    return order;
 }
 
 static bool is_settled(const struct card *card)
@@ -65,13 +75,24 @@ static bool is_settled(const struct card *card)
     return card->phase == CARD_ACTIVE || card->phase == CARD_SUSPENDED || card->phase == CARD_MOVED;
 }
 
+/* A session comes back with the last of its cards that are away. One that has not answered another
+ * of its cards, which only a leat-cardd that was killed leaves behind, is given up. */
+static void order_give(struct card *card, struct session *session)
+{
+    const enum executor_verb verb = verbs[card->phase];
+    const struct executor_order order = order_make(card, session, verb);
+    if (session->order && session->ordered_by != card)
+        session_kill(session);
+    else if (verb != EXECUTOR_RESUME || !session_is_away(session, card))
+        session_order(session, card, &order);
+}
+
 /* Every executor of the card gets the order of its phase. */
 static void order_all(struct card *card)
 {
-    const struct executor_order order = order_make(card, verbs[card->phase]);
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         if (card->sessions[slot])
-            session_order(card->sessions[slot], &order);
+            order_give(card, card->sessions[slot]);
     }
 }
 
@@ -81,9 +102,9 @@ static void order_one(struct session *session, enum executor_verb verb, int file
     struct card *card = session->card;
     card->orders++;
     card_save(card);
-    struct executor_order order = order_make(card, verb);
+    struct executor_order order = order_make(card, session, verb);
     order.file_fd = file_fd;
-    session_order(session, &order);
+    session_order(session, card, &order);
 }
 
 void phase_offer(struct session *session)
@@ -384,10 +405,9 @@ static void moved_advance(struct session *session, const struct executor_notice 
     }
 }
 
-void cardd_session_answered(struct cardd *cardd, struct session *session,
-                            const struct executor_notice *notice)
+static void answered(struct cardd *cardd, struct card *card, struct session *session,
+                     const struct executor_notice *notice)
 {
-    struct card *card = session->card;
     if (card->leaving)
         return;
     if (session->rebuilding) {
@@ -410,10 +430,21 @@ void cardd_session_answered(struct cardd *cardd, struct session *session,
     phase_advance(cardd, card);
 }
 
+void cardd_session_answered(struct cardd *cardd, struct session *session,
+                            const struct executor_notice *notice)
+{
+    struct card *card = session->ordered_by;
+    answered(cardd, card, session, notice);
+    for (unsigned i = 0; i < session->seat_count; i++) /* others wait for it, too */
+        if (session->seats[i].card != card)
+            phase_advance(cardd, session->seats[i].card);
+}
+
 static int expect(const struct card *card, enum card_phase phase, struct error *err)
 {
     if (card->phase == phase && card_orders_out(card))
-        return error_set(err, -EBUSY, "card-busy", "a program of card '%s' is made again",
+        return error_set(err, -EBUSY, "card-busy",
+                         "a program of card '%s' is made again, or follows another of its cards",
                          card->name);
     if (card->phase == CARD_MOVED)
         return error_set(err, -EREMOTE, "card-moved", "card '%s' is on %s", card->name,
@@ -454,9 +485,27 @@ int phase_suspend(struct card *card, const struct phase_caller *caller, struct e
     return suspend_to(card, NULL, caller, err);
 }
 
+/* A program with several cards has each device once. */
+static int check_together(const struct card *card, const struct device *target, struct error *err)
+{
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
+        const struct session *session = card->sessions[slot];
+        for (unsigned i = 0; session && i < session->seat_count; i++) {
+            const struct card *other = session->seats[i].card;
+            if (other != card && other->device == target)
+                return error_set(err, -EXDEV, "same-device",
+                                 "a program has card '%s' together with '%s', which is on %s",
+                                 card->name, other->name, target->id);
+        }
+    }
+    return 0;
+}
+
 /* The contexts of CUDA programs stay with the driver of their device. */
 static int check_target(const struct card *card, const struct device *target, struct error *err)
 {
+    if (check_together(card, target, err) < 0)
+        return err->errnum;
     if (!card->device->cuda || card_is_local(card) || target == card->device)
         return 0;
     return error_set(err, -EXDEV, "other-device",
@@ -488,6 +537,11 @@ int phase_depart(struct card *card, const struct control_request *request,
     if (card->device->cuda || !card->cardd->relay)
         return error_set(err, -EOPNOTSUPP, "cannot-move", "card '%s' of %s stays on this host",
                          card->name, card->device->id);
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++)
+        if (card->sessions[slot] && card->sessions[slot]->seat_count > 1)
+            return error_set(err, -EOPNOTSUPP, "cannot-move",
+                             "a program has card '%s' together with others of this host",
+                             card->name);
     if (card->share_permille == 0)
         return error_set(err, -EBUSY, "card-busy", "the share of card '%s' is lent to others",
                          card->name);

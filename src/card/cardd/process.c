@@ -39,12 +39,13 @@ void process_close(struct process *process)
     *process = PROCESS_NONE;
 }
 
-int process_ask(const struct card *card, enum process_kind kind, struct process *ret_process)
+int process_ask(const struct card *card, enum process_kind kind, unsigned slot,
+                struct process *ret_process)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    keeper_fork(card->cardd->keeper, card->number, kind == PROCESS_SPARE, pair[1]);
+    keeper_fork(card->cardd->keeper, card->number, slot, kind == PROCESS_SPARE, pair[1]);
     (void)close(pair[1]);
     *ret_process = (struct process){0, -1, pair[0]};
     return 0;

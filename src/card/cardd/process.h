@@ -21,9 +21,11 @@ struct process {
 };
 #define PROCESS_NONE ((struct process){0, -1, -1})
 
-/* Ask the keeper for an executor of the card: process_arrive has something to say when the
- * control_fd is readable. 0, or a negative errno. */
-int process_ask(const struct card *card, enum process_kind kind, struct process *ret_process);
+/* Ask the keeper for an executor of the card, and of what else the session in `slot` has, if it is
+ * for a client: process_arrive has something to say when the control_fd is readable. 0, or a
+ * negative errno. */
+int process_ask(const struct card *card, enum process_kind kind, unsigned slot,
+                struct process *ret_process);
 /* The executor that was asked for: 1 when it runs, 0 when it is not forked yet, unless `wait` is
  * set, or a negative errno: there is none. */
 int process_arrive(struct process *process, bool wait);

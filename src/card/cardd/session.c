@@ -30,18 +30,24 @@
 #include "card/executor/executor.h"
 #include "card/meter/meter.h"
 
+#define PAGES_OF_CARD 2 /* that its client is handed */
 #define WELCOME_FDS 3
 #define REPLACED_MAX 3 /* executors of a session: a driver may crash whenever it starts */
 
 /* Room for the buffers of a card on the host's own memory. Twice the quota, so that there is a run
  * long enough for a buffer that fits the quota; pages come into being as they are used. */
-static uint64_t arena_bytes(const struct card *card)
+static uint64_t arena_bytes(const struct session *session)
 {
     const uint64_t page = 4096, most = 1ull << 40;
-    if (!card->device->shares_memory || card->quota_bytes > most || card->departing ||
+    const struct card *card = session->card;
+    uint64_t quota_bytes = 0;
+    for (unsigned i = 0; i < session->seat_count; i++)
+        if (session->seats[i].card->quota_bytes > quota_bytes)
+            quota_bytes = session->seats[i].card->quota_bytes;
+    if (!card->device->shares_memory || quota_bytes > most || card->departing ||
         card->phase == CARD_MOVED)
         return 0;
-    return (2 * card->quota_bytes + page - 1) & ~(page - 1);
+    return (2 * quota_bytes + page - 1) & ~(page - 1);
 }
 
 static int put_at(int fd, const void *data, size_t bytes, uint64_t offset)
@@ -52,31 +58,46 @@ static int put_at(int fd, const void *data, size_t bytes, uint64_t offset)
     return put == (ssize_t)bytes ? 0 : -ENOMEM; /* a memory file takes all that there is room for */
 }
 
-/* Lay out a session's memory and write what the client is told of the device. */
-static int memory_fill(const struct session *session, int fd)
+/* Write what the client is told of a card's device. */
+static int put_snapshot(const struct card *card, int fd, uint64_t offset)
 {
-    const struct card *card = session->card;
     const struct device *device = card->device;
-    struct wire_session layout = {0};
-    (void)wire_session_layout(&layout);
-    layout.arena_bytes = session->arena_bytes;
-    layout.snapshot_length = device->snapshot_bytes;
-    int r = put_at(fd, &layout, sizeof(layout), 0);
-    if (r < 0 || device->snapshot_bytes == 0) /* a CUDA program asks its executor */
-        return r;
+    if (device->snapshot_bytes == 0) /* a CUDA program asks its executor */
+        return 0;
     AUTO_FREE uint8_t *snapshot = malloc(device->snapshot_bytes);
     if (!snapshot)
         return -ENOMEM;
     memcpy(snapshot, device->snapshot, device->snapshot_bytes);
     executor_fit_snapshot(snapshot, device->snapshot_bytes, card->quota_bytes);
-    return put_at(fd, snapshot, device->snapshot_bytes, layout.snapshot_offset);
+    return put_at(fd, snapshot, device->snapshot_bytes, offset);
+}
+
+/* Lay out a session's memory and describe its devices. */
+static int memory_fill(const struct session *session, int fd)
+{
+    struct wire_session layout = {0};
+    (void)wire_session_layout(&layout);
+    layout.arena_bytes = session->arena_bytes;
+    layout.snapshot_length = session->card->device->snapshot_bytes;
+    uint64_t offset = layout.snapshot_offset;
+    int r = 0;
+    for (unsigned i = 0; i < session->seat_count && r == 0; i++) {
+        const uint64_t bytes = session->seats[i].card->device->snapshot_bytes;
+        if (i > 0)
+            layout.further_lengths[i - 1] = bytes;
+        if (offset + bytes > layout.snapshot_offset + WIRE_SNAPSHOT_BYTES)
+            return -E2BIG;
+        r = put_snapshot(session->seats[i].card, fd, offset);
+        offset += wire_pad8(bytes);
+    }
+    return r < 0 ? r : put_at(fd, &layout, sizeof(layout), 0);
 }
 
 /* A memory of fixed size for client and executor; `session->memory` is what we read of it. */
 static int memory_create(struct session *session)
 {
     struct wire_session layout;
-    session->arena_bytes = session->moved ? 0 : arena_bytes(session->card);
+    session->arena_bytes = session->moved ? 0 : arena_bytes(session);
     uint64_t bytes = wire_session_layout(&layout) + session->arena_bytes;
     AUTO_FD int fd = memfd_create("leat-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
@@ -164,25 +185,37 @@ static void hold(const struct session *session, enum kept_of_session which, cons
 /* Nothing of it is left to the next leat-cardd. */
 static void session_unbook(const struct session *session)
 {
-    book_step(session->book, BOOK_FREE);
+    for (unsigned i = 0; i < session->seat_count; i++) /* the first has what is said of all */
+        book_step(session->seats[i].book, BOOK_FREE);
     keeper_drop_session(session->cardd->keeper, session->card->number, session->slot);
 }
 
-/* Its slot is free for others. */
+/* Its slots are free for others. */
 static void session_delist(struct session *session)
 {
-    struct card *card = session->card;
-    card_slot_reap(card, session->slot, session->memory);
-    card_save(card);
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        card_slot_reap(session->seats[i].card, session->seats[i].slot, session->memory);
+        card_save(session->seats[i].card);
+    }
     session_unbook(session);
-    card->sessions[session->slot] = NULL;
-    card->session_count--;
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        struct card *card = session->seats[i].card;
+        card->sessions[session->seats[i].slot] = NULL;
+        card->session_count--;
+    }
     list_remove(&session->link);
+}
+
+/* The devices are free for who waits for them. */
+static void turns_reap(const struct session *session)
+{
+    for (unsigned i = 0; i < session->seat_count; i++)
+        meter_reap(session->seats[i].card->device->turn, (uint32_t)session->process.pid);
 }
 
 static void session_end(struct session *session, int status)
 {
-    meter_reap(session->card->device->turn, (uint32_t)session->process.pid);
+    turns_reap(session);
     session_delist(session);
     cardd_session_ended(session->cardd, session, status);
     session_free(session);
@@ -195,8 +228,11 @@ static bool is_replaceable(const struct session *session, int status)
     const struct card *card = session->card;
     bool begun = __atomic_load_n(&card->ledger->slots[session->slot].begun, __ATOMIC_SEQ_CST);
     bool comes = session->moved && session->rebuilding;
-    return session->memory && WIFSIGNALED(status) && !card->leaving && !comes &&
-           session->replaced < REPLACED_MAX && (!begun || phase_can_rebuild(card));
+    for (unsigned i = 0; i < session->seat_count; i++)
+        if (session->seats[i].card->leaving)
+            return false;
+    return session->memory && WIFSIGNALED(status) && !comes && session->replaced < REPLACED_MAX &&
+           (!begun || (phase_can_rebuild(card) && session->seat_count == 1));
 }
 
 static void executor_replace(struct session *session)
@@ -204,15 +240,16 @@ static void executor_replace(struct session *session)
     const struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
     log_event(LOG_WARN, "executor.replaced", "card=%s executor=%d", session->card->name,
               (int)session->process.pid);
-    meter_reap(session->card->device->turn, (uint32_t)session->process.pid);
+    turns_reap(session);
     process_leave(session);
-    session->order = 0; /* it starts as its card is */
+    session->order = 0; /* it starts as its cards are */
     session->replaced++;
     session->rebuilding = __atomic_load_n(&ledger->begun, __ATOMIC_SEQ_CST) != 0;
     session->book->rebuilding = session->rebuilding;
     book_step(session->book, BOOK_WELCOMED);
     starter_add(session->cardd->starter, session);
-    phase_advance(session->cardd, session->card);
+    for (unsigned i = 0; i < session->seat_count; i++)
+        phase_advance(session->cardd, session->seats[i].card);
 }
 
 void session_rebuilt(struct session *session, bool well, const char *reason)
@@ -245,12 +282,20 @@ static void session_reap(void *arg)
         session_end(session, status);
 }
 
+bool session_is_away(const struct session *session, const struct card *but)
+{
+    for (unsigned i = 0; i < session->seat_count; i++)
+        if (session->seats[i].card != but && card_is_away(session->seats[i].card))
+            return true;
+    return false;
+}
+
 /* One that is to be suspended for a departure first does what its client has posted. */
 static bool starts_suspended(const struct session *session)
 {
     const struct card *card = session->card;
     bool does_first = card->departing && card->phase == CARD_SUSPENDING && session->order;
-    return card_is_away(card) && !does_first;
+    return session_is_away(session, NULL) && !does_first;
 }
 
 /* The executor is to have the client; one that has it already does not mind, of one that has ended
@@ -266,8 +311,15 @@ static void client_hand_over(struct session *session)
         .socket_fd = session->socket_fd,
         .session_fd = session->session_fd,
     };
+    for (unsigned i = 1; i < session->seat_count; i++)
+        client.further_slots[i - 1] = session->seats[i].slot;
     memcpy(client.id, session->id, sizeof(client.id));
     (void)executor_serve(session->process.control_fd, &client);
+}
+
+static void seat_add(struct session *session, struct card *card, unsigned slot)
+{
+    session->seats[session->seat_count++] = (struct seat){card, slot, &card->book->sessions[slot]};
 }
 
 /* NULL: out of memory. */
@@ -284,75 +336,113 @@ static struct session *session_alloc(struct cardd *cardd, struct card *card, uns
     session->slot = slot;
     session->book = &card->book->sessions[slot];
     session->process = PROCESS_NONE;
+    seat_add(session, card, slot);
     return session;
 }
 
-/* A session in a free slot of the card, not running yet. NULL with err set. */
-static struct session *session_create(struct cardd *cardd, struct card *card, int socket_fd,
-                                      struct error *err)
+/* A free slot of the card, or -1 with err set. */
+static int slot_find(const struct card *card, struct error *err)
 {
     int slot = card_free_slot(card);
-    if (slot < 0) {
-        error_set(err, -EUSERS, "too-many-sessions",
-                  "card '%s' has %d processes already, which is the limit", card->name,
-                  LEDGER_SLOTS);
-        return NULL;
+    if (slot < 0)
+        (void)error_set(err, -EUSERS, "too-many-sessions",
+                        "card '%s' has %d processes already, which is the limit", card->name,
+                        LEDGER_SLOTS);
+    return slot;
+}
+
+/* A session in free slots of the cards, not running yet. NULL with err set. */
+static struct session *session_create(struct cardd *cardd, const struct session_cards *cards,
+                                      int socket_fd, struct error *err)
+{
+    int slots[WIRE_CARDS_MAX];
+    for (unsigned i = 0; i < cards->count; i++) {
+        slots[i] = slot_find(cards->cards[i], err);
+        if (slots[i] < 0)
+            return NULL;
     }
-    struct session *session = session_alloc(cardd, card, (unsigned)slot);
+    struct session *session = session_alloc(cardd, cards->cards[0], (unsigned)slots[0]);
     if (!session) {
-        error_set(err, -ENOMEM, "out-of-memory", "starting a session of '%s'", card->name);
+        error_set(err, -ENOMEM, "out-of-memory", "starting a session of '%s'",
+                  cards->cards[0]->name);
         return NULL;
     }
+    for (unsigned i = 1; i < cards->count; i++)
+        seat_add(session, cards->cards[i], (unsigned)slots[i]);
     session->client_pid = peer_pid(socket_fd);
-    ledger_open_slot(card->ledger, session->slot);
+    for (unsigned i = 0; i < session->seat_count; i++)
+        ledger_open_slot(session->seats[i].card->ledger, session->seats[i].slot);
     return session;
 }
 
 static int session_fail(struct session *session, int errnum, struct error *err)
 {
-    const struct card *card = session->card;
-    __atomic_store_n(&card->ledger->slots[session->slot].state, 0, __ATOMIC_SEQ_CST);
+    const char *name = session->card->name;
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        struct ledger_card *ledger = session->seats[i].card->ledger;
+        __atomic_store_n(&ledger->slots[session->seats[i].slot].state, 0, __ATOMIC_SEQ_CST);
+    }
     session_unbook(session);
     session_free(session);
-    return error_errno(err, errnum, "session-failed", "cannot start a session of card '%s'",
-                       card->name);
+    return error_errno(err, errnum, "session-failed", "cannot start a session of card '%s'", name);
 }
 
 static void session_enlist(struct session *session)
 {
-    struct card *card = session->card;
-    card->sessions[session->slot] = session;
-    card->session_count++;
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        struct card *card = session->seats[i].card;
+        card->sessions[session->seats[i].slot] = session;
+        card->session_count++;
+    }
     list_append(&session->cardd->sessions, &session->link);
 }
 
 /* Its process runs. */
 static void session_announce(struct session *session)
 {
-    struct ledger_slot *ledger = &session->card->ledger->slots[session->slot];
-    uint32_t before =
-        __atomic_exchange_n(&ledger->pid, (uint32_t)session->process.pid, __ATOMIC_SEQ_CST);
-    if (before == 0)
-        cardd_session_started(session->cardd, session);
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        const struct seat *seat = &session->seats[i];
+        struct ledger_slot *ledger = &seat->card->ledger->slots[seat->slot];
+        uint32_t before =
+            __atomic_exchange_n(&ledger->pid, (uint32_t)session->process.pid, __ATOMIC_SEQ_CST);
+        if (before == 0)
+            cardd_session_started(session->cardd, session, seat);
+    }
 }
 
 /* The answer to a client fits into its fresh socket's buffer; a client that has gone is seen by its
  * executor, or by its pidfd. */
-static void welcome(const struct session *session, int socket_fd, const int fds[WELCOME_FDS],
+static void welcome(const struct session *session, int socket_fd, const int first[WELCOME_FDS],
                     uint64_t session_bytes)
 {
     struct wire_welcome welcome = {.magic = WIRE_MAGIC,
                                    .version = WIRE_VERSION,
                                    .slot = session->slot,
                                    .session_bytes = session_bytes};
-    (void)pass_send(socket_fd, &welcome, sizeof(welcome), fds, WELCOME_FDS, MSG_DONTWAIT);
+    int fds[WELCOME_FDS + PAGES_OF_CARD * WIRE_FURTHER_MAX];
+    unsigned count = WELCOME_FDS;
+    memcpy(fds, first, WELCOME_FDS * sizeof(*fds));
+    for (unsigned i = 1; i < session->seat_count; i++) {
+        const struct seat *seat = &session->seats[i];
+        welcome.further_slots[i - 1] = seat->slot;
+        fds[count++] = seat->card->ledger_fd;
+        fds[count++] = seat->card->claims_fd;
+    }
+    (void)pass_send(socket_fd, &welcome, sizeof(welcome), fds, count, MSG_DONTWAIT);
 }
 
 /* From here on the next leat-cardd would know of it. */
 static void session_book(const struct session *session)
 {
-    session->card->sessions_total++;
-    card_save(session->card);
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        const struct seat *seat = &session->seats[i];
+        seat->card->sessions_total++;
+        card_save(seat->card);
+        session->book->seats[i] = (struct book_seat){seat->card->number, seat->slot};
+        if (i > 0)
+            book_step(seat->book, BOOK_FURTHER);
+    }
+    session->book->seat_count = session->seat_count;
     session->book->pid = session->process.pid;
     session->book->client_pid = session->client_pid;
     session->book->arena_bytes = session->arena_bytes;
@@ -426,8 +516,8 @@ int session_launch(struct session *session)
 {
     struct card *card = session->card;
     int r = 0;
-    if (!spares_take(card, &session->process))
-        r = process_ask(card, PROCESS_FOR_CLIENT, &session->process);
+    if (session->seat_count > 1 || !spares_take(card, &session->process))
+        r = process_ask(card, PROCESS_FOR_CLIENT, session->slot, &session->process);
     if (r == 0)
         r = control_watch(session);
     if (r < 0)
@@ -435,9 +525,10 @@ int session_launch(struct session *session)
     return session->process.pid ? executor_engage(session) : 0;
 }
 
-void session_order(struct session *session, const struct executor_order *order)
+void session_order(struct session *session, struct card *card, const struct executor_order *order)
 {
     session->order = order->number;
+    session->ordered_by = card;
     if (!has_process(session) && session_launch(session) < 0)
         return;
     if (session->process.pid == 0 && executor_arrive(session, true) < 0)
@@ -458,14 +549,15 @@ static int origin_take(struct session *session, const struct session_origin *ori
     return session->moved_fd < 0 ? -errno : 0;
 }
 
-int session_start(struct cardd *cardd, struct card *card, int socket_fd,
+int session_start(struct cardd *cardd, const struct session_cards *cards, int socket_fd,
                   const struct session_origin *origin, struct error *err)
 {
     struct wire_session layout;
+    const struct card *card = cards->cards[0];
     if (!card->device->snapshot && !card->device->cuda)
         return error_set(err, -ENODEV, "no-snapshot", "device %s cannot be described in %u bytes",
                          card->device->id, WIRE_SNAPSHOT_BYTES);
-    struct session *session = session_create(cardd, card, socket_fd, err);
+    struct session *session = session_create(cardd, cards, socket_fd, err);
     if (!session)
         return err->errnum;
     int r = origin ? origin_take(session, origin) : random_bytes(session->id, sizeof(session->id));
@@ -490,7 +582,8 @@ int session_start(struct cardd *cardd, struct card *card, int socket_fd,
 
 int session_attach(struct cardd *cardd, struct card *card, int socket_fd, struct error *err)
 {
-    struct session *session = session_create(cardd, card, socket_fd, err);
+    const struct session_cards cards = {{card}, 1};
+    struct session *session = session_create(cardd, &cards, socket_fd, err);
     if (!session)
         return err->errnum;
     session->process.pid = session->client_pid;
@@ -559,6 +652,19 @@ static int session_continue(struct session *session)
     return 0;
 }
 
+/* Its places in further cards: 0, or -ENOENT when one of these was not taken over. */
+static int seats_adopt(struct session *session)
+{
+    const struct book_session *book = session->book;
+    for (unsigned i = 1; i < book->seat_count && i < WIRE_CARDS_MAX; i++) {
+        struct card *card = cardd_card_numbered(session->cardd, book->seats[i].card);
+        if (!card)
+            return -ENOENT;
+        seat_add(session, card, book->seats[i].slot);
+    }
+    return 0;
+}
+
 void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
 {
     struct book_session *book = &card->book->sessions[slot];
@@ -569,8 +675,10 @@ void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
     session->client_pid = book->client_pid;
     session->arena_bytes = book->arena_bytes;
     memcpy(session->id, book->id, sizeof(session->id));
+    int r = seats_adopt(session);
     session_enlist(session);
-    int r = fds_adopt(session);
+    if (r == 0)
+        r = fds_adopt(session);
     if (r == 0 && (book->step == BOOK_WELCOMING || book->rebuilding))
         r = -ECONNABORTED; /* whether the client was welcomed, or all is there, is not known */
     if (r == 0)
@@ -579,7 +687,7 @@ void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
         return;
     log_event(LOG_WARN, "session.ended", "card=%s pid=%d executor=%d code=not-adopted errno=%d",
               card->name, (int)session->client_pid, (int)session->process.pid, r);
-    meter_reap(card->device->turn, (uint32_t)session->process.pid);
+    turns_reap(session);
     session_delist(session);
     session_free(session); /* its executor is killed as one that nobody knows */
 }

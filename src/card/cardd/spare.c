@@ -101,7 +101,7 @@ static void spare_arrived(void *arg)
 static void spare_make(struct spares *spares, struct card *card)
 {
     struct spare *spare = calloc(1, sizeof(*spare));
-    if (!spare || process_ask(card, PROCESS_SPARE, &spare->process) < 0) {
+    if (!spare || process_ask(card, PROCESS_SPARE, 0, &spare->process) < 0) {
         free(spare);
         return;
     }

@@ -9,8 +9,10 @@
 
 static const char probe[] = "kernel void probe(int argument) {}";
 
-/* What the driver does with a program that was built with `options`. */
-static enum arg_info_habit ask_driver(cl_context context, cl_device_id device, const char *options)
+/* What the driver does with a program that was built with `options`, for whatever the context is
+ * of.
+ */
+static enum arg_info_habit ask_driver(cl_context context, const char *options)
 {
     const char *text = probe;
     char name[sizeof("argument")];
@@ -19,7 +21,7 @@ static enum arg_info_habit ask_driver(cl_context context, cl_device_id device, c
     cl_program program = clCreateProgramWithSource(context, 1, &text, NULL, &status);
     if (status != CL_SUCCESS)
         return ARG_INFO_UNKNOWN;
-    if (clBuildProgram(program, 1, &device, options, NULL, NULL) == CL_SUCCESS) {
+    if (clBuildProgram(program, 0, NULL, options, NULL, NULL) == CL_SUCCESS) {
         cl_kernel kernel = clCreateKernel(program, "probe", &status);
         if (status == CL_SUCCESS) {
             if (clGetKernelArgInfo(kernel, 0, CL_KERNEL_ARG_NAME, sizeof(name), name, NULL) ==
@@ -50,7 +52,7 @@ static enum arg_info_habit find_habit(const struct session *session, cl_context 
     if (habit == ARG_INFO_WHEN_ASKED || habit == ARG_INFO_ALWAYS)
         return (enum arg_info_habit)habit;
     meter_work_begin(session->meter);
-    habit = (char)ask_driver(context, session->device, options);
+    habit = (char)ask_driver(context, options);
     meter_work_end(session->meter);
     kept = (struct build_result){.reply = &habit, .reply_length = sizeof(habit)};
     if (session->builds_fd >= 0 && habit != ARG_INFO_UNKNOWN)

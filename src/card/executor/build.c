@@ -217,6 +217,29 @@ static size_t device_index(cl_program program, cl_device_id device, size_t count
     return 0;
 }
 
+/* The binaries for all devices, of which `index` is wanted: PoCL 3.1 does not pass over those of
+ * several that are not. */
+static cl_int take_binary(cl_program program, const size_t *lengths, size_t count, size_t index,
+                          unsigned char **ret_binary)
+{
+    AUTO_FREE unsigned char **binaries = calloc(count, sizeof(unsigned char *));
+    cl_int status = binaries ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+    for (size_t i = 0; i < count && !status; i++) {
+        binaries[i] = malloc(lengths[i] + 1);
+        status = binaries[i] ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+    }
+    if (!status)
+        status = clGetProgramInfo(program, CL_PROGRAM_BINARIES, count * sizeof(*binaries), binaries,
+                                  NULL);
+    for (size_t i = 0; i < count && binaries; i++) {
+        if (i == index && !status)
+            *ret_binary = binaries[i];
+        else
+            free(binaries[i]);
+    }
+    return status;
+}
+
 cl_int build_binary(cl_program program, cl_device_id device, unsigned char **ret_binary,
                     size_t *ret_length)
 {
@@ -228,26 +251,16 @@ cl_int build_binary(cl_program program, cl_device_id device, unsigned char **ret
     if (status || count == 0)
         return status;
     AUTO_FREE size_t *lengths = malloc(bytes);
-    AUTO_FREE unsigned char **binaries = calloc(count, sizeof(unsigned char *));
-    if (!lengths || !binaries)
+    if (!lengths)
         return CL_OUT_OF_HOST_MEMORY;
     status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, bytes, lengths, NULL);
     size_t index = device_index(program, device, count);
     if (status || lengths[index] == 0)
         return status;
-    unsigned char *binary = malloc(lengths[index]);
-    if (!binary)
-        return CL_OUT_OF_HOST_MEMORY;
-    binaries[index] = binary;
-    status =
-        clGetProgramInfo(program, CL_PROGRAM_BINARIES, count * sizeof(*binaries), binaries, NULL);
-    if (status) {
-        free(binary);
-        return status;
-    }
-    *ret_binary = binary;
-    *ret_length = lengths[index];
-    return CL_SUCCESS;
+    status = take_binary(program, lengths, count, index, ret_binary);
+    if (!status)
+        *ret_length = lengths[index];
+    return status;
 }
 
 static void keep(const struct session *session, cl_program program, const struct build_key *key,

@@ -101,12 +101,18 @@ static void flush_for_meter(void *arg)
     completion_rest(arg);
 }
 
+const struct seat *order_seat(const struct session *session, const struct order *order)
+{
+    return &session->seats[order->queue->seat];
+}
+
 int order_enter(struct session *session, struct order *order)
 {
     if (session->user_events_open)
         order->estimate_ns = 0; /* what is in flight may never end by itself */
     while (!order->error && !order->metered) {
-        int entered = meter_enter(session->meter, order->estimate_ns, flush_for_meter, session);
+        int entered = meter_enter(order_seat(session, order)->meter, order->estimate_ns,
+                                  flush_for_meter, session);
         order->metered = entered == 0;
         if (entered == -EINTR)
             park_before(session, order);
@@ -128,7 +134,7 @@ void order_close(struct session *session, struct order *order, cl_int status, cl
         return;
     }
     const struct meter_span never = {0};
-    meter_charge(session->meter, &never, order->estimate_ns);
+    meter_charge(order_seat(session, order)->meter, &never, order->estimate_ns);
     order->metered = 0;
     order->error = status;
     fail_order(session, order);

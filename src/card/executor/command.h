@@ -10,6 +10,7 @@
 struct error;
 struct object;
 struct queue;
+struct seat;
 struct session;
 
 enum order_kind {
@@ -40,6 +41,8 @@ int order_open(struct session *session, struct order *order, uint32_t queue_id, 
                const uint32_t *waits, uint32_t wait_count, struct error *err);
 /* The object's error becomes the order's, unless it has one already. */
 void order_use(struct order *order, const struct object *object);
+/* The card of its queue. */
+const struct seat *order_seat(const struct session *session, const struct order *order);
 /* Wait for share and turn. 1: call the driver and then order_close. 0: the order has an error and
  * is taken care of. */
 int order_enter(struct session *session, struct order *order);

@@ -29,7 +29,8 @@ struct command {
         link; /* in session->commands until it is published, then in a list of what is ready */
     struct list quiet_link; /* in session->quiet until somebody has claimed its end */
     struct session *session;
-    cl_event event; /* one reference, released when the command has ended */
+    const struct seat *seat; /* of its queue */
+    cl_event event;          /* one reference, released when the command has ended */
     uint32_t event_slot, queue_slot;
     uint64_t estimate_ns, copied_ns;
     uint64_t *pace;
@@ -165,14 +166,15 @@ static void learn_pace(uint64_t *pace, uint64_t took_ns)
 
 static struct trace_entry *trace_begin(const struct session *session, const struct order *order)
 {
-    if (!session->params.trace || !__atomic_load_n(&session->ledger->tracing, __ATOMIC_RELAXED))
+    const struct seat *seat = order_seat(session, order);
+    if (!seat->trace || !__atomic_load_n(&seat->ledger->tracing, __ATOMIC_RELAXED))
         return NULL;
     struct trace_entry *entry = calloc(1, sizeof(*entry));
     if (!entry)
         return NULL; /* one that is not seen */
     const char *name = order->kernel ? order->kernel : wire_opcode_name(session->opcode);
     (void)snprintf(entry->name, sizeof(entry->name), "%s", name);
-    entry->slot = session->client.slot;
+    entry->slot = seat->slot;
     entry->queue = order->queue->slot;
     return entry;
 }
@@ -186,7 +188,7 @@ static void trace_end(struct command *command)
         entry->submit_ns = command->times.submit_ns;
         entry->start_ns = command->times.start_ns;
         entry->end_ns = command->times.end_ns;
-        trace_write(command->session->params.trace, entry);
+        trace_write(command->seat->trace, entry);
     }
     free(entry);
     command->traced = NULL;
@@ -206,7 +208,7 @@ static void end_command(struct command *command, cl_int status)
                                   command->times.end_ns + command->copied_ns};
         if (!command->event) /* the driver never had it */
             span = (struct meter_span){.aside_ns = command->copied_ns};
-        meter_charge(command->session->meter, &span, command->estimate_ns);
+        meter_charge(command->seat->meter, &span, command->estimate_ns);
     }
     trace_end(command);
     if (command->event)
@@ -419,6 +421,7 @@ static struct command *command_create(struct session *session, const struct orde
     }
     *command =
         (struct command){.session = session,
+                         .seat = order_seat(session, order),
                          .event = event,
                          .event_slot = order->event,
                          .queue_slot = order->queue->slot,

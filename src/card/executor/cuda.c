@@ -210,7 +210,7 @@ static void choose_device(const struct executor_params *params, int *ret_ordinal
         (void)setenv("CUDA_VISIBLE_DEVICES", params->uuid, 1);
     else
         (void)unsetenv("CUDA_VISIBLE_DEVICES");
-    *ret_ordinal = is_part ? 0 : (int)params->device_index;
+    *ret_ordinal = is_part ? 0 : (int)params->cards[0].device_index;
 }
 
 int cuda_open(struct session *session, struct error *err)
@@ -237,7 +237,7 @@ int cuda_open(struct session *session, struct error *err)
                ? 0
                : error_set(err, -ENODEV, "no-device",
                            "the CUDA driver does not give device %u (CUDA error %d)",
-                           session->params.device_index, (int)status);
+                           session->params.cards[0].device_index, (int)status);
 }
 
 /* ---- records ---- */

@@ -22,9 +22,10 @@ struct meter_device;
  * one sends the last order once more: it is carried out once, and the notice repeated. */
 enum executor_verb {
     EXECUTOR_SUSPEND = 1, /* copy all device state to host memory and let go of the device */
-    EXECUTOR_RESUME = 2,  /* bring it back to `device`, the same or one that can stand in for it */
-    EXECUTOR_SAVE = 3,    /* suspended: append what is in host memory to a checkpoint */
-    EXECUTOR_LOAD = 4,    /* suspended: replace it by what a checkpoint has */
+    EXECUTOR_RESUME =
+        2,             /* bring it back to `places`, the same or ones that can stand in for them */
+    EXECUTOR_SAVE = 3, /* suspended: append what is in host memory to a checkpoint */
+    EXECUTOR_LOAD = 4, /* suspended: replace it by what a checkpoint has */
     EXECUTOR_REBUILD = 5, /* for a client of which it was told to be rebuilt: become, suspended,
                              what a checkpoint says of it */
     EXECUTOR_OFFER = 6,   /* suspended: bring the session to another host, to which the descriptor
@@ -35,9 +36,11 @@ enum executor_verb {
 struct executor_order {
     uint64_t number; /* 1 and up; of one that is repeated the same */
     uint32_t verb;
-    uint32_t platform_index, device_index;
-    struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
-    uint64_t memory_bytes;       /* of a suspension: contents beyond that go to a file */
+    struct executor_place {
+        uint32_t platform_index, device_index;
+        struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
+    } places[WIRE_CARDS_MAX];        /* for each card of the session */
+    uint64_t memory_bytes;           /* of a suspension: contents beyond that go to a file */
     int32_t departs; /* of a suspension: it is for an offer; the client leaves its arena for good */
     int32_t
         file_fd; /* of a save, load or offer: rides along, each side has its own number; else -1 */
@@ -59,8 +62,9 @@ struct executor_notice {
 struct executor_client {
     uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever, whoever serves it */
     uint64_t arena_bytes;          /* of the session memory; 0: the device has memory of its own */
-    uint32_t slot;
-    int32_t suspended;  /* start as after EXECUTOR_SUSPEND */
+    uint32_t slot;                 /* in the first card's pages; */
+    uint32_t further_slots[WIRE_FURTHER_MAX]; /* in those of the others */
+    int32_t suspended;                        /* start as after EXECUTOR_SUSPEND */
     int32_t rebuild;    /* another executor served it before: EXECUTOR_REBUILD is the first order */
     int32_t moved;      /* one of another host, whose client is a relay here */
     int32_t socket_fd;  /* its connection, whose end is the session's; */
@@ -97,16 +101,22 @@ struct executor_relay {
     void (*run)(struct departure *departure, const struct executor_leaving *leaving);
 };
 
-struct executor_params {
-    int control_fd;      /* SOCK_SEQPACKET: a client comes, then orders; notices go */
-    int is_spare;        /* there is no client yet: start the driver at once */
-    int notify_fd;       /* eventfd of the card, for meter_create; never sent to the client */
-    struct trace *trace; /* mapped as what follows; NULL: none */
-    struct ledger_card *ledger; /* mapped read-write by leat-cardd before the fork */
-    struct ledger_claims *claims;
-    const struct executor_relay *relay; /* NULL: sessions cannot go to another host */
-    struct meter_device *device;        /* turn of the device, mapped read-write before the fork */
+/* What an executor has of a card; all pages are mapped read-write by leat-cardd before the fork. */
+struct executor_card {
+    struct ledger_card *ledger;
+    struct trace *trace;         /* NULL: none */
+    struct meter_device *device; /* turn of the device */
+    int notify_fd; /* eventfd of the card, for meter_create; never sent to the client */
     unsigned platform_index, device_index; /* which device of which OpenCL platform */
+};
+
+struct executor_params {
+    int control_fd; /* SOCK_SEQPACKET: a client comes, then orders; notices go */
+    int is_spare;   /* there is no client yet: start the driver at once */
+    struct executor_card cards[WIRE_CARDS_MAX]; /* of the session, one device each */
+    unsigned card_count;
+    struct ledger_claims *claims;       /* of the first card, as what follows */
+    const struct executor_relay *relay; /* NULL: sessions cannot go to another host */
     const char *card_name;
     const char *uuid; /* of a CUDA device; NULL: not told */
     int cuda;         /* the client is a CUDA program */

@@ -21,6 +21,7 @@
 #include "card/executor/output.h"
 #include "card/executor/park.h"
 #include "card/executor/sandbox.h"
+#include "card/executor/seat.h"
 #include "card/executor/session.h"
 #include "card/ledger/futex.h"
 #include "card/ledger/ledger.h"
@@ -67,8 +68,10 @@ static int compare_fds(const void *a, const void *b)
 /* Close everything but standard streams and the descriptors of this session. */
 static void close_others(const struct executor_params *params)
 {
-    int kept[] = {STDERR_FILENO, params->notify_fd, params->control_fd};
-    const unsigned count = sizeof(kept) / sizeof(kept[0]);
+    int kept[2 + WIRE_CARDS_MAX] = {STDERR_FILENO, params->control_fd};
+    const unsigned count = 2 + params->card_count;
+    for (unsigned i = 0; i < params->card_count; i++)
+        kept[2 + i] = params->cards[i].notify_fd;
     qsort(kept, count, sizeof(kept[0]), compare_fds);
     for (unsigned i = 0; i < count; i++) {
         unsigned first = (unsigned)kept[i] + 1;
@@ -128,18 +131,14 @@ static int map_session(struct session *session, const struct wire_session *layou
 /* Everything a session needs but the driver. 0 or a negative errno. */
 static int open_session(struct session *session, struct error *err)
 {
-    const struct executor_params *params = &session->params;
     struct wire_session layout = {0};
     (void)wire_session_layout(&layout);
     if (map_session(session, &layout, err) < 0)
         return err->errnum;
     session->output_caught = 1;
-    session->ledger = params->ledger;
-    session->meter = meter_create(params->ledger, params->device, (uint32_t)getpid(),
-                                  session->client.slot, params->notify_fd);
-    if (!session->meter || session_init(session, &layout) < 0)
+    if (seats_open(session) < 0 || session_init(session, &layout) < 0)
         return error_set(err, -ENOMEM, "no-memory", "no memory for a session");
-    return 0;
+    return seats_place(session, err);
 }
 
 static _Noreturn void refuse(struct session *session, const struct error *err)
@@ -159,10 +158,10 @@ static void start_driver(struct session *session)
             refuse(session, &err);
         return;
     }
-    if (device_find(params->platform_index, params->device_index, &platform, &session->device,
-                    &err) < 0)
+    if (seats_find_devices(session, NULL, &platform, &err) < 0)
         refuse(session, &err);
     build_open(session, platform);
+    seats_enter(session);
 }
 
 /* The first record has come. */

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "card/executor/opencl.h"
 #include "card/executor/range.h"
+#include "card/executor/seat.h"
 #include "card/executor/subdevice.h"
 #include "card/executor/svm.h"
 
@@ -21,7 +22,7 @@ enum object_kind {
     OBJECT_PROGRAM,
     OBJECT_KERNEL,
     OBJECT_CUDA_MEMORY, /* `driver` is the handle of physical memory mapped at `address` */
-    OBJECT_DEVICE       /* a part of the card */
+    OBJECT_DEVICE       /* a part of a card, or (seat.h) another card */
 };
 
 /* A client's object, and what it is made from, so that it can be made again after the card was
@@ -33,7 +34,8 @@ struct object {
     uint64_t serial; /* counts what the session makes; never used twice */
     uint32_t parent; /* the context, buffer, program or device it was made from (a device: 0 is the
                         card itself); it outlives its children */
-    int is_buffer;   /* a memory object, an image or not, that stands in the ledger */
+    int is_buffer;   /* a memory object, an image or not, that stands in the ledger, */
+    seat_set seats;  /* of these cards */
     int away;        /* suspended: the driver's object is gone, to come back */
     void *driver;    /* the cl_... handle, one reference owned; NULL when error is set or away */
     void *extra;     /* struct device_list (of a context), queue, program, kernel or subdevice; an
@@ -68,7 +70,8 @@ struct image {
 struct allocation {
     struct session *session;
     uint64_t bytes;
-    int kept; /* it only leaves the device: its bytes and its range stay reserved */
+    seat_set seats; /* whose ledgers have it */
+    int kept;       /* it only leaves the device: its bytes and its range stay reserved */
     struct range range;
 };
 
@@ -78,7 +81,8 @@ struct queue {
     int in_order;
     int timed; /* the client may ask for the times of its commands */
     uint32_t device_id;
-    int first; /* WIRE_QUEUE_FIRST */
+    unsigned seat; /* number of the card that its commands are charged to */
+    int first;     /* WIRE_QUEUE_FIRST */
     cl_command_queue driver;
 };
 

@@ -92,8 +92,8 @@ static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
     struct session *session = allocation->session;
     if (!allocation->kept)
         range_leave(session, &allocation->range);
-    (allocation->kept ? ledger_put_away : ledger_release)(session->ledger, session->client.slot,
-                                                          allocation->bytes);
+    seats_account(session, allocation->seats, allocation->bytes,
+                  allocation->kept ? ledger_put_away : ledger_release);
     __atomic_sub_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
     free(allocation);
 }
@@ -123,20 +123,22 @@ static cl_int make_allocated(struct session *session, struct object *object)
  * the client does not get counts as freed. */
 static cl_int make_buffer(struct session *session, struct object *object)
 {
-    struct ledger_card *ledger = session->ledger;
-    unsigned slot = session->client.slot;
     uint64_t bytes = object->size_bytes;
     struct allocation *allocation = malloc(sizeof(*allocation));
-    if (allocation && object->away)
-        ledger_bring_back(ledger, slot, bytes);
-    else if (!allocation || ledger_reserve(ledger, slot, bytes) < 0) {
+    if (!object->away)
+        object->seats = seats_of_devices(session, parent_of(session, object)->extra);
+    if (!allocation) {
         if (!object->away)
-            ledger_forgo(ledger, slot, bytes);
-        cl_int status = allocation ? CL_MEM_OBJECT_ALLOCATION_FAILURE : CL_OUT_OF_HOST_MEMORY;
-        free(allocation);
-        return status;
+            seats_account(session, object->seats, bytes, ledger_forgo);
+        return CL_OUT_OF_HOST_MEMORY;
     }
-    *allocation = (struct allocation){session, bytes, 0, object->range};
+    if (object->away) {
+        seats_account(session, object->seats, bytes, ledger_bring_back);
+    } else if (seats_reserve(session, object->seats, bytes) < 0) {
+        free(allocation);
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    }
+    *allocation = (struct allocation){session, bytes, object->seats, 0, object->range};
     range_populate(&object->range);
     object->allocation = allocation;
     cl_int status = make_allocated(session, object);
@@ -145,7 +147,7 @@ static cl_int make_buffer(struct session *session, struct object *object)
         __atomic_add_fetch(&session->buffers_alive, 1, __ATOMIC_SEQ_CST);
         return CL_SUCCESS;
     }
-    (object->away ? ledger_put_away : ledger_release)(ledger, slot, bytes);
+    seats_account(session, object->seats, bytes, object->away ? ledger_put_away : ledger_release);
     free(allocation);
     object->allocation = NULL;
     return status;
@@ -273,6 +275,7 @@ int handle_queue_create(struct session *session, const struct wire_header *heade
     queue->in_order = !(record->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     queue->timed = (record->properties & CL_QUEUE_PROFILING_ENABLE) != 0;
     queue->device_id = record->device_id;
+    queue->seat = seat_of_device(session, record->device_id);
     queue->first = (record->properties & WIRE_QUEUE_FIRST) != 0;
     *object = (struct object){.kind = OBJECT_QUEUE,
                               .parent = record->context_id,
@@ -368,7 +371,7 @@ static cl_int release_driver(struct session *session, struct object *object)
     case OBJECT_KERNEL:
         return clReleaseKernel(object->driver);
     case OBJECT_DEVICE:
-        return clReleaseDevice(object->driver);
+        return seat_is_device(session, object) ? CL_SUCCESS : clReleaseDevice(object->driver);
     case OBJECT_CUDA_MEMORY:
         cuda_memory_unmake(session, object);
         break;
@@ -398,7 +401,7 @@ void object_put_away(struct session *session, struct object *object)
     object->allocation = NULL;             /* the driver frees it */
     (void)release_driver(session, object); /* ours: the driver cannot refuse */
     if (is_counted_here(object))
-        ledger_put_away(session->ledger, session->client.slot, object->size_bytes);
+        seats_account(session, object->seats, object->size_bytes, ledger_put_away);
     if (object->kind == OBJECT_QUEUE)
         ((struct queue *)object->extra)->driver = NULL;
     if (object->kind == OBJECT_PROGRAM)
@@ -431,10 +434,10 @@ void object_release(struct session *session, struct object *object)
     if (object->driver) {
         (void)release_driver(session, object); /* ours: the driver cannot refuse */
         if (is_counted_here(object))
-            ledger_release(session->ledger, session->client.slot, object->size_bytes);
+            seats_account(session, object->seats, object->size_bytes, ledger_release);
     } else if (object->away && object->is_buffer) {
         range_leave(session, &object->range);
-        ledger_drop_away(session->ledger, session->client.slot, object->size_bytes);
+        seats_account(session, object->seats, object->size_bytes, ledger_drop_away);
     }
     if (object->kind == OBJECT_PROGRAM && object->extra)
         program_finish(object->extra);
@@ -456,6 +459,8 @@ int handle_release(struct session *session, const struct wire_header *header, st
     if (record->id == 0 || record->id >= WIRE_OBJECTS ||
         session->objects[record->id].kind == OBJECT_NONE)
         return BAD_RECORD(err, "no object %u to release", record->id);
+    if (seat_is_device(session, &session->objects[record->id]))
+        return BAD_RECORD(err, "object %u is a card", record->id);
     object_release(session, &session->objects[record->id]);
     return 0;
 }

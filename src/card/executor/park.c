@@ -15,6 +15,7 @@
 #include "card/executor/device.h"
 #include "card/executor/handover.h"
 #include "card/executor/save.h"
+#include "card/executor/seat.h"
 #include "card/executor/session.h"
 #include "card/executor/spill.h"
 #include "card/executor/suspend.h"
@@ -56,7 +57,7 @@ static void order_take(struct session *session, const struct executor_order *ord
     session->order = *order;
     __atomic_add_fetch(&session->orders, 1, __ATOMIC_SEQ_CST);
     futex_wake(&session->orders, 1);
-    meter_call_off(session->meter);
+    seats_call_off(session);
     consumer_call(&session->consumer);
 }
 
@@ -120,9 +121,9 @@ static int change_device(struct session *session, const struct executor_order *o
     cl_platform_id platform;
     if (session->params.cuda)
         return 0; /* it comes back to its own device only */
-    if (device_find(order->platform_index, order->device_index, &platform, &session->device, err) <
-        0)
-        return err->errnum;
+    int r = seats_find_devices(session, order, &platform, err);
+    if (r < 0)
+        return r;
     session->device_is_host = device_shares_memory(session->device);
     if (session->arena && !session->device_is_host)
         return error_set(err, -EXDEV, "other-memory",
@@ -131,7 +132,7 @@ static int change_device(struct session *session, const struct executor_order *o
     if (session->moved_from && strcmp(session->moved_from, session->device_text) != 0)
         return error_set(err, -EXDEV, "device-differs",
                          "the device or its driver differs from what the program was told of");
-    meter_move(session->meter, order->device);
+    seats_move(session, order);
     return 0;
 }
 
@@ -242,7 +243,7 @@ void park_wait(struct session *session)
             session_go(session);
         const uint64_t most_ns = session->departure ? ASK_NS : PARKED_NS;
         if (session->holds_record || consumer_has_records(&session->consumer)) {
-            meter_want_share(session->meter);
+            seats_want_share(session);
             futex_sleep(&session->orders, __atomic_load_n(&session->orders_done, __ATOMIC_RELAXED),
                         ASK_NS);
         } else {

@@ -12,6 +12,7 @@
 #include "card/executor/consumer.h"
 #include "card/executor/executor.h"
 #include "card/executor/object.h"
+#include "card/executor/seat.h"
 #include "card/wire/wire.h"
 
 struct error;
@@ -68,14 +69,17 @@ struct session {
     uint32_t *ranges;              /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
-    cl_device_id device; /* the card's; NULL: the driver was not started, or it is a CUDA one */
-    struct cuda *cuda;   /* of a CUDA program, once the driver was started */
-    int begun;           /* a record has come */
-    int device_is_host;  /* its threads need the CPUs that the consumer would spin on */
-    int builds_fd;       /* folder of kept builds; -1: none */
-    char *device_text;   /* identity of the device and its driver, owned */
+    cl_device_id
+        device;        /* the first card's; NULL: the driver was not started, or it is a CUDA one */
+    struct cuda *cuda; /* of a CUDA program, once the driver was started */
+    int begun;         /* a record has come */
+    int device_is_host; /* its threads need the CPUs that the consumer would spin on */
+    int builds_fd;      /* folder of kept builds; -1: none */
+    char *device_text;  /* identity of the device and its driver, owned */
     enum arg_info_habit arg_info_habits[2]; /* with options; without any */
-    struct ledger_card *ledger;
+    struct seat seats[WIRE_CARDS_MAX];      /* its cards */
+    unsigned seat_count;
+    struct ledger_card *ledger; /* of the first */
     struct meter *meter;
     struct consumer consumer;
 

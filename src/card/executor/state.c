@@ -215,9 +215,10 @@ static int has_output(const struct session *session)
 
 const char *state_obstacle(const struct session *session)
 {
-    return session->params.cuda  ? "contexts of CUDA programs stay with their driver"
-           : has_output(session) ? "a program has not fetched what its kernels printed"
-                                 : NULL;
+    return session->seat_count > 1 ? "a program has several cards in one platform"
+           : session->params.cuda  ? "contexts of CUDA programs stay with their driver"
+           : has_output(session)   ? "a program has not fetched what its kernels printed"
+                                   : NULL;
 }
 
 int state_write(const struct session *session, struct buf *state)

@@ -85,6 +85,8 @@ struct subdevice *subdevice_create(uint32_t index, uint32_t depth, const void *p
 
 cl_int subdevice_make(struct session *session, struct object *object)
 {
+    if (seat_is_device(session, object))
+        return seat_make(session, object);
     const struct subdevice *subdevice = object->extra;
     cl_device_id parent = device_of(session, object->parent);
     cl_uint count = 0;
@@ -140,7 +142,8 @@ static void describe(struct session *session, const struct partition *partition,
                      const struct wire_device_partition *record, struct reply *reply)
 {
     AUTO_BUF struct buf answers = BUF_INIT;
-    const uint64_t quota_bytes = __atomic_load_n(&session->ledger->quota_bytes, __ATOMIC_RELAXED);
+    const struct seat *seat = &session->seats[seat_of_device(session, partition->parent)];
+    const uint64_t quota_bytes = __atomic_load_n(&seat->ledger->quota_bytes, __ATOMIC_RELAXED);
     for (cl_uint i = 0; i < partition->count; i++)
         snapshot_write_part(partition->driver, partition->parts[i], i, quota_bytes, &answers);
     if (answers.failed || answers.length > record->reply_room) {
@@ -174,7 +177,7 @@ static cl_int check_partition(const struct session *session,
 {
     const struct object *parent = &session->objects[record->device_id];
     partition->depth = 1;
-    if (record->device_id)
+    if (record->device_id && !seat_is_device(session, parent))
         partition->depth += ((const struct subdevice *)parent->extra)->depth;
     if (partition->depth > SUBDEVICE_DEPTH_MAX)
         return CL_DEVICE_PARTITION_FAILED;

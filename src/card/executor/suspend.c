@@ -12,7 +12,8 @@
 
 /* Children come after what they are made of, kernels after what their arguments name. */
 enum rank {
-    RANK_PART_1, /* parts of the card, */
+    RANK_CARD,   /* the devices of further cards, */
+    RANK_PART_1, /* parts of cards, */
     RANK_PART_2, /* parts of those, */
     RANK_PART_3, /* and of those: see SUBDEVICE_DEPTH_MAX */
     RANK_CONTEXT,
@@ -34,13 +35,13 @@ static enum rank rank_of(const struct session *session, const struct object *obj
         [OBJECT_CONTEXT] = RANK_CONTEXT,    [OBJECT_QUEUE] = RANK_QUEUE,
         [OBJECT_MEMORY] = RANK_MEMORY,      [OBJECT_SAMPLER] = RANK_SAMPLER,
         [OBJECT_PROGRAM] = RANK_PROGRAM,    [OBJECT_KERNEL] = RANK_KERNEL,
-        [OBJECT_CUDA_MEMORY] = RANK_MEMORY, [OBJECT_DEVICE] = RANK_PART_1,
+        [OBJECT_CUDA_MEMORY] = RANK_MEMORY, [OBJECT_DEVICE] = RANK_CARD,
     };
     enum rank rank = ranks[object->kind];
     if (object->svm)
         return RANK_SVM;
-    if (object->kind == OBJECT_DEVICE)
-        return rank + ((const struct subdevice *)object->extra)->depth - 1;
+    if (object->kind == OBJECT_DEVICE && object->extra)
+        return rank + ((const struct subdevice *)object->extra)->depth;
     for (; object->kind == OBJECT_MEMORY && !object->is_buffer && rank < RANK_VIEW_3; rank++)
         object = &session->objects[object->parent];
     return rank;

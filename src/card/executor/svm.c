@@ -169,18 +169,18 @@ static cl_int allocate(struct session *session, struct object *object)
 
 cl_int svm_make(struct session *session, struct object *object)
 {
-    struct ledger_card *ledger = session->ledger;
-    const unsigned slot = session->client.slot;
     const uint64_t bytes = object->size_bytes;
-    if (object->away)
-        ledger_bring_back(ledger, slot, bytes);
-    else if (ledger_reserve(ledger, slot, bytes) < 0) {
-        ledger_forgo(ledger, slot, bytes);
-        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    if (object->away) {
+        seats_account(session, object->seats, bytes, ledger_bring_back);
+    } else {
+        object->seats = seats_of_devices(session, session->objects[object->parent].extra);
+        if (seats_reserve(session, object->seats, bytes) < 0)
+            return CL_MEM_OBJECT_ALLOCATION_FAILURE;
     }
     cl_int status = allocate(session, object);
     if (status != CL_SUCCESS)
-        (object->away ? ledger_put_away : ledger_release)(ledger, slot, bytes);
+        seats_account(session, object->seats, bytes,
+                      object->away ? ledger_put_away : ledger_release);
     return status;
 }
 

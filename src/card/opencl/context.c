@@ -106,11 +106,11 @@ static cl_device_id find_device(const struct _cl_context *context, uint32_t id)
         for (cl_device_id device = context->given[i]; device; device = device->parent)
             if (device->object.id == id)
                 return device;
-    return &process.device;
+    return &process.devices[0];
 }
 
-/* What the driver says that the devices of a context with parts are: not each keeps to what it was
- * given. */
+/* What the driver says that the devices of a context with parts, or of several cards, are: not each
+ * keeps to what it was given. */
 static cl_int learn_devices(cl_context context)
 {
     const uint64_t room = (uint64_t)context->given_count * sizeof(uint32_t);
@@ -140,16 +140,17 @@ static cl_int learn_devices(cl_context context)
 
 static cl_int keep_devices(cl_context context, cl_uint count, const cl_device_id *devices)
 {
-    int whole = 1;
+    int first = 1;
     for (cl_uint i = 0; i < count; i++)
-        whole &= !devices[i]->parent;
+        first &= devices[i] == &process.devices[0];
+    context->cards = cards_of_devices(devices, count);
     context->devices = calloc(count, sizeof(cl_device_id));
-    context->given = whole ? NULL : calloc(count, sizeof(cl_device_id));
-    if (!context->devices || (!whole && !context->given))
+    context->given = first ? NULL : calloc(count, sizeof(cl_device_id));
+    if (!context->devices || (!first && !context->given))
         return CL_OUT_OF_HOST_MEMORY;
     context->device_count = 1;
-    context->devices[0] = &process.device;
-    if (whole)
+    context->devices[0] = &process.devices[0];
+    if (first)
         return CL_SUCCESS;
     context->given_count = count;
     for (cl_uint i = 0; i < count; i++) {
@@ -195,11 +196,13 @@ cl_context api_clCreateContextFromType(const cl_context_properties *properties,
                                                                      size_t, void *),
                                        void *user_data, cl_int *errcode_ret)
 {
-    cl_device_id device;
-    *errcode_ret = api_clGetDeviceIDs(&process.platform, device_type, 1, &device, NULL);
+    cl_device_id devices[WIRE_CARDS_MAX];
+    cl_uint count;
+    *errcode_ret =
+        api_clGetDeviceIDs(&process.platform, device_type, WIRE_CARDS_MAX, devices, &count);
     if (*errcode_ret != CL_SUCCESS)
         return NULL;
-    return api_clCreateContext(properties, 1, &device, pfn_notify, user_data, errcode_ret);
+    return api_clCreateContext(properties, count, devices, pfn_notify, user_data, errcode_ret);
 }
 
 cl_int api_clRetainContext(cl_context context)

@@ -17,8 +17,9 @@ struct _cl_context {
     struct object object;
     cl_device_id *devices; /* as the driver tells them, owned */
     cl_uint device_count;
-    cl_device_id *given; /* held, owned; NULL: the card alone */
+    cl_device_id *given; /* held, owned; NULL: the first card alone */
     cl_uint given_count;
+    uint32_t cards;                    /* of the devices, a bit each: see claim.h */
     cl_context_properties *properties; /* as given, with the closing 0; NULL when none were */
     size_t properties_bytes;
     void(CL_CALLBACK *notify)(const char *text, const void *data, size_t length, void *user_data);

@@ -34,6 +34,27 @@ cl_int api_clGetPlatformInfo(cl_platform_id platform, cl_platform_info param_nam
     return data ? info_put(&out, data, length) : CL_INVALID_VALUE;
 }
 
+/* The default device is the first. */
+static int is_of_type(cl_device_id device, cl_device_type asked)
+{
+    const cl_device_type own = device_number(device, CL_DEVICE_TYPE) & ~CL_DEVICE_TYPE_DEFAULT;
+    return (asked & own) || (device == process.devices && (asked & CL_DEVICE_TYPE_DEFAULT));
+}
+
+/* Of all, how many there are; `room` of them are told. */
+static cl_uint list_devices(cl_device_type type, cl_uint room, cl_device_id *devices)
+{
+    cl_uint count = 0;
+    for (unsigned i = 0; i < process.card_count; i++) {
+        if (!is_of_type(&process.devices[i], type))
+            continue;
+        if (count < room)
+            devices[count] = &process.devices[i];
+        count++;
+    }
+    return count;
+}
+
 cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type, cl_uint num_entries,
                           cl_device_id *devices, cl_uint *num_devices)
 {
@@ -45,14 +66,10 @@ cl_int api_clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type, c
         return CL_INVALID_DEVICE_TYPE;
     if (process_connect() != CL_SUCCESS)
         return CL_DEVICE_NOT_FOUND;
-    cl_device_type type = snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_TYPE);
-    if (!(device_type & (type | CL_DEVICE_TYPE_DEFAULT)))
-        return CL_DEVICE_NOT_FOUND;
-    if (num_devices)
-        *num_devices = 1;
-    if (devices)
-        devices[0] = &process.device;
-    return CL_SUCCESS;
+    const cl_uint count = list_devices(device_type, devices ? num_entries : 0, devices);
+    if (count > 0 && num_devices)
+        *num_devices = count;
+    return count > 0 ? CL_SUCCESS : CL_DEVICE_NOT_FOUND;
 }
 
 cl_int api_clGetDeviceInfo(cl_device_id device, cl_device_info param_name, size_t param_value_size,

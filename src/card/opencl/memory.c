@@ -1,7 +1,6 @@
 /* Buffers and parts of them: see memory.h. */
 #include "card/opencl/memory.h"
 
-#include "card/ledger/ledger.h"
 #include "card/opencl/arena.h"
 #include "card/opencl/context.h"
 #include "card/opencl/direct.h"
@@ -10,6 +9,7 @@
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/queue.h"
+#include "card/opencl/subdevice.h"
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
@@ -138,7 +138,7 @@ static void destroy_memory(struct object *object)
     struct object *parent = memory_parent(object);
     /* What the executor never saw it cannot free either. */
     if (memory->charged && object->id == 0)
-        ledger_unclaim(process.claims, process.client.slot, memory->charged);
+        cards_unclaim(memory->context->cards, memory->charged);
     else if (memory->charged)
         (void)__atomic_add_fetch(&process.frees_sent, 1, __ATOMIC_RELAXED);
     memory_maps_finish(memory);
@@ -167,46 +167,24 @@ cl_int memory_check_flags(cl_mem_flags flags)
     return CL_SUCCESS;
 }
 
-static cl_int check_buffer(cl_mem_flags flags, size_t size, const void *host_ptr)
+static cl_int check_buffer(const struct _cl_context *context, cl_mem_flags flags, size_t size,
+                           const void *host_ptr)
 {
     cl_int result = memory_check_flags(flags);
     if (result != CL_SUCCESS)
         return result;
-    uint64_t most =
-        snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    uint64_t most = 0; /* of the device that takes most */
+    for (cl_uint i = 0; i < context->device_count; i++) {
+        uint64_t of_device = device_number(context->devices[i], CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+        most = of_device > most ? of_device : most;
+    }
     if (size > most)
-        ledger_note_refusal(process.ledger, process.claims, size);
+        cards_note_refusal(context->cards, size);
     if (size == 0 || size > most)
         return CL_INVALID_BUFFER_SIZE;
     if (!host_ptr != !(flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)))
         return CL_INVALID_HOST_PTR;
     return CL_SUCCESS;
-}
-
-/* Wait until the executor has accounted for every release sent so far. */
-static cl_int drain(void)
-{
-    __atomic_store_n(&process.frees_sent, 0, __ATOMIC_RELAXED);
-    struct wire_drain *record = record_begin(sizeof(*record));
-    if (!record)
-        return CL_DEVICE_NOT_AVAILABLE;
-    return record_wait(record, WIRE_DRAIN, sizeof(*record), NULL, NULL);
-}
-
-static cl_int claim(size_t bytes)
-{
-    unsigned slot = process.client.slot;
-    if (ledger_claim(process.ledger, process.claims, slot, bytes) == 0)
-        return CL_SUCCESS;
-    if (__atomic_load_n(&process.frees_sent, __ATOMIC_RELAXED) > 0) {
-        cl_int result = drain();
-        if (result != CL_SUCCESS)
-            return result;
-        if (ledger_claim(process.ledger, process.claims, slot, bytes) == 0)
-            return CL_SUCCESS;
-    }
-    ledger_note_refusal(process.ledger, process.claims, bytes);
-    return CL_MEM_OBJECT_ALLOCATION_FAILURE;
 }
 
 /* On the context's hidden queue, whose commands the executor ends before it begins others, or at
@@ -236,12 +214,12 @@ cl_mem_flags memory_flags(cl_mem_flags flags)
 
 cl_mem memory_create(cl_context context, size_t bytes, cl_int *ret_code)
 {
-    *ret_code = claim(bytes);
+    *ret_code = cards_claim(context->cards, bytes);
     if (*ret_code != CL_SUCCESS)
         return NULL;
     cl_mem memory = object_create(OBJECT_MEMORY, sizeof(*memory));
     if (!memory) {
-        ledger_unclaim(process.claims, process.client.slot, bytes);
+        cards_unclaim(context->cards, bytes);
         *ret_code = CL_OUT_OF_HOST_MEMORY;
         return NULL;
     }
@@ -286,7 +264,7 @@ static cl_mem create_root(cl_context context, cl_mem_flags flags, size_t size, v
 cl_mem api_clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size, void *host_ptr,
                           cl_int *errcode_ret)
 {
-    *errcode_ret = check_buffer(flags, size, host_ptr);
+    *errcode_ret = check_buffer(context, flags, size, host_ptr);
     return *errcode_ret == CL_SUCCESS ? create_root(context, flags, size, host_ptr, errcode_ret)
                                       : NULL;
 }

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "card/ledger/ledger.h"
 #include "card/opencl/event.h"
 #include "card/opencl/queue.h"
 
@@ -18,11 +17,18 @@ struct process process = {
     .callback_added = PTHREAD_COND_INITIALIZER,
     .client = {.socket_fd = -1},
     .platform = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_PLATFORM}},
-    .device = {{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_DEVICE},
-               .references = 1},
+    .devices = {{{.dispatch = &opencl_dispatch, .stamp = STAMP_MAGIC + OBJECT_DEVICE},
+                 .references = 1}},
 };
 
 static pthread_once_t process_once = PTHREAD_ONCE_INIT;
+
+static void device_init(unsigned number)
+{
+    process.devices[number] = (struct _cl_device_id){
+        {.dispatch = &opencl_dispatch, .stamp = object_stamp(OBJECT_DEVICE), .id = number},
+        .references = 1};
+}
 
 /* The child keeps the parent's memory but not its session: it connects anew at its first call, and
  * the parent's handles stop being handles. Other threads do not exist here, so no lock is needed.
@@ -33,10 +39,10 @@ static void fork_child(void)
     wire_disconnect(&p->client);
     svm_forget();
     snapshot_finish(&p->snapshot);
-    if (p->ledger)
-        (void)munmap((void *)(uintptr_t)p->ledger, sizeof(*p->ledger));
-    if (p->claims)
-        (void)munmap(p->claims, sizeof(*p->claims));
+    for (unsigned i = 0; i < p->card_count; i++) {
+        claimed_finish(&p->cards[i]);
+        snapshot_finish(&p->devices[i].snapshot);
+    }
     slots_finish(&p->ids);
     slots_finish(&p->queue_slots);
     slots_finish(&p->event_slots);
@@ -54,23 +60,15 @@ static void fork_child(void)
         .callback_added = PTHREAD_COND_INITIALIZER,
         .client = {.socket_fd = -1},
         .platform = {{.dispatch = &opencl_dispatch}},
-        .device = {{.dispatch = &opencl_dispatch}, .references = 1},
     };
     p->platform.object.stamp = object_stamp(OBJECT_PLATFORM);
-    p->device.object.stamp = object_stamp(OBJECT_DEVICE);
+    device_init(0);
 }
 
 static void process_prepare(void)
 {
     (void)pthread_atfork(NULL, NULL,
                          fork_child); /* out of memory: forked children must not use us */
-}
-
-static void *map_page(int fd, size_t bytes, int protection)
-{
-    void *memory = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
-    (void)close(fd);
-    return memory == MAP_FAILED ? NULL : memory;
 }
 
 static void read_limits(struct device_limits *limits, const struct snapshot *snapshot)
@@ -84,31 +82,53 @@ static void read_limits(struct device_limits *limits, const struct snapshot *sna
         snapshot_number(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT);
 }
 
+/* The cards, and a device of each, under the numbers that the executor has for them. */
+static cl_int open_cards(const struct wire_pages *pages)
+{
+    struct process *p = &process;
+    const struct wire_session *session = p->client.session;
+    const char *answers = wire_at(&p->client, session->snapshot_offset);
+    const char *end = answers + WIRE_SNAPSHOT_BYTES;
+    const struct wire_further first = {pages->ledger_fd, pages->claims_fd, p->client.slot};
+    int failed = claimed_open(&p->cards[0], &first) < 0;
+    uint64_t length = session->snapshot_length;
+    if (length > WIRE_SNAPSHOT_BYTES)
+        length = WIRE_SNAPSHOT_BYTES;
+    failed |= snapshot_init(&p->snapshot, answers, length) < 0;
+    for (p->card_count = 1; p->card_count <= pages->further_count; p->card_count++) {
+        const unsigned number = p->card_count;
+        const uint64_t next = wire_pad8(length);
+        answers += next < (uint64_t)(end - answers) ? next : (uint64_t)(end - answers);
+        length = session->further_lengths[number - 1];
+        if (length > (uint64_t)(end - answers))
+            length = (uint64_t)(end - answers);
+        device_init(number);
+        failed |= claimed_open(&p->cards[number], &pages->further[number - 1]) < 0;
+        failed |= snapshot_init(&p->devices[number].snapshot, answers, length) < 0;
+        failed |= slots_take(&p->ids) != number;
+    }
+    return failed ? CL_OUT_OF_HOST_MEMORY : CL_SUCCESS;
+}
+
 static cl_int start_session(const struct wire_pages *pages)
 {
     struct process *p = &process;
-    p->ledger = map_page(pages->ledger_fd, sizeof(*p->ledger), PROT_READ);
-    p->claims = map_page(pages->claims_fd, sizeof(*p->claims), PROT_READ | PROT_WRITE);
     slots_init(&p->ids, WIRE_OBJECTS, NULL);
     slots_init(&p->queue_slots, WIRE_QUEUES, queue_slot_ended);
     slots_init(&p->event_slots, WIRE_EVENTS, event_slot_ended);
     slots_init(&p->range_numbers, WIRE_RANGES, NULL);
     slab_init(&p->slab);
     p->transfers_end = &p->transfers;
-    const struct wire_session *session = p->client.session;
-    uint64_t answers = session->snapshot_length;
-    if (answers > WIRE_SNAPSHOT_BYTES)
-        answers = WIRE_SNAPSHOT_BYTES;
-    if (!p->ledger || !p->claims ||
-        snapshot_init(&p->snapshot, wire_at(&p->client, session->snapshot_offset), answers) < 0)
-        return CL_OUT_OF_HOST_MEMORY;
+    cl_int result = open_cards(pages);
+    if (result != CL_SUCCESS)
+        return result;
     read_limits(&p->limits, &p->snapshot);
     return wire_lanes_open(&p->lanes, &p->client) == 0 ? CL_SUCCESS : CL_OUT_OF_RESOURCES;
 }
 
 static cl_int connect_locked(void)
 {
-    char token[WIRE_TOKEN_MAX];
+    char token[WIRE_CARDS_MAX * WIRE_TOKEN_MAX];
     const char *path = getenv("LEAT_CARD_SOCKET");
     const char *tokens = getenv("LEAT_CARD_TOKEN");
     if (!path || !tokens)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "card/opencl/arena.h"
+#include "card/opencl/claim.h"
 #include "card/opencl/object.h"
 #include "card/opencl/sibling.h"
 #include "card/opencl/snapshot.h"
@@ -20,8 +21,6 @@
 #include "card/wire/slab.h"
 #include "card/wire/slots.h"
 
-struct ledger_card;
-struct ledger_claims;
 struct transfer;
 
 struct _cl_platform_id {
@@ -30,9 +29,10 @@ struct _cl_platform_id {
 
 struct _cl_device_id {
     struct object object;     /* counts, too, what was made from a part */
-    cl_device_id parent;      /* NULL: the card itself */
+    cl_device_id parent;      /* NULL: a card, whose number is the object's */
     cl_uint references;       /* to a part, as the program counts them; atomic */
-    struct snapshot snapshot; /* what a part answers otherwise than its parent */
+    struct snapshot snapshot; /* what a part answers otherwise than its parent; all of a card but
+                                 the first */
     char *answers;            /* where that lies, owned */
     uint32_t keeps;           /* a part that does not stand for its whole in contexts */
 };
@@ -52,12 +52,12 @@ struct process {
     unsigned card_number;      /* of the tokens in LEAT_CARD_TOKEN, ours */
     struct siblings siblings;  /* of the first card's library */
     struct wire_client client;
-    struct snapshot snapshot;
-    struct device_limits limits;
-    const struct ledger_card *ledger;
-    struct ledger_claims *claims;
+    struct snapshot snapshot;                  /* of platform and first device */
+    struct device_limits limits;               /* of each */
+    struct claimed_card cards[WIRE_CARDS_MAX]; /* in the order of the devices */
+    unsigned card_count;
     struct _cl_platform_id platform;
-    struct _cl_device_id device;
+    struct _cl_device_id devices[WIRE_CARDS_MAX];
     uint64_t serials;    /* atomic */
     uint32_t frees_sent; /* RELEASEs of buffers since the last DRAIN; atomic */
 

@@ -18,7 +18,8 @@
 /* The numbers of devices as records have them: none mean the card alone. */
 static cl_uint count_numbers(const struct _cl_program *program, const struct device_choice *devices)
 {
-    return program->device_count == 1 && !program->devices[0]->parent ? 0 : devices->count;
+    return program->device_count == 1 && program->devices[0] == process.devices ? 0
+                                                                                : devices->count;
 }
 
 static void put_numbers(uint32_t *ids, cl_uint count, const cl_device_id *devices)

@@ -14,7 +14,8 @@ const void *device_find(cl_device_id device, uint32_t name, size_t *ret_length)
         if (data)
             return data;
     }
-    return snapshot_find(&process.snapshot, WIRE_INFO_DEVICE, name, ret_length);
+    return snapshot_find(device->object.id ? &device->snapshot : &process.snapshot,
+                         WIRE_INFO_DEVICE, name, ret_length);
 }
 
 uint64_t device_number(cl_device_id device, uint32_t name)

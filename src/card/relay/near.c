@@ -369,6 +369,9 @@ static int read_hello(int fd, struct wire_hello *ret_hello, struct error *err)
     if (ret_hello->magic != WIRE_MAGIC || ret_hello->version != WIRE_VERSION)
         return error_set(err, -EPROTO, "bad-version", "the program's library speaks version %u",
                          ret_hello->version);
+    if (ret_hello->further_count > 0)
+        return error_set(err, -EOPNOTSUPP, "several-cards",
+                         "cards of another host cannot be devices of one platform");
     ret_hello->token[WIRE_TOKEN_MAX - 1] = '\0';
     return 0;
 }

@@ -11,7 +11,8 @@
 
 #define WELCOME_TIMEOUT_S 60 /* a cold driver takes seconds to start, on a busy machine many */
 #define SPIN_FIRST_NS 20000u
-#define PASSED_FDS 3
+#define PAGES_OF_CARD 2
+#define PASSED_FDS (1 + PAGES_OF_CARD * WIRE_CARDS_MAX) /* at most */
 #define CONNECT_TRIES 5
 
 static int refuse(char text[WIRE_TEXT_MAX], int errnum, const char *what)
@@ -43,11 +44,30 @@ static int dial(const char *path, int *ret_fd)
 
 /* Who comes, and with what. */
 struct visit {
-    const char *token;
+    const char *tokens;
     enum wire_hello_flags flags;
     const uint8_t *session; /* of one that moved, as what follows; else NULL */
     int checkpoint_fd;
 };
+
+/* Copy the tokens, of which the first is the session's own: 0, or -EINVAL when one is too long, or
+ * they are too many. */
+static int put_tokens(struct wire_hello *hello, const char *tokens)
+{
+    char *place = hello->token;
+    for (;;) {
+        const size_t length = strcspn(tokens, "+");
+        if (length >= WIRE_TOKEN_MAX)
+            return -EINVAL;
+        memcpy(place, tokens, length);
+        tokens += length;
+        if (!*tokens++)
+            return 0;
+        if (hello->further_count == WIRE_FURTHER_MAX)
+            return -EINVAL;
+        place = hello->further[hello->further_count++];
+    }
+}
 
 static int send_hello(int fd, const struct visit *visit)
 {
@@ -58,10 +78,8 @@ static int send_hello(int fd, const struct visit *visit)
     struct iovec part = {&hello, sizeof(hello)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    size_t length = strlen(visit->token);
-    if (length >= sizeof(hello.token))
+    if (put_tokens(&hello, visit->tokens) < 0)
         return -EINVAL;
-    memcpy(hello.token, visit->token, length);
     if (visit->session) {
         memcpy(hello.session, visit->session, sizeof(hello.session));
         message.msg_control = control;
@@ -96,9 +114,8 @@ static int receive_welcome(int fd, struct wire_welcome *ret_welcome, int fds[PAS
         if (length <= 0)
             return length < 0 ? -errno : -ECONNRESET;
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        if (header && header->cmsg_type == SCM_RIGHTS && fds[0] < 0 &&
-            header->cmsg_len == CMSG_LEN(PASSED_FDS * sizeof(int)))
-            memcpy(fds, CMSG_DATA(header), PASSED_FDS * sizeof(int));
+        if (header && header->cmsg_type == SCM_RIGHTS && fds[0] < 0)
+            memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
         got += (size_t)length;
     }
     ret_welcome->text[sizeof(ret_welcome->text) - 1] = '\0';
@@ -126,22 +143,37 @@ static void close_all(int *fds, int count)
             (void)close(fds[i]);
 }
 
+static unsigned further_of(const struct visit *visit)
+{
+    unsigned count = 0;
+    for (const char *at = visit->tokens; (at = strchr(at, '+')) != NULL; at++)
+        count++;
+    return count;
+}
+
 /* What the welcome has brought. Without a session the socket has done its work. */
 static int begin(struct wire_client *client, const struct wire_welcome *welcome,
-                 enum wire_hello_flags flags, const int fds[PASSED_FDS])
+                 enum wire_hello_flags flags, unsigned further, const int fds[PASSED_FDS])
 {
-    if (welcome->magic != WIRE_MAGIC || welcome->version != WIRE_VERSION || fds[0] < 0)
+    if (welcome->magic != WIRE_MAGIC || welcome->version != WIRE_VERSION ||
+        fds[PAGES_OF_CARD * (further + 1)] < 0)
         return -EPROTO;
     if (welcome->session_bytes == 0)
         return flags == WIRE_HELLO_CUDA ? 0 : -EPROTO;
     return map_session(client, fds[0], welcome);
 }
 
-static void keep_session(struct wire_client *client, int socket_fd, const int fds[PASSED_FDS],
-                         struct wire_pages *ret_pages)
+static void keep_session(struct wire_client *client, int socket_fd,
+                         const struct wire_welcome *welcome, unsigned further,
+                         const int fds[PASSED_FDS], struct wire_pages *ret_pages)
 {
     (void)close(fds[0]); /* it is mapped */
-    *ret_pages = (struct wire_pages){fds[1], fds[2], -1, -1};
+    *ret_pages = (struct wire_pages){fds[1], fds[2], -1, -1, .further_count = further};
+    for (unsigned i = 0; i < further; i++) {
+        const int *pages = &fds[1 + PAGES_OF_CARD * (i + 1)];
+        ret_pages->further[i] =
+            (struct wire_further){pages[0], pages[1], welcome->further_slots[i]};
+    }
     client->socket_fd = socket_fd;
     client->sequence = 0;
     client->dead = 0;
@@ -154,8 +186,10 @@ static int connect_once(struct wire_client *client, const char *path, const stru
                         struct wire_pages *ret_pages, char ret_text[WIRE_TEXT_MAX])
 {
     struct wire_welcome welcome = {0};
-    int fds[PASSED_FDS] = {-1, -1, -1};
+    const unsigned further = further_of(visit);
+    int fds[PASSED_FDS];
     int fd = -1;
+    memset(fds, -1, sizeof(fds));
     int result = dial(path, &fd);
     if (result < 0)
         return refuse(ret_text, result, path);
@@ -167,7 +201,7 @@ static int connect_once(struct wire_client *client, const char *path, const stru
         result = welcome.status;
     } else {
         if (result == 0)
-            result = begin(client, &welcome, visit->flags, fds);
+            result = begin(client, &welcome, visit->flags, further, fds);
         if (result < 0)
             (void)refuse(ret_text, result, "the card gave no session");
     }
@@ -178,11 +212,12 @@ static int connect_once(struct wire_client *client, const char *path, const stru
     }
     client->slot = welcome.slot;
     if (client->session) {
-        keep_session(client, fd, fds, ret_pages);
+        keep_session(client, fd, &welcome, further, fds, ret_pages);
         return 0;
     }
     (void)close(fd);
-    *ret_pages = (struct wire_pages){fds[0], -1, fds[1], fds[2]};
+    *ret_pages = (struct wire_pages){
+        .ledger_fd = fds[0], .claims_fd = -1, .turn_fd = fds[1], .notify_fd = fds[2]};
     return 0;
 }
 
@@ -201,7 +236,7 @@ int wire_connect(struct wire_client *client, const char *path, const char *token
                  enum wire_hello_flags flags, struct wire_pages *ret_pages,
                  char ret_text[WIRE_TEXT_MAX])
 {
-    const struct visit visit = {.token = token, .flags = flags, .checkpoint_fd = -1};
+    const struct visit visit = {.tokens = token, .flags = flags, .checkpoint_fd = -1};
     return connect_as(client, path, &visit, ret_pages, ret_text);
 }
 

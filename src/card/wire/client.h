@@ -13,7 +13,7 @@ struct wire_client {
     struct wire_session *session; /* mapped, NULL when not connected */
     uint64_t session_bytes;
     int socket_fd;
-    unsigned slot;        /* of this session in the ledger and claims pages */
+    unsigned slot;        /* of this session in the first card's ledger and claims pages */
     uint32_t sequence;    /* number of the next record; atomic */
     uint32_t dead;        /* 1 once the executor is gone; atomic */
     uint64_t lanes_taken; /* bit per lane; atomic */
@@ -27,11 +27,17 @@ struct wire_pages {
     int ledger_fd;
     int claims_fd;          /* of a session */
     int turn_fd, notify_fd; /* of a CUDA program that calls the driver itself */
+    unsigned further_count; /* cards of the session beside the first */
+    struct wire_further {
+        int ledger_fd, claims_fd;
+        unsigned slot; /* of the session in these pages */
+    } further[WIRE_FURTHER_MAX];
 };
 
 #define WIRE_TEXT_MAX 256
 
-/* Connect to `path` and show `token`. 0, or a negative errno with one sentence in `ret_text`.
+/* Connect to `path` and show `token`, or, for one session with several cards, their tokens with '+'
+ * between. 0, or a negative errno with one sentence in `ret_text`.
  * Without a session (`client->session` NULL), which only WIRE_HELLO_CUDA may come to, nothing but
  * the slot is known to `client` and there is nothing to disconnect. */
 int wire_connect(struct wire_client *client, const char *path, const char *token,

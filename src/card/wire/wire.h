@@ -13,8 +13,10 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 7
+#define WIRE_VERSION 8
 #define WIRE_TOKEN_MAX 72
+#define WIRE_CARDS_MAX 8   /* of one session: the devices of its platform */
+#define WIRE_FURTHER_MAX 7 /* of them, beside the first */
 #define WIRE_CACHE_LINE 64
 
 #define WIRE_LANES 64                 /* threads of one process that may issue calls at once */
@@ -36,8 +38,8 @@
 
 /* Hand-shake on a SOCK_STREAM Unix socket. The client sends a hello; the answer is a welcome, with
  * three descriptors when status is 0: the session memory (map read-write), the card's ledger page
- * (map read-only) and the card's claims page (map read-write). The socket then stays open and
- * silent: its end is the end of the session for both sides. */
+ * (map read-only) and the card's claims page (map read-write); then the two pages of each further
+ * card. The socket stays open and silent: its end is the end of the session for both sides. */
 enum wire_hello_flags {
     WIRE_HELLO_OPENCL = 0,
     /* On a card of its own host a CUDA program calls the driver itself and writes its own slot: the
@@ -53,6 +55,8 @@ struct wire_hello {
     uint32_t pid, flags;                    /* enum wire_hello_flags */
     char token[WIRE_TOKEN_MAX];             /* NUL-ended */
     uint8_t session[WIRE_SESSION_ID_BYTES]; /* that moved */
+    uint32_t further_count;                 /* cards beside the first, devices of one platform */
+    char further[WIRE_FURTHER_MAX][WIRE_TOKEN_MAX];
 };
 
 struct wire_welcome {
@@ -61,6 +65,7 @@ struct wire_welcome {
     int32_t status; /* 0 or a negative errno; the text says why */
     uint32_t slot;  /* of this session in the ledger and claims pages */
     uint64_t session_bytes;
+    uint32_t further_slots[WIRE_FURTHER_MAX]; /* in the pages of the further cards */
     char text[256];
 };
 
@@ -116,7 +121,8 @@ struct wire_session {
     uint64_t events_offset;   /* WIRE_EVENTS structs wire_event_state */
     uint64_t snapshot_offset; /* answers to the info queries, see struct wire_info */
     uint64_t snapshot_length;
-    uint64_t slab_offset; /* WIRE_SLAB_BYTES */
+    uint64_t further_lengths[WIRE_FURTHER_MAX]; /* of further cards' answers: behind, padded to 8 */
+    uint64_t slab_offset;                       /* WIRE_SLAB_BYTES */
     /* The arena is the memory of a device that works on the host's own: a buffer with a range of it
      * is the same bytes for the client and for the driver. It is the rest of the memfd, sparse, and
      * is placed by the client; arena_bytes is 0 when the device has memory of its own. A range is
@@ -227,9 +233,8 @@ struct wire_arg {
 /* Which ends of an IMAGE_COPY are images. */
 enum wire_copy_shape { WIRE_COPY_IMAGES, WIRE_COPY_IMAGE_TO_BUFFER, WIRE_COPY_BUFFER_TO_IMAGE };
 
-/* QUEUE_CREATE properties, beside OpenCL's own: what is in this queue has ended before a command of
- * another queue that was posted later begins. Buffers get their first contents through such a one,
- * so that nobody waits for these before they are used. */
+/* QUEUE_CREATE properties, beside OpenCL's own: what is in this queue (first contents of buffers,
+ * for which nobody waits) has ended before a command of another that is posted later begins. */
 #define WIRE_QUEUE_FIRST (UINT64_C(1) << 63)
 
 /* Of a BUFFER_CREATE's flags: it keeps its address in the arena's second place wherever it goes. */
