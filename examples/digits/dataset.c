@@ -185,10 +185,40 @@ static float distance_to_segment(struct point p, struct point a, struct point b)
     return sqrtf(ex * ex + ey * ey);
 }
 
+/* The pixels, along one side, whose centres may be within `reach` of what lies between two numbers.
+ */
+static void pixels_near(float one, float other, float reach, int *ret_first, int *ret_last)
+{
+    int first = (int)floorf(((one < other ? one : other) - reach) * IMAGE_SIDE) - 1;
+    int last = (int)ceilf(((one < other ? other : one) + reach) * IMAGE_SIDE);
+    *ret_first = first < 0 ? 0 : first;
+    *ret_last = last < IMAGE_SIDE ? last : IMAGE_SIDE - 1;
+}
+
+/* Each pixel's distance to the nearest line so far; those beyond `reach` of this one are passed
+ * over. */
+static void segment_measure(float nearest[IMAGE_PIXELS], struct point a, struct point b,
+                            float reach)
+{
+    int left, right, top, bottom;
+    pixels_near(a.x, b.x, reach, &left, &right);
+    pixels_near(a.y, b.y, reach, &top, &bottom);
+    for (int row = top; row <= bottom; row++) {
+        for (int column = left; column <= right; column++) {
+            float *pixel = &nearest[row * IMAGE_SIDE + column];
+            float distance = distance_to_segment((struct point){((float)column + 0.5f) / IMAGE_SIDE,
+                                                                ((float)row + 0.5f) / IMAGE_SIDE},
+                                                 a, b);
+            *pixel = distance < *pixel ? distance : *pixel;
+        }
+    }
+}
+
+#define EDGE (1.0f / IMAGE_SIDE) /* ink fades over one pixel */
+
 static uint8_t pixel_value(float distance, const struct hand *hand, struct random *random)
 {
-    const float edge = 1.0f / IMAGE_SIDE; /* ink fades over one pixel */
-    float ink = 1.0f - (distance - hand->half_width) / edge;
+    float ink = 1.0f - (distance - hand->half_width) / EDGE;
     ink = ink < 0.0f ? 0.0f : ink > 1.0f ? 1.0f : ink;
     ink += hand->noise * random_normal(random);
     return (uint8_t)(ink < 0.0f ? 0.0f : ink > 1.0f ? 255.0f : ink * 255.0f);
@@ -198,23 +228,21 @@ static void image_draw(uint8_t *image, int digit, struct random *random)
 {
     struct hand hand;
     struct point moved[2][POINTS_MAX];
+    float nearest[IMAGE_PIXELS];
     const struct glyph *glyph = &glyphs[digit];
     hand_make(&hand, random);
     for (int line = 0; line < 2; line++) {
         for (int i = 0; i < glyph->counts[line]; i++)
             moved[line][i] = point_move(glyph->lines[line][i], &hand, random);
     }
-    for (int i = 0; i < IMAGE_PIXELS; i++) {
-        struct point p = {((float)(i % IMAGE_SIDE) + 0.5f) / IMAGE_SIDE,
-                          ((float)(i / IMAGE_SIDE) + 0.5f) / IMAGE_SIDE};
-        float nearest = 2.0f;
-        for (int line = 0; line < 2; line++) {
-            for (int k = 1; k < glyph->counts[line]; k++)
-                nearest =
-                    fminf(nearest, distance_to_segment(p, moved[line][k - 1], moved[line][k]));
-        }
-        image[i] = pixel_value(nearest, &hand, random);
+    for (int i = 0; i < IMAGE_PIXELS; i++)
+        nearest[i] = 2.0f;
+    for (int line = 0; line < 2; line++) {
+        for (int k = 1; k < glyph->counts[line]; k++)
+            segment_measure(nearest, moved[line][k - 1], moved[line][k], hand.half_width + EDGE);
     }
+    for (int i = 0; i < IMAGE_PIXELS; i++)
+        image[i] = pixel_value(nearest[i], &hand, random);
 }
 
 struct dataset *dataset_create(uint64_t seed)
