@@ -318,26 +318,32 @@ void idle_device_taken(struct core *core, const char *device)
     }
 }
 
+static void card_look(struct core *core, const json_t *object, bool foreign)
+{
+    struct card_usage usage;
+    if (card_usage_decode(object, &usage, NULL) < 0)
+        return;
+    struct live_job *live = core_find_text(core, usage.card);
+    if (foreign && !live) {
+        foreign_add(core, &usage);
+    } else if (!foreign && live && !live->ending) {
+        idle_usage(live, &usage);
+        consider(core, live, &usage);
+    }
+    card_usage_finish(&usage);
+}
+
 void idle_cards_seen(struct core *core, const json_t *cards)
 {
     size_t index;
     json_t *object;
     if (core->foreign)
         memset(core->foreign, 0, core->device_count * sizeof(*core->foreign));
-    json_array_foreach (cards, index, object) {
-        struct card_usage usage;
-        if (card_usage_decode(object, &usage, NULL) < 0)
-            continue;
-        struct live_job *live = core_find_text(core, usage.card);
-        if (!live) {
-            foreign_add(core, &usage);
-        } else if (!live->ending) {
-            idle_usage(live, &usage);
-            consider(core, live, &usage);
-        }
-        card_usage_finish(&usage);
-    }
-    idle_wake_all(core); /* others' cards may have gone */
+    json_array_foreach (cards, index, object)
+        card_look(core, object, true);
+    json_array_foreach (cards, index, object)
+        card_look(core, object, false); /* who wakes needs to know what all others have */
+    idle_wake_all(core);                /* others' cards may have gone */
 }
 
 static void on_cards(struct core *core, uint64_t job, json_t *result, const struct error *err)

@@ -310,6 +310,25 @@ static void test_idle_memory_is_lent_and_given_back(void **state)
     nothing_left(&house);
 }
 
+/* A card of somebody else's came while the job's was away: the wish is told as one that waits. */
+static void test_a_wish_beside_a_card_of_others(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t lender = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\",\"memory\":\"6GiB\","
+                                        "\"idle_after\":\"1s\",\"idle\":\"memory\"}");
+    job_becomes(&house, lender, "running");
+    fake_cardd_set(house.cardd, "1", "commands", 3);
+    fake_cardd_set(house.cardd, "1", "idle_ms", 1000);
+    TURN_UNTIL(&house, card_is(&house, "1", "suspended"));
+    fake_cardd_add(house.cardd, "of-others", 8ull << 30, 100); /* listed after the job's own */
+    fake_cardd_refuse(house.cardd, "card.resume", "1");
+    fake_cardd_set(house.cardd, "1", "idle_ms", 0);
+    fake_cardd_want(house.cardd, "1");
+    TURN_UNTIL(&house, explained(&house, "1", "memory-busy"));
+}
+
 static void test_restart_adopts_what_runs(void **state)
 {
     (void)state;
@@ -648,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_gang_is_taken_back_whole),
         cmocka_unit_test(test_idle_share_is_lent_and_given_back),
         cmocka_unit_test(test_idle_memory_is_lent_and_given_back),
+        cmocka_unit_test(test_a_wish_beside_a_card_of_others),
         cmocka_unit_test(test_restart_adopts_what_runs),
         cmocka_unit_test(test_each_run_is_learnt_once),
         cmocka_unit_test(test_start_reads_before_it_learns),
