@@ -12,9 +12,10 @@
 int sibling_token(const char *tokens, unsigned number, char *token, size_t room)
 {
     for (; number > 0; number--) {
-        tokens = strchr(tokens, ',');
-        if (!tokens++)
+        const char *comma = strchr(tokens, ',');
+        if (!comma)
             return -1;
+        tokens = comma + 1;
     }
     size_t length = strcspn(tokens, ",");
     if (length == 0 || length >= room)
