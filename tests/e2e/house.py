@@ -61,7 +61,7 @@ def built(name):
     return os.path.join(BUILD, PATHS[name])
 
 
-def eventually(what, check, seconds=30.0):
+def eventually(what, check, seconds=60.0):
     """Wait until `check()` gives something true, and return that. For what no event announces."""
     end = time.monotonic() + seconds
     while True:

@@ -4,10 +4,12 @@ import os
 
 import house as houses
 
+PROGRAM = [houses.built("digits"), "--steps", "1"]
+
 
 def exec_builds(house):
     """How often the driver built and how often a kept build served, in one run of a program on a card of its own."""
-    done = house.leat("--json", "card", "exec", "--memory", "64MiB", "--share", "100%", "--stats", "--", houses.built("sgemm"))
+    done = house.leat("--json", "card", "exec", "--memory", "64MiB", "--share", "100%", "--stats", "--", *PROGRAM)
     figures = json.loads(done.stderr.splitlines()[-1])
     return figures["builds"], figures["build_hits"]
 
@@ -27,7 +29,7 @@ def test_tenants_apart(tmp_path):
 
         def card_builds(name, tenant):
             lease = house.card("card.create", card=name, tenant=tenant, memory_bytes=64 << 20, share_permille=1000)
-            program = house.on_card(lease, houses.built("sgemm"))
+            program = house.on_card(lease, *PROGRAM)
             assert program.wait(120) == 0, program.stdout.read()
             program.stdout.close()
             figures = house.card("card.remove", card=name)

@@ -382,9 +382,9 @@ def test_killed_daemon_leaves_nothing_after_the_next_start(card_house):
     lease = create(card_house, "one")
     instance = card_house.card("hello")["instance"]
     with Session(card_house, lease["token"]):
-        children = executors(card_house.daemon.pid, 1)
-        card_house.kill()
-        eventually("the executors' end", lambda: not any(map(process_alive, children)))
+        there = [card_house.cardd_pid(), *executors(card_house.daemon.pid, 1)]
+        card_house.kill()  # their keeper
+        eventually("their end", lambda: not any(map(process_alive, there)))
     card_house.start()
     assert card_house.card("hello")["instance"] != instance
     assert card_house.card("card.list")["cards"] == []

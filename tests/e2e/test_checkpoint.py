@@ -126,7 +126,7 @@ def test_a_checkpoint_is_of_its_programs_alone(card_house, tmp_path):
 
 def test_a_training_goes_on_from_its_checkpoint_on_another_device(two_devices, tmp_path):
     house, file = two_devices, str(tmp_path / "card.ckpt")
-    words = [houses.built("digits"), "--steps", "2000", "--checkpoint"]
+    words = [houses.built("digits"), "--steps", "600", "--checkpoint"]
     lease = create(house, share_permille=1000)
     assert house.on_card(lease, *words, str(tmp_path / "calm")).wait(120) == 0
     program = house.on_card(lease, *words, str(tmp_path / "carried"))

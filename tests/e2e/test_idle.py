@@ -1,10 +1,13 @@
 """The life of an idle job: its compute goes to others, it wakes by itself, its result is right."""
+import os
+import signal
 import subprocess
 
 import house as houses
 from conftest import needs
 
 WORK = ["--steps", "400", "--report", "100"]
+LONG = "600"  # seconds that a training sleeps, unless it is told to go on
 
 
 def train(house, tmp_path, name, *args, **request):
@@ -13,6 +16,24 @@ def train(house, tmp_path, name, *args, **request):
     return house.submit(library="opencl-c", type="training", image="host", program=houses.built("digits"), name=name,
                         memory="64MiB", network="none", workdir=str(work), args=[*WORK, "--checkpoint", "/work/net",
                                                                                 *args], **request)["id"]
+
+
+def mark_of(tmp_path):
+    """An environment by which go_on finds the training of a test."""
+    return {"MARK": str(tmp_path)}
+
+
+def amidst(house, job_id):
+    """Wait until the training sleeps."""
+    houses.eventually("it is amidst its work", lambda: "leaving the device" in house.logs(job_id), 120)
+
+
+def go_on(house, job_id, tmp_path):
+    """It has slept long enough."""
+    amidst(house, job_id)
+    for pid, words in houses.processes_naming(f"MARK={tmp_path}").items():
+        if "--sleep-at" in words:
+            os.kill(pid, signal.SIGCONT)
 
 
 def states(house, job_id):
@@ -25,7 +46,8 @@ def test_idle_share_goes_to_another_job_and_comes_back(house, tmp_path):
     subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
 
-    sleeper = train(house, tmp_path, "sleeper", "--sleep-at", "200:8", share="70%", idle_after="1s")
+    sleeper = train(house, tmp_path, "sleeper", "--sleep-at", f"200:{LONG}", share="70%", idle_after="1s",
+                    env=mark_of(tmp_path))
     house.wait_state(sleeper, ("running",))
     # Too much while the first job holds its share: it waits, and explain says for what.
     second = train(house, tmp_path, "second", share="60%")
@@ -39,8 +61,9 @@ def test_idle_share_goes_to_another_job_and_comes_back(house, tmp_path):
 
     done = house.wait(second)
     assert done["state"] == "succeeded", done
-    assert house.job(sleeper)["state"] in ("idle", "running")
+    assert house.job(sleeper)["state"] == "idle"
 
+    go_on(house, sleeper, tmp_path)
     woken = house.wait(sleeper)
     assert woken["state"] == "succeeded", woken
     assert woken["usage"]["share_granted_permille"] in (0, 700)
@@ -62,7 +85,8 @@ def test_idle_memory_goes_to_another_job_and_comes_back_on_another_device(tmp_pa
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     with houses.House() as house:
         whole = house.get("/v1/devices/cpu-0")["memory_bytes"]
-        sleeper = train(house, tmp_path, "sleeper", "--sleep-at", "200:6", share="50%", idle_after="1s", idle="memory")
+        sleeper = train(house, tmp_path, "sleeper", "--sleep-at", f"200:{LONG}", share="50%", idle_after="1s", idle="memory",
+                        env=mark_of(tmp_path))
         house.wait_state(sleeper, ("running",))
         other = house.card("card.create", card="other", device="cpu-1", memory_bytes=whole, share_permille=1000)
         house.wait_state(sleeper, ("idle",))
@@ -72,6 +96,7 @@ def test_idle_memory_goes_to_another_job_and_comes_back_on_another_device(tmp_pa
         assert (books["granted_bytes"], books["granted_permille"]) == (0, 0)
         # Now both devices are full: the sleeper wakes and has to wait, and explain says for what.
         house.card("card.create", card="another", device="cpu-0", memory_bytes=whole, share_permille=1000)
+        go_on(house, sleeper, tmp_path)
         waking = houses.eventually("it wants its card back", lambda: [
             event for event in house.events() if event["kind"] == "job.waking" and str(event["job"]) == str(sleeper)])
         assert waking[0]["data"]["away"] is True
@@ -87,17 +112,19 @@ def test_idle_memory_goes_to_another_job_and_comes_back_on_another_device(tmp_pa
 
 def test_a_job_that_works_is_never_idle(house, tmp_path):
     needs("digits")
-    job = train(house, tmp_path, "busy", "--steps", "1500", share="20%", idle_after="6s")
-    ended = house.wait(job)
-    assert ended["state"] == "succeeded", ended
-    assert ended["usage"]["device_time_ns"] > 1e9  # it did work for longer than its threshold, at a fifth of the device
+    job = train(house, tmp_path, "busy", "--steps", "1000000", share="20%", idle_after="6s")
+    # More than its threshold, at a fifth of the device.
+    houses.eventually("it has worked", lambda: house.job(job)["usage"]["device_time_ns"] > 1.5e9, 120)
+    house.request("POST", f"/v1/jobs/{job}/stop")
+    assert house.wait(job)["state"] == "stopped"
     assert "idle" not in states(house, job)
 
 
 def test_a_sleeper_alone_wakes_at_once(house, tmp_path):
     needs("digits")
-    job = train(house, tmp_path, "alone", "--sleep-at", "200:3", share="100%", idle_after="500ms")
+    job = train(house, tmp_path, "alone", "--sleep-at", f"200:{LONG}", share="100%", idle_after="500ms", env=mark_of(tmp_path))
     house.wait_state(job, ("idle",))
+    go_on(house, job, tmp_path)
     ended = house.wait(job)
     assert ended["state"] == "succeeded", ended
     assert states(house, job).count("idle") >= 1

@@ -1,11 +1,9 @@
 """Cards that change their device by themselves, on real cards, so that a job that waits finds room."""
-import os
-import signal
 import subprocess
 
 import house as houses
 from conftest import needs
-from test_idle import WORK, train
+from test_idle import LONG, WORK, amidst, go_on, mark_of, train
 
 SLEEP = {"command": ["/bin/sleep", "1000"], "image": "host", "ram": "16MiB", "cpus": "0.1", "memory": "64MiB",
          "idle_after": 0}
@@ -31,9 +29,9 @@ def test_two_cards_change_places_and_their_programs_go_on(tmp_path, monkeypatch)
     with houses.House() as house:
         whole = runs(house, "100%", device="cpu-1")  # so that the next two are on cpu-0
         runs(house, "60%")
-        works = str(train(house, tmp_path, "works", "--sleep-at", "200:600", share="25%", idle_after=0,
-                          env={"MARK": str(tmp_path)}))
-        houses.eventually("it is amidst its work", lambda: "leaving the device" in house.logs(works))
+        works = str(train(house, tmp_path, "works", "--sleep-at", f"200:{LONG}", share="25%", idle_after=0,
+                          env=mark_of(tmp_path)))
+        amidst(house, works)
         house.request("POST", f"/v1/jobs/{whole}/stop", {"grace": 0})
         house.wait(whole)
         runs(house, "50%")
@@ -44,9 +42,7 @@ def test_two_cards_change_places_and_their_programs_go_on(tmp_path, monkeypatch)
                                              other: {"device": "cpu-0", "for": waiting}}
         assert {job: data["device"] for job, data in told(house, "job.woken").items()} == {works: "cpu-1", other: "cpu-0"}
         assert [house.job(job)["state"] for job in (works, other)] == ["running"] * 2
-        for pid, words in houses.processes_naming(f"MARK={tmp_path}").items():
-            if "--sleep-at" in words:
-                os.kill(pid, signal.SIGCONT)
+        go_on(house, works, tmp_path)
         ended = house.wait(works)
         assert ended["state"] == "succeeded" and ended["device"] == "cpu-1", ended
     assert (tmp_path / "works" / "net").read_bytes() == (tmp_path / "direct").read_bytes()

@@ -13,7 +13,7 @@ from house import CardError, eventually, process_alive
 MIB = 1 << 20
 LONG = os.environ.get("LEAT_LONG") == "1"
 CYCLES = 100 if LONG else 20
-STEPS = 30000 if LONG else 6000
+ENOUGH = 10**6  # steps: it does not end by itself
 
 
 @pytest.fixture(name="two_devices")
@@ -73,20 +73,18 @@ def under_way(house, card="one", more=20, program=None):
 def test_training_disturbed_at_random_ends_with_the_same_bytes(two_devices, tmp_path):
     house, chance = two_devices, random.Random(7)
     lease = create(house)
-    finish(trainer(house, lease, tmp_path / "calm", STEPS))
-    program = trainer(house, lease, tmp_path / "disturbed", STEPS)
-    cycles = 0
+    program = trainer(house, lease, tmp_path / "disturbed", ENOUGH)
     under_way(house)
-    while cycles < CYCLES and program.poll() is None:
-        under_way(house, more=chance.randrange(1, 40))
+    for _ in range(CYCLES):
+        under_way(house, more=chance.randrange(1, 40), program=program)
         if chance.random() < 0.5:
             assert house.card("card.suspend", card="one")["memory_used_bytes"] == 0
             house.card("card.resume", card="one", device=chance.choice(["cpu-0", "cpu-1"]))
         else:
             house.card("card.move", card="one", device=chance.choice(["cpu-0", "cpu-1"]))
-        cycles += 1
-    assert cycles == CYCLES, "the training ended too early to be disturbed"
-    finish(program)
+    program.terminate()
+    steps = int(finish(program).rsplit("stopped at step ", 1)[1].split()[0])
+    finish(trainer(house, lease, tmp_path / "calm", steps))
     assert losses(tmp_path / "calm") == losses(tmp_path / "disturbed") != []
     assert (tmp_path / "calm").read_bytes() == (tmp_path / "disturbed").read_bytes()
 
@@ -132,7 +130,7 @@ def test_parts_come_back(two_devices):
 def test_a_suspended_card_leaves_its_memory_and_share_to_others(card_house, tmp_path):
     whole = device(card_house, "cpu-0")["memory_bytes"]
     lease = create(card_house, memory_bytes=whole)
-    program = trainer(card_house, lease, tmp_path / "net", 3000)
+    program = trainer(card_house, lease, tmp_path / "net", 400)
     under_way(card_house)
     assert refusal(create, card_house, "two", whole) == "memory-exceeds-device"
     away = card_house.card("card.suspend", card="one")
@@ -165,7 +163,7 @@ def test_a_program_that_starts_on_a_suspended_card_waits(card_house, tmp_path):
 
 def test_several_programs_of_a_card_go_and_come_together(two_devices, tmp_path):
     lease = create(two_devices)
-    programs = [trainer(two_devices, lease, tmp_path / f"net{i}", 2000) for i in range(3)]
+    programs = [trainer(two_devices, lease, tmp_path / f"net{i}", 400) for i in range(3)]
     eventually("three sessions", lambda: two_devices.card("card.show", card="one")["sessions"] == 3)
     for target in ("cpu-1", "cpu-0"):
         under_way(two_devices)
@@ -181,7 +179,7 @@ def test_a_move_without_room_leaves_the_card_where_it_was(two_devices, tmp_path)
     whole = device(two_devices, "cpu-1")["memory_bytes"]
     create(two_devices, "two", whole, device="cpu-1")
     lease = create(two_devices)
-    program = trainer(two_devices, lease, tmp_path / "net", 2000)
+    program = trainer(two_devices, lease, tmp_path / "net", 400)
     under_way(two_devices)
     assert refusal(two_devices.card, "card.move", card="one", device="cpu-1") == "memory-exceeds-device"
     shown = two_devices.card("card.show", card="one")
@@ -211,7 +209,7 @@ def test_nothing_stays_of_a_suspended_card_whose_process_is_killed(card_house, t
 
 def test_the_command_line_carries_a_card_without_leatd(two_devices, tmp_path):
     lease = create(two_devices)
-    program = trainer(two_devices, lease, tmp_path / "net", 1000)
+    program = trainer(two_devices, lease, tmp_path / "net", 400)
     under_way(two_devices)
     assert "suspended on cpu-0" in two_devices.leat("card", "suspend", "one").stderr
     assert "active on cpu-1" in two_devices.leat("card", "resume", "--device", "cpu-1", "one").stderr
@@ -224,7 +222,7 @@ def test_the_command_line_carries_a_card_without_leatd(two_devices, tmp_path):
 def test_a_jobs_card_is_suspended_and_resumed_through_leatd(house, tmp_path):
     job = house.submit(library="opencl-c", type="training", image="host", program=houses.built("digits"),
                        memory="64MiB", share="50%", network="none", workdir=str(tmp_path),
-                       args=["--steps", "2000", "--checkpoint", "/work/net"])["id"]
+                       args=["--steps", str(ENOUGH), "--checkpoint", "/work/net"])["id"]
     eventually("commands", lambda: house.job(job)["usage"]["commands"] > 20)
     assert house.request("POST", f"/v1/cards/{job}/suspend")["state"] == "suspended"
     with pytest.raises(houses.Problem) as refused:
@@ -232,6 +230,10 @@ def test_a_jobs_card_is_suspended_and_resumed_through_leatd(house, tmp_path):
     assert refused.value.status == 409
     assert "suspended" in house.leat("card", "show", str(job)).stdout
     assert "active" in house.leat("card", "resume", str(job)).stderr
-    assert house.wait(job)["state"] == "succeeded"
+    done = house.job(job)["usage"]["commands"]
+    eventually("more commands", lambda: house.job(job)["usage"]["commands"] > done + 100)
+    house.request("POST", f"/v1/jobs/{job}/stop")
+    assert house.wait(job)["state"] == "stopped"
+    assert "stopped at step" in house.logs(job)
     kinds = [event["kind"] for event in house.events() if str(event.get("job")) == str(job)]
     assert kinds.index("job.suspended") < kinds.index("job.resumed")

@@ -1,16 +1,13 @@
 """Shares that go to others for a while, on real cards: what was borrowed goes back to its owner, and jobs give way to those
 of higher priority. Either way the one that is interrupted goes on later, and its result is right."""
 import datetime
-import os
-import signal
 import subprocess
-import time
 
 import pytest
 
 import house as houses
 from conftest import needs
-from test_idle import WORK, train
+from test_idle import LONG, WORK, amidst, go_on, mark_of, train
 
 MINIMUM_S, NOTICE_S, GRACE_S = 2, 1, 5  # the first two are given to leatd, the last is its own
 
@@ -32,22 +29,16 @@ def moment(house, job_id, kind):
     return datetime.datetime.fromisoformat(time_text.replace("Z", "+00:00")).timestamp()
 
 
-def go_on(mark):
-    """The training of this environment has slept long enough."""
-    for pid, words in houses.processes_naming(mark).items():
-        if "--sleep-at" in words:
-            os.kill(pid, signal.SIGCONT)
-
-
 def test_a_borrowed_share_comes_back_and_the_borrower_goes_on(tenant_house, tmp_path):
     needs("digits")
     house = tenant_house
-    subprocess.run([houses.built("digits"), "--steps", "2500", "--report", "100", "--checkpoint",
-                    str(tmp_path / "direct")], check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     house.leat("tenant", "set", "vision", "--reserved", "50%")
     house.leat("tenant", "set", "speech", "--reserved", "0.5")
 
-    borrower = train(house, tmp_path, "borrower", "--steps", "2500", share="90%", tenant="vision", idle_after=0)
+    borrower = train(house, tmp_path, "borrower", "--sleep-at", f"200:{LONG}", share="90%", tenant="vision", idle_after=0,
+                     env=mark_of(tmp_path))
     house.wait_state(borrower, ("running",))
     assert [(loan["lender"], loan["borrower"], loan["job"], loan["milli"]) for loan in house.get("/v1/loans")["loans"]] \
         == [("speech", "vision", str(borrower), 400)]
@@ -57,17 +48,17 @@ def test_a_borrowed_share_comes_back_and_the_borrower_goes_on(tenant_house, tmp_
     houses.eventually("the loan", lambda: house.get("/v1/loans")["loans"])
     assert house.get("/v1/loans")["loans"][0]["since"] == since
 
-    asked = time.monotonic()
     owner = train(house, tmp_path, "owner", share="50%", tenant="speech")
     houses.eventually("the owner is told of the notice", lambda: house.job(owner)["code"] == "loan-called")
     assert house.get("/v1/queue")["queue"][0]["code"] == "loan-called"
     assert "speech" in house.leat("loan").stdout
     house.wait_state(owner, ("running", "succeeded"))
-    waited = time.monotonic() - asked
+    waited = moment(house, owner, "job.starting") - moment(house, owner, "job.submitted")
     assert waited <= house.get("/v1/tenants/speech")["bound_ms"] / 1000, waited
     assert MINIMUM_S + NOTICE_S + GRACE_S == house.get("/v1/tenants/speech")["bound_ms"] / 1000
 
     assert house.wait(owner)["state"] == "succeeded"
+    go_on(house, borrower, tmp_path)
     ended = house.wait(borrower)
     assert ended["state"] == "succeeded", ended
     story = [kind for kind in kinds(house, borrower)
@@ -83,14 +74,14 @@ def test_a_job_of_lower_priority_gives_way_and_goes_on(tenant_house, tmp_path):
     house = tenant_house
     subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
-    low = train(house, tmp_path, "low", "--sleep-at", "200:120", share="80%", priority=100, idle_after=0,
-                env={"MARK": str(tmp_path)})
+    low = train(house, tmp_path, "low", "--sleep-at", f"200:{LONG}", share="80%", priority=100, idle_after=0,
+                env=mark_of(tmp_path))
     house.wait_state(low, ("running",))
     high = train(house, tmp_path, "high", share="60%", priority=900)
     assert house.wait(high)["state"] == "succeeded"
     waited = moment(house, high, "job.starting") - moment(house, high, "job.submitted")
     assert waited <= MINIMUM_S + NOTICE_S + GRACE_S, waited
-    go_on(f"MARK={tmp_path}")
+    go_on(house, low, tmp_path)
     ended = house.wait(low)
     assert ended["state"] == "succeeded", ended
     story = [kind for kind in kinds(house, low) if kind in ("job.preempting", "job.preempted", "job.woken")]
@@ -109,10 +100,10 @@ def test_a_job_saves_its_state_before_its_card_is_taken(tmp_path):
     subprocess.run([houses.built("digits"), *WORK, "--checkpoint", str(tmp_path / "direct")], check=True,
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     with houses.House(arguments=("--loan-minimum", "1ms", "--loan-notice", "10m")) as house:
-        low = train(house, tmp_path, "low", "--sleep-at", "250:120", share="80%", priority=100, idle_after=0, signal="USR1@10m",
-                    pre_stop=["/bin/sh", "-c", SAVE], env={"MARK": str(tmp_path)})
+        low = train(house, tmp_path, "low", "--sleep-at", f"250:{LONG}", share="80%", priority=100, idle_after=0, signal="USR1@10m",
+                    pre_stop=["/bin/sh", "-c", SAVE], env=mark_of(tmp_path))
         house.wait_state(low, ("running",))
-        houses.eventually("it is on its way", lambda: "leaving the device" in house.logs(low))
+        amidst(house, low)
         high = train(house, tmp_path, "high", share="60%", priority=900)
         houses.eventually("it gives way", lambda: house.job(low)["code"] == "preempted")
         notice = house.get(f"/v1/jobs/{low}/explain")["notice"]
@@ -120,7 +111,7 @@ def test_a_job_saves_its_state_before_its_card_is_taken(tmp_path):
         assert "succeeded" in house.leat("explain", str(low)).stdout
         assert "succeeded" in house.leat("loan").stdout
         assert house.wait(high)["state"] == "succeeded"
-        go_on(f"MARK={tmp_path}")
+        go_on(house, low, tmp_path)
         assert house.wait(low)["state"] == "succeeded"
         story = [kind for kind in kinds(house, low) if kind.startswith("job.p") or kind in ("job.told", "job.woken")]
         assert story == ["job.preempting", "job.told", "job.pre_stop", "job.preempted", "job.woken"], story
@@ -137,7 +128,7 @@ def test_a_hook_that_takes_too_long_is_killed(tenant_house, tmp_path):
     house = tenant_house
     request = {"library": "generic", "type": "batch", "image": "host", "network": "none", "memory": "64MiB"}
     low = house.submit(command=["/bin/sleep", "300"], share="80%", priority=100, idle_after=0,
-                       pre_stop=["/bin/sleep", "300"], env={"MARK": str(tmp_path)}, **request)["id"]
+                       pre_stop=["/bin/sleep", "300"], env=mark_of(tmp_path), **request)["id"]
     house.wait_state(low, ("running",))
     there = houses.eventually("its processes", lambda: houses.processes_naming(f"MARK={tmp_path}"))
     high = house.submit(command=["/bin/true"], share="60%", priority=900, **request)["id"]
