@@ -37,7 +37,20 @@ static int is_due(const struct callback *callback, cl_int *ret_status)
     return 1;
 }
 
-/* Take the first call that is due off the list; calls of one event keep their order. */
+/* The link to the first call of `first`'s event for the earliest stage: an event's calls are made
+ * in the order of its stages, those for one stage in the order in which they were asked for. */
+static struct callback **first_stage(struct callback **first)
+{
+    struct callback **found = first;
+    if (!(*first)->event)
+        return first;
+    for (struct callback **link = first; *link; link = &(*link)->next)
+        if ((*link)->event == (*first)->event && (*link)->type > (*found)->type)
+            found = link;
+    return found;
+}
+
+/* Take the next call that is due off the list. */
 static struct callback *take_due(cl_int *ret_status)
 {
     struct callback *found = NULL;
@@ -45,7 +58,9 @@ static struct callback *take_due(cl_int *ret_status)
     for (struct callback **link = &process.callbacks; *link; link = &(*link)->next) {
         if (!is_due(*link, ret_status))
             continue;
+        link = first_stage(link);
         found = *link;
+        (void)is_due(found, ret_status); /* an earlier stage is due, too: its own status */
         *link = found->next;
         break;
     }

@@ -104,17 +104,20 @@ cl_int api_clUnloadCompiler(void)
     return CL_SUCCESS;
 }
 
-/* What the loader looks up by name; everything else goes through the dispatch table. */
+/* What the loader looks up by name, and extensions that became functions of the core. Everything
+ * else goes through the dispatch table. */
 void *api_clGetExtensionFunctionAddress(const char *function_name)
 {
-    if (!function_name)
-        return NULL;
-    if (strcmp(function_name, "clIcdGetPlatformIDsKHR") == 0)
-        return (void *)api_clGetPlatformIDs;
-    if (strcmp(function_name, "clGetPlatformInfo") == 0)
-        return (void *)clGetPlatformInfo;
-    if (strcmp(function_name, SIBLING_FUNCTION) == 0)
-        return (void *)sibling_be;
+    const struct {
+        const char *name;
+        void *function;
+    } functions[] = {{"clIcdGetPlatformIDsKHR", (void *)api_clGetPlatformIDs},
+                     {"clGetPlatformInfo", (void *)clGetPlatformInfo},
+                     {"clCreateProgramWithILKHR", (void *)opencl_dispatch.clCreateProgramWithIL},
+                     {SIBLING_FUNCTION, (void *)sibling_be}};
+    for (size_t i = 0; function_name && i < sizeof(functions) / sizeof(functions[0]); i++)
+        if (strcmp(function_name, functions[i].name) == 0)
+            return functions[i].function;
     return NULL;
 }
 
