@@ -106,11 +106,8 @@ static int has_bytes(uint32_t kind)
 }
 
 /* Keep the value an argument got, for a kernel that is made again. */
-static cl_int keep_arg(struct kernel *kernel, const struct wire_arg *arg, const void *bytes)
+static cl_int keep_arg(struct kernel_arg *kept, const struct wire_arg *arg, const void *bytes)
 {
-    struct kernel_arg *kept = arg_place(kernel, arg->index);
-    if (!kept)
-        return CL_OUT_OF_HOST_MEMORY;
     if (has_bytes(arg->kind)) {
         if (!kept->bytes || kept->size_bytes < arg->size_bytes) {
             void *larger = realloc(kept->bytes, arg->size_bytes ? arg->size_bytes : 1);
@@ -149,17 +146,17 @@ void kernel_set_again(struct session *session, struct object *object)
 }
 
 /* A refused value stays refused for later launches that do not set it again. */
-static void note_arg(struct kernel *kernel, uint32_t index, cl_int status)
+static void note_arg(struct kernel *kernel, struct kernel_arg *kept, cl_int status)
 {
-    kernel->arg_errors_count += (status != 0) - (kernel->arg_errors[index] != 0);
-    kernel->arg_errors[index] = status;
+    kernel->refused_count += (uint32_t)(status != 0) - (uint32_t)(kept->error != 0);
+    kept->error = status;
 }
 
 static cl_int first_arg_error(const struct kernel *kernel)
 {
-    for (unsigned i = 0; i < KERNEL_ARGS_MAX && kernel->arg_errors_count; i++) {
-        if (kernel->arg_errors[i])
-            return kernel->arg_errors[i];
+    for (uint32_t i = 0; i < kernel->arg_count && kernel->refused_count; i++) {
+        if (kernel->args[i].error)
+            return kernel->args[i].error;
     }
     return CL_SUCCESS;
 }
@@ -178,13 +175,16 @@ static int set_args(struct session *session, struct order *order, struct object 
         cl_int status = CL_SUCCESS;
         if (arg.index >= KERNEL_ARGS_MAX)
             return BAD_RECORD(err, "argument %u is out of range", arg.index);
-        if (object->error)
+        struct kernel_arg *kept = arg_place(kernel, arg.index);
+        if (!kept && !order->error)
+            order->error = CL_OUT_OF_HOST_MEMORY;
+        if (!kept || object->error)
             continue; /* the launch fails anyhow */
         if (set_arg(session, object->driver, &arg, bytes, &status, err) < 0)
             return -EPROTO;
         if (!status)
-            status = keep_arg(kernel, &arg, bytes);
-        note_arg(kernel, arg.index, status);
+            status = keep_arg(kept, &arg, bytes);
+        note_arg(kernel, kept, status);
     }
     if (more == 0 && !order->error)
         order->error = object->error ? object->error : first_arg_error(kernel);

@@ -109,20 +109,20 @@ struct program {
 struct kernel_arg {
     uint32_t kind; /* WIRE_ARG_... */
     int is_set;
+    cl_int error; /* of its last value, when that was refused */
     uint64_t size_bytes;
     uint32_t object; /* of memory and samplers; 0: a null buffer */
     void *bytes;     /* of a value or a pointer, owned */
 };
 
-#define KERNEL_ARGS_MAX 256
+#define KERNEL_ARGS_MAX 4096 /* more than the record of a launch holds */
 struct kernel {
-    char *name;                         /* owned */
-    struct kernel_arg *args;            /* grown as they are set, owned */
-    uint32_t arg_count;                 /* room in `args` */
-    uint32_t pace_base;                 /* hash of program and name */
-    cl_int arg_errors[KERNEL_ARGS_MAX]; /* arguments whose last value was refused */
-    unsigned arg_errors_count;
-    uint64_t *pointers; /* shared virtual memory that it reaches beside its arguments, owned */
+    char *name;              /* owned */
+    struct kernel_arg *args; /* grown as they are set, owned */
+    uint32_t arg_count;      /* room in `args` */
+    uint32_t pace_base;      /* hash of program and name */
+    uint32_t refused_count;  /* arguments whose last value was refused */
+    uint64_t *pointers;      /* shared virtual memory that it reaches beside its arguments, owned */
     uint32_t pointer_count, pointer_total; /* come so far, and of the whole list */
 };
 

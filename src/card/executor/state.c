@@ -118,12 +118,13 @@ static void kernel_write(struct state_object *head, const struct kernel *kernel,
     head->name_bytes = (uint32_t)strlen(kernel->name) + 1;
     head->pace_base = kernel->pace_base;
     head->args = kernel->arg_count;
-    head->refused_bytes = kernel->arg_errors_count ? sizeof(kernel->arg_errors) : 0;
+    head->refused_bytes = kernel->refused_count ? kernel->arg_count * sizeof(cl_int) : 0;
     head->pointers = kernel->pointer_count;
     head->pointer_total = kernel->pointer_total;
     put(state, head, sizeof(*head));
     put(state, kernel->name, head->name_bytes);
-    put(state, kernel->arg_errors, head->refused_bytes);
+    for (uint32_t i = 0; i < kernel->arg_count && kernel->refused_count; i++)
+        put(state, &kernel->args[i].error, sizeof(cl_int));
     for (uint32_t i = 0; i < kernel->arg_count; i++) {
         const struct kernel_arg *arg = &kernel->args[i];
         const struct state_arg saved = {arg->kind, (uint32_t)arg->is_set, arg->object,
@@ -417,16 +418,20 @@ static int kernel_read(struct cursor *cursor, const struct state_object *head,
     kernel->pace_base = head->pace_base;
     kernel->name = get_text(cursor, head->name_bytes);
     if (!kernel->name || head->args > KERNEL_ARGS_MAX ||
-        (head->refused_bytes && head->refused_bytes != sizeof(kernel->arg_errors)))
+        (head->refused_bytes && head->refused_bytes != head->args * sizeof(cl_int)))
         return -EPROTO;
-    int r = head->refused_bytes ? get(cursor, kernel->arg_errors, sizeof(kernel->arg_errors)) : 0;
-    for (unsigned i = 0; i < KERNEL_ARGS_MAX; i++)
-        kernel->arg_errors_count += kernel->arg_errors[i] != 0;
+    const char *errors = take(cursor, head->refused_bytes);
     kernel->args = calloc(head->args + 1u, sizeof(*kernel->args));
     if (!kernel->args)
         return -ENOMEM;
-    for (; r == 0 && kernel->arg_count < head->args; kernel->arg_count++)
-        r = arg_read(cursor, &kernel->args[kernel->arg_count]);
+    int r = errors ? 0 : -EPROTO;
+    for (; r == 0 && kernel->arg_count < head->args; kernel->arg_count++) {
+        struct kernel_arg *arg = &kernel->args[kernel->arg_count];
+        r = arg_read(cursor, arg);
+        if (head->refused_bytes)
+            memcpy(&arg->error, errors + kernel->arg_count * sizeof(cl_int), sizeof(cl_int));
+        kernel->refused_count += arg->error != 0;
+    }
     return r == 0 ? pointers_read(cursor, head, kernel) : r;
 }
 
