@@ -86,10 +86,11 @@ def test_semantics(card_house):
 def test_random_calls(card_house):
     """Sequences of right and wrong calls on objects of every kind, some of several threads: each line as directly. Many more
     of them: make random-calls."""
-    lease = card_house.card("card.create", card="one", memory_bytes=512 << 20, share_permille=1000)
+    run = random_calls.on_card(card_house, card_house.card("card.create", card="one", memory_bytes=512 << 20,
+                                                           share_permille=1000))
     for seed, threads in ((1, 1), (2, 1), (7, 2)):
         words = random_calls.command(seed, threads)
-        _, carded, difference = random_calls.compared(card_house, lease, words)
+        _, carded, difference = random_calls.compared(run, words)
         assert len(carded[0]) >= 152 and difference is None
 
 
@@ -107,6 +108,53 @@ def test_told(card_house):
     direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
     assert direct.count("range 0\n") == 12
     assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
+def test_every_kind_of_command(card_house):
+    """Held back by events of the user: what their events tell at each stage, which callbacks come in which order, their times
+    and what they did. PoCL calls a task a launch."""
+    words = [houses.built("commands")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert direct.count("  called src\n") == direct.count("  ended 0 4\n") == 3 * 36
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct.replace("task 0\n  queued 3 4\n  type 11f0,",
+                                                                                "task 0\n  queued 3 4\n  type 11f1,")
+
+
+def test_limits(card_house):
+    """As much as the device says it can, and one more: the same on a card, whose largest allocation is its quota."""
+    words = [houses.built("limits")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert "too many numbers: launch 0 status 0" in direct
+    assert card_house.card_exec(*words, memory="256MiB").stdout == direct
+
+
+def test_builds_of_every_kind(card_house):
+    """Told of by callbacks, by many threads at once, with options, of many parts and headers, from binaries: as directly."""
+    words = [houses.built("builds")]
+    direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert direct.endswith("no platform 0\n")
+    assert card_house.card_exec(*words, memory="64MiB").stdout == direct
+
+
+# What a device and its platform tell otherwise on a card: names and versions, what there is of memory, handles, extensions that a
+# card has not, and native kernels and fine-grain shared memory.
+TOLD_OTHERWISE = {"platform": {0x902, 0x903, 0x904, 0x907, 0x920},
+                  "device": {0x1010, 0x101F, 0x1029, 0x1030, 0x1031, 0x1053, 0x1060, 0x12A9, 0x12AA, 0x40E0}}
+
+
+def test_device(card_house):
+    """Everything else that platform and device tell, formats of images and functions of extensions: as the device does."""
+    words = [houses.built("device")]
+
+    def same(text):
+        for line in text.splitlines():
+            who, name = line.split(":")[0].split(" ", 1)
+            if who not in TOLD_OTHERWISE or int(name, 16) not in TOLD_OTHERWISE[who]:
+                yield line
+
+    direct = list(same(subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout))
+    assert len(direct) > 150
+    assert list(same(card_house.card_exec(*words, memory="64MiB").stdout)) == direct
 
 
 def test_subdevices(card_house):

@@ -94,7 +94,7 @@ def test_random_calls_on_a_card_that_moves_print_the_same(two_devices):
     lease, over, cycles = create(two_devices), threading.Event(), []
     disturber = threading.Thread(target=random_calls.disturb, args=(two_devices, "one", over, cycles))
     disturber.start()
-    _, _, difference = random_calls.compared(two_devices, lease, random_calls.command(5))
+    _, _, difference = random_calls.compared(random_calls.on_card(two_devices, lease), random_calls.command(5))
     over.set()
     disturber.join()
     assert cycles and difference is None
