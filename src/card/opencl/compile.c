@@ -81,21 +81,22 @@ static cl_int check_inputs(cl_uint count, const cl_program *inputs)
     return CL_SUCCESS;
 }
 
-static cl_program link_inputs(cl_context context, const struct device_choice *devices,
-                              const char *options, cl_uint count, const cl_program *inputs,
-                              cl_int *ret_code)
+/* Whoever asked is called back when the link has failed, too, with a program that is gone after. */
+static cl_program link_inputs(cl_context context, const struct program_task *task,
+                              void(CL_CALLBACK *notify)(cl_program program, void *user_data),
+                              void *user_data, cl_int *ret_code)
 {
-    const struct program_task task = {.stage = WIRE_BUILD_LINK,
-                                      .devices = devices,
-                                      .options = options,
-                                      .inputs = inputs,
-                                      .input_count = count};
-    cl_program program = program_create(context, devices);
+    cl_program program = program_create(context, task->devices);
     *ret_code = CL_OUT_OF_HOST_MEMORY;
     if (!program)
         return NULL;
     program->from_link = 1;
-    *ret_code = program_work(program, &task);
+    *ret_code = program_work(program, task);
+    for (cl_uint i = 0; *ret_code != CL_SUCCESS && i < task->devices->count; i++)
+        if (!program->parts[i].build)
+            program->parts[i].status = CL_BUILD_ERROR;
+    if (notify)
+        notify(program, user_data);
     if (*ret_code == CL_SUCCESS || program->parts[0].build)
         return program;
     object_release(&program->object); /* there is not even a log */
@@ -109,6 +110,11 @@ cl_program api_clLinkProgram(cl_context context, cl_uint num_devices,
                              void *user_data, cl_int *errcode_ret)
 {
     struct device_choice devices = {0};
+    const struct program_task task = {.stage = WIRE_BUILD_LINK,
+                                      .devices = &devices,
+                                      .options = options,
+                                      .inputs = input_programs,
+                                      .input_count = num_input_programs};
     cl_program program = NULL;
     *errcode_ret = !pfn_notify && user_data
                        ? CL_INVALID_VALUE
@@ -117,10 +123,7 @@ cl_program api_clLinkProgram(cl_context context, cl_uint num_devices,
     if (*errcode_ret == CL_SUCCESS)
         *errcode_ret = check_inputs(num_input_programs, input_programs);
     if (*errcode_ret == CL_SUCCESS)
-        program = link_inputs(context, &devices, options, num_input_programs, input_programs,
-                              errcode_ret);
+        program = link_inputs(context, &task, pfn_notify, user_data, errcode_ret);
     device_choice_finish(&devices);
-    if (program && pfn_notify)
-        pfn_notify(program, user_data);
     return program;
 }

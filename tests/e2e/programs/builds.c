@@ -11,9 +11,9 @@
 #include "program.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-#define THREADS 8
+#define THREADS 6
 #define PARTS 6
-#define SOME_OPTIONS 7
+#define SOME_OPTIONS 4
 
 static struct {
     cl_platform_id platform;
@@ -178,13 +178,13 @@ static void beside_one_another(void)
 /* The first of them, or all: a build takes long. */
 static void with_options(size_t count)
 {
-    static const char *const options[] = {"-cl-opt-disable",
-                                          "-cl-fast-relaxed-math",
-                                          "-cl-std=CL1.2 -w",
+    static const char *const options[] = {"-cl-fast-relaxed-math",
                                           "-D NAME=5 -D OTHER=6",
                                           "-DNAME=\"5 + 1\"",
-                                          "-D'NAME=7'",
                                           "-DNAME=5\t-w",
+                                          "-cl-opt-disable",
+                                          "-cl-std=CL1.2 -w",
+                                          "-D'NAME=7'",
                                           "-cl-single-precision-constant",
                                           "-cl-denorms-are-zero",
                                           "-cl-strict-aliasing",
