@@ -8,6 +8,7 @@ import pytest
 import house as houses
 from house import CardError, eventually, process_alive
 from test_cardd import name_of
+from test_depart import Talker, directly
 from test_resize import MIB, create, holding
 from test_suspend import finish, losses, trainer, under_way
 
@@ -169,8 +170,19 @@ def test_what_is_named_otherwise_is_there_in_the_next_executor(two_devices, tmp_
     for where in ("cpu-1", "cpu-0"):
         under_way(house, program=program)
         replace_executor(house, str(tmp_path / "checkpoint"), where)
-    direct = subprocess.run([houses.built(name), *arguments], capture_output=True, text=True, timeout=120, check=True)
-    assert finish(program) == direct.stdout
+    assert finish(program) == directly(words)
+
+
+@pytest.mark.parametrize("words", [["moving"], ["svm", "across"], ["printing", "1", "across"]], ids=lambda words: words[0])
+def test_all_that_a_session_has_is_there_in_the_next_executor(card_house, tmp_path, words):
+    """Maps that are open, events that are not set, and what kernels printed that nobody has fetched."""
+    name, *arguments = words
+    talker = Talker(card_house.on_card(create(card_house), houses.built(name), *arguments, stdin=subprocess.PIPE))
+    for _ in range(3):
+        talker.ready()
+        replace_executor(card_house, str(tmp_path / "checkpoint"), "cpu-0")
+        talker.go_on()
+    assert talker.rest() == directly(words, 3)
 
 
 def test_a_killed_executor_goes_on_from_the_checkpoint(two_devices, tmp_path):

@@ -104,7 +104,7 @@ def test_training_ends_with_the_same_bytes(hosts, tmp_path):
 
 
 @pytest.mark.parametrize("moves_at", [0, 1, 2])
-@pytest.mark.parametrize("words", [["moving"], ["svm", "across"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["moving"], ["svm", "across"], ["printing", "1", "across"]], ids=lambda words: words[0])
 def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
     here, _, lender = hosts
     name, *arguments = words

@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "card/executor/session.h"
 
 int output_capture(struct error *err)
@@ -19,6 +22,34 @@ int output_capture(struct error *err)
         return error_errno(err, -errno, "no-output", "cannot catch what kernels print");
     (void)setvbuf(stdout, NULL, _IONBF, 0); /* nothing stays behind in this process */
     return 0;
+}
+
+uint64_t output_left(const struct session *session)
+{
+    struct stat file;
+    if (!session->output_caught || fstat(STDOUT_FILENO, &file) < 0 ||
+        file.st_size < session->output_taken)
+        return 0;
+    return (uint64_t)(file.st_size - session->output_taken);
+}
+
+void output_save(const struct session *session, uint64_t bytes, struct buf *state)
+{
+    if (bytes == 0 || buf_reserve(state, bytes) < 0)
+        return; /* `state` knows */
+    /* A memory file has what it says. */
+    if (pread(STDOUT_FILENO, state->data + state->length, bytes, session->output_taken) !=
+        (ssize_t)bytes) {
+        state->failed = -EIO;
+        return;
+    }
+    state->length += bytes;
+    state->data[state->length] = '\0';
+}
+
+int output_load(const struct session *session, const void *data, size_t bytes)
+{
+    return session->output_caught ? fd_write_all(STDOUT_FILENO, data, bytes) : 0;
 }
 
 /* What was handed over needs no memory any more; the file's length stays as it is, for others

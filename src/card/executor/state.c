@@ -6,18 +6,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "card/executor/build.h"
 #include "card/executor/image.h"
+#include "card/executor/output.h"
 #include "card/executor/session.h"
 #include "card/ledger/ledger.h"
 
 #define STATE_VERSION 3u
 #define DEVICES_MAX (WIRE_RECORD_MAX / sizeof(uint32_t)) /* of a list */
+#define OUTPUT_MAX (16u << 20)
 #define PROGRAM_KINDS 3
 
 static const char *const program_kinds[PROGRAM_KINDS] = {"source", "binary", "built-in"};
@@ -29,7 +29,8 @@ struct state_head {
     uint32_t device_bytes; /* of the device's identity, which follows that */
     uint64_t serials, heads[WIRE_LANES];
     uint64_t second_place, second_bytes; /* of the arena; 0: none */
-    uint32_t second_apart, zero;         /* that has something else in its stead */
+    uint32_t second_apart;               /* that has something else in its stead */
+    uint32_t output_bytes; /* that kernels printed and nobody fetched; behind the identity */
 };
 
 struct state_event {
@@ -206,20 +207,13 @@ static void events_write(const struct session *session, struct buf *state)
     }
 }
 
-/* Output of kernels that the client has not asked for is in a file of this process. */
-static int has_output(const struct session *session)
-{
-    struct stat file;
-    return session->output_caught && fstat(STDOUT_FILENO, &file) == 0 &&
-           file.st_size > session->output_taken;
-}
-
 const char *state_obstacle(const struct session *session)
 {
     return session->seat_count > 1 ? "a program has several cards in one platform"
            : session->params.cuda  ? "contexts of CUDA programs stay with their driver"
-           : has_output(session)   ? "a program has not fetched what its kernels printed"
-                                   : NULL;
+           : output_left(session) > OUTPUT_MAX
+               ? "a program has not fetched very much that its kernels printed"
+               : NULL;
 }
 
 int state_write(const struct session *session, struct buf *state)
@@ -237,6 +231,7 @@ int state_write(const struct session *session, struct buf *state)
         .second_place = (uintptr_t)session->svm,
         .second_bytes = session->svm_bytes,
         .second_apart = session->svm_apart != 0,
+        .output_bytes = (uint32_t)output_left(session),
     };
     if (state_obstacle(session))
         return -EOPNOTSUPP;
@@ -248,6 +243,7 @@ int state_write(const struct session *session, struct buf *state)
     put(state, &head, sizeof(head));
     put(state, record, head.record_bytes);
     put(state, session->device_text, head.device_bytes);
+    output_save(session, head.output_bytes, state);
     for (uint32_t id = 1; id < session->objects_end; id++) {
         if (session->objects[id].kind != OBJECT_NONE)
             object_write(session, id, state);
@@ -600,14 +596,6 @@ static int event_read(struct session *session, struct cursor *cursor)
     return 0;
 }
 
-static int second_read(struct session *session, const struct state_head *head)
-{
-    const bool is_apart = session->client.moved || head->second_apart;
-    return head->second_place
-               ? arena_place(session, head->second_place, is_apart ? head->second_bytes : 0)
-               : 0;
-}
-
 /* The relay that brings the session brings all records that were not carried out. */
 static int consumer_pass(struct session *session, struct cursor *cursor,
                          const struct state_head *head)
@@ -642,6 +630,21 @@ static int consumer_read(struct session *session, struct cursor *cursor,
     consumer->lane = head->lane;
     consumer->lanes_seen = head->lanes_seen;
     return take(cursor, head->device_bytes) ? 0 : -EPROTO;
+}
+
+/* What belongs to no object. */
+static int session_read(struct session *session, struct cursor *cursor,
+                        const struct state_head *head)
+{
+    const bool is_apart = session->client.moved || head->second_apart;
+    int r = (session->client.moved ? consumer_pass : consumer_read)(session, cursor, head);
+    const void *output = r == 0 ? take(cursor, head->output_bytes) : NULL;
+    if (!output)
+        return r < 0 ? r : -EPROTO;
+    r = output_load(session, output, head->output_bytes);
+    if (r == 0 && head->second_place)
+        r = arena_place(session, head->second_place, is_apart ? head->second_bytes : 0);
+    return r;
 }
 
 /* What the one before has in the ledger, of bytes that were on their way twice; of what comes from
@@ -686,9 +689,7 @@ int state_read(struct session *session, const void *data, size_t length, struct 
     if (r == 0 && head.version != STATE_VERSION)
         r = -EPROTO;
     if (r == 0)
-        r = (session->client.moved ? consumer_pass : consumer_read)(session, &cursor, &head);
-    if (r == 0)
-        r = second_read(session, &head);
+        r = session_read(session, &cursor, &head);
     for (uint32_t i = 0; r == 0 && i < head.objects; i++)
         r = object_read(session, &cursor);
     for (uint32_t i = 0; r == 0 && i < head.events; i++)

@@ -556,7 +556,6 @@ static int set_out(struct near *near, const struct executor_leaving *leaving, st
         near->moved.completed[i] = near->mirror.queues[i].completed;
     near->mirror.moved = &near->moved;
     near->consumer = *leaving->consumer;
-    near->output.asked_quiet = near->output.is_empty = 1; /* what was printed has been fetched */
     for (uint32_t i = 0; r == 0 && i < leaving->queue_count; i++) {
         const struct executor_queue *queue = &leaving->queues[i];
         const struct frame_queue frame = {queue->id, queue->slot, queue->in_order};

@@ -1,6 +1,7 @@
 /* Kernels that print: each call through which the program can learn that a command ended has
  * brought the command's text, in front of what the program itself writes next.
- * usage: printing DIGIT [binary] */
+ * usage: printing DIGIT [binary]; or printing DIGIT across: with a line on standard input between
+ * the kernel and that call */
 #include <string.h>
 
 #include "program.h"
@@ -91,6 +92,22 @@ static cl_program copy_of(struct world *w)
     return program;
 }
 
+static void across(struct world *w)
+{
+    cl_int code, word = 0;
+    cl_kernel kernel;
+    MUST(clEnqueueWriteBuffer(w->queue, w->memory, CL_TRUE, 0, sizeof(word), &word, 0, NULL, NULL));
+    MAKE(kernel, clCreateKernel(w->program, "tell", &code));
+    for (int round = 0; round < 3; round++) {
+        cl_event event = tell(w, kernel, round);
+        MUST(clFlush(w->queue));
+        await_line();
+        learn(w, event, round);
+        (void)printf("program %d: after round %d\n", w->tag, round);
+        MUST(clReleaseEvent(event));
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct world w = {.tag = argc > 1 ? argv[1][0] - '0' : 1};
@@ -98,6 +115,10 @@ int main(int argc, char **argv)
     const size_t one = 1;
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     open_world(&w);
+    if (argc > 2 && strcmp(argv[2], "across") == 0) {
+        across(&w);
+        return 0;
+    }
     cl_program copy = copy_of(&w);
     cl_kernel kernel = clCreateKernel(argc > 2 ? copy : w.program, "tell", &code);
     must(code, "kernel");
