@@ -8,7 +8,7 @@ import pytest
 import house as houses
 from house import CardError, eventually, process_alive
 from test_cardd import name_of
-from test_depart import Talker, directly
+from test_depart import ACROSS, Talker, directly, runnable
 from test_resize import MIB, create, holding
 from test_suspend import finish, losses, trainer, under_way
 
@@ -160,23 +160,11 @@ def replace_executor(house, file, where):
     house.card("card.resume", card="one", device=where)
 
 
-@pytest.mark.parametrize("words", [["subdevices", "turns", "2000"], ["svm", "rounds", "1500"]], ids=lambda words: words[0])
-def test_what_is_named_otherwise_is_there_in_the_next_executor(two_devices, tmp_path, words):
-    """Parts of the card, and memory that kernels find by its address."""
-    house, (name, *arguments) = two_devices, words
-    if name == "subdevices" and house.card("device.list")["devices"][0]["compute_units"] < 2:
-        pytest.skip("a device of one compute unit cannot be divided")
-    program = house.on_card(create(house), houses.built(name), *arguments)
-    for where in ("cpu-1", "cpu-0"):
-        under_way(house, program=program)
-        replace_executor(house, str(tmp_path / "checkpoint"), where)
-    assert finish(program) == directly(words)
-
-
-@pytest.mark.parametrize("words", [["moving"], ["svm", "across"], ["printing", "1", "across"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", ACROSS, ids=lambda words: words[0])
 def test_all_that_a_session_has_is_there_in_the_next_executor(card_house, tmp_path, words):
-    """Maps that are open, events that are not set, and what kernels printed that nobody has fetched."""
-    name, *arguments = words
+    """Maps that are open, events that are not set, parts of the card, memory that kernels find by its address, and what
+    they printed that nobody has fetched."""
+    name, *arguments = runnable(card_house, words)
     talker = Talker(card_house.on_card(create(card_house), houses.built(name), *arguments, stdin=subprocess.PIPE))
     for _ in range(3):
         talker.ready()

@@ -14,7 +14,7 @@ from relay import DelayLine, Lender
 from test_cardd import name_of
 from test_relay import NOT_AVAILABLE
 from test_resize import MIB, create
-from test_suspend import commands, finish, losses, under_way
+from test_suspend import commands, finish, losses
 from test_takeover import kill
 
 STEPS = 400
@@ -103,11 +103,21 @@ def test_training_ends_with_the_same_bytes(hosts, tmp_path):
     eventually("the other host's card's end", lambda: cards_of(there) == [])
 
 
+# Programs that say "ready" three times.
+ACROSS = [["moving"], ["subdevices", "across"], ["svm", "across"], ["printing", "1", "across"]]
+
+
+def runnable(house, words):
+    if words[0] == "subdevices" and house.card("device.list")["devices"][0]["compute_units"] < 2:
+        pytest.skip("a device of one compute unit cannot be divided")
+    return words
+
+
 @pytest.mark.parametrize("moves_at", [0, 1, 2])
-@pytest.mark.parametrize("words", [["moving"], ["svm", "across"], ["printing", "1", "across"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", ACROSS, ids=lambda words: words[0])
 def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
     here, _, lender = hosts
-    name, *arguments = words
+    name, *arguments = runnable(here, words)
     talker = Talker(here.on_card(create(here), houses.built(name), *arguments, stdin=subprocess.PIPE))
     for round_number in range(3):
         talker.ready()
@@ -117,20 +127,6 @@ def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
     assert talker.rest() == directly(words, 3)
     eventually("the session's end", lambda: shown(here)["sessions"] == 0)
     assert shown(here)["memory_used_bytes"] == 0
-
-
-@pytest.mark.parametrize("words", [["subdevices", "turns", "2000"], ["svm", "rounds", "1500"]], ids=lambda words: words[0])
-def test_what_is_named_otherwise_is_there_on_the_other_host(hosts, words):
-    """Parts of the card, and memory that kernels find by its address."""
-    here, there, lender = hosts
-    name, *arguments = words
-    if name == "subdevices" and here.card("device.list")["devices"][0]["compute_units"] < 2:
-        pytest.skip("a device of one compute unit cannot be divided")
-    program = here.on_card(create(here), houses.built(name), *arguments)
-    under_way(here, program=program)
-    depart(here, lender)
-    under_way(there, cards_of(there)[0]["card"], program=program)
-    assert finish(program) == directly(words)
 
 
 def test_programs_of_a_card_go_together(hosts):

@@ -89,11 +89,12 @@ def test_comes_back_on_another_host(card_house):
 
 def test_comes_back_in_another_executor(apart, tmp_path):
     """Of a driver that has given nothing yet, and whose kernels have to be told again what they reach."""
-    program = apart.on_card(create(apart), houses.built("svm"), "rounds", "600")
-    for _ in range(2):
-        under_way(apart, more=30, program=program)
+    talker = Talker(apart.on_card(create(apart), houses.built("svm"), "across", stdin=subprocess.PIPE))
+    for _ in range(3):
+        talker.ready()
         replace_executor(apart, str(tmp_path / "checkpoint"), "cpu-0")
-    assert finish(program) == directly(houses.built("svm"), "rounds", "600")
+        talker.go_on()
+    assert talker.rest() == talked_directly(["svm", "across"], 3)
 
 
 @pytest.mark.parametrize("moves_at", [0, 2])

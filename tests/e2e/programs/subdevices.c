@@ -4,6 +4,7 @@
  *   subdevices                     the comparison
  *   subdevices turns COUNT         adds on a queue of each part by turns, so often, and says the
  * sum: for a card that leaves its device meanwhile
+ *   subdevices across              likewise, across a line on standard input, three times
  */
 #include <string.h>
 
@@ -332,7 +333,8 @@ static void references(const struct world *w)
         REPORT("release", clReleaseDevice(w->parts[i]));
 }
 
-static void turns(struct world *w, unsigned count)
+/* `rest`: so many turns, then the line; 0: never. */
+static void turns(struct world *w, unsigned count, unsigned rest)
 {
     static const cl_int zeros[ITEMS];
     cl_int code, sum = 0;
@@ -346,8 +348,11 @@ static void turns(struct world *w, unsigned count)
     MAKE(kernel, clCreateKernel(program, "add", &code));
     MAKE(memory,
          clCreateBuffer(context, CL_MEM_COPY_HOST_PTR, sizeof(zeros), (void *)zeros, &code));
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         sum = add_on(context, w->parts[i % 2], kernel, memory, (cl_int)(i % 3));
+        if (rest && i % rest == rest - 1)
+            await_line();
+    }
     (void)printf("sum %d of %u, units %u %u\n", sum, count,
                  number(w->parts[0], CL_DEVICE_MAX_COMPUTE_UNITS),
                  number(w->parts[1], CL_DEVICE_MAX_COMPUTE_UNITS));
@@ -361,8 +366,8 @@ int main(int argc, char **argv)
     w.whole[0] = w.half[0] = CL_DEVICE_PARTITION_EQUALLY;
     w.whole[1] = units;
     w.half[1] = units / 2;
-    if (argc == 3) {
-        turns(&w, (unsigned)strtoul(argv[2], NULL, 10));
+    if (argc > 1) {
+        turns(&w, argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 32, argc > 2 ? 0 : 10);
         return 0;
     }
     divisions(&w);
