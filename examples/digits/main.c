@@ -2,6 +2,7 @@
  * What is drawn is in dataset.c, what runs on the device in net.c and kernels.cl. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,14 +172,26 @@ static void state_save(struct run *run)
 
 static void device_rest(struct run *run, double seconds)
 {
-    struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    const double end = seconds_now() + seconds;
+    sigset_t asking, before;
+    sigemptyset(&asking);
+    sigaddset(&asking, SIGTERM);
+    sigaddset(&asking, SIGUSR1);
+    sigaddset(&asking, SIGCONT);
     device_finish(run->device);
+    sigprocmask(SIG_BLOCK, &asking, &before); /* so that none comes between a look and the sleep */
+    wake_asked = 0;
     printf("leaving the device alone for %g s\n", seconds);
     fflush(stdout);
-    while (nanosleep(&left, &left) < 0 && errno == EINTR && !stop_asked && !wake_asked) {
+    for (double left = seconds; left > 0 && !stop_asked && !wake_asked;
+         left = end - seconds_now()) {
+        const struct timespec time = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
         if (save_asked)
             state_save(run);
+        else
+            ppoll(NULL, 0, &time, &before);
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static void state_read(struct run *run)
