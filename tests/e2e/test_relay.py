@@ -12,6 +12,7 @@ from relay import DelayLine, Lender
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 TRIPS, POSTED = os.path.join(PROGRAMS, "trips.py"), os.path.join(PROGRAMS, "posted.py")
 READS, LAUNCHES = 40, 2000
+PING_S, SILENCE_S = 2, 10  # CONN_PING_MS, CONN_SILENCE_MS
 
 NOT_AVAILABLE = ["orphan -2", "finish -2", "create -2 0", "release 0", "release 0", "release 0"]
 
@@ -143,9 +144,11 @@ def test_slow_line(card_house, lender, one_way_ms):
     """A read takes one round trip."""
     with DelayLine(lender.address, one_way_ms / 1000) as line:
         trips(card_house, lender, line, 1, 1, "copies")  # the first build
+        start = time.monotonic()
         few = trips(card_house, lender, line, 1, 1)[1]
         figures, many = trips(card_house, lender, line, 1 + READS, 1)
-        assert abs(many - few - READS) <= READS / 8  # signs of life make a few more, or fewer
+        signs_of_life = 2 * (time.monotonic() - start) / PING_S  # of two connections: they make a few more, or fewer
+        assert abs(many - few - READS) <= min(READS / 8 + signs_of_life, READS / 2)
         assert figures["reads_s"] >= READS * 2 * one_way_ms / 1000
 
 
@@ -171,7 +174,7 @@ def test_what_is_posted_waits_for_nothing(card_house, lender):
 
 @pytest.mark.parametrize("way", ["cut", "swallow"])
 def test_line_breaks(card_house, lender, way):
-    """A broken line is told at once, a silent one within its 10 s, and the card goes."""
+    """A broken line is told at once, a silent one within its bound, and the card goes."""
     with DelayLine(lender.address, 0.001) as line:
         words = [houses.built("leat"), *words_on(lender, houses.built("survive"), "orphan", address=line.address)]
         with subprocess.Popen(words, env=card_house.environment, stdout=subprocess.PIPE, text=True) as program:
@@ -179,6 +182,6 @@ def test_line_breaks(card_house, lender, way):
             start = time.monotonic()
             getattr(line, way)()
             assert [program.stdout.readline().strip() for _ in NOT_AVAILABLE] == NOT_AVAILABLE
-            assert time.monotonic() - start < (5 if way == "cut" else 20)
+            assert time.monotonic() - start < (SILENCE_S if way == "cut" else 2 * SILENCE_S)
             line.cut()  # the line itself still acknowledges what it swallows, so TCP sees the card control as alive
         assert_nothing_left(card_house)
