@@ -5,6 +5,7 @@ with a line `N passed, N failed, N skipped`.
 
 usage: check.py [STAGE ...]     (stages: see STAGES below; default all; BUILD names the build folder)
 """
+import concurrent.futures
 import json
 import os
 import shutil
@@ -19,7 +20,8 @@ PYTHON = "/usr/bin/python3"
 TOTAL = {"passed": 0, "failed": 0, "skipped": 0}
 FAILURES = []  # said once more at the end: of a long log often only the tail is kept
 ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
-           TSAN_OPTIONS=f"halt_on_error=1:suppressions={ROOT}/tests/tsan.supp",
+           # Without the second that a process waits at its end for races of threads that it does not wait for itself.
+           TSAN_OPTIONS=f"halt_on_error=1:atexit_sleep_ms=20:suppressions={ROOT}/tests/tsan.supp",
            UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
 
 
@@ -42,8 +44,8 @@ def command(name, *words):
     return done.returncode == 0
 
 
-def compile_tree(folder, name, *options, cc=None, targets=()):
-    """Configure when needed and build; failing to build is one failed test."""
+def compile_tree(folder, name, *options, cc=None, targets=lambda folder: ()):
+    """Configure when needed and build all, or what `targets` names; failing to build is one failed test."""
     if not os.path.exists(os.path.join(folder, "build.ninja")):
         env = dict(ENV, **({"CC": cc} if cc else {}))
         done = subprocess.run(["meson", "setup", folder, *options], cwd=ROOT, env=env, capture_output=True, text=True,
@@ -52,7 +54,42 @@ def compile_tree(folder, name, *options, cc=None, targets=()):
             print((done.stdout + done.stderr)[-3000:])
             report("failed", f"{name}: meson setup")
             return False
-    return command(name, "ninja", "-C", folder, "--quiet", *targets)
+    return command(name, "ninja", "-C", folder, "--quiet", *targets(folder))
+
+
+def test_targets(suite):
+    """What the unit tests of a suite are made of: for compile_tree."""
+    def targets(folder):
+        told = [json.loads(subprocess.run(["meson", "introspect", kind, folder], capture_output=True, text=True,
+                                          check=True).stdout) for kind in ("--tests", "--targets")]
+        wanted = {one for test in told[0] if f"leat:{suite}" in test["suite"] for one in test["depends"]}
+        return [os.path.relpath(made, folder) for target in told[1] if target["id"] in wanted for made in target["filename"]]
+    return targets
+
+
+def ninja_tool(folder, *words):
+    return subprocess.run(["ninja", "-C", folder, "-t", *words], capture_output=True, text=True, check=True).stdout.split()
+
+
+def tested(folder):
+    """All unit tests, and what is generated for them and for others."""
+    generated = [name for rule in ("CUSTOM_COMMAND", "CUSTOM_COMMAND_DEP") for name in ninja_tool(folder, "targets", "rule", rule)
+                 if name.endswith((".c", ".h"))]
+    return [*generated, *test_targets("unit")(folder)]
+
+
+def only_compile(folder, targets):
+    """What else there is gets the compiler's looks and no code: it is run where it was built with gcc."""
+    made = set(ninja_tool(folder, "inputs", *targets))
+    every = json.loads(subprocess.run(["ninja", "-C", folder, "-t", "compdb", "c_COMPILER"], capture_output=True, text=True,
+                                      check=True).stdout)
+    rest = [one["command"] + " -fsyntax-only" for one in every if one["output"] not in made]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = pool.map(lambda words: subprocess.run(words, shell=True, cwd=folder, capture_output=True, text=True, check=False),
+                         rest)
+    bad = "".join(look.stderr for look in looks if look.returncode)
+    print(bad[-6000:], end="")
+    report("failed" if bad else "passed", f"clang's warnings, {len(rest)} more files", output=bad)
 
 
 def meson_tests(folder, label, *options):
@@ -83,10 +120,13 @@ def build():
 
 
 def clang():
-    if shutil.which("clang"):
-        compile_tree(BUILD + "-clang", "build with clang", cc="clang")
-    else:
+    """Everything once more with the other compiler; what tests run with ASan and UBSan."""
+    folder = BUILD + "-clang-asan"
+    if not shutil.which("clang"):
         report("skipped", "build with clang", "clang is not installed")
+    elif compile_tree(folder, "build with clang, ASan and UBSan", "-Db_sanitize=address,undefined", cc="clang", targets=tested):
+        only_compile(folder, tested(folder))
+        meson_tests(folder, "unit (ASan, UBSan)", "--timeout-multiplier", "4")
 
 
 def checkers():
@@ -106,12 +146,9 @@ def unit():
     meson_tests(BUILD, "unit")
 
 
-def sanitizers():
-    folder = BUILD + "-asan"
-    if compile_tree(folder, "build with ASan and UBSan", "-Db_sanitize=address,undefined"):
-        meson_tests(folder, "unit (ASan, UBSan)", "--timeout-multiplier", "4")
+def threads():
     folder = BUILD + "-tsan"
-    if compile_tree(folder, "build with TSan", "-Db_sanitize=thread"):
+    if compile_tree(folder, "build with TSan", "-Db_sanitize=thread", targets=test_targets("card")):
         meson_tests(folder, "unit (TSan)", "--timeout-multiplier", "6", "--suite", "card")
 
 
@@ -142,7 +179,7 @@ def e2e():
         report("failed", f"e2e: pytest ended with {done.returncode}")
 
 
-STAGES = {"build": build, "checkers": checkers, "unit": unit, "clang": clang, "sanitizers": sanitizers, "fuzz": fuzz,
+STAGES = {"build": build, "checkers": checkers, "unit": unit, "clang": clang, "threads": threads, "fuzz": fuzz,
           "e2e": e2e}
 
 
