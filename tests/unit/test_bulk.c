@@ -228,6 +228,7 @@ static void test_over_a_slow_line(void **state)
         is_packed = sent.line_bytes - before < BYTES / 4;
     }
     assert_true(is_packed);
+    assert_true(conn_round_trip_us(sending_end) > 0);
     assert_true(sent.bytes % BYTES == 0 && received.bytes == sent.bytes);
     assert_int_equal(received.line_bytes, sent.line_bytes);
     conn_close(sending_end);

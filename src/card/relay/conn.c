@@ -480,6 +480,11 @@ uint64_t conn_look(struct conn *conn)
     return conn->line.bytes_per_s;
 }
 
+uint64_t conn_round_trip_us(const struct conn *conn)
+{
+    return line_round_trip_us(conn->fd);
+}
+
 static int has_input(const struct conn *conn)
 {
     return conn->in_first < conn->in_end ||

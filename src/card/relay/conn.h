@@ -46,6 +46,8 @@ int conn_flush(struct conn *conn);
 /* What the line was seen to carry, bytes per second; 0 as long as that is not known. A system call.
  * Of who puts. */
 uint64_t conn_look(struct conn *conn);
+/* The line's shortest round trip so far; 0 when it is no line of TCP. A system call. */
+uint64_t conn_round_trip_us(const struct conn *conn);
 /* 1 when a read would find something, 0 when not within `timeout_ms` or when `also_fd` (-1: none)
  * became readable, which sets *ret_also. */
 int conn_wait(struct conn *conn, int also_fd, int timeout_ms, int *ret_also);

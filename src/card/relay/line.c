@@ -5,6 +5,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define LEARN_US 40000u /* many of the kernel's ticks */
@@ -32,12 +33,24 @@ void line_learn(struct line *line, const struct line_seen *seen)
         line->waits_us += seen->round_trip_us;
 }
 
+static int ask(int fd, struct tcp_info *ret_info)
+{
+    socklen_t length = sizeof(*ret_info);
+    memset(ret_info, 0, sizeof(*ret_info));
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret_info, &length) == 0 &&
+           length >= offsetof(struct tcp_info, tcpi_busy_time) + sizeof(ret_info->tcpi_busy_time);
+}
+
+uint64_t line_round_trip_us(int fd)
+{
+    struct tcp_info info;
+    return ask(fd, &info) ? info.tcpi_min_rtt : 0;
+}
+
 void line_look(struct line *line, int fd)
 {
-    struct tcp_info info = {0};
-    socklen_t length = sizeof(info);
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
-        length < offsetof(struct tcp_info, tcpi_busy_time) + sizeof(info.tcpi_busy_time))
+    struct tcp_info info;
+    if (!ask(fd, &info))
         return; /* stays unknown */
     line_learn(line, &(struct line_seen){.acked_bytes = info.tcpi_bytes_acked,
                                          .busy_us = info.tcpi_busy_time,

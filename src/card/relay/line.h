@@ -23,5 +23,7 @@ struct line {
 void line_learn(struct line *line, const struct line_seen *seen);
 /* Learn from what the kernel says now: a system call. */
 void line_look(struct line *line, int fd);
+/* The shortest round trip so far, 0 when the kernel does not know. A system call. */
+uint64_t line_round_trip_us(int fd);
 
 #endif

@@ -26,6 +26,8 @@
 #define GATHER_BYTES 8192 /* records worth a packet */
 #define LINGER_NS 50000u  /* while something is outstanding, more may follow at once */
 #define WELCOME_FDS 3
+#define SHORT_TRIP_US 500
+#define HAND_ON_NS 100000u
 #define BODY_MAX \
     (sizeof(struct frame_ends) + WIRE_QUEUES * sizeof(struct queue_end) + \
      (size_t)WIRE_EVENTS * sizeof(struct event_end))
@@ -397,6 +399,14 @@ static void *make_memory(size_t bytes, int *ret_fd)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* The program may look so much longer for an answer before it sleeps, for the line and for who
+ * hands on at either end. Where the line takes long a wake-up does not matter. */
+static uint32_t line_ns(const struct conn *conn)
+{
+    const uint64_t trip_us = conn_round_trip_us(conn);
+    return trip_us > 0 && trip_us <= SHORT_TRIP_US ? (uint32_t)(trip_us * 1000 + HAND_ON_NS) : 0;
+}
+
 /* Pages of this session alone: a program that writes into them deceives itself only, for the
  * device's host keeps the true account. */
 static int make_session(struct near *near, struct error *err)
@@ -410,6 +420,7 @@ static int make_session(struct near *near, struct error *err)
     if (!session || !ledger || !near->claims || !near->body)
         return error_set(err, -ENOMEM, "out-of-memory", "making a session");
     (void)wire_session_layout(session);
+    session->line_ns = line_ns(near->conn);
     ledger->magic = LEDGER_MAGIC;
     serve_memory(near, session, ledger);
     consumer_init(&near->consumer, session, &layout);

@@ -44,10 +44,16 @@ static void cpu_relax(void)
 #endif
 }
 
+/* How long a spin may be: a card of another host answers so much later. */
+static uint32_t spin_cap_ns(const struct wire_client *client)
+{
+    return SPIN_CAP_NS + client->session->line_ns;
+}
+
 /* A short spin that meets nothing becomes longer; one of full length may be what is in the way. */
 static void count_vain(struct wire_client *client, uint32_t budget_ns)
 {
-    if (budget_ns == SPIN_CAP_NS)
+    if (budget_ns >= spin_cap_ns(client))
         (void)__atomic_add_fetch(&client->vain, 1, __ATOMIC_RELAXED);
 }
 
@@ -79,11 +85,12 @@ static int spin(struct wire_client *client, uint64_t since_ns, wire_done_fn done
  * slept through, and a longer one makes it shorter. */
 static void count_wait(struct wire_client *client, uint64_t since_ns)
 {
+    const uint32_t cap_ns = spin_cap_ns(client);
     uint64_t waited_ns = now_ns() - since_ns;
     uint32_t spin_ns = __atomic_load_n(&client->spin_ns, __ATOMIC_RELAXED);
     (void)__atomic_fetch_add(&client->session->stats.wait_ns, waited_ns, __ATOMIC_RELAXED);
-    if (waited_ns <= SPIN_CAP_NS + WAKE_NS)
-        spin_ns = spin_ns + spin_ns / 4 < SPIN_CAP_NS ? spin_ns + spin_ns / 4 : SPIN_CAP_NS;
+    if (waited_ns <= cap_ns + WAKE_NS)
+        spin_ns = spin_ns + spin_ns / 4 < cap_ns ? spin_ns + spin_ns / 4 : cap_ns;
     else
         spin_ns = spin_ns - spin_ns / 4 > SPIN_FLOOR_NS ? spin_ns - spin_ns / 4 : SPIN_FLOOR_NS;
     __atomic_store_n(&client->spin_ns, spin_ns, __ATOMIC_RELAXED);

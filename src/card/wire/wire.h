@@ -13,7 +13,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 8
+#define WIRE_VERSION 9
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CARDS_MAX 8   /* of one session: the devices of its platform */
 #define WIRE_FURTHER_MAX 7 /* of them, beside the first */
@@ -141,8 +141,8 @@ struct wire_session {
      * wakes it only when `waiters` is not 0. Whoever waits for one command sleeps on its queue or
      * event instead, and counts in `sleepers`, while it spins already. */
     _Alignas(WIRE_CACHE_LINE) uint32_t completion;
-    uint32_t waiters;
-    uint32_t sleepers;
+    uint32_t waiters, sleepers;
+    uint32_t line_ns; /* to another host and back, when that is short; written before the welcome */
     _Alignas(WIRE_CACHE_LINE) struct wire_stats stats;
 };
 
