@@ -54,6 +54,8 @@ def compile_tree(folder, name, *options, cc=None, targets=lambda folder: ()):
             print((done.stdout + done.stderr)[-3000:])
             report("failed", f"{name}: meson setup")
             return False
+    elif not command(f"{name}: configure again", "ninja", "-C", folder, "--quiet", "build.ninja"):
+        return False  # what there is to build may have changed
     return command(name, "ninja", "-C", folder, "--quiet", *targets(folder))
 
 
