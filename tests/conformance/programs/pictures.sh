@@ -3,7 +3,7 @@ export UFO_DEVICE_TYPE=cpu
 chain() {
     name=$1
     shift
-    ufo-launch --quiet dummy-data width=96 height=64 number=2 init=1.5 ! "$@" ! write filename="$name-%i.raw" && md5sum "$name"-*.raw
+    ufo-launch --quiet dummy-data width=96 height=64 number=2 init=1.5 ! "$@" ! write filename="$name-%i.raw" >/dev/null && md5sum "$name"-*.raw
 }
 chain calculate calculate expression="'sin(x*0.01) + v'"
 chain blur calculate expression="'fmod(x*7.0f, 31.0f)'" ! blur size=5
