@@ -192,23 +192,22 @@ static int link_program(struct session *session, const struct wire_program_build
     if (object_get(session, record->context_id, OBJECT_CONTEXT, &context, err) < 0)
         return -EPROTO;
     AUTO_FREE cl_program *inputs = calloc(record->input_count + 1u, sizeof(cl_program));
+    cl_int status = context->error;
+    for (uint32_t i = 0; inputs && i < record->input_count; i++) { /* the new one is none of them */
+        if (object_get(session, ids[i], OBJECT_PROGRAM, &input, err) < 0)
+            return -EPROTO;
+        if (!status)
+            status = input->error;
+        inputs[i] = input->driver;
+    }
     struct program *program = calloc(1, sizeof(*program));
     if (!inputs || !program) {
         free(program);
         return BAD_RECORD(err, "no memory for a link");
     }
     program->kind = "binary";
-    *object = (struct object){.kind = OBJECT_PROGRAM,
-                              .parent = record->context_id,
-                              .error = context->error,
-                              .extra = program};
-    for (uint32_t i = 0; i < record->input_count; i++) {
-        if (object_get(session, ids[i], OBJECT_PROGRAM, &input, err) < 0)
-            return -EPROTO;
-        if (!object->error)
-            object->error = input->error;
-        inputs[i] = input->driver;
-    }
+    *object = (struct object){
+        .kind = OBJECT_PROGRAM, .parent = record->context_id, .error = status, .extra = program};
     const struct build_inputs given = {inputs, record->input_count};
     if (!object->error)
         reply->status = build_link(session, object, devices, &given, options, &program->build);
