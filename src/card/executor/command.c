@@ -46,6 +46,8 @@ int order_open(struct session *session, struct order *order, uint32_t queue_id, 
         return -EPROTO;
     if (event >= WIRE_EVENTS)
         return BAD_RECORD(err, "no event slot %u", event);
+    if (session->events[event].user_open)
+        return BAD_RECORD(err, "slot %u is an open user event's", event);
     order->queue = queue->extra;
     if (session->first && session->first != order->queue)
         end_first(session);
