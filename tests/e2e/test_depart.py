@@ -219,6 +219,13 @@ def relays_of(house):
     return [pid for pid, words in houses.processes_naming(house.run_dir).items() if " --to " in words]
 
 
+def kill_relays(house):
+    """One that another one's end takes along is gone already."""
+    for pid in relays_of(house):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def executors_of(house):
     return (pid for pid in house.executors() if name_of(pid).startswith("leat-exec"))
 
@@ -230,7 +237,7 @@ def executor_of(house):
 VICTIMS = {
     "their relay": lambda here, there, lender: lender.process.kill(),
     "their leat-cardd": lambda here, there, lender: there.kill(),
-    "our relay": lambda here, there, lender: [os.kill(pid, signal.SIGKILL) for pid in relays_of(here)],
+    "our relay": lambda here, there, lender: kill_relays(here),
     "our leat-cardd": lambda here, there, lender: os.kill(here.cardd_pid(), signal.SIGKILL),
 }
 

@@ -146,7 +146,7 @@ def test_a_suspended_card_leaves_its_memory_and_share_to_others(card_house, tmp_
     card_house.card("card.remove", card="two")
     back = card_house.card("card.resume", card="one")
     assert (back["state"], back["suspended_bytes"], back["share_permille"]) == ("active", 0, 1000)
-    assert back["memory_used_bytes"] == away["suspended_bytes"]
+    assert back["memory_used_bytes"] >= away["suspended_bytes"]  # the program goes on, and may make more at once
     assert refusal(card_house.card, "card.resume", card="one") == "card-active"
     finish(program)
 
