@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -23,7 +24,9 @@
 #define ICD_TEXT_MAX_BYTES 8192
 #define LIBRARIES_MAX (4 * PATH_MAX)
 #define CUDA_DEVICE "cuda-" /* and its number in the order of their bus addresses */
-#define CARDS_MAX 16        /* of one program, as its library has no more */
+#define FIGURES_LOOKS 100   /* for the last figures of a card of another host, ... */
+#define FIGURES_LOOK_MS 20
+#define CARDS_MAX 16 /* of one program, as its library has no more */
 
 DEFINE_CLEANUP(relay, struct card_relay, card_relay_stop)
 DEFINE_CLEANUP(control, struct leat_card_control, leat_card_control_close)
@@ -342,6 +345,20 @@ static void stats_print_json(const struct leat_card_status *s)
     (void)fprintf(stderr, "%s\n", text ? text : "{}");
 }
 
+/* The last figures of a card of another host come behind its program's end: they are waited for,
+ * but not for long, for the line may be lost. */
+static void figures_await(struct leat_card_control *control, const char *card)
+{
+    struct leat_card_status figures = {.sessions = 1};
+    struct leat_error why;
+    for (int i = 0; i < FIGURES_LOOKS && figures.sessions; i++) {
+        if (i > 0)
+            (void)poll(NULL, 0, FIGURES_LOOK_MS);
+        if (leat_card_show(control, card, &figures, &why) < 0)
+            return; /* the card's removal says why */
+    }
+}
+
 static int card_exec(struct cli *cli, const struct args *args, struct error *err)
 {
     struct exec exec;
@@ -365,6 +382,8 @@ static int card_exec(struct cli *cli, const struct args *args, struct error *err
     for (unsigned i = 0; i < exec.devices_count; i++) {
         struct leat_card_status figures;
         struct leat_error why = {0};
+        if (exec.on && args_has(args, "stats"))
+            figures_await(control, leases[i].card);
         if (leat_card_remove(control, leases[i].card, &figures, &why) < 0)
             cli_say("%s", why.text);
         else if (args_has(args, "stats"))
