@@ -81,9 +81,8 @@ struct engine_callbacks {
 /* All texts are copied. */
 struct engine_config {
     const char *run_dir, *state_dir;
-    const char *data_dir; /* recipes: DATA/images/NAME.yaml; may be NULL */
-    struct engine_fake_world
-        *fake; /* fake only: a world that outlives the engine (fake.h), or NULL */
+    const char *data_dir;           /* recipes: DATA/images/NAME.yaml; may be NULL */
+    struct engine_fake_world *fake; /* one that outlives the engine (fake.h), or NULL */
 };
 
 enum engine_network {

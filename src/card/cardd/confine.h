@@ -28,8 +28,7 @@ struct error;
 /* What a card may take. */
 struct confine_limits {
     uint64_t quota_bytes;
-    unsigned
-        sessions_most; /* at once, so far: a memory limit never shrinks under a running program */
+    unsigned sessions_most; /* at once, so far: memory limits never shrink under a program */
 };
 
 /* Find the groups, remove those that dead instances left, make one for this `instance`. NULL only

@@ -35,7 +35,7 @@ int pass_receive(int socket_fd, void *data, size_t bytes, int ret_fds[PASS_MAX],
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control,
-                             .msg_controllen = sizeof(control)};
+                             .msg_controllen = CMSG_LEN(PASS_MAX * sizeof(int))};
     ssize_t got;
     for (unsigned i = 0; i < PASS_MAX; i++)
         ret_fds[i] = -1;

@@ -9,9 +9,7 @@
 
 static const char probe[] = "kernel void probe(int argument) {}";
 
-/* What the driver does with a program that was built with `options`, for whatever the context is
- * of.
- */
+/* What the driver does with a program that was built with `options`. */
 static enum arg_info_habit ask_driver(cl_context context, const char *options)
 {
     const char *text = probe;

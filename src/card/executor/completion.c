@@ -25,8 +25,7 @@ struct times {
 #define LOOK_EVERY 32 /* quiet commands between two looks for their ends, while records come */
 
 struct command {
-    struct list
-        link; /* in session->commands until it is published, then in a list of what is ready */
+    struct list link; /* in session->commands until it is published, then among what is ready */
     struct list quiet_link; /* in session->quiet until somebody has claimed its end */
     struct session *session;
     const struct seat *seat; /* of its queue */

@@ -22,10 +22,9 @@ struct meter_device;
  * one sends the last order once more: it is carried out once, and the notice repeated. */
 enum executor_verb {
     EXECUTOR_SUSPEND = 1, /* copy all device state to host memory and let go of the device */
-    EXECUTOR_RESUME =
-        2,             /* bring it back to `places`, the same or ones that can stand in for them */
-    EXECUTOR_SAVE = 3, /* suspended: append what is in host memory to a checkpoint */
-    EXECUTOR_LOAD = 4, /* suspended: replace it by what a checkpoint has */
+    EXECUTOR_RESUME = 2,  /* bring it back to `places`, or ones that can stand in for them */
+    EXECUTOR_SAVE = 3,    /* suspended: append what is in host memory to a checkpoint */
+    EXECUTOR_LOAD = 4,    /* suspended: replace it by what a checkpoint has */
     EXECUTOR_REBUILD = 5, /* for a client of which it was told to be rebuilt: become, suspended,
                              what a checkpoint says of it */
     EXECUTOR_OFFER = 6,   /* suspended: bring the session to another host, to which the descriptor
@@ -42,8 +41,7 @@ struct executor_order {
     } places[WIRE_CARDS_MAX];        /* for each card of the session */
     uint64_t memory_bytes;           /* of a suspension: contents beyond that go to a file */
     int32_t departs; /* of a suspension: it is for an offer; the client leaves its arena for good */
-    int32_t
-        file_fd; /* of a save, load or offer: rides along, each side has its own number; else -1 */
+    int32_t file_fd; /* of a save, load or offer: rides along, each side has its own; else -1 */
 };
 struct executor_notice {
     uint64_t order; /* the number of the order that it answers */
@@ -62,9 +60,9 @@ struct executor_notice {
 struct executor_client {
     uint8_t id[EXECUTOR_ID_BYTES]; /* random: names the session for ever, whoever serves it */
     uint64_t arena_bytes;          /* of the session memory; 0: the device has memory of its own */
-    uint32_t slot;                 /* in the first card's pages; */
-    uint32_t further_slots[WIRE_FURTHER_MAX]; /* in those of the others */
-    int32_t suspended;                        /* start as after EXECUTOR_SUSPEND */
+    uint32_t slot;                 /* in the first card's pages, then in those of the others */
+    uint32_t further_slots[WIRE_FURTHER_MAX];
+    int32_t suspended;  /* start as after EXECUTOR_SUSPEND */
     int32_t rebuild;    /* another executor served it before: EXECUTOR_REBUILD is the first order */
     int32_t moved;      /* one of another host, whose client is a relay here */
     int32_t socket_fd;  /* its connection, whose end is the session's; */

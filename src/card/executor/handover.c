@@ -28,7 +28,7 @@ ssize_t handover_read(int control_fd, void *data, size_t bytes, int ret_fds[HAND
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control,
-                             .msg_controllen = sizeof(control)};
+                             .msg_controllen = CMSG_LEN(HANDOVER_FDS * sizeof(int))};
     memset(ret_fds, -1, HANDOVER_FDS * sizeof(*ret_fds));
     ssize_t got = recvmsg(control_fd, &message, flags | MSG_CMSG_CLOEXEC);
     if (got < 0)

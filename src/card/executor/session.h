@@ -59,23 +59,21 @@ struct session {
     uint8_t *slab;
     uint8_t *arena;       /* NULL: the device has memory of its own */
     uint64_t arena_bytes; /* our copy of what the client can write */
-    uint8_t
-        *svm; /* where pointers of kernels lead to the arena, as the client has it, too; or NULL */
-    uint64_t svm_bytes;            /* from there on */
-    int svm_apart;                 /* that is not the arena: the client is on another host */
-    uint64_t svm_region;           /* of svm.h; 0: there is none yet */
+    uint8_t *svm;         /* what kernels see at the addresses that the client has; or NULL */
+    uint64_t svm_bytes;   /* from there on */
+    int svm_apart;        /* that is not the arena: the client is on another host */
+    uint64_t svm_region;  /* of svm.h; 0: there is none yet */
     struct svm_memory *svm_places; /* in it, by address */
     int svm_missed;                /* some of it did not come back to its address */
     uint32_t *ranges;              /* WIRE_RANGES */
     struct wire_queue_state *queue_states;
     struct wire_event_state *event_states;
-    cl_device_id
-        device;        /* the first card's; NULL: the driver was not started, or it is a CUDA one */
-    struct cuda *cuda; /* of a CUDA program, once the driver was started */
-    int begun;         /* a record has come */
-    int device_is_host; /* its threads need the CPUs that the consumer would spin on */
-    int builds_fd;      /* folder of kept builds; -1: none */
-    char *device_text;  /* identity of the device and its driver, owned */
+    cl_device_id device; /* the first card's; NULL: the driver was not started, or is a CUDA one */
+    struct cuda *cuda;   /* of a CUDA program, once the driver was started */
+    int begun;           /* a record has come */
+    int device_is_host;  /* its threads need the CPUs that the consumer would spin on */
+    int builds_fd;       /* folder of kept builds; -1: none */
+    char *device_text;   /* identity of the device and its driver, owned */
     enum arg_info_habit arg_info_habits[2]; /* with options; without any */
     struct seat seats[WIRE_CARDS_MAX];      /* its cards */
     unsigned seat_count;

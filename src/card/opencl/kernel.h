@@ -23,8 +23,8 @@ struct _cl_kernel {
     struct object object;
     cl_context context;
     cl_program program;
-    const struct build_kernel
-        *build; /* of a device that it is built for; builds stay while kernels are attached */
+    /* Of a device that it is built for; builds stay while kernels are attached. */
+    const struct build_kernel *build;
     const char *name, *attributes;
     cl_uint arg_count;
     uint32_t lock;    /* what follows; held while a launch is filled and posted */

@@ -26,10 +26,9 @@ struct _cl_mem {
     void *host_ptr;         /* of CL_MEM_USE_HOST_PTR: the user's; NULL otherwise */
     unsigned svm_alignment; /* of shared virtual memory outside the arena; 0: it is none */
     int is_shared; /* it is shared virtual memory in the arena, which the user has at host_ptr */
-    struct arena_range
-        *range;    /* of a root buffer that is memory of ours, too; set when it is sent */
-    uint32_t lock; /* what follows */
-    char *shadow;  /* host memory for maps, made at the first; of a root buffer only */
+    struct arena_range *range; /* of a root buffer that is memory of ours, too, once it is sent */
+    uint32_t lock;             /* what follows */
+    char *shadow;              /* host memory for maps, made at the first; of a root buffer only */
     struct memory_map *maps;
     cl_uint map_count;
     struct memory_farewell *farewells; /* last set first */

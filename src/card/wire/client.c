@@ -107,7 +107,7 @@ static int receive_welcome(int fd, struct wire_welcome *ret_welcome, int fds[PAS
         struct msghdr message = {.msg_iov = &piece,
                                  .msg_iovlen = 1,
                                  .msg_control = control.data,
-                                 .msg_controllen = sizeof(control.data)};
+                                 .msg_controllen = CMSG_LEN(PASSED_FDS * sizeof(int))};
         ssize_t length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
         if (length < 0 && errno == EINTR)
             continue;
