@@ -77,27 +77,26 @@ def eventually(what, check, seconds=60.0):
         time.sleep(0.02)
 
 
-def process_state(pid):
-    """The letter of /proc/PID/stat, or None when there is no such process."""
+def stat_of(pid):
+    """What /proc/PID/stat says after the name, from the state's letter on; of no process, that its state is None."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+            return stat.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return [None, "0"]
+
+
+def process_state(pid):
+    return stat_of(pid)[0]
 
 
 def parent_of(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return int(file.read().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
+    return int(stat_of(pid)[1])
 
 
 def children_of(pid):
-    """Live child processes."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:
-        return [int(child) for child in children.read().split() if process_alive(int(child))]
+    """Live child processes. What the kernel itself lists as children (proc(5)) leaves some out while others end."""
+    return [child for child in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent_of(child) == pid and process_alive(child)]
 
 
 def process_alive(pid):

@@ -46,7 +46,7 @@ __attribute__((format(printf, 2, 3))) static void text(int anew, const char *for
     va_end(arguments);
 }
 
-/* The kernel `work` of the text, or NULL. */
+/* The kernel `work` of the text, which has its `out`, or NULL. */
 static cl_kernel build(const char *name)
 {
     const char *source = w.text;
@@ -57,7 +57,10 @@ static cl_kernel build(const char *name)
     cl_kernel kernel = clCreateKernel(program, "work", &code);
     (void)printf("%s: build %d kernel %d\n", name, (int)built, (int)code);
     MUST(clReleaseProgram(program));
-    return code == CL_SUCCESS ? kernel : NULL;
+    if (code != CL_SUCCESS)
+        return NULL;
+    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
+    return kernel;
 }
 
 static cl_mem buffer(size_t bytes, const void *host)
@@ -131,7 +134,6 @@ static void many_numbers(const char *name, unsigned count)
     if (!kernel)
         return;
     MUST(clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof(told), &told, NULL));
-    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
     for (cl_int i = 0; i + 1 < (cl_int)told; i++)
         MUST(clSetKernelArg(kernel, (cl_uint)i + 1, sizeof(i), &i));
     (void)printf("arguments %u\n", told);
@@ -153,7 +155,6 @@ static void many_buffers(const char *name, const char *space, unsigned count)
     cl_kernel kernel = build(name);
     if (!kernel)
         return;
-    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
     for (unsigned i = 0; i < count; i++) {
         const unsigned values[8] = {i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7};
         memories[i] = buffer(sizeof(values), values);
@@ -178,7 +179,6 @@ static void largest_constants(void)
     const cl_int value = 77;
     cl_mem memory = buffer((size_t)bytes, NULL);
     MUST(clEnqueueFillBuffer(w.queue, memory, &value, 4, (size_t)last * 4, 4, 0, NULL, NULL));
-    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
     MUST(clSetKernelArg(kernel, 1, sizeof(memory), &memory));
     MUST(clSetKernelArg(kernel, 2, sizeof(last), &last));
     run("constants", kernel);
@@ -215,7 +215,6 @@ static void many_images(const char *name, int reads, unsigned count)
     cl_kernel kernel = build(name);
     if (!kernel)
         return;
-    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
     for (unsigned i = 0; i < count; i++) {
         const unsigned char value[4] = {(unsigned char)i};
         MAKE(images[i], image(&desc, value, &code));
@@ -249,7 +248,6 @@ static void many_samplers(unsigned count)
     if (!kernel)
         return;
     MAKE(from, image(&desc, value, &code));
-    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
     MUST(clSetKernelArg(kernel, 1, sizeof(from), &from));
     for (unsigned i = 0; i < count; i++) {
         MAKE(samplers[i], clCreateSampler(w.context, CL_FALSE,
@@ -281,7 +279,6 @@ static void large_values(void)
         cl_kernel kernel = build("structure");
         if (!kernel)
             continue;
-        MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
         REPORT("too small", clSetKernelArg(kernel, 1, ints[i] * 4u - 4, values));
         REPORT("too large", clSetKernelArg(kernel, 1, ints[i] * 4u + 4, values));
         REPORT("fitting", clSetKernelArg(kernel, 1, ints[i] * 4u, values));
@@ -300,7 +297,6 @@ static void groups(void)
     text(1, "kernel void work(global int *out) { if (get_local_linear_id() == get_local_size(0) *\n"
             "get_local_size(1) * get_local_size(2) - 1) atomic_inc(out); }\n");
     cl_kernel kernel = build("groups");
-    MUST(clSetKernelArg(kernel, 0, sizeof(w.out), &w.out));
     for (int i = 0; i < 3; i++)
         for (int more = 0; more < 2; more++) {
             size_t local[3] = {1, 1, 1}, global[3] = {1, 1, 1};
