@@ -129,10 +129,10 @@ def bench_shares(house):
 def bench_ledger(house):
     say("memory pressed against the quota by four processes that are killed")
     quota = 48 * MIB
-    out, end = run_on_card(house, houses.built("quota_storm"), str(quota), "100000", "4", "1", memory_bytes=quota)
+    out, end = run_on_card(house, houses.built("quota_storm"), str(quota), "1000000", "4", "1", memory_bytes=quota)
     found = figures(out)
     figure("ledger.overshoot_bytes", max(found["overshoot_bytes"], end["memory_peak_bytes"] - quota, 0.0), "bytes", "0")
-    figure("ledger.storm_operations", found["operations"], "", ">= 100000")
+    figure("ledger.storm_operations", found["operations"], "", ">= 1000000")
     figure("ledger.storm_kills", found["kills"], "")
     figure("ledger.storm_refusals", found["refusals"], "")
 
