@@ -83,13 +83,14 @@ def test_training_ends_with_the_same_bytes(hosts, tmp_path):
     here, there, lender = hosts
     subprocess.run([houses.built("digits"), "--steps", str(STEPS), "--checkpoint", str(tmp_path / "direct"), "--metrics",
                     str(tmp_path / "direct.metrics")], check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
-    program = here.on_card(create(here, memory_bytes=256 * MIB), houses.built("digits"), "--steps", str(STEPS),
+    program = here.on_card(create(here, memory_bytes=256 * MIB, burst=True, priority=3), houses.built("digits"), "--steps", str(STEPS),
                            "--checkpoint", str(tmp_path / "net"), "--metrics", str(tmp_path / "net.metrics"),
                            "--sleep-at", f"{STEPS // 2}:600")
     eventually("commands on the device", lambda: commands(here) > 20, 120)  # the first build takes long
     assert f"is now on {lender.address}" in depart(here, lender).stderr
     card = shown(here)
     assert (card["state"], card["host"], card["sessions"]) == ("moved", lender.address, 1)
+    assert [cards_of(there)[0][member] for member in ("burst", "priority")] == [1, 3]
     eventually("books that follow those there",
                lambda: shown(here)["memory_used_bytes"] == cards_of(there)[0]["memory_used_bytes"] > 0)
     assert (granted(here), granted(there)) == (0, 256 * MIB)

@@ -31,8 +31,8 @@ def holding(house, lease):
     assert holder.program.returncode == 0, output + errors
 
 
-def create(house, name="one", memory_bytes=64 * MIB, share_permille=500):
-    return house.card("card.create", card=name, memory_bytes=memory_bytes, share_permille=share_permille)
+def create(house, name="one", memory_bytes=64 * MIB, share_permille=500, **members):
+    return house.card("card.create", card=name, memory_bytes=memory_bytes, share_permille=share_permille, **members)
 
 
 def books(house):

@@ -102,10 +102,11 @@ static int request_send(const struct elsewhere *elsewhere, const char *device, s
     const struct card *card = elsewhere->card;
     char name[CARD_NAME_MAX];
     (void)snprintf(name, sizeof(name), "%.40s.%.8s", card->name, elsewhere->place.token);
-    json_t *request = json_pack("{si ss ss ss ss sI sI sb}", "id", 1, "op", "card.create", "card",
-                                name, "device", device, "token", elsewhere->place.token,
+    json_t *request = json_pack("{si ss ss ss ss sI sI sb sb si}", "id", 1, "op", "card.create",
+                                "card", name, "device", device, "token", elsewhere->place.token,
                                 "memory_bytes", (json_int_t)card->quota_bytes, "share_permille",
-                                (json_int_t)card->share_asked_permille, "bound", 1);
+                                (json_int_t)card->share_asked_permille, "bound", 1, "burst",
+                                card->ledger->burst != 0, "priority", (int)card->ledger->priority);
     AUTO_BUF struct buf line = BUF_INIT;
     AUTO_FREE char *text = request ? json_text(request) : NULL;
     json_decref(request);
