@@ -113,6 +113,9 @@ static int explain_main(struct cli *cli, const struct args *args, struct error *
     (void)buf_printf(&out, "Job %s is %s: ", args->operands[0], view_text(answer, "state", "?"));
     put_sentence(&out, "", json_object_get(answer, "text"));
     put_amounts(&out, "Asked", json_object_get(answer, "asked"));
+    if (json_is_true(json_object_get(answer, "burst")))
+        (void)buf_puts(&out, "Beside its share, which its place goes by, it may use what others "
+                             "leave of the device.\n");
     put_amounts(&out, "Available", json_object_get(answer, "available"));
     put_sentence(&out, "What would change it: ", json_object_get(answer, "unblocks"));
     put_holders(&out, json_object_get(answer, "holders"));

@@ -29,6 +29,7 @@ static const struct view_column ps_columns[] = {
     {"DEVICE", "device", VIEW_TEXT},
     {"MEMORY", "memory_bytes", VIEW_BYTES},
     {"SHARE", "share_permille", VIEW_SHARE},
+    {"BURST", "burst", VIEW_TEXT},
     {"EXIT", "exit_status", VIEW_TEXT},
     {"CREATED", "created", VIEW_AGO},
     {0},

@@ -28,6 +28,7 @@ const struct option_spec request_options[] = {
     {"model-setting", 0, "NAME=VALUE",
      "of leat estimate: method=lora, batch=4; may be given again"},
     {"share", 's', "SHARE", "compute of the device: 50%"},
+    {"burst", 0, NULL, "go beyond the share while nobody else wants the device"},
     {"device", 'D', "DEVICE", "the device to be on; else any that fits"},
     {"cuda", 0, NULL, "the program is a CUDA program: a card of a CUDA device"},
     {"remote", 0, NULL,
@@ -90,6 +91,9 @@ static const struct {
     {"idle", "idle", MEMBER_TEXT},
     {"signal", "signal", MEMBER_TEXT},
 };
+
+/* Members of the options' names that are true when given. */
+static const char *const flags[] = {"burst", "requeue"};
 
 static int out_of_memory(struct error *err)
 {
@@ -267,8 +271,10 @@ int request_make(const struct args *args, json_t **ret_request, struct error *er
         if (text)
             r = request_put_member(request, members[i].member, members[i].kind, text, err);
     }
-    if (r == 0 && args_has(args, "requeue"))
-        r = request_put(request, "requeue", json_true(), err);
+    for (size_t i = 0; r == 0 && i < sizeof(flags) / sizeof(*flags); i++) {
+        if (args_has(args, flags[i]))
+            r = request_put(request, flags[i], json_true(), err);
+    }
     if (r == 0)
         r = request_put_interface(request, args, err);
     if (r == 0)

@@ -23,10 +23,11 @@ static void job_say_begin(const json_t *job)
 {
     char memory[UNITS_TEXT_MAX], share[UNITS_TEXT_MAX], id[JOB_ID_TEXT_MAX];
     view_id(job, "id", id, sizeof(id));
-    cli_say("job %s: %s/%s in image %s, card of %s and %s", id, view_text(job, "library", "-"),
+    cli_say("job %s: %s/%s in image %s, card of %s and %s%s", id, view_text(job, "library", "-"),
             view_text(job, "type", "-"), view_text(job, "image", "-"),
             bytes_text(view_number(job, "memory_bytes"), memory),
-            share_text((uint32_t)view_number(job, "share_permille"), share));
+            share_text((uint32_t)view_number(job, "share_permille"), share),
+            json_is_true(view_member(job, "burst")) ? " or what others leave" : "");
 }
 
 static int run_follow(struct cli *cli, const struct args *args, const json_t *job,

@@ -26,6 +26,7 @@ static const struct view_column show_fields[] = {
     {"  used now", "usage.memory_used_bytes", VIEW_BYTES},
     {"  peak", "usage.memory_peak_bytes", VIEW_BYTES},
     {"Share asked", "share_permille", VIEW_SHARE},
+    {"  burst", "burst", VIEW_TEXT},
     {"  granted now", "usage.share_granted_permille", VIEW_SHARE},
     {"  measured", "usage.share_measured_permille", VIEW_SHARE},
     {"  released", "usage.released_permille", VIEW_SHARE},

@@ -304,9 +304,9 @@ json_t *explain_encode(struct core *core, struct live_job *live)
     AUTO_JSON json_t *more =
         job->state == JOB_QUEUED ? waiting_encode(core, live) : placed_encode(core, live);
     AUTO_JSON json_t *answer =
-        json_pack("{s:s, s:s, s:s*, s:s*, s:s}", "job", job_id_text(job->id, id), "state",
+        json_pack("{s:s, s:s, s:s*, s:s*, s:s, s:b}", "job", job_id_text(job->id, id), "state",
                   job_state_name(job->state), "code", job->code, "text", job->text, "unblocks",
-                  explain_unblocks(core, live));
+                  explain_unblocks(core, live), "burst", job->request.burst);
     if (!answer || !more || json_object_update(answer, more) < 0)
         return NULL;
     return json_incref(answer);

@@ -170,6 +170,7 @@ int learn_apply(const struct learn *learn, struct job *job)
         .program_bytes = job->program_bytes,
         .data_bytes = job->data_bytes,
         .share_permille = job->request.share_permille,
+        .burst = job->request.burst,
         .memory_point_bytes = job->memory_point_bytes,
         .work = {.steps = job->steps, .step_kflop = job->step_kflop},
         .device_mflops = learn->device_mflops,

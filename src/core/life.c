@@ -67,11 +67,11 @@ json_t *life_card_params(const struct live_job *live)
 {
     char id[JOB_ID_TEXT_MAX];
     json_t *remote = job_interface(&live->job.request) == JOB_CUDA_REMOTE ? json_true() : NULL;
-    return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o*}", "card", job_id_text(live->job.id, id),
-                     "device", live->job.device, "memory_bytes",
-                     (json_int_t)live->job.request.memory_bytes, "share_permille",
-                     (int)live->job.request.share_permille, "token", live->job.token, "tenant",
-                     live->job.request.tenant, "remote", remote);
+    return json_pack(
+        "{s:s, s:s, s:I, s:i, s:b, s:s, s:s, s:o*}", "card", job_id_text(live->job.id, id),
+        "device", live->job.device, "memory_bytes", (json_int_t)live->job.request.memory_bytes,
+        "share_permille", (int)live->job.request.share_permille, "burst", live->job.request.burst,
+        "token", live->job.token, "tenant", live->job.request.tenant, "remote", remote);
 }
 
 static void on_ignored(struct core *core, uint64_t job, json_t *result, const struct error *err)

@@ -36,7 +36,7 @@ struct estimate_run {
     uint64_t program_bytes, data_bytes;
     uint64_t wall_ms;
     uint64_t device_time_ns;
-    uint32_t share_permille;     /* what it was granted */
+    uint32_t share_permille;     /* what it was granted, or lent */
     uint64_t memory_peak_bytes;  /* of its card */
     uint64_t memory_point_bytes; /* what the formulas said of it; 0: nothing */
     struct estimate_work work;
@@ -45,6 +45,7 @@ struct estimate_run {
 struct estimate_input {
     uint64_t program_bytes, data_bytes;
     uint32_t share_permille;     /* what it will be granted */
+    bool burst;                  /* it may be lent more: what earlier runs had is as likely */
     uint64_t memory_point_bytes; /* what the formulas say; 0: nothing */
     struct estimate_work work;
     uint64_t device_mflops; /* what its device may compute a second, in millions; 0: not known */

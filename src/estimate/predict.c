@@ -54,7 +54,8 @@ static double size_ratio(const struct estimate_input *input, const struct estima
 /* A run on a smaller share took longer by as much of it as was compute. */
 static double share_scale(const struct estimate_input *input, const struct estimate_run *run)
 {
-    if (!run->wall_ms || !input->share_permille || !run->share_permille)
+    if (!run->wall_ms || !input->share_permille || !run->share_permille ||
+        (input->burst && run->share_permille > input->share_permille))
         return 1;
     double busy_ms = (double)run->device_time_ns / 1e6;
     double compute_part = clamp(busy_ms / (double)run->wall_ms, 0, 1);

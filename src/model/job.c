@@ -102,6 +102,12 @@ uint64_t job_lost_us(const struct job *job, uint64_t now_us)
     return job->started_us && now_us > since_us ? now_us - since_us : 0;
 }
 
+uint32_t job_share_had(const struct job *job)
+{
+    uint32_t asked = job->request.share_permille, measured = job->usage.share_measured_permille;
+    return job->request.burst && measured > asked ? measured : asked;
+}
+
 int job_id_parse(const char *text, uint64_t *ret_id, struct error *err)
 {
     uint64_t id;
@@ -200,6 +206,7 @@ static const struct json_field shown_fields[] = {
     JOB("requeues", JSON_KIND_U32, requeues),
     JOB("requeue", JSON_KIND_BOOL, request.requeue),
     JOB("share_permille", JSON_KIND_U32, request.share_permille),
+    JOB("burst", JSON_KIND_BOOL, request.burst),
     JOB("device", JSON_KIND_TEXT, device),
     JOB("network", JSON_KIND_TEXT, request.network_name),
     JOB("cpus_milli", JSON_KIND_U32, request.cpus_milli),

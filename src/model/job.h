@@ -56,6 +56,7 @@ struct job_request {
     struct json_t *env; /* object of texts */
     uint64_t memory_bytes;   /* of the card; 0: not given */
     uint32_t share_permille; /* of the device's compute; 0: not given */
+    bool burst;              /* and what others leave of it, while nobody else wants the device */
     char *model;             /* a registered one, by whose size the card is made; NULL: none */
     struct json_t *model_settings; /* over those it was registered with; NULL: none */
     char *device;                  /* the device it must be on; NULL: any */
@@ -188,6 +189,8 @@ void job_finish(struct job *job);
 const char *job_id_text(uint64_t id, char text[JOB_ID_TEXT_MAX]);
 /* Work that stopping it now would lose: since its start, or since its state was saved. */
 uint64_t job_lost_us(const struct job *job, uint64_t now_us);
+/* The share that its run had on the whole: what it asked for, and with `burst` what it was lent. */
+uint32_t job_share_had(const struct job *job);
 /* 0 or -EINVAL ("bad-job-id"). */
 int job_id_parse(const char *text, uint64_t *ret_id, struct error *err);
 /* Replace code and text of the state (copied). 0 or -ENOMEM. */

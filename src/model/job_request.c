@@ -42,6 +42,7 @@ static const struct json_field request_fields[] = {
     MEMBER("model", JSON_KIND_TEXT, model),
     MEMBER("model_settings", JSON_KIND_VALUE, model_settings),
     MEMBER("share", JSON_KIND_SHARE, share_permille),
+    MEMBER("burst", JSON_KIND_BOOL, burst),
     MEMBER("device", JSON_KIND_TEXT, device),
     MEMBER("interface", JSON_KIND_TEXT, interface_name),
     MEMBER("vendor", JSON_KIND_TEXT, vendor),
@@ -208,13 +209,24 @@ static int check_gang(const struct job_request *request, struct error *err)
                      "a gang has a name ('gang') and 2 to %d members ('gang_size')", JOB_GANG_MAX);
 }
 
+/* MPS bounds the part of the device that a client computes on, however free the rest is. */
+static int check_burst(const struct job_request *request, struct error *err)
+{
+    if (!request->burst || job_interface(request) != JOB_CUDA_MPS)
+        return 0;
+    return error_set(err, -EINVAL, "bad-burst",
+                     "'burst' does not go with 'interface' cuda-mps: MPS itself holds the program "
+                     "to its share");
+}
+
 /* Members that belong together. */
 static int check_groups(const struct job_request *request, struct error *err)
 {
-    if (!request->model_settings || (request->model && json_is_object(request->model_settings)))
-        return check_gang(request, err);
-    return error_set(err, -EINVAL, "bad-model-settings",
-                     "'model_settings' must be an object, beside a 'model'");
+    if (request->model_settings && (!request->model || !json_is_object(request->model_settings)))
+        return error_set(err, -EINVAL, "bad-model-settings",
+                         "'model_settings' must be an object, beside a 'model'");
+    int r = check_burst(request, err);
+    return r < 0 ? r : check_gang(request, err);
 }
 
 /* By its name, without SIG or with it, or by its number. Two of them no program can handle. */
@@ -393,6 +405,7 @@ static int encode_amounts(const struct job_request *request, json_t *object)
         {"expect", request->expect_ms},
         {"restarts", request->restarts},
         {"requeue", request->requeue},
+        {"burst", request->burst},
         {"share", request->share_permille},
         {"idle_after", request->idle_after_ms != JOB_UNSET_MS},
         {"grace", request->grace_ms != JOB_UNSET_MS},

@@ -170,7 +170,7 @@ int store_batch_measurement(struct store_batch *batch, const struct job *job, co
         {.text = or_empty(job->request.library)}, {.text = or_empty(job->request.type)},
         {.text = job_request_program(&job->request)}, {.number = job->program_bytes},
         {.number = job->data_bytes}, {.number = wall_us / 1000},
-        {.number = job->usage.device_time_ns}, {.number = job->request.share_permille},
+        {.number = job->usage.device_time_ns}, {.number = job_share_had(job)},
         {.number = job->usage.memory_peak_bytes}, {.text = or_empty(job->family)},
         {.text = or_empty(job->request.model)}, {.text = or_empty(device)},
         {.number = job->memory_point_bytes}, {.number = job->steps}, {.number = job->step_kflop});

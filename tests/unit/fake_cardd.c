@@ -146,6 +146,7 @@ static json_t *answer_create(struct fake_cardd *fake, const json_t *request)
                    (uint32_t)json_integer_value(json_object_get(request, "share_permille")));
     json_t *object = fake_cardd_card(fake, card);
     (void)json_object_set(object, "token", json_object_get(request, "token"));
+    (void)json_object_set(object, "burst", json_object_get(request, "burst"));
     (void)json_object_set(object, "device", json_object_get(request, "device"));
     return json_pack("{s:{s:s}}", "result", "card", card);
 }

@@ -468,6 +468,45 @@ static void test_card_daemon_restarts(void **state)
     nothing_left(&house);
 }
 
+/* Also when its card is made anew, by a leatd that was started since. What may be
+ * lent takes no place: 40 % are free beside it. */
+static void test_a_bursting_job_bursts_wherever_its_card_is(void **state)
+{
+    (void)state;
+    AUTO_HOUSE struct house house;
+    house_open(&house);
+    uint64_t bursts = submitted(&house, "{" ANY_COMMAND ",\"share\":\"60%\",\"burst\":true}");
+    uint64_t beside = submitted(&house, "{" ANY_COMMAND ",\"share\":\"40%\"}");
+    job_becomes(&house, bursts, "running");
+    job_becomes(&house, beside, "running");
+    uint64_t third = submitted(&house, "{" ANY_COMMAND ",\"share\":\"20%\",\"burst\":true}");
+    job_says(&house, third, "queued", "centre-full");
+    for (unsigned again = 0; again < 2; again++) {
+        AUTO_JSON json_t *job = job_of(&house, bursts), *hard = job_of(&house, beside);
+        AUTO_ANSWER struct answer why = {0};
+        core_job_explain(house.core, "1", take_answer, &why);
+        TURN_UNTIL(&house, why.given);
+        assert_true(json_is_true(json_object_get(job, "burst")));
+        assert_true(json_is_true(json_object_get(why.result, "burst")));
+        assert_true(json_is_false(json_object_get(hard, "burst")));
+        assert_true(json_is_true(json_object_get(fake_cardd_card(house.cardd, "1"), "burst")));
+        assert_true(json_is_false(json_object_get(fake_cardd_card(house.cardd, "2"), "burst")));
+        if (!again) {
+            core_shut(&house);
+            fake_cardd_destroy(house.cardd);
+            house.cardd = fake_cardd_create(&house.loop, house.run_dir);
+            core_open(&house);
+            TURN_UNTIL(&house, fake_cardd_count(house.cardd) == 2);
+        }
+    }
+    job_exits(&house, bursts, 0);
+    job_exits(&house, beside, 0);
+    job_becomes(&house, third, "running");
+    assert_true(json_is_true(json_object_get(fake_cardd_card(house.cardd, "3"), "burst")));
+    job_exits(&house, third, 0);
+    nothing_left(&house);
+}
+
 /* What ended while leatd was away still tells what its card did. */
 static void test_restart_reads_last_figures(void **state)
 {
@@ -673,6 +712,7 @@ int main(void)
         cmocka_unit_test(test_start_reads_before_it_learns),
         cmocka_unit_test(test_restart_clears_what_is_orphaned),
         cmocka_unit_test(test_card_daemon_restarts),
+        cmocka_unit_test(test_a_bursting_job_bursts_wherever_its_card_is),
         cmocka_unit_test(test_restart_reads_last_figures),
         cmocka_unit_test(test_refused_memory_restarts),
         cmocka_unit_test(test_forgotten_folders_are_swept),

@@ -120,6 +120,9 @@ static void test_request_refusals(void **state)
         {"{\"program\":\"relative\"}", "bad-path"},
         {"{\"workdir\":\"relative\"}", "bad-path"},
         {"{\"priority\":1001}", "bad-priority"},
+        {"{\"burst\":\"yes\"}", "bad-field"},
+        {"{\"burst\":1}", "bad-field"},
+        {"{\"burst\":true,\"interface\":\"cuda-mps\"}", "bad-burst"},
         {"{\"commands\":[]}", "unknown-field"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -129,6 +132,25 @@ static void test_request_refusals(void **state)
         assert_string_equal(err.code, cases[i].code);
         assert_true(strlen(err.text) > 10);
         job_request_finish(&request);
+    }
+}
+
+/* What is lent counts as had, to those that may borrow. */
+static void test_burst(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"{}", "{\"burst\":false}", "{\"burst\":true}"};
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct job job = {.usage.share_measured_permille = 800};
+        assert_int_equal(decode(bodies[i], &job.request, NULL), 0);
+        AUTO_JSON json_t *encoded = job_request_encode(&job.request);
+        assert_int_equal(job.request.burst, i == 2);
+        assert_int_equal(json_is_true(json_object_get(encoded, "burst")), i == 2);
+        job.request.share_permille = 100;
+        assert_int_equal(job_share_had(&job), i == 2 ? 800 : 100);
+        job.request.share_permille = 900; /* it had no use for more */
+        assert_int_equal(job_share_had(&job), 900);
+        job_request_finish(&job.request);
     }
 }
 
@@ -232,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_request_refusals),
+        cmocka_unit_test(test_burst),
         cmocka_unit_test(test_signals_have_names_and_times),
         cmocka_unit_test(test_lost_work_counts_from_the_last_checkpoint),
         cmocka_unit_test(test_filled_request_is_complete),

@@ -100,6 +100,24 @@ static void test_nearest_sizes_are_scaled(void **state)
     free(prediction.basis);
 }
 
+/* What a run was lent counts for one that keeps to its share, and not for one that may be lent as
+ * much. */
+static void test_a_run_that_was_lent_more(void **state)
+{
+    (void)state;
+    struct estimate_run lent = run(9000, 1000, PROGRAM);
+    struct estimate_input asked = input;
+    struct job_prediction prediction;
+    lent.share_permille = 1000;
+    lent.device_time_ns = 1000 * 1000000ull;
+    for (unsigned burst = 0; burst < 2; burst++) {
+        asked.burst = burst;
+        estimate_predict(&asked, &lent, 1, &prediction);
+        assert_in_range(prediction.duration_ms, burst ? 999 : 1999, burst ? 1001 : 2001);
+        free(prediction.basis);
+    }
+}
+
 /* A run that used all of a quarter takes half as long on a half; one that computed nothing does not
  * change. */
 static void test_share_scales_what_computes(void **state)
@@ -235,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_same_program_counts_first),
         cmocka_unit_test(test_nearest_sizes_are_scaled),
         cmocka_unit_test(test_share_scales_what_computes),
+        cmocka_unit_test(test_a_run_that_was_lent_more),
         cmocka_unit_test(test_family_goes_before_all),
         cmocka_unit_test(test_time_follows_work),
         cmocka_unit_test(test_remaining_is_put_right),
