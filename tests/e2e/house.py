@@ -47,6 +47,7 @@ PATHS = {
     "subdevices": "tests/e2e/programs/subdevices",
     "strict": "tests/e2e/programs/strict",
     "svm": "tests/e2e/programs/svm",
+    "spir": "tests/e2e/programs/spir",
     "survive": "tests/e2e/programs/survive",
     "quota_storm": "tests/e2e/programs/quota_storm",
     "quota_probe": "tests/e2e/programs/quota_probe",

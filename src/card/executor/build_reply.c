@@ -140,10 +140,13 @@ static void write_arg(cl_kernel kernel, cl_uint index, int has_info, struct buf 
     else
         probe_unknown(kernel, index, &info);
     info.type_name_length = (uint32_t)strlen(type_name) + 1;
-    info.name_length = (uint32_t)strlen(name) + 1;
+    const int named =
+        clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_NAME, 0, NULL, NULL) == CL_SUCCESS;
+    info.name_length = named ? (uint32_t)strlen(name) + 1 : 0;
     (void)buf_append(reply, &info, sizeof(info)); /* remembered in the buf */
     append_text(reply, type_name);
-    append_text(reply, name);
+    if (named)
+        append_text(reply, name);
 }
 
 static uint64_t work_group_u64(cl_kernel kernel, cl_device_id device,

@@ -136,6 +136,16 @@ static size_t *copy_lengths(const struct wire_program_binary *record)
     return copy;
 }
 
+/* Before it is built; drivers before OpenCL 1.2 know of executables only. */
+static cl_program_binary_type binary_type(const struct object *object)
+{
+    const struct program *program = object->extra;
+    cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+    (void)clGetProgramBuildInfo(object->driver, program->devices.drivers[0], CL_PROGRAM_BINARY_TYPE,
+                                sizeof(type), &type, NULL);
+    return type;
+}
+
 int handle_program_binary(struct session *session, const struct wire_header *header,
                           struct reply *reply, struct error *err)
 {
@@ -150,7 +160,11 @@ int handle_program_binary(struct session *session, const struct wire_header *hea
     program.lengths = copy_lengths(record);
     if (program.lengths)
         program.text = copy_slab(session, record->slab_offset, record->length);
-    return create_program(session, object, record->context_id, program, reply, err);
+    if (create_program(session, object, record->context_id, program, reply, err) < 0)
+        return -EPROTO;
+    if (!reply->status)
+        reply->value = binary_type(object);
+    return 0;
 }
 
 int handle_program_built_in(struct session *session, const struct wire_header *header,

@@ -24,11 +24,15 @@ static const struct range device_queries[] = {
     {CL_DEVICE_UUID_KHR, CL_DEVICE_NODE_MASK_KHR},   /* cl_khr_device_uuid */
     {CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0x400a}, /* cl_nv_device_attribute_query */
     {0x4030, 0x404f},                                /* cl_amd_device_attribute_query */
+    {CL_DEVICE_SPIR_VERSIONS, CL_DEVICE_SPIR_VERSIONS},
 };
+
+#define CARD_ICD "cl_khr_icd"
 
 /* What a card offers of the device's extensions: those that live in the compiler or in answers, and
  * need no entry point of their own. */
-static const char *const served_extensions[] = {"cl_khr_byte_addressable_store",
+static const char *const served_extensions[] = {CARD_ICD,
+                                                "cl_khr_byte_addressable_store",
                                                 "cl_khr_global_int32_base_atomics",
                                                 "cl_khr_global_int32_extended_atomics",
                                                 "cl_khr_local_int32_base_atomics",
@@ -46,17 +50,17 @@ static const char *const served_extensions[] = {"cl_khr_byte_addressable_store",
                                                 "cl_khr_integer_dot_product",
                                                 "cl_khr_subgroups",
                                                 "cl_khr_pci_bus_info",
+                                                "cl_khr_spir",
                                                 "cl_nv_device_attribute_query",
                                                 "cl_amd_device_attribute_query",
                                                 "cl_ext_float_atomics",
                                                 "cl_ext_atomic_counters_32",
                                                 NULL};
 
-#define CARD_ICD "cl_khr_icd"
-
-static int is_served(const char *name, size_t length)
+/* Whether a card has an extension that the driver has; cl_khr_icd its platform has anyway. */
+static int is_served(enum wire_info_of of, const char *name, size_t length)
 {
-    for (unsigned i = 0; served_extensions[i]; i++) {
+    for (unsigned i = of == WIRE_INFO_PLATFORM; served_extensions[i]; i++) {
         if (strlen(served_extensions[i]) == length &&
             memcmp(served_extensions[i], name, length) == 0)
             return 1;
@@ -126,16 +130,16 @@ static const struct fixed *find_fixed(cl_uint name)
     return NULL;
 }
 
-/* The device's extensions that a card serves, in the device's order, and cl_khr_icd. */
+/* Those that a card serves, in the driver's order; the platform's begin with cl_khr_icd. */
 static void append_extensions(struct buf *snapshot, enum wire_info_of of, cl_uint name,
                               const char *all)
 {
     AUTO_BUF struct buf kept = BUF_INIT;
-    (void)buf_puts(&kept, CARD_ICD); /* failures are remembered in the buf */
+    (void)buf_puts(&kept, of == WIRE_INFO_PLATFORM ? CARD_ICD : ""); /* remembered in the buf */
     for (const char *at = all; *at;) {
         size_t length = strcspn(at, " ");
-        if (is_served(at, length)) {
-            (void)buf_puts(&kept, " ");
+        if (is_served(of, at, length)) {
+            (void)buf_puts(&kept, kept.length ? " " : "");
             (void)buf_append(&kept, at, length);
         }
         at += length;
@@ -152,9 +156,9 @@ static void append_extension_versions(struct buf *snapshot, enum wire_info_of of
 {
     AUTO_BUF struct buf kept = BUF_INIT;
     const cl_name_version icd = {CL_MAKE_VERSION(1, 0, 0), CARD_ICD};
-    (void)buf_append(&kept, &icd, sizeof(icd)); /* failures are remembered in the buf */
+    (void)buf_append(&kept, &icd, of == WIRE_INFO_PLATFORM ? sizeof(icd) : 0); /* remembered */
     for (size_t i = 0; i < count; i++) {
-        if (is_served(all[i].name, strnlen(all[i].name, sizeof(all[i].name))))
+        if (is_served(of, all[i].name, strnlen(all[i].name, sizeof(all[i].name))))
             (void)buf_append(&kept, &all[i], sizeof(all[i]));
     }
     if (kept.failed)

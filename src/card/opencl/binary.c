@@ -53,7 +53,7 @@ const void *binary_payload(const void *binary, size_t length, size_t *ret_length
 {
     struct binary_header header;
     *ret_length = length;
-    *ret_type = CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+    *ret_type = CL_PROGRAM_BINARY_TYPE_NONE;
     if (!is_wrapped(binary, length))
         return binary;
     if (length < sizeof(header))

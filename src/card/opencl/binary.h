@@ -18,8 +18,8 @@ struct binary_header {
 
 void binary_header_init(struct binary_header *header, cl_program_binary_type type,
                         const void *payload, size_t bytes);
-/* What the driver gets of a binary, and of which type the binary says it is (an executable when it
- * says nothing); NULL when it is not for this device. */
+/* What the driver gets of a binary, and of which type the binary says it is (none when it is the
+ * driver's to say); NULL when it is not for this device. */
 const void *binary_payload(const void *binary, size_t length, size_t *ret_length,
                            cl_program_binary_type *ret_type);
 

@@ -340,10 +340,11 @@ cl_int api_clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_indx, cl_kernel_arg_
     struct info_out out = {param_value_size, param_value, param_value_size_ret};
     if (arg_indx >= kernel->arg_count)
         return CL_INVALID_ARG_INDEX;
-    if (!kernel->build->info.has_arg_info)
+    const struct build_arg *arg = &kernel->build->args[arg_indx];
+    if (!kernel->build->info.has_arg_info ||
+        (param_name == CL_KERNEL_ARG_NAME && arg->info.name_length == 0))
         return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
-    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]),
-                       &kernel->build->args[arg_indx], param_name);
+    return info_answer(&out, fields, sizeof(fields) / sizeof(fields[0]), arg, param_name);
 }
 
 /* What local memory the arguments take that have been set. */

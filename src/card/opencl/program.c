@@ -47,7 +47,7 @@ static size_t piece(const struct _cl_program *program, cl_uint index, const void
 /* PROGRAM_SOURCE is laid out as the others begin, and PROGRAM_BUILT_IN like PROGRAM_BINARY without
  * the lengths. */
 static cl_int post_payload(const struct _cl_program *program, uint32_t id, uint64_t offset,
-                           uint64_t length)
+                           uint64_t length, uint64_t *ret_type)
 {
     const struct device_choice all = {program->device_count, program->devices};
     const cl_uint count = program->source ? 0 : count_numbers(program, &all);
@@ -74,7 +74,18 @@ static cl_int post_payload(const struct _cl_program *program, uint32_t id, uint6
         const void *data;
         wire_program_binary_lengths(record)[i] = piece(program, i, &data);
     }
-    return record_wait(record, opcode, bytes, NULL, NULL);
+    return record_wait(record, opcode, bytes, ret_type, NULL);
+}
+
+/* A binary that does not say itself what it is, is what the driver takes it for. */
+static void name_binaries(cl_program program, cl_program_binary_type type)
+{
+    for (cl_uint i = 0; program->from_binary && i < program->device_count; i++) {
+        const void *payload;
+        (void)piece(program, i, &payload);
+        if (payload == program->parts[i].binary)
+            program->parts[i].binary_type = type;
+    }
 }
 
 /* The payload travels through the slab, and the reply tells that it is free again. */
@@ -84,7 +95,7 @@ static cl_int send_program(struct object *object, uint32_t id)
     const cl_uint count = program->from_binary ? program->device_count : 1;
     const void *data;
     size_t length = 0, at = 0;
-    uint64_t offset;
+    uint64_t offset, type = CL_PROGRAM_BINARY_TYPE_NONE;
     if (program->from_link)
         return CL_SUCCESS; /* the link makes it */
     for (cl_uint i = 0; i < count; i++)
@@ -97,8 +108,9 @@ static cl_int send_program(struct object *object, uint32_t id)
         memcpy(slab_at(offset + at), data, bytes);
         at += bytes;
     }
-    result = post_payload(program, id, offset, length);
+    result = post_payload(program, id, offset, length, &type);
     slab_release(offset, length);
+    name_binaries(program, (cl_program_binary_type)type);
     return result;
 }
 

@@ -210,7 +210,7 @@ struct wire_arg_info {
     uint32_t unused;
     uint32_t kind;             /* enum wire_arg_kind */
     uint32_t type_name_length; /* with the NUL */
-    uint32_t name_length;      /* with the NUL */
+    uint32_t name_length;      /* with the NUL; 0: the driver has none, as of SPIR */
 };
 
 /* One changed argument of a LAUNCH; the bytes follow, padded to 8. For memory, sampler and queue
