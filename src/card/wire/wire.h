@@ -13,7 +13,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 9
+#define WIRE_VERSION 10
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CARDS_MAX 8   /* of one session: the devices of its platform */
 #define WIRE_FURTHER_MAX 7 /* of them, beside the first */
@@ -23,7 +23,7 @@
 #define WIRE_LANE_BYTES (256u * 1024) /* ring of one lane; a record is a quarter at most */
 #define WIRE_RECORD_MAX (WIRE_LANE_BYTES / 4)
 #define WIRE_RECORD_ALIGN 16          /* of start and length: a skip always has room for a header */
-#define WIRE_QUEUES 256               /* command queues of one process */
+#define WIRE_QUEUES 4096              /* command queues of one process */
 #ifndef WIRE_SMALL                    /* a build of fuzz targets, which says the sizes itself */
 #define WIRE_EVENTS 65536             /* event slots; slot 0 means "no event" */
 #define WIRE_OBJECTS 65536            /* object ids; id 0 means "none" */

@@ -355,6 +355,30 @@ static void largest_images(void)
     }
 }
 
+/* More queues than any program has reason to hold, each with work. */
+static void many_queues(void)
+{
+    static cl_command_queue queues[2000];
+    const size_t bytes = sizeof(cl_uint) * COUNT(queues);
+    static cl_uint values[COUNT(queues)];
+    cl_uint right = 0;
+    cl_int code;
+    cl_mem memory = buffer(bytes, NULL);
+    for (cl_uint i = 0; i < COUNT(queues); i++) {
+        MAKE(queues[i], clCreateCommandQueueWithProperties(w.context, w.device, NULL, &code));
+        MUST(clEnqueueFillBuffer(queues[i], memory, &i, 4, (size_t)i * 4, 4, 0, NULL, NULL));
+    }
+    for (size_t i = 0; i < COUNT(queues); i++)
+        MUST(clFinish(queues[i]));
+    MUST(clEnqueueReadBuffer(queues[0], memory, CL_TRUE, 0, bytes, values, 0, NULL, NULL));
+    for (cl_uint i = 0; i < COUNT(queues); i++) {
+        right += values[i] == i;
+        MUST(clReleaseCommandQueue(queues[i]));
+    }
+    (void)printf("queues with work %u\n", right);
+    MUST(clReleaseMemObject(memory));
+}
+
 int main(void)
 {
     cl_int code;
@@ -377,5 +401,6 @@ int main(void)
     large_values();
     groups();
     largest_images();
+    many_queues();
     return 0;
 }
