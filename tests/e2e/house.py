@@ -25,6 +25,7 @@ PATHS = {
     "sgemm": "tests/e2e/programs/sgemm",
     "every_call": "tests/e2e/programs/every_call",
     "builds": "tests/e2e/programs/builds",
+    "command_buffer": "tests/e2e/programs/command_buffer",
     "commands": "tests/e2e/programs/commands",
     "device": "tests/e2e/programs/device",
     "limits": "tests/e2e/programs/limits",

@@ -102,6 +102,7 @@ def test_random_calls(card_house):
     ("builds", "no platform 0", "64MiB"),  # callbacks, many threads, options, parts and headers, binaries
     ("subdevices", "equally 1: 0 ", "64MiB"),  # what parts of the device tell; contexts, queues and programs of them
     ("compiling", "link: foreign 0", "64MiB"),  # headers by name and from files, compiled objects and libraries
+    ("command_buffer", "event 12a8 1 1", "64MiB"),  # recorded once, enqueued many times; wrong calls; states
     ("svm", "coarse grain 1", "64MiB"),  # pointers that mean the same to the program and to kernels
 ])
 def test_as_directly(card_house, program, line, memory):
@@ -109,6 +110,52 @@ def test_as_directly(card_house, program, line, memory):
     direct = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
     assert f"\n{line}" in "\n" + direct
     assert card_house.card_exec(*words, memory=memory).stdout == direct
+
+
+COMMAND_BUFFERS_ALONE = """\
+a: 10 11 .. 265
+b: 15 16 .. 270
+c: 22 23 .. 277
+a: 10 11 .. 265
+b: 15 16 .. 270
+c: 22 23 .. 277
+points 1 2
+points 3 4
+points 5 6
+points 7 8
+failed -14
+status 1, state 1
+c: 0 1 .. 255
+c: 42 43 .. 297
+points 1 2
+points 3 4
+points 5 6
+points 7 8
+failed -14
+status 1, state 1
+c: 0 1 .. 255
+c: 42 43 .. 297
+queues 0
+properties 0
+queue 1, properties 1293 1 0, 24
+no room -30
+kernel null -48
+kernel unset -52
+no dimensions -53
+four dimensions -53
+uneven groups -54
+points of none -1139
+rect null -38
+from image null -38
+right one 0
+point 1
+"""
+
+
+def test_command_buffers_alone(card_house):
+    """What PoCL 3.1 crashes at, or does otherwise than cl_khr_command_buffer says: what was recorded stays as it was."""
+    told = card_house.card_exec(houses.built("command_buffer"), "alone", memory="64MiB").stdout
+    assert re.sub(r"  [0-9a-f]{16}$", "", told, flags=re.M) == COMMAND_BUFFERS_ALONE
 
 
 def test_every_kind_of_command(card_house):
@@ -124,7 +171,7 @@ def test_every_kind_of_command(card_house):
 # What a device and its platform tell otherwise on a card: names and versions, what there is of memory, handles, extensions that a
 # card has not, and native kernels and fine-grain shared memory.
 TOLD_OTHERWISE = {"platform": {0x902, 0x903, 0x904, 0x907, 0x920},
-                  "device": {0x1010, 0x101F, 0x1029, 0x1030, 0x1031, 0x1053, 0x1060, 0x12A9, 0x12AA}}
+                  "device": {0x1010, 0x101F, 0x1029, 0x1030, 0x1031, 0x1053}}
 
 
 def test_device(card_house):

@@ -33,7 +33,7 @@ def assert_nothing_left(house):
     houses.eventually("the last socket's end", lambda: not any(name.startswith("on-") for name in os.listdir(house.run_dir)))
 
 
-@pytest.mark.parametrize("program", [["hello"], ["compiling"], ["images"], ["sgemm"], ["digits", "--steps", "60"]],
+@pytest.mark.parametrize("program", [["hello"], ["compiling"], ["images"], ["command_buffer"], ["sgemm"], ["digits", "--steps", "60"]],
                          ids=lambda words: words[0])
 def test_same_as_here(card_house, lender, program):
     words = [houses.built(program[0]), *program[1:]]

@@ -20,7 +20,9 @@ struct range {
 
 static const struct range platform_queries[] = {{0x0900, 0x092f}};
 static const struct range device_queries[] = {
-    {0x1000, 0x10ff},                                /* core and cl_khr_* */
+    {0x1000, 0x10ff}, /* core and cl_khr_* */
+    {CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR,
+     CL_DEVICE_COMMAND_BUFFER_REQUIRED_QUEUE_PROPERTIES_KHR},
     {CL_DEVICE_UUID_KHR, CL_DEVICE_NODE_MASK_KHR},   /* cl_khr_device_uuid */
     {CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0x400a}, /* cl_nv_device_attribute_query */
     {0x4030, 0x404f},                                /* cl_amd_device_attribute_query */
@@ -29,8 +31,12 @@ static const struct range device_queries[] = {
 
 #define CARD_ICD "cl_khr_icd"
 
-/* What a card offers of the device's extensions: those that live in the compiler or in answers, and
- * need no entry point of their own. */
+/* Kept by the client in front of any device that has it; of this version, whatever the device's. */
+#define COMMAND_BUFFER "cl_khr_command_buffer"
+static const cl_version command_buffer_version = CL_MAKE_VERSION(0, 9, 0);
+
+/* What a card offers of the device's extensions: beside it those that live in the compiler or in
+ * answers, and need no entry point of their own. */
 static const char *const served_extensions[] = {CARD_ICD,
                                                 "cl_khr_byte_addressable_store",
                                                 "cl_khr_global_int32_base_atomics",
@@ -48,6 +54,7 @@ static const char *const served_extensions[] = {CARD_ICD,
                                                 "cl_khr_device_uuid",
                                                 "cl_khr_extended_bit_ops",
                                                 "cl_khr_integer_dot_product",
+                                                COMMAND_BUFFER,
                                                 "cl_khr_subgroups",
                                                 "cl_khr_pci_bus_info",
                                                 "cl_khr_spir",
@@ -158,8 +165,12 @@ static void append_extension_versions(struct buf *snapshot, enum wire_info_of of
     const cl_name_version icd = {CL_MAKE_VERSION(1, 0, 0), CARD_ICD};
     (void)buf_append(&kept, &icd, of == WIRE_INFO_PLATFORM ? sizeof(icd) : 0); /* remembered */
     for (size_t i = 0; i < count; i++) {
-        if (is_served(of, all[i].name, strnlen(all[i].name, sizeof(all[i].name))))
-            (void)buf_append(&kept, &all[i], sizeof(all[i]));
+        cl_name_version one = all[i];
+        if (!is_served(of, one.name, strnlen(one.name, sizeof(one.name))))
+            continue;
+        if (strncmp(one.name, COMMAND_BUFFER, sizeof(one.name)) == 0)
+            one.version = command_buffer_version;
+        (void)buf_append(&kept, &one, sizeof(one));
     }
     if (kept.failed)
         snapshot->failed = kept.failed;
@@ -189,6 +200,19 @@ static void append_features(struct buf *snapshot, cl_uint name, const cl_name_ve
         append(snapshot, WIRE_INFO_DEVICE, name, kept.data, kept.length);
 }
 
+/* What the client keeps of command buffers. */
+static void append_command_buffer(struct buf *snapshot, const void *answer, size_t length)
+{
+    cl_device_command_buffer_capabilities_khr served = 0;
+    if (length == sizeof(served))
+        memcpy(&served, answer, sizeof(served));
+    served &= CL_COMMAND_BUFFER_CAPABILITY_KERNEL_PRINTF_KHR |
+              CL_COMMAND_BUFFER_CAPABILITY_SIMULTANEOUS_USE_KHR |
+              CL_COMMAND_BUFFER_CAPABILITY_OUT_OF_ORDER_KHR;
+    append(snapshot, WIRE_INFO_DEVICE, CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR, &served,
+           sizeof(served));
+}
+
 /* No more than a card can offer. */
 static void append_svm(struct buf *snapshot, const void *answer, size_t length)
 {
@@ -210,6 +234,8 @@ static void append_device(struct buf *snapshot, cl_uint name, const void *answer
                fixed->length < length ? fixed->length : length);
     else if (name == CL_DEVICE_SVM_CAPABILITIES)
         append_svm(snapshot, answer, length);
+    else if (name == CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR)
+        append_command_buffer(snapshot, answer, length);
     else if (name == CL_DEVICE_EXTENSIONS)
         append_extensions(snapshot, WIRE_INFO_DEVICE, name, answer);
     else if (name == CL_DEVICE_OPENCL_C_FEATURES)

@@ -19,6 +19,7 @@ HANDLES = {
     "cl_kernel": ("OBJECT_KERNEL", "CL_INVALID_KERNEL"),
     "cl_event": ("OBJECT_EVENT", "CL_INVALID_EVENT"),
     "cl_sampler": ("OBJECT_SAMPLER", "CL_INVALID_SAMPLER"),
+    "cl_command_buffer_khr": ("OBJECT_COMMAND_BUFFER", "CL_INVALID_COMMAND_BUFFER_KHR"),
 }
 CLASSES = {"local": "CALL_LOCAL", "posted": "CALL_POSTED", "waited": "CALL_WAITED"}
 
@@ -36,11 +37,12 @@ class Parameter:
 
 
 class Function:
-    def __init__(self, row, lists):
+    def __init__(self, row, lists, extension):
         match = re.match(r"(\S+) (.+?) ?(cl\w+)\((.*)\)$", row)
         if not match:
             sys.exit(f"opencl.table: not understood: {row}")
         self.call_class, self.result, self.name, text = match.groups()
+        self.extension = extension  # or None: an entry of the dispatch table
         for name, value in lists.items():
             text = re.sub(re.escape(name) + r"\b", lambda _m, v=value: v, text)
         self.opaque = text == "opaque"
@@ -72,15 +74,17 @@ def split_parameters(text):
 
 
 def parse(path):
-    lists, rows = {}, []
+    lists, rows, extension = {}, [], None
     with open(path, encoding="utf-8") as table:
         for line in table:
             line = line.split("#")[0].strip()
             if line.startswith("let "):
                 name, value = line[4:].split("=", 1)
                 lists[name.strip()] = value.strip()
+            elif line.startswith("extension "):
+                extension = line.split()[1]
             elif line:
-                rows.append(Function(line, lists))
+                rows.append(Function(line, lists, extension))
     return rows
 
 
@@ -166,8 +170,11 @@ def emit_stub(out, function):
 
 def api(functions):
     out = ["/* Generated from opencl.table; do not edit. */", "#ifndef LEAT_OPENCL_API_H",
-           "#define LEAT_OPENCL_API_H", "", "#include <CL/cl.h>", ""]
+           "#define LEAT_OPENCL_API_H", "", "#include <CL/cl.h>", "#include <CL/cl_ext.h>", ""]
     out += [f.declaration("api_") + ";" for f in functions if not f.refused]
+    out += ["", "/* Functions that are found by name alone; a row without a name is the last. */",
+            "struct opencl_named {", "    const char *name, *extension;", "    void *function;", "};",
+            "extern const struct opencl_named opencl_named[];"]
     return out + ["", "#endif"]
 
 
@@ -181,10 +188,16 @@ def dispatch(functions):
             emit_entry(out, function)
     out.append("const struct _cl_icd_dispatch opencl_dispatch = {")
     for function in functions:
+        if function.extension:
+            continue
         # The header types another system's entries as `void *`.
         cast = "(void *)" if function.opaque else ""
         out.append(f"    .{function.name} = {cast}entry_{function.name},")
-    return out + ["};"]
+    out += ["};", "", "const struct opencl_named opencl_named[] = {"]
+    for function in functions:
+        if function.extension:
+            out.append(f'    {{"{function.name}", "{function.extension}", (void *)entry_{function.name}}},')
+    return out + ["    {0, 0, 0},", "};"]
 
 
 WHERE = {"local": "in the client", "posted": "posted, no wait", "waited": "waits for the device",
@@ -192,14 +205,18 @@ WHERE = {"local": "in the client", "posted": "posted, no wait", "waited": "waits
 
 
 def coverage(functions):
-    supported = sum(not f.refused for f in functions)
+    entries = [f for f in functions if not f.extension]
+    supported = sum(not f.refused for f in entries)
     out = ["# OpenCL functions on a card", "",
-           f"Made from `src/card/gen/opencl.table` by `src/card/gen/opencl.py`. Of {len(functions)} entries of the dispatch",
-           f"table {supported} work; each of the others returns its code and does nothing. No entry is null.", "",
+           f"Made from `src/card/gen/opencl.table` by `src/card/gen/opencl.py`. Of {len(entries)} entries of the dispatch",
+           f"table {supported} work; each of the others returns its code and does nothing. No entry is null. The functions of an",
+           "extension, which are no entries, are found by name where the device has it.", "",
            "| function | answered |", "| --- | --- |"]
     for function in functions:
         kind = function.call_class.split(":")[0]
         answer = f"not supported: `{function.detail}`" if function.refused else WHERE[kind]
+        if function.extension:
+            answer += f", with `{function.extension}`"
         out.append(f"| `{function.name}` | {answer} |")
     return out
 

@@ -6,6 +6,8 @@
 #include "card/opencl/queue.h"
 #include "card/opencl/transfer.h"
 
+const cl_event command_rehearsal;
+
 cl_int command_check_waits(const struct _cl_command_queue *queue, const struct command_waits *waits)
 {
     if (!waits->list != !waits->count)
@@ -23,6 +25,8 @@ cl_int command_open(struct command *command, cl_command_queue queue, cl_command_
                     const struct command_waits *waits)
 {
     cl_int result = command_check_waits(queue, waits);
+    if (result == CL_SUCCESS && waits->ret_event == &command_rehearsal)
+        return COMMAND_REHEARSED;
     if (result == CL_SUCCESS)
         result = object_ensure(&queue->object);
     for (cl_uint i = 0; result == CL_SUCCESS && i < waits->count; i++)

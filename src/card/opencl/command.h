@@ -29,6 +29,11 @@ struct command_waits {
     cl_event *ret_event; /* may be NULL */
 };
 
+/* An enqueue call that is given this for its event is only rehearsed: `command_open`, which comes
+ * after all checks and in front of all else, is COMMAND_REHEARSED, and the call returns that. */
+extern const cl_event command_rehearsal;
+#define COMMAND_REHEARSED 1
+
 /* What `command_open` looks at first, for calls that owe their caller another answer after it. */
 cl_int command_check_waits(const struct _cl_command_queue *queue,
                            const struct command_waits *waits);

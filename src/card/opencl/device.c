@@ -104,8 +104,22 @@ cl_int api_clUnloadCompiler(void)
     return CL_SUCCESS;
 }
 
-/* What the loader looks up by name, and extensions that became functions of the core. Everything
- * else goes through the dispatch table. */
+/* Whether the device has the extension that a function belongs to. */
+static int has_extension(const char *name)
+{
+    if (process_connect() != CL_SUCCESS)
+        return 0;
+    size_t length;
+    const char *all = device_find(process.devices, CL_DEVICE_EXTENSIONS, &length);
+    const size_t name_length = strlen(name);
+    for (const char *at = all; at && (at = strstr(at, name)); at += name_length)
+        if ((at == all || at[-1] == ' ') && (at[name_length] == ' ' || !at[name_length]))
+            return 1;
+    return 0;
+}
+
+/* What the loader looks up by name, extensions that became functions of the core, and functions of
+ * extensions. Everything else goes through the dispatch table. */
 void *api_clGetExtensionFunctionAddress(const char *function_name)
 {
     const struct {
@@ -118,6 +132,9 @@ void *api_clGetExtensionFunctionAddress(const char *function_name)
     for (size_t i = 0; function_name && i < sizeof(functions) / sizeof(functions[0]); i++)
         if (strcmp(function_name, functions[i].name) == 0)
             return functions[i].function;
+    for (const struct opencl_named *row = opencl_named; function_name && row->name; row++)
+        if (strcmp(function_name, row->name) == 0)
+            return has_extension(row->extension) ? row->function : NULL;
     return NULL;
 }
 

@@ -40,10 +40,26 @@ static void leave_kernel(struct object *object)
         object->id = 0;
 }
 
+struct object *kernel_arg_object(const struct _cl_kernel *kernel, cl_uint i)
+{
+    const struct build_arg *arg = &kernel->build->args[i];
+    struct object *object = NULL;
+    if (kernel->args[i].state & KERNEL_ARG_SVM)
+        return NULL;
+    if (arg->info.kind == WIRE_ARG_MEMORY || arg->info.kind == WIRE_ARG_SAMPLER)
+        memcpy(&object, kernel->values + arg->value_offset, sizeof(object));
+    return object;
+}
+
 static void destroy_kernel(struct object *object)
 {
     cl_kernel kernel = (cl_kernel)object;
     cl_program program = kernel->program;
+    for (cl_uint i = 0; kernel->is_holding && i < kernel->arg_count; i++) {
+        struct object *held = kernel_arg_object(kernel, i);
+        if (held)
+            object_release(held);
+    }
     free(kernel->args);
     free(kernel->values);
     free(kernel->pointers);
@@ -185,6 +201,19 @@ cl_kernel api_clCloneKernel(cl_kernel source_kernel, cl_int *errcode_ret)
     object_release(&kernel->object);
     *errcode_ret = result;
     return NULL;
+}
+
+cl_kernel kernel_copy(cl_kernel kernel, cl_int *ret_code)
+{
+    cl_kernel copy = api_clCloneKernel(kernel, ret_code);
+    for (cl_uint i = 0; copy && i < copy->arg_count; i++) {
+        struct object *held = kernel_arg_object(copy, i);
+        if (held)
+            object_retain(held);
+    }
+    if (copy)
+        copy->is_holding = 1;
+    return copy;
 }
 
 cl_int api_clRetainKernel(cl_kernel kernel)

@@ -33,8 +33,14 @@ struct _cl_kernel {
     struct kernel_arg *args;
     uint64_t *pointers; /* what it reaches beside its arguments; NULL: nothing was named */
     size_t pointer_count;
-    char *values; /* build->args[i].value_offset has the value of argument i */
+    char *values;   /* build->args[i].value_offset has the value of argument i */
+    int is_holding; /* it has a reference to each object that an argument names */
 };
+
+/* The memory object or sampler that an argument names; NULL: none. */
+struct object *kernel_arg_object(const struct _cl_kernel *kernel, cl_uint i);
+/* A copy with the arguments of this moment, which holds what they name and is given no others. */
+cl_kernel kernel_copy(cl_kernel kernel, cl_int *ret_code);
 
 /* Tell the executor of shared virtual memory that the kernel reaches beside its arguments. */
 cl_int kernel_reach(cl_kernel kernel, const void *pointers, size_t count);

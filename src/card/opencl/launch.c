@@ -63,24 +63,12 @@ static cl_int check_range(const struct wire_kernel_info *kernel, const struct ra
     return check_local(kernel, range);
 }
 
-/* The memory object or sampler that an argument names; NULL: none. */
-static struct object *arg_object(const struct _cl_kernel *kernel, cl_uint i)
-{
-    const struct build_arg *arg = &kernel->build->args[i];
-    struct object *object = NULL;
-    if (kernel->args[i].state & KERNEL_ARG_SVM)
-        return NULL;
-    if (arg->info.kind == WIRE_ARG_MEMORY || arg->info.kind == WIRE_ARG_SAMPLER)
-        memcpy(&object, kernel->values + arg->value_offset, sizeof(object));
-    return object;
-}
-
 /* The executor must know every object that is about to be named. Nothing may be sent once the
  * launch record is begun, so this comes first. */
 static cl_int ensure_args(cl_kernel kernel)
 {
     for (cl_uint i = 0; i < kernel->arg_count; i++) {
-        struct object *object = arg_object(kernel, i);
+        struct object *object = kernel_arg_object(kernel, i);
         if (!object || !(kernel->args[i].state & KERNEL_ARG_CHANGED))
             continue;
         int is_memory = object->type == OBJECT_MEMORY;
@@ -110,7 +98,7 @@ static uint32_t put_args(cl_kernel kernel, uint8_t *target)
         if (arg->state & KERNEL_ARG_SVM) {
             head.kind = WIRE_ARG_SVM;
         } else if (info->info.kind == WIRE_ARG_MEMORY || info->info.kind == WIRE_ARG_SAMPLER) {
-            const struct object *object = arg_object(kernel, i);
+            const struct object *object = kernel_arg_object(kernel, i);
             id = object ? object->id : 0;
             value = (const char *)&id;
             head.size_bytes = bytes = sizeof(id);

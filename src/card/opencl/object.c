@@ -8,6 +8,7 @@ static const struct object_kind *const kinds[OBJECT_TYPES] = {
     [OBJECT_QUEUE] = &queue_kind,     [OBJECT_MEMORY] = &memory_kind,
     [OBJECT_PROGRAM] = &program_kind, [OBJECT_KERNEL] = &kernel_kind,
     [OBJECT_EVENT] = &event_kind,     [OBJECT_SAMPLER] = &sampler_kind,
+    [OBJECT_COMMAND_BUFFER] = &command_buffer_kind,
 };
 
 void *object_create(enum object_type type, size_t bytes)

@@ -22,6 +22,7 @@ enum object_type {
     OBJECT_KERNEL,
     OBJECT_EVENT,
     OBJECT_SAMPLER,
+    OBJECT_COMMAND_BUFFER,
     OBJECT_TYPES
 };
 
@@ -48,7 +49,7 @@ struct object_kind {
 };
 
 extern const struct object_kind device_kind, context_kind, queue_kind, memory_kind, program_kind,
-    kernel_kind, event_kind, sampler_kind;
+    kernel_kind, event_kind, sampler_kind, command_buffer_kind;
 
 /* Zeroed memory of `bytes` with a struct object in front, one reference; NULL: out of memory. */
 void *object_create(enum object_type type, size_t bytes);

@@ -98,6 +98,8 @@ static void functions(void)
                                         "clGetImageRequirementsInfoEXT",
                                         "clSetPerfHintQCOM",
                                         "clCreateEventFromEGLSyncKHR",
+                                        "clCreateCommandBufferKHR",
+                                        "clCommandNDRangeKernelKHR",
                                         "clNothingKHR",
                                         ""};
     for (size_t i = 0; i < COUNT(names); i++)
