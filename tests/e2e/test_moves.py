@@ -30,7 +30,7 @@ def test_two_cards_change_places_and_their_programs_go_on(tmp_path, monkeypatch)
         whole = runs(house, "100%", device="cpu-1")  # so that the next two are on cpu-0
         runs(house, "60%")
         works = str(train(house, tmp_path, "works", "--sleep-at", f"200:{LONG}", share="25%", idle_after=0,
-                          env=mark_of(tmp_path)))
+                          burst=True, env=mark_of(tmp_path)))
         amidst(house, works)
         house.request("POST", f"/v1/jobs/{whole}/stop", {"grace": 0})
         house.wait(whole)
@@ -42,6 +42,7 @@ def test_two_cards_change_places_and_their_programs_go_on(tmp_path, monkeypatch)
                                              other: {"device": "cpu-0", "for": waiting}}
         assert {job: data["device"] for job, data in told(house, "job.woken").items()} == {works: "cpu-1", other: "cpu-0"}
         assert [house.job(job)["state"] for job in (works, other)] == ["running"] * 2
+        assert [house.card("card.show", card=job)["burst"] for job in (works, other)] == [1, 0]
         go_on(house, works, tmp_path)
         ended = house.wait(works)
         assert ended["state"] == "succeeded" and ended["device"] == "cpu-1", ended
