@@ -146,7 +146,10 @@ cl_int recording_check(const struct recording *recording)
         return CL_INVALID_COMMAND_QUEUE; /* without cl_khr_command_buffer_multi_device */
     if (recording->ret_handle)
         return CL_INVALID_VALUE; /* without cl_khr_command_buffer_mutable_dispatch */
-    return recording->buffer->is_final ? CL_INVALID_OPERATION : CL_SUCCESS;
+    lock_take(&recording->buffer->lock);
+    const int is_final = recording->buffer->is_final;
+    lock_give(&recording->buffer->lock);
+    return is_final ? CL_INVALID_OPERATION : CL_SUCCESS;
 }
 
 static cl_int check_points(const struct recording *recording)
