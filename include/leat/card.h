@@ -88,7 +88,8 @@ int leat_card_create(struct leat_card_control *control, const struct leat_card_r
 struct leat_card_status {
     char card[LEAT_CARD_TEXT_MAX];
     char device[LEAT_CARD_TEXT_MAX];
-    /* "active", "suspending", "suspended", "resuming", "saving", "loading", "moving" or "moved" */
+    /* "active", "suspending", "suspended", "resuming", "saving", "loading", "moving", "moved" or
+     * "returning" */
     char state[LEAT_CARD_TEXT_MAX];
     char host[LEAT_CARD_TEXT_MAX];  /* where it has moved; else "" */
     uint64_t suspended_bytes;       /* contents in host memory */
@@ -131,7 +132,8 @@ int leat_card_suspend(struct leat_card_control *control, const char *card,
 /* Bring it back, to `device` or (NULL) to where it was. Without room there it stays suspended. */
 int leat_card_resume(struct leat_card_control *control, const char *card, const char *device,
                      struct leat_card_status *ret_status, struct leat_error *error);
-/* Suspend and resume in one. Without room on `device` it stays where it was. */
+/* Suspend and resume in one. Without room on `device` it stays where it was. From another host it
+ * comes back: `device` NULL, which is for this alone: to the one that it left. */
 int leat_card_move(struct leat_card_control *control, const char *card, const char *device,
                    struct leat_card_status *ret_status, struct leat_error *error);
 /* To a device of another host, to whose leat-cardd the run folder `relay` leads, that of a near

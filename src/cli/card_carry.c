@@ -145,6 +145,16 @@ static int card_resume(struct cli *cli, const struct args *args, struct error *e
     return carry_run(cli, &errand, err);
 }
 
+/* By leat-cardd alone, as it went. */
+static int carry_home(struct cli *cli, const struct errand *errand, struct error *err)
+{
+    AUTO_JSON json_t *answer = carry_directly(cli, errand, err);
+    if (!answer)
+        return err->errnum;
+    carry_say(cli, errand, answer);
+    return 0;
+}
+
 static int card_move(struct cli *cli, const struct args *args, struct error *err)
 {
     const struct errand errand = {.carry = CARRY_MOVE,
@@ -154,8 +164,12 @@ static int card_move(struct cli *cli, const struct args *args, struct error *err
                                            args_text(args, "host-fingerprint")}};
     if (errand.host.address && !errand.host.token_file)
         return error_set(err, -EINVAL, "usage", "--on needs --host-token");
+    if (errand.host.address && args_has(args, "home"))
+        return error_set(err, -EINVAL, "usage", "either --home or --on");
+    if (args_has(args, "home"))
+        return carry_home(cli, &errand, err);
     if (!errand.host.address && !errand.device)
-        return error_set(err, -EINVAL, "usage", "say where to: a device, or --on a host");
+        return error_set(err, -EINVAL, "usage", "say where to: a device, --home or --on a host");
     return errand.host.address ? carry_away(cli, &errand, err) : carry_run(cli, &errand, err);
 }
 
@@ -173,6 +187,7 @@ static int card_resize(struct cli *cli, const struct args *args, struct error *e
 }
 
 static const struct option_spec move_options[] = {
+    {"home", 0, NULL, "back from another host (default device: the one that it left)"},
     {"on", 0, "HOST[:PORT]", "to a host where leat-relay listens (default device: an equal one)"},
     {"host-token", 0, "FILE", "holds the secret of that host"},
     {"host-fingerprint", 0, "SHA256", "of that host's certificate, as its leat-relay logs it"},

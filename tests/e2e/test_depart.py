@@ -14,10 +14,12 @@ from relay import DelayLine, Lender
 from test_cardd import name_of
 from test_relay import NOT_AVAILABLE
 from test_resize import MIB, create
-from test_suspend import commands, finish, losses
+from test_suspend import commands, finish, losses, under_way
 from test_takeover import kill
 
 STEPS = 400
+TRIPS = 3
+SMALL_SHARE = 300
 
 
 @pytest.fixture(name="hosts", params=["plain"])
@@ -128,6 +130,115 @@ def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
     assert talker.rest() == directly(words, 3)
     eventually("the session's end", lambda: shown(here)["sessions"] == 0)
     assert shown(here)["memory_used_bytes"] == 0
+
+
+def home(here, card="one", check=True):
+    return here.leat("card", "move", "--home", card, check=check)
+
+
+def test_training_comes_home_with_the_same_bytes(hosts, tmp_path):
+    """Again and again, amidst its steps. With such a share a command is in hand that waits for its turn, nearly always."""
+    needs("digits")
+    here, there, lender = hosts
+    steps = [houses.built("digits"), "--steps", str(STEPS // 4)]
+    subprocess.run([*steps, "--checkpoint", str(tmp_path / "direct"), "--metrics", str(tmp_path / "direct.metrics")], check=True,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    program = here.on_card(create(here, memory_bytes=256 * MIB, share_permille=SMALL_SHARE), *steps, "--checkpoint", str(tmp_path / "net"),
+                           "--metrics", str(tmp_path / "net.metrics"), "--sleep-at", f"{STEPS // 4 - 5}:600")
+    under_way(here, program=program)  # the first build takes long
+    for _ in range(TRIPS):
+        depart(here, lender)
+        assert (granted(here), granted(there)) == (0, 256 * MIB)
+        home(here)
+        card = shown(here)
+        assert (card["state"], card["host"], granted(here)) == ("active", "", 256 * MIB)
+        eventually("the end of the card there", lambda: cards_of(there) == [])
+    eventually("the program's end", lambda: (program.send_signal(signal.SIGCONT), program.poll())[1] is not None, 120)
+    finish(program)
+    assert (tmp_path / "net").read_bytes() == (tmp_path / "direct").read_bytes()
+    assert losses(tmp_path / "net") == losses(tmp_path / "direct")
+
+
+@pytest.mark.parametrize("comes_at", [0, 1, 2])
+@pytest.mark.parametrize("words", [words for words in ACROSS if words[0] != "svm"], ids=lambda words: words[0])
+def test_all_that_a_session_has_comes_home(hosts, words, comes_at):
+    """What kernels printed before and there, too."""
+    here, there, lender = hosts
+    name, *arguments = runnable(here, words)
+    talker = Talker(here.on_card(create(here), houses.built(name), *arguments, stdin=subprocess.PIPE))
+    for round_number in range(3):
+        talker.ready()
+        if round_number == 0:
+            depart(here, lender)
+        if round_number == comes_at:
+            home(here)
+            eventually("the end of the card there", lambda: cards_of(there) == [])
+        talker.go_on()
+    assert talker.rest() == directly(words, 3)
+    eventually("the session's end", lambda: shown(here)["sessions"] == 0)
+    assert shown(here)["memory_used_bytes"] == 0
+
+
+def test_a_card_comes_home_and_goes_to_a_third_host(hosts):
+    """Of its programs one was there from its first command on."""
+    here, there, lender = hosts
+    lease = create(here)
+    first = moving(here, lease)
+    first.ready()
+    depart(here, lender)
+    second = moving(here, lease)
+    second.ready()
+    home(here)
+    with houses.House(cards_only=True) as third, Lender(third, f"127.0.0.1:{20000 + (os.getpid() + 5000) % 10000}", secure=False) as other:
+        first.go_on()
+        first.ready()
+        depart(here, other)
+        assert (shown(here)["sessions"], cards_of(third)[0]["sessions"]) == (2, 2)
+        first.go_on()
+        first.ready()
+        home(here)
+        first.go_on()
+        assert first.rest() == directly(["moving"], 3)
+        the_rest(second)
+        eventually("the end of the card there", lambda: cards_of(third) == [])
+
+
+def test_without_room_at_home_it_goes_on_there(hosts):
+    here, there, lender = hosts
+    talker = moving(here, create(here, share_permille=600))
+    talker.ready()
+    depart(here, lender)
+    create(here, "other", share_permille=600)
+    refused = home(here, check=False)
+    assert refused.returncode == 1 and "of cpu-0" in refused.stderr
+    assert (shown(here)["state"], len(cards_of(there))) == ("moved", 1)
+    here.card("card.remove", card="other")
+    talker.go_on()
+    talker.ready()
+    home(here)
+    refused = home(here, check=False)
+    assert refused.returncode == 1 and "is on no other host" in refused.stderr
+    talker.go_on()
+    talker.ready()
+    talker.go_on()
+    assert talker.rest() == directly(["moving"], 3)
+
+
+def test_what_cannot_come_home_goes_on_there(hosts):
+    here, there, lender = hosts
+    words = ["svm", "across"]
+    talker = Talker(here.on_card(create(here), houses.built("svm"), "across", stdin=subprocess.PIPE))
+    talker.ready()
+    depart(here, lender)
+    refused = home(here, check=False)
+    assert refused.returncode == 1 and "shared virtual memory" in refused.stderr
+    assert (shown(here)["state"], shown(here)["host"], granted(here)) == ("moved", lender.address, 0)
+    for _ in range(2):
+        talker.go_on()
+        talker.ready()
+    talker.go_on()
+    assert talker.rest() == directly(words, 3)
+    assert len(cards_of(there)) == 1
 
 
 def test_programs_of_a_card_go_together(hosts):
@@ -330,6 +441,71 @@ def test_what_is_there_is_lost_with_the_connection(hosts, victim):
         assert program.communicate(timeout=60)[0].splitlines() == NOT_AVAILABLE
     eventually("the end of what was there", lambda: shown(here)["state"] == "suspended")
     here.leat("card", "resume", "one")
+    talker = moving(here, lease)
+    talker.ready()
+    the_rest(talker)
+
+
+@contextlib.contextmanager
+def coming_home(here, there):
+    """Their executors are stopped meanwhile, so that the card is at a known place of its way."""
+    theirs = list(executors_of(there))
+    for executor in theirs:
+        os.kill(executor, signal.SIGSTOP)
+    words = [houses.built("leat"), "card", "move", "--home", "one"]
+    with subprocess.Popen(words, env=here.environment, stderr=subprocess.PIPE, text=True) as command:
+        in_state(here, "returning")
+        yield theirs
+        for executor in theirs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(executor, signal.SIGCONT)
+        command.communicate(timeout=60)
+
+
+NOT_MISSED = {
+    "our leat-cardd": lambda here, there: os.kill(here.cardd_pid(), signal.SIGKILL),
+    "their leat-cardd": lambda here, there: os.kill(there.cardd_pid(), signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize("victim", NOT_MISSED)
+def test_who_is_killed_on_the_way_home_is_not_missed(hosts, victim):
+    here, there, lender = hosts
+    talker = moving(here, create(here))
+    talker.ready()
+    depart(here, lender)
+    with coming_home(here, there):
+        NOT_MISSED[victim](here, there)
+    in_state(here, "active")
+    assert granted(here) == 64 * MIB
+    the_rest(talker)
+    eventually("the end of the card there", lambda: cards_of(there) == [])
+
+
+MISSED = {
+    "their relay": lambda here, there, lender, theirs: lender.process.kill(),
+    "their host": lambda here, there, lender, theirs: there.kill(),
+    "their executor": lambda here, there, lender, theirs: os.kill(theirs[0], signal.SIGKILL),
+    "our relay": lambda here, there, lender, theirs: kill_relays(here),
+    "our executor": lambda here, there, lender, theirs: os.kill(executor_of(here), signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize("victim", MISSED)
+def test_what_had_not_come_home_is_lost(hosts, victim):
+    """The program is told; the card is here, and can be used."""
+    here, there, lender = hosts
+    lease = create(here)
+    program = here.on_card(lease, houses.built("survive"), "orphan")
+    assert program.stdout.readline() == "working\n"
+    depart(here, lender)
+    with coming_home(here, there) as theirs:
+        MISSED[victim](here, there, lender, theirs)
+        assert program.communicate(timeout=60)[0].splitlines() == NOT_AVAILABLE
+    in_state(here, "active")
+    assert granted(here) == 64 * MIB
+    if victim != "their host":
+        eventually("the end of the card there", lambda: cards_of(there) == [])
     talker = moving(here, lease)
     talker.ready()
     the_rest(talker)

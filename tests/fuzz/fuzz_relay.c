@@ -1,6 +1,6 @@
 /* What a relay reads from the other host. Input: a byte that chooses the kind of frame, a lane, and
- * the body; kind FRAME_RECORD is the far end's record, all others are the near end's. One kind more
- * is a run of data, its head first. */
+ * the body; kind FRAME_RECORD is the far end's record, all others are the near end's. Of two kinds
+ * more one is a run of data, its head first, and one what answers questions for a session. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,8 +10,10 @@
 #include "base/error.h"
 #include "card/relay/bulk.h"
 #include "card/relay/frame.h"
+#include "card/relay/recall.h"
 
 #define KIND_RUN (FRAME_KINDS + 1)
+#define KIND_ANSWERS (FRAME_KINDS + 2)
 #define RUN_ROOM (1u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
@@ -58,6 +60,35 @@ static void take_run(const uint8_t *run, size_t length)
     free(plain);
 }
 
+/* A question stays open until it is answered; each answer may bring data first. */
+static void take_answers(const uint8_t *data, size_t length)
+{
+    struct item {
+        struct frame_reply reply;
+        uint64_t offset, bytes;
+    } item;
+    static uint8_t *piece;
+    uint8_t taken[4096];
+    if (!piece && !(piece = calloc(1, RECALL_BYTES)))
+        abort();
+    struct recall recall = {.piece = piece};
+    for (; length >= sizeof(item); data += sizeof(item), length -= sizeof(item)) {
+        memcpy(&item, data, sizeof(item));
+        if (recall.asked == recall.answered)
+            (void)recall_ask(&recall, item.reply.sequence % 2 ? RECALL_BYTES : 0);
+        uint8_t *place = recall_place(&recall, item.offset, item.bytes);
+        if (place && item.bytes)
+            place[0] = place[item.bytes - 1] = 1;
+        int r = recall_answer(&recall, &item.reply);
+        if (r != 0 && r != -EPROTO)
+            abort();
+        while (r == 0 && recall_take(&recall, taken, sizeof(taken)))
+            continue;
+        if (r == 0 && recall_is_over(&recall) != (item.reply.value == 0))
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     static struct wire_session *session;
@@ -75,13 +106,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     if (length < 2)
         return 0;
     const struct frame_header header = {
-        .length = (uint32_t)(length - 2), .kind = data[0] % (KIND_RUN + 1), .lane = data[1]};
+        .length = (uint32_t)(length - 2), .kind = data[0] % (KIND_ANSWERS + 1), .lane = data[1]};
     if (header.kind == FRAME_RECORD) {
         take_record(data + 2, length - 2);
         return 0;
     }
     if (header.kind == KIND_RUN) {
         take_run(data + 2, length - 2);
+        return 0;
+    }
+    if (header.kind == KIND_ANSWERS) {
+        take_answers(data + 2, length - 2);
         return 0;
     }
     struct error err = {0};

@@ -1,7 +1,7 @@
 /* Any bytes as the state of a session: what is taken for one is brought back to a driver that does
  * nothing, carries out the record that was under way, leaves again and is written, and what is
  * written can be read. The first byte chooses: odd, the session comes from another host; with its
- * second bit the device has memory of its own. */
+ * second bit the device has memory of its own; with its third the session comes home. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +29,7 @@ static int take_over(struct bench *bench, uint8_t choice, const void *state, siz
     memset(bench->pages + bench->layout.lanes_offset, 0, WIRE_LANES * sizeof(struct wire_lane));
     consumer_init(&session->consumer, session->shared, &bench->layout);
     session->client.moved = moved;
+    session->was_away = (choice & 4) != 0;
     slot->used_bytes = moved ? 0 : HELD_BYTES;
     slot->away_bytes = 0;
     int r = state_read(session, state, length, &err);

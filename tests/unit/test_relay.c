@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "card/relay/frame.h"
+#include "card/relay/recall.h"
 
 static void test_spans(void **state)
 {
@@ -174,6 +175,39 @@ static void test_ledger(void **state)
 
 /* A session that moved: counts go on from where they were, and it has one slot of a ledger that
  * others write, too. */
+/* Of what the other host says only the answer to the open question counts, and its data fits. */
+static void test_answers(void **state)
+{
+    struct recall recall = {.piece = calloc(1, RECALL_BYTES)};
+    struct frame_reply reply = {.sequence = 1, .value = 1};
+    char taken[8] = "";
+    assert_non_null(recall.piece);
+    assert_null(recall_place(&recall, 0, 1)); /* nothing was asked */
+    assert_int_equal(recall_answer(&recall, &reply), -EPROTO);
+    assert_int_equal(recall_ask(&recall, 0).header.sequence, 1);
+    assert_null(recall_place(&recall, 0, 1));
+    assert_int_equal(recall_answer(&recall, &reply), 0);
+    assert_true(recall_wait(&recall));
+    assert_false(recall_is_over(&recall)); /* there is more */
+    assert_int_equal(recall_ask(&recall, 16).reply_room, 16);
+    assert_null(recall_place(&recall, 16, 1));
+    assert_null(recall_place(&recall, 1, UINT64_MAX));
+    memcpy(recall_place(&recall, 0, 6), "abcdef", 6);
+    reply.sequence = 2;
+    assert_int_equal(recall_answer(&recall, &reply), -EPROTO); /* more, and nothing of it */
+    reply = (struct frame_reply){.sequence = 2, .length = 17};
+    assert_int_equal(recall_answer(&recall, &reply), -EPROTO);
+    reply.length = 6;
+    assert_int_equal(recall_answer(&recall, &reply), 0);
+    assert_int_equal(recall_answer(&recall, &reply), -EPROTO); /* once */
+    assert_int_equal(recall_take(&recall, taken, 4), 4);
+    assert_false(recall_is_over(&recall));
+    assert_int_equal(recall_take(&recall, taken + 4, 4), 2);
+    assert_string_equal(taken, "abcdef");
+    assert_true(recall_is_over(&recall));
+    free(recall.piece);
+}
+
 static void test_moved(void **state)
 {
     struct memory *memory = *state;
@@ -212,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_box),
         cmocka_unit_test(test_reply_room),
         cmocka_unit_test(test_every_record),
+        cmocka_unit_test(test_answers),
         cmocka_unit_test_setup_teardown(test_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reply, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ledger, set_up, tear_down),

@@ -196,7 +196,7 @@ void card_save(const struct card *card)
                                .move_to = device_number(card, card->move_to)};
     memcpy(state.name, card->name, sizeof(state.name));
     memcpy(state.token, card->token, sizeof(state.token));
-    if (card->phase == CARD_MOVED)
+    if (card_is_there(card))
         state.elsewhere = *elsewhere_place(card->elsewhere);
     (void)snprintf(state.cache_dir, sizeof(state.cache_dir), "%s", card->cache_dir);
     (void)snprintf(state.file_path, sizeof(state.file_path), "%s",
@@ -241,6 +241,8 @@ struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err)
 #undef FROM_BOOK
     if (*state->elsewhere.dir)
         card->elsewhere = elsewhere_adopt(card, &state->elsewhere);
+    else
+        elsewhere_let_go(card);
     if ((*state->elsewhere.dir && !card->elsewhere) || !card->cache_dir ||
         (*state->file_path && !card->file_path)) {
         (void)error_set(err, -ENOMEM, "out-of-memory", "taking over card '%s'", state->name);
@@ -281,6 +283,11 @@ bool card_is_away(const struct card *card)
 bool card_is_elsewhere(const struct card *card)
 {
     return card->elsewhere || card->phase == CARD_MOVED;
+}
+
+bool card_is_there(const struct card *card)
+{
+    return card->phase == CARD_MOVED || card->phase == CARD_RETURNING;
 }
 
 unsigned card_orders_out(const struct card *card)
@@ -383,7 +390,7 @@ static uint64_t idle_ms(const struct card *card, const struct live *live, uint64
 static const char *const phase_names[] = {
     [CARD_ACTIVE] = "active",     [CARD_SUSPENDING] = "suspending", [CARD_SUSPENDED] = "suspended",
     [CARD_RESUMING] = "resuming", [CARD_SAVING] = "saving",         [CARD_LOADING] = "loading",
-    [CARD_OFFERING] = "moving",   [CARD_MOVED] = "moved",
+    [CARD_OFFERING] = "moving",   [CARD_MOVED] = "moved",           [CARD_RETURNING] = "returning",
 };
 
 struct json_t *card_json(const struct card *card)
@@ -432,12 +439,11 @@ struct json_t *card_json(const struct card *card)
         {"build_hits", live.build_hits},
     };
     int runtime_refused = (int)__atomic_load_n(&ledger->runtime_refused, __ATOMIC_RELAXED);
-    json_t *object =
-        json_pack("{ss ss ss ss sb sb sb}", "card", card->name, "device", card->device->id, "state",
-                  phase_names[card->phase], "host",
-                  card->phase == CARD_MOVED ? elsewhere_place(card->elsewhere)->host : "",
-                  "share_wanted", card_wants_share(card), "remote", !card_is_local(card),
-                  "runtime_refused", runtime_refused == 1);
+    json_t *object = json_pack("{ss ss ss ss sb sb sb}", "card", card->name, "device",
+                               card->device->id, "state", phase_names[card->phase], "host",
+                               card_is_there(card) ? elsewhere_place(card->elsewhere)->host : "",
+                               "share_wanted", card_wants_share(card), "remote",
+                               !card_is_local(card), "runtime_refused", runtime_refused == 1);
     for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
         /* JSON integers are signed; a client that lies in its figures must not make them negative.
          */

@@ -31,7 +31,8 @@ enum card_phase {
     CARD_SAVING, /* it stays suspended, as in what follows */
     CARD_LOADING,
     CARD_OFFERING, /* suspended, and brought to another host */
-    CARD_MOVED     /* on another host; its executors forward what its programs say */
+    CARD_MOVED,    /* on another host; its executors forward what its programs say */
+    CARD_RETURNING /* there still, and brought back */
 };
 
 struct card {
@@ -124,8 +125,10 @@ bool card_wants_share(const struct card *card);
 
 /* True when an executor that starts now finds the card off the device. */
 bool card_is_away(const struct card *card);
-/* True when the card is on another host, or on its way there. */
+/* True when the card is on another host, or on its way there or back. */
 bool card_is_elsewhere(const struct card *card);
+/* True when it is there. */
+bool card_is_there(const struct card *card);
 /* Orders that are out. */
 unsigned card_orders_out(const struct card *card);
 

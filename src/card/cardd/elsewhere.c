@@ -164,6 +164,13 @@ struct elsewhere *elsewhere_adopt(struct card *card, const struct book_elsewhere
     return elsewhere->fd < 0 || watch(elsewhere) < 0 ? NULL : TAKE(elsewhere);
 }
 
+void elsewhere_let_go(const struct card *card)
+{
+    AUTO_FD int fd = keeper_kept(card->cardd->keeper, card->number, KEPT_ELSEWHERE);
+    if (fd >= 0)
+        keeper_hold(card->cardd->keeper, card->number, KEPT_ELSEWHERE, -1);
+}
+
 void elsewhere_close(struct elsewhere *elsewhere)
 {
     if (!elsewhere)
@@ -179,6 +186,11 @@ void elsewhere_keep(const struct elsewhere *elsewhere)
 {
     const struct card *card = elsewhere->card;
     keeper_hold(card->cardd->keeper, card->number, KEPT_ELSEWHERE, elsewhere->fd);
+}
+
+bool elsewhere_is_lost(const struct elsewhere *elsewhere)
+{
+    return elsewhere->watch == NULL;
 }
 
 const struct book_elsewhere *elsewhere_place(const struct elsewhere *elsewhere)

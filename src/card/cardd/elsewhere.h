@@ -3,6 +3,7 @@
 #ifndef LEAT_CARDD_ELSEWHERE_H
 #define LEAT_CARDD_ELSEWHERE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct book_elsewhere;
@@ -18,9 +19,14 @@ struct elsewhere *elsewhere_ask(struct card *card, const char *dir, const char *
 /* Take over from a leat-cardd that was killed. NULL: out of memory. */
 struct elsewhere *elsewhere_adopt(struct card *card, const struct book_elsewhere *place);
 /* The card there goes. NULL is fine. */
+/* Of a card that is not on its way by the books: what the keeper held for it before they said so,
+ * or after they did. */
+void elsewhere_let_go(const struct card *card);
 void elsewhere_close(struct elsewhere *elsewhere);
 /* Have the keeper hold the connection, before the books say that the card is there. */
 void elsewhere_keep(const struct elsewhere *elsewhere);
+/* True when the connection is broken. */
+bool elsewhere_is_lost(const struct elsewhere *elsewhere);
 const struct book_elsewhere *elsewhere_place(const struct elsewhere *elsewhere);
 /* A connection over which an executor brings `session` there: a descriptor, which becomes the
  * caller's, or a negative errno with err set. */

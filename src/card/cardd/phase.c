@@ -46,6 +46,7 @@ static const enum executor_verb verbs[] = {
     [CARD_SUSPENDING] = EXECUTOR_SUSPEND, [CARD_RESUMING] = EXECUTOR_RESUME,
     [CARD_SAVING] = EXECUTOR_SAVE,        [CARD_LOADING] = EXECUTOR_LOAD,
     [CARD_OFFERING] = EXECUTOR_OFFER,     [CARD_MOVED] = EXECUTOR_DEPART,
+    [CARD_RETURNING] = EXECUTOR_RETURN,
 };
 
 /* What `card` orders of one of its sessions. Numbers are a card's own, so that those of a session
@@ -172,7 +173,7 @@ static void begin(struct card *card, enum card_phase phase)
     order_all(card);
 }
 
-/* One that has departed passes the order over; one that was not offered ends. */
+/* One that has departed passes the order over; one that was not offered says so. */
 static void depart_again(struct session *session)
 {
     if (session && session->process.pid)
@@ -282,6 +283,35 @@ static void moved(struct cardd *cardd, struct card *card)
     order_all(card);
 }
 
+static void elsewhere_lost(struct card *card, const struct error *err);
+
+/* It goes on there. Those that were brought back leave the device here. */
+static void stayed(struct cardd *cardd, struct card *card)
+{
+    device_leave(card);
+    if (elsewhere_is_lost(card->elsewhere)) {
+        elsewhere_lost(card, &card->phase_error);
+        return;
+    }
+    card->phase = CARD_MOVED;
+    card->orders++;
+    card_save(card);
+    answer(cardd, card, "card.not_returned");
+    order_all(card);
+}
+
+/* All that the card is is on its device here, where it is from the moment on in which the books say
+ * so. What is there goes with the connection. */
+static void returned(struct cardd *cardd, struct card *card)
+{
+    struct elsewhere *elsewhere = card->elsewhere;
+    card->elsewhere = NULL;
+    begin(card, CARD_RESUMING);
+    keeper_hold(cardd->keeper, card->number, KEPT_ELSEWHERE, -1);
+    elsewhere_close(elsewhere);
+    phase_advance(cardd, card); /* in case nobody uses the card */
+}
+
 static void suspended(struct cardd *cardd, struct card *card)
 {
     struct device *target = card->move_to;
@@ -379,14 +409,15 @@ void phase_advance(struct cardd *cardd, struct card *card)
         [CARD_SAVING] = filed,
         [CARD_LOADING] = filed,
         [CARD_OFFERING] = offered,
+        [CARD_RETURNING] = returned,
     };
     if (is_settled(card) || card_orders_out(card))
         return;
     bool files = card->phase == CARD_SAVING || card->phase == CARD_LOADING;
     bool undo = !files && card->phase_error.errnum && !card->failing;
     card->failing |= undo;
-    if (!undo) {
-        next[card->phase](cardd, card);
+    if (!undo || card->phase == CARD_RETURNING) {
+        (undo ? stayed : next[card->phase])(cardd, card);
         return;
     }
     begin(card, card->phase == CARD_RESUMING ? CARD_SUSPENDING : CARD_RESUMING);
@@ -396,7 +427,9 @@ void phase_advance(struct cardd *cardd, struct card *card)
 /* A session of a card that has moved. */
 static void moved_advance(struct session *session, const struct executor_notice *notice)
 {
-    if (notice->status < 0) {
+    if (notice->status < 0 && strcmp(notice->code, "not-offered") == 0) {
+        phase_offer(session); /* it came while the card was to come back */
+    } else if (notice->status < 0) {
         log_event(LOG_WARN, "session.not_moved", "card=%s slot=%u code=%s text=\"%s\"",
                   session->card->name, session->slot, notice->code, notice->text);
         session_kill(session);
@@ -446,13 +479,13 @@ static int expect(const struct card *card, enum card_phase phase, struct error *
         return error_set(err, -EBUSY, "card-busy",
                          "a program of card '%s' is made again, or follows another of its cards",
                          card->name);
+    if (card->phase == phase && (phase == CARD_MOVED || !card->elsewhere))
+        return 0;
     if (card->phase == CARD_MOVED)
         return error_set(err, -EREMOTE, "card-moved", "card '%s' is on %s", card->name,
                          elsewhere_place(card->elsewhere)->host);
     if (card->elsewhere)
         return error_set(err, -EBUSY, "card-busy", "card '%s' is on its way", card->name);
-    if (card->phase == phase)
-        return 0;
     if (card->phase == CARD_ACTIVE)
         return error_set(err, -EALREADY, "card-active", "card '%s' is on its device", card->name);
     if (card->phase == CARD_SUSPENDED)
@@ -514,18 +547,42 @@ static int check_target(const struct card *card, const struct device *target, st
                      card->name, card->device->id);
 }
 
+/* What is refused leaves the card there. */
+static int return_to(struct card *card, struct device *device, const struct phase_caller *caller,
+                     struct error *err)
+{
+    int r = expect(card, CARD_MOVED, err);
+    if (r == 0)
+        r = device_grant(device, card->quota_bytes, card->share_kept_permille, err);
+    if (r < 0)
+        return r;
+    set_caller(card, caller);
+    card->device = device;
+    card->granted = true;
+    card_set_share(card, card->share_kept_permille);
+    begin(card, CARD_RETURNING);
+    phase_advance(card->cardd, card); /* in case nobody uses the card */
+    return 0;
+}
+
 int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
                struct error *err)
 {
-    struct device *target = devices_find(&card->cardd->devices, device, err);
+    struct device *target =
+        device ? devices_find(&card->cardd->devices, device, err) : card->device;
     if (!target)
         return -ENODEV;
+    if (!device && !card_is_there(card))
+        return error_set(err, -EALREADY, "card-here", "card '%s' is on no other host", card->name);
     if (card->phase == CARD_SUSPENDED)
         return phase_resume(card, device, 0, caller, err);
     int r = device_stands_in(target, card->device, err);
     if (r == 0)
         r = check_target(card, target, err);
-    return r < 0 ? r : suspend_to(card, target, caller, err);
+    if (r < 0)
+        return r;
+    return card->phase == CARD_MOVED ? return_to(card, target, caller, err)
+                                     : suspend_to(card, target, caller, err);
 }
 
 int phase_depart(struct card *card, const struct control_request *request,
@@ -545,6 +602,8 @@ int phase_depart(struct card *card, const struct control_request *request,
     if (card->share_permille == 0)
         return error_set(err, -EBUSY, "card-busy", "the share of card '%s' is lent to others",
                          card->name);
+    if (!request->device)
+        return error_set(err, -EINVAL, "missing-field", "the field 'device' is required");
     card->elsewhere = elsewhere_ask(card, request->relay, request->host, request->device, err);
     if (!card->elsewhere)
         return err->errnum;
@@ -576,6 +635,8 @@ void phase_elsewhere_answered(struct card *card, const struct error *err)
         return;
     if (card->phase == CARD_MOVED) {
         elsewhere_lost(card, err);
+    } else if (card->phase == CARD_RETURNING) {
+        return; /* what was brought back already is here; what was not ends by itself */
     } else if (card->departing) { /* the connection has broken on the way */
         if (!card->phase_error.errnum)
             (void)error_copy(&card->phase_error, err);

@@ -24,7 +24,8 @@ int phase_suspend(struct card *card, const struct phase_caller *caller, struct e
 /* `device` NULL: the one it was on; `share_permille` 0: the share that it had. */
 int phase_resume(struct card *card, const char *device, uint32_t share_permille,
                  const struct phase_caller *caller, struct error *err);
-/* Suspend and resume in one; a target that has no room leaves the card where it was. */
+/* Suspend and resume in one; a target that has no room leaves the card where it was. From another
+ * host it comes back here: `device` NULL: to the one that it left. */
 int phase_move(struct card *card, const char *device, const struct phase_caller *caller,
                struct error *err);
 /* To a device of the host to which the request's relay leads. What fails leaves the card where it

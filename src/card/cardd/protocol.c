@@ -49,7 +49,7 @@ static const struct json_field move_fields[] = {
     FIELD_ID,
     FIELD_OP,
     FIELD_CARD,
-    FIELD(device, JSON_KIND_TEXT, JSON_REQUIRED),
+    FIELD(device, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(relay, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELD(host, JSON_KIND_TEXT, JSON_OPTIONAL),
     FIELDS_END,

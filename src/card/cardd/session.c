@@ -45,7 +45,7 @@ static uint64_t arena_bytes(const struct session *session)
         if (session->seats[i].card->quota_bytes > quota_bytes)
             quota_bytes = session->seats[i].card->quota_bytes;
     if (!card->device->shares_memory || quota_bytes > most || card->departing ||
-        card->phase == CARD_MOVED)
+        card_is_there(card))
         return 0;
     return (2 * quota_bytes + page - 1) & ~(page - 1);
 }

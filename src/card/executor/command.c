@@ -87,14 +87,17 @@ static void fail_order(struct session *session, struct order *order)
 }
 
 /* The meter was called off: leat-cardd wants something. What the command waits for may have ended
- * for good meanwhile. */
-static void park_before(struct session *session, struct order *order)
+ * for good meanwhile. 0: another host has carried the command out, and what it names is not where
+ * it was. */
+static int park_before(struct session *session, struct order *order)
 {
     if (!park_due(session, 1))
-        return;
-    park(session, 1); /* the record is not begun: another executor may carry it out */
+        return 1;
+    if (!park(session, 1)) /* the record is not begun */
+        return 0;
     order->wait_count = 0;
     (void)find_waits(session, order, order->slots, order->slot_count, NULL); /* as before */
+    return 1;
 }
 
 static void flush_for_meter(void *arg)
@@ -116,9 +119,9 @@ int order_enter(struct session *session, struct order *order)
         int entered = meter_enter(order_seat(session, order)->meter, order->estimate_ns,
                                   flush_for_meter, session);
         order->metered = entered == 0;
-        if (entered == -EINTR)
-            park_before(session, order);
-        else if (entered < 0)
+        if (entered == -EINTR && !park_before(session, order))
+            return 0;
+        if (entered < 0 && entered != -EINTR)
             order->error = CL_DEVICE_NOT_AVAILABLE;
     }
     if (order->error)

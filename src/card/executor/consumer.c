@@ -24,6 +24,14 @@ void consumer_init(struct consumer *consumer, struct wire_session *session,
     wire_load_init(&consumer->load);
 }
 
+void consumer_follow(struct consumer *consumer, const struct consumer *other)
+{
+    memcpy(consumer->heads, other->heads, sizeof(consumer->heads));
+    consumer->next_sequence = other->next_sequence;
+    consumer->lane = other->lane;
+    consumer->lanes_seen = other->lanes_seen;
+}
+
 static void advance(struct consumer *consumer, unsigned index, uint32_t length)
 {
     struct wire_lane *lane = &consumer->lanes[index];

@@ -30,6 +30,8 @@ struct consumer {
 /* `session` is laid out and zeroed; `layout` is a private copy of its offsets. */
 void consumer_init(struct consumer *consumer, struct wire_session *session,
                    const struct wire_session *layout);
+/* Go on where the other stands, which has taken records of the same session. */
+void consumer_follow(struct consumer *consumer, const struct consumer *other);
 /* The next record without waiting: 1 with a record that is valid until the next call, 0 when there
  * is none, -EPROTO with err set when the client broke the protocol. */
 int consumer_take(struct consumer *consumer, const struct wire_header **ret_record,

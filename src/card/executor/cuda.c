@@ -198,7 +198,7 @@ static void called_off(void *arg)
 {
     struct session *session = arg;
     if (park_due(session, 0))
-        park(session, 1);
+        (void)park(session, 1); /* it is still due: contexts go to no other host */
 }
 
 /* A part of a divided device is the only one that is seen; of the others, the number is NVML's. */

@@ -1,4 +1,4 @@
-/* Going to another host: see depart.h. */
+/* Going to another host, and coming back: see depart.h. */
 #include "card/executor/depart.h"
 
 #include <errno.h>
@@ -8,10 +8,12 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "card/executor/checkpoint.h"
+#include "card/executor/output.h"
 #include "card/executor/save.h"
 #include "card/executor/session.h"
+#include "card/executor/spill.h"
 #include "card/executor/state.h"
+#include "card/executor/suspend.h"
 #include "card/ledger/ledger.h"
 
 #define LEAVE_LIMIT_NS \
@@ -53,15 +55,6 @@ int arena_is_left(struct session *session, int taken)
     return session->leaving == LEAVING_DONE || now_ns > session->leave_until_ns;
 }
 
-static int checkpoint_send(struct session *session, int fd, struct error *err)
-{
-    uint64_t parts;
-    int r = checkpoint_begin(fd, err);
-    if (r == 0)
-        r = session_save(session, fd, &parts, err);
-    return r == 0 ? checkpoint_end(fd, parts, err) : r;
-}
-
 int session_offer(struct session *session, int fd, struct error *err)
 {
     const struct executor_relay *relay = session->params.relay;
@@ -72,7 +65,7 @@ int session_offer(struct session *session, int fd, struct error *err)
     if (copy < 0)
         return error_errno(err, -errno, "cannot-move", "cannot keep the connection");
     struct error why = {0};
-    int sent = checkpoint_send(session, fd, &why);
+    int sent = session_send(session, fd, &why);
     int r = relay->offer(copy, &session->departure, err); /* if it hung up it may have said why */
     if (r == 0 && sent < 0)
         r = error_copy(err, &why);
@@ -84,6 +77,9 @@ void session_stay(struct session *session)
     if (session->departure)
         session->params.relay->take_back(session->departure);
     session->departure = NULL;
+    session->is_back = 0;
+    if (session->was_away)
+        return; /* the client stays out: its arena holds nothing */
     if (session->leaving != LEAVING_NOT)
         __atomic_store_n(&session->shared->arena_left, 0, __ATOMIC_SEQ_CST);
     session->leaving = LEAVING_NOT;
@@ -93,6 +89,10 @@ int session_depart(struct session *session, struct error *err)
 {
     if (!session->departure)
         return error_set(err, -EPROTO, "not-offered", "no other host has the session");
+    int r = session->is_back ? session_suspend(session, err) : 0;
+    if (r < 0)
+        return r;
+    session->is_back = 0;
     session->departed = 1;
     return 0;
 }
@@ -123,7 +123,13 @@ static uint32_t queues_list(const struct session *session, struct executor_queue
     return count;
 }
 
-_Noreturn void session_go(struct session *session)
+static int is_called(const void *arg)
+{
+    const struct session *session = arg;
+    return look(&session->orders) != look(&session->orders_done);
+}
+
+void session_forward(struct session *session)
 {
     struct executor_queue queues[WIRE_QUEUES];
     const struct executor_leaving leaving = {
@@ -135,9 +141,39 @@ _Noreturn void session_go(struct session *session)
         .held = session->holds_record ? (const void *)session->consumer.record : NULL,
         .queues = queues,
         .queue_count = queues_list(session, queues),
+        .is_called = is_called,
+        .arg = session,
     };
     contents_free(session);
     __atomic_store_n(&session->ledger->slots[session->client.slot].begun, 1, __ATOMIC_SEQ_CST);
     session->params.relay->run(session->departure, &leaving);
-    _exit(EXIT_FAILURE); /* it does not return */
+    session->holds_record = 0;
+}
+
+/* What it was when it went. The account in the ledger is the other host's. */
+static void forget(struct session *session)
+{
+    for (uint32_t id = 1; id < session->objects_end; id++)
+        object_forget(&session->objects[id]);
+    for (uint32_t slot = 1; slot < session->events_end; slot++)
+        session->events[slot] = (struct event_slot){0};
+    session->objects_end = session->events_end = 0;
+    session->user_events_open = 0;
+    session->first = NULL;
+    output_forget(session);
+    spill_end(session);
+}
+
+int session_fetch(struct session *session, struct error *err)
+{
+    const struct executor_relay *relay = session->params.relay;
+    int r = relay->recall(session->departure, &session->consumer, err);
+    if (r < 0)
+        return r;
+    forget(session);
+    session->was_away = 1;
+    r = session_rebuild_from(session, relay->pull, session->departure, err);
+    if (r == 0)
+        relay->have(session->departure);
+    return r;
 }

@@ -3,6 +3,7 @@
 #ifndef LEAT_CARD_EXECUTOR_H
 #define LEAT_CARD_EXECUTOR_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,8 +30,10 @@ enum executor_verb {
                              what a checkpoint says of it */
     EXECUTOR_OFFER = 6,   /* suspended: bring the session to another host, to which the descriptor
                              leads; it goes on nowhere yet. A resumption takes the offer back */
-    EXECUTOR_DEPART = 7 /* after that: the program's records go there from now on. An executor that
-                           has departed takes no more orders */
+    EXECUTOR_DEPART = 7,  /* after that: the program's records go there from now on */
+    EXECUTOR_RETURN = 8 /* departed: fetch the session back, and have it on `device`, where it takes
+                           no record. A resumption makes it stay, EXECUTOR_DEPART goes on there.
+                           One that has not departed only waits for either */
 };
 struct executor_order {
     uint64_t number; /* 1 and up; of one that is repeated the same */
@@ -85,6 +88,8 @@ struct executor_leaving {
     const struct wire_header *held; /* taken and not carried out; NULL: none */
     const struct executor_queue *queues;
     uint32_t queue_count;
+    int (*is_called)(const void *arg); /* from any thread: 1 when leat-cardd has an order */
+    const void *arg;
 };
 
 /* The way to another host (card/relay), which an executor is given so that it need not know of it.
@@ -95,8 +100,16 @@ struct executor_relay {
     int (*offer)(int fd, struct departure **ret_departure, struct error *err);
     void (*keep)(struct departure *departure); /* nothing else is said for a second or longer */
     void (*take_back)(struct departure *departure);
-    /* Forward what the program posts, write what comes back, and end the process with either. */
+    /* Forward what the program posts, and write what comes back, until it is called; a host that is
+     * lost ends the process. What departs counts when it is called first. */
     void (*run)(struct departure *departure, const struct executor_leaving *leaving);
+    /* All that was forwarded ends, and the other host gives the session out: 0 with the position in
+     * the rings from which on nothing was forwarded, or a negative errno with err set. */
+    int (*recall)(struct departure *departure, struct consumer *consumer, struct error *err);
+    /* Its checkpoint (a checkpoint_pull): `departure` is a struct departure. */
+    int (*pull)(void *departure, void *data, size_t length);
+    /* It is whole: a host that is lost does not matter any more, until `run`. */
+    void (*have)(struct departure *departure);
 };
 
 /* What an executor has of a card; all pages are mapped read-write by leat-cardd before the fork. */

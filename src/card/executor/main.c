@@ -237,13 +237,13 @@ static _Noreturn void serve(struct session *session)
         leave(session, EXIT_NO_DEVICE);
     for (;; taken = 0) {
         if (session->suspended)
-            park_wait(session);
+            taken = park_wait(session);
         if (!taken)
             taken = next_record(session, &record, &err);
         if (taken > 0 && !session->begun)
             begin_work(session);
         if (taken >= 0 && park_due(session, taken > 0))
-            park(session, taken);
+            taken = park(session, taken);
         if (taken > 0)
             taken = session_dispatch(session, record, &err);
         if (taken < 0) {

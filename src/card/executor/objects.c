@@ -429,6 +429,19 @@ static void kernel_finish(struct kernel *kernel)
     free(kernel->pointers);
 }
 
+void object_forget(struct object *object)
+{
+    if (object->kind == OBJECT_PROGRAM && object->extra)
+        program_finish(object->extra);
+    if (object->kind == OBJECT_KERNEL && object->extra)
+        kernel_finish(object->extra);
+    if (object->kind == OBJECT_CONTEXT)
+        device_list_finish(object->extra);
+    free(object->extra);
+    free(object->image);
+    *object = (struct object){0};
+}
+
 void object_release(struct session *session, struct object *object)
 {
     if (object->driver) {
@@ -439,17 +452,9 @@ void object_release(struct session *session, struct object *object)
         range_leave(session, &object->range);
         seats_account(session, object->seats, object->size_bytes, ledger_drop_away);
     }
-    if (object->kind == OBJECT_PROGRAM && object->extra)
-        program_finish(object->extra);
-    if (object->kind == OBJECT_KERNEL && object->extra)
-        kernel_finish(object->extra);
-    if (object->kind == OBJECT_CONTEXT)
-        device_list_finish(object->extra);
     if (object->svm)
         svm_finish(session, object->svm);
-    free(object->extra);
-    free(object->image);
-    *object = (struct object){0};
+    object_forget(object);
 }
 
 int handle_release(struct session *session, const struct wire_header *header, struct reply *reply,

@@ -47,17 +47,23 @@ void output_save(const struct session *session, uint64_t bytes, struct buf *stat
     state->data[state->length] = '\0';
 }
 
-int output_load(const struct session *session, const void *data, size_t bytes)
-{
-    return session->output_caught ? fd_write_all(STDOUT_FILENO, data, bytes) : 0;
-}
-
 /* What was handed over needs no memory any more; the file's length stays as it is, for others
  * append to it meanwhile. */
 static void drop_pages(off_t taken)
 {
     (void)fallocate(STDOUT_FILENO, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                     taken); /* without it, memory is all that is lost */
+}
+
+void output_forget(struct session *session)
+{
+    session->output_taken += (int64_t)output_left(session);
+    drop_pages(session->output_taken);
+}
+
+int output_load(const struct session *session, const void *data, size_t bytes)
+{
+    return session->output_caught ? fd_write_all(STDOUT_FILENO, data, bytes) : 0;
 }
 
 int handle_output_read(struct session *session, const struct wire_header *header,

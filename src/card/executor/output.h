@@ -18,5 +18,7 @@ uint64_t output_left(const struct session *session);
 /* Append so many of them to `state`, and have in another process what was appended. */
 void output_save(const struct session *session, uint64_t bytes, struct buf *state);
 int output_load(const struct session *session, const void *data, size_t bytes);
+/* They are another process's now. */
+void output_forget(struct session *session);
 
 #endif

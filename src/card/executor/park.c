@@ -14,6 +14,7 @@
 #include "card/executor/depart.h"
 #include "card/executor/device.h"
 #include "card/executor/handover.h"
+#include "card/executor/readout.h"
 #include "card/executor/save.h"
 #include "card/executor/seat.h"
 #include "card/executor/session.h"
@@ -99,8 +100,7 @@ int park_due(struct session *session, int taken)
     return !session->user_events_open || !completion_pending(session);
 }
 
-/* Everything in the driver ends, and what clients released is freed. */
-static void settle(struct session *session)
+void park_settle(struct session *session)
 {
     if (session->cuda)
         cuda_settle(session->cuda);
@@ -165,6 +165,23 @@ static int rebuild(struct session *session, const struct executor_order *order, 
     return result;
 }
 
+/* On the device again it takes no record before it is resumed. */
+static int come_back(struct session *session, const struct executor_order *order, struct error *err)
+{
+    if (!session->departed)
+        return 0; /* it has come meanwhile, and waits */
+    int r = session_fetch(session, err);
+    if (r == 0)
+        r = change_device(session, order, err);
+    if (r == 0)
+        r = session_resume(session, err);
+    if (r < 0)
+        return r;
+    session->departed = 0;
+    session->is_back = 1;
+    return 0;
+}
+
 /* Only what is in host memory: the others wait for a command's end or for their device. */
 static int file(struct session *session, const struct executor_order *order, uint64_t *ret_parts,
                 struct error *err)
@@ -177,6 +194,8 @@ static int file(struct session *session, const struct executor_order *order, uin
         return session_offer(session, order->file_fd, err);
     if (order->verb == EXECUTOR_DEPART)
         return session_depart(session, err);
+    if (order->verb == EXECUTOR_RETURN)
+        return come_back(session, order, err);
     return order->verb == EXECUTOR_SAVE ? session_save(session, order->file_fd, ret_parts, err)
                                         : session_load(session, order->file_fd, ret_parts, err);
 }
@@ -190,7 +209,7 @@ static int carry_out(struct session *session, const struct executor_order *order
         result = error_set(err, -EBUSY, "program-busy",
                            "a program is in the midst of a copy and does not come to an end");
     } else if (order->verb == EXECUTOR_SUSPEND) {
-        settle(session);
+        park_settle(session);
         spill_begin(session, order->memory_bytes);
         result = session_suspend(session, err);
         if (result == 0)
@@ -229,20 +248,22 @@ static void serve_order(struct session *session)
     notice_send(session);
 }
 
-void park(struct session *session, int taken)
+int park(struct session *session, int taken)
 {
+    struct error err = {0};
+    session->suspended |= readout_end(session, &err) < 0;
     session->holds_record = taken;
     serve_order(session);
-    park_wait(session);
+    return park_wait(session);
 }
 
-void park_wait(struct session *session)
+int park_wait(struct session *session)
 {
     while (session->suspended) {
-        if (session->departed)
-            session_go(session);
         const uint64_t most_ns = session->departure ? ASK_NS : PARKED_NS;
-        if (session->holds_record || consumer_has_records(&session->consumer)) {
+        if (session->departed) {
+            session_forward(session);
+        } else if (session->holds_record || consumer_has_records(&session->consumer)) {
             seats_want_share(session);
             futex_sleep(&session->orders, __atomic_load_n(&session->orders_done, __ATOMIC_RELAXED),
                         ASK_NS);
@@ -254,7 +275,9 @@ void park_wait(struct session *session)
         else if (session->departure)
             session->params.relay->keep(session->departure);
     }
+    const int holds_record = session->holds_record;
     session->holds_record = 0;
+    return holds_record;
 }
 
 int park_rebuild(struct session *session)

@@ -81,6 +81,15 @@ int session_save(struct session *session, int fd, uint64_t *ret_parts, struct er
     return r;
 }
 
+int session_send(struct session *session, int fd, struct error *err)
+{
+    uint64_t parts;
+    int r = checkpoint_begin(fd, err);
+    if (r == 0)
+        r = session_save(session, fd, &parts, err);
+    return r == 0 ? checkpoint_end(fd, parts, err) : r;
+}
+
 struct loading {
     struct session *session;
     uint64_t parts;

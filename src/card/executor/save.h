@@ -13,6 +13,8 @@ struct session;
 /* Append all contents, and what another executor needs to go on with them (state.h). `ret_parts`:
  * how many parts that were. */
 int session_save(struct session *session, int fd, uint64_t *ret_parts, struct error *err);
+/* A checkpoint of this session alone, whole, to who reads it at `fd`. */
+int session_send(struct session *session, int fd, struct error *err);
 /* Replace the contents of what is in the checkpoint and still there; the rest stays as it is. On
  * failure nothing has changed. `ret_parts`: how many parts were of use. */
 int session_load(struct session *session, int fd, uint64_t *ret_parts, struct error *err);

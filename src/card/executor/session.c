@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "card/executor/completion.h"
 #include "card/executor/cuda.h"
+#include "card/executor/readout.h"
 #include "card/meter/meter.h"
 
 #define LIST_MAX (WIRE_RECORD_MAX / sizeof(uint32_t))
@@ -51,6 +52,7 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_PROGRAM_BUILT_IN] = handle_program_built_in,
     [WIRE_SVM_ALLOC] = handle_svm_alloc,
     [WIRE_KERNEL_POINTERS] = handle_kernel_pointers,
+    [WIRE_STATE_READ] = handle_state_read,
 };
 
 static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {
@@ -127,6 +129,8 @@ int session_dispatch(struct session *session, const struct wire_header *record, 
 {
     struct reply reply = {0};
     session->opcode = record->opcode;
+    if (record->opcode != WIRE_STATE_READ && readout_end(session, err) < 0)
+        return err->errnum;
     if (wire_opcode_waits(record->opcode))
         completion_rest(session); /* it may take long */
     /* consumer_take checked the opcode; which interface it is of shows here. */

@@ -23,6 +23,7 @@ struct meter;
 
 struct command;
 struct cuda;
+struct readout;
 
 struct event_slot {
     cl_event driver;         /* one reference owned; NULL: the driver never had the command */
@@ -121,8 +122,11 @@ struct session {
     uint64_t leave_until_ns;
     struct departure *departure; /* another host can go on with the session; owned; or NULL */
     int departed;                /* and it does */
-    char *moved_from;            /* identity of the device that it was on there, owned; or NULL */
-    int holds_record;            /* the last record was taken and not carried out */
+    int is_back;             /* it is on its device here again, and waits for leat-cardd's word */
+    int was_away;            /* it was another host's: nothing lies in the arena any more */
+    char *moved_from;        /* identity of the device that it was on there, owned; or NULL */
+    struct readout *readout; /* it is read out for another host; owned; or NULL */
+    int holds_record;        /* the last record was taken and not carried out */
 };
 
 struct reply {
@@ -149,6 +153,8 @@ record_handler handle_image_create, handle_image_write, handle_image_read, handl
 record_handler handle_device_partition, handle_context_devices, handle_object_status;
 /* output.c */
 record_handler handle_output_read;
+/* readout.c */
+record_handler handle_state_read;
 /* event.c */
 record_handler handle_user_event_create, handle_user_event_set, handle_event_release;
 /* command.c, transfer.c, launch.c */
@@ -196,6 +202,8 @@ void object_put_away(struct session *session, struct object *object);
 void objects_wait_freed(struct session *session, uint64_t count);
 /* Drop the driver's object and free the place. */
 void object_release(struct session *session, struct object *object);
+/* Free the place alone, of what is another host's now. */
+void object_forget(struct object *object);
 /* Drop the slot's event, if there is one, and free the slot. */
 void event_clear(struct session *session, uint32_t slot);
 /* Mark a cleared slot as holding an event. */

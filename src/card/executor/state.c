@@ -445,6 +445,12 @@ static int queue_read(const struct state_object *head, struct object *object)
     return queue->slot < WIRE_QUEUES ? 0 : -EPROTO;
 }
 
+/* Its state is another host's, which has no part of the client's memory. */
+static bool is_from_elsewhere(const struct session *session)
+{
+    return session->client.moved || session->was_away;
+}
+
 /* Where pointers lead to what lay in the arena of another host. */
 static int arena_settle(struct session *session, const struct state_object *head,
                         struct object *object)
@@ -462,7 +468,7 @@ static int contents_place(struct session *session, struct cursor *cursor,
     if (head->size_bytes > cursor->memory_bytes)
         return -EPROTO;
     cursor->memory_bytes -= head->size_bytes;
-    if (head->range_number && !session->client.moved) {
+    if (head->range_number && !is_from_elsewhere(session)) {
         if (!session->arena || head->range_number >= WIRE_RANGES ||
             head->range_offset % WIRE_RANGE_ALIGN ||
             __builtin_add_overflow(head->range_offset, head->size_bytes, &end) ||
@@ -596,12 +602,14 @@ static int event_read(struct session *session, struct cursor *cursor)
     return 0;
 }
 
-/* The relay that brings the session brings all records that were not carried out. */
+/* The relay that brings the session brings all records that were not carried out, or knows how far
+ * they were. */
 static int consumer_pass(struct session *session, struct cursor *cursor,
                          const struct state_head *head)
 {
     if (!take(cursor, head->record_bytes))
         return -EPROTO;
+    free(session->moved_from);
     session->moved_from = head->device_bytes ? get_text(cursor, head->device_bytes) : NULL;
     return head->device_bytes && !session->moved_from ? -EPROTO : 0;
 }
@@ -637,7 +645,7 @@ static int session_read(struct session *session, struct cursor *cursor,
                         const struct state_head *head)
 {
     const bool is_apart = session->client.moved || head->second_apart;
-    int r = (session->client.moved ? consumer_pass : consumer_read)(session, cursor, head);
+    int r = (is_from_elsewhere(session) ? consumer_pass : consumer_read)(session, cursor, head);
     const void *output = r == 0 ? take(cursor, head->output_bytes) : NULL;
     if (!output)
         return r < 0 ? r : -EPROTO;
@@ -651,7 +659,7 @@ static int session_read(struct session *session, struct cursor *cursor,
  * elsewhere, what a card may hold at most. */
 static uint64_t ledger_held(const struct session *session)
 {
-    if (session->client.moved)
+    if (is_from_elsewhere(session))
         return __atomic_load_n(&session->ledger->quota_bytes, __ATOMIC_SEQ_CST);
     const struct ledger_slot *slot = &session->ledger->slots[session->client.slot];
     return __atomic_load_n(&slot->used_bytes, __ATOMIC_SEQ_CST) +

@@ -426,6 +426,11 @@ void conn_close(struct conn *conn)
     free(conn);
 }
 
+void conn_shut(struct conn *conn)
+{
+    (void)shutdown(conn->fd, SHUT_RDWR); /* fails only when it is broken already */
+}
+
 size_t conn_gathered(const struct conn *conn)
 {
     return conn->gathered + conn->out_length;

@@ -36,6 +36,8 @@ struct conn *conn_over(int fd);
 /* Listening sockets' address: as conn_dial. In the clear only on loopback. */
 int conn_listen(const char *address, int is_secure, int *ret_fd, struct error *err);
 void conn_close(struct conn *conn); /* NULL is fine */
+/* From any thread: who reads finds the end. */
+void conn_shut(struct conn *conn);
 
 /* Bytes put and not yet flushed. */
 size_t conn_gathered(const struct conn *conn);

@@ -17,7 +17,7 @@
 struct error;
 
 #define RELAY_MAGIC 0x5941454cu /* "LEAY" */
-#define RELAY_VERSION 7
+#define RELAY_VERSION 8
 #define RELAY_PORT "7311"
 #define RELAY_TOKEN_MAX 72
 

@@ -3,7 +3,6 @@
  * for what the program posts next once it has its answer. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,68 +14,34 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "card/executor/consumer.h"
-#include "card/executor/executor.h"
 #include "card/ledger/futex.h"
-#include "card/relay/bulk.h"
-#include "card/relay/frame.h"
+#include "card/relay/near.h"
 #include "card/relay/relay.h"
 
 #define HELLO_LIMIT_S 5
 #define GATHER_BYTES 8192 /* records worth a packet */
 #define LINGER_NS 50000u  /* while something is outstanding, more may follow at once */
-#define WELCOME_FDS 3
 #define SHORT_TRIP_US 500
 #define HAND_ON_NS 100000u
-#define BODY_MAX \
-    (sizeof(struct frame_ends) + WIRE_QUEUES * sizeof(struct queue_end) + \
-     (size_t)WIRE_EVENTS * sizeof(struct event_end))
 
 enum { MEMORY_SESSION, MEMORY_LEDGER, MEMORY_CLAIMS };
 
-/* What is known of the kernels' output, so that a program which may print does not ask in vain. */
-struct output {
-    uint64_t launches;       /* forwarded so far */
-    uint64_t launches_asked; /* when it was asked for last */
-    int asked_quiet;         /* every command had ended then */
-    uint32_t sequence;       /* of the asking; atomic, as what follows */
-    uint32_t is_empty;       /* the answer: nothing left */
-};
-
-struct near {
-    int client_fd;
-    int memory_fds[WELCOME_FDS];
-    unsigned slot;
-    struct conn *conn;
-    struct mirror mirror;
-    struct ledger_claims *claims;
-    uint8_t *body;       /* of the frame being received, BODY_MAX */
-    uint64_t forwarded;  /* commands */
-    uint64_t ended;      /* commands; atomic */
-    uint64_t claim_told; /* bytes */
-    uint64_t sent_ns;
-    struct bulk_receiver from_device;
-    struct mirror_moved moved; /* of a session that moved */
-    pthread_mutex_t send_lock;
-    struct bulk_sender to_device; /* with send_lock */
-
-    /* Of who takes the records: the forwarder, but while it sleeps. */
-    pthread_mutex_t ring_lock;
-    struct consumer consumer;
-    struct output output;
-    int brings_data; /* the last record, in either direction */
-};
-
 /* ---- sending ---- */
 
-static int put_frame(struct near *near, enum frame_kind kind, const void *head, size_t head_bytes,
-                     uint64_t more_bytes)
+int near_put(struct near *near, enum frame_kind kind, const void *head, size_t head_bytes,
+             uint64_t more_bytes)
 {
     const struct frame_header header = {.length = (uint32_t)(head_bytes + more_bytes),
                                         .kind = (uint16_t)kind,
                                         .lane = (uint16_t)near->consumer.lane};
     int r = conn_put(near->conn, &header, sizeof(header));
     return r == 0 && head_bytes ? conn_put(near->conn, head, head_bytes) : r;
+}
+
+/* Whether somebody else wants the thread that forwards. */
+static int is_called(const struct near *near)
+{
+    return near->is_called && near->is_called(near->called_arg);
 }
 
 static uint64_t claimed(const struct near *near)
@@ -96,27 +61,35 @@ static struct wire_stats stats_read(const struct wire_stats *stats)
     return copy.stats;
 }
 
-static int put_account(struct near *near)
+int near_put_account(struct near *near)
 {
     const uint64_t claimed_bytes = claimed(near), freed_bytes = near->moved.freed_bytes;
     const struct frame_account account = {claimed_bytes > freed_bytes ? claimed_bytes - freed_bytes
                                                                       : 0,
                                           stats_read(&near->mirror.session->stats)};
     near->claim_told = claimed_bytes;
-    return put_frame(near, FRAME_ACCOUNT, &account, sizeof(account), 0);
+    return near_put(near, FRAME_ACCOUNT, &account, sizeof(account), 0);
 }
 
-static int send_gathered(struct near *near)
+int near_flush(struct near *near)
 {
     int r = 0;
     pthread_mutex_lock(&near->send_lock);
     if (claimed(near) != near->claim_told)
-        r = put_account(near);
+        r = near_put_account(near);
     if (r == 0)
         r = conn_flush(near->conn);
     near->sent_ns = clock_monotonic_ns();
     pthread_mutex_unlock(&near->send_lock);
     return r;
+}
+
+void near_ping(struct near *near)
+{
+    pthread_mutex_lock(&near->send_lock);
+    if (near_put(near, FRAME_PING, NULL, 0, 0) == 0)
+        (void)conn_flush(near->conn); /* its end shows when it is used */
+    pthread_mutex_unlock(&near->send_lock);
 }
 
 /* Whether the record is a command that adds to its queue's count. */
@@ -150,7 +123,7 @@ static void ask_output(struct near *near, const struct wire_header *record)
     __atomic_store_n(&output->sequence, record->sequence, __ATOMIC_RELEASE);
 }
 
-static int forward(struct near *near, const struct wire_header *record, struct error *err)
+int near_forward(struct near *near, const struct wire_header *record, struct error *err)
 {
     struct spans spans;
     near->output.launches += record->opcode == WIRE_LAUNCH;
@@ -163,14 +136,15 @@ static int forward(struct near *near, const struct wire_header *record, struct e
         return -EPROTO;
     near->brings_data = spans.to_device.bytes > 0 || spans.from_device.bytes > 0;
     near->forwarded += is_command(record);
+    near->waited += wire_opcode_waits(record->opcode) != 0;
     pthread_mutex_lock(&near->send_lock);
-    int r = put_frame(near, FRAME_RECORD, record, record->length, spans.to_device.bytes);
+    int r = near_put(near, FRAME_RECORD, record, record->length, spans.to_device.bytes);
     if (r == 0)
         r = bulk_put(&near->to_device, near->conn, near->mirror.slab + spans.to_device.offset,
                      spans.to_device.bytes);
     pthread_mutex_unlock(&near->send_lock);
     if (r == 0 && (conn_gathered(near->conn) >= GATHER_BYTES || wire_opcode_waits(record->opcode)))
-        r = send_gathered(near);
+        r = near_flush(near);
     return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
 }
 
@@ -193,7 +167,7 @@ static int take_more(struct near *near, const struct wire_header **ret_record, s
             return taken;
         __builtin_ia32_pause();
     } while (is_worth_lingering(near) && clock_monotonic_ns() < end_ns);
-    int r = send_gathered(near);
+    int r = near_flush(near);
     return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
 }
 
@@ -203,7 +177,7 @@ static int doze(struct near *near, const struct wire_header **ret_record, struct
     uint32_t *asleep = &near->mirror.session->asleep;
     __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
     int taken = consumer_take(&near->consumer, ret_record, err);
-    if (!taken) {
+    if (!taken && !is_called(near)) {
         pthread_mutex_unlock(&near->ring_lock);
         futex_sleep(asleep, 1, CONN_PING_MS * NS_PER_MS / 2);
         pthread_mutex_lock(&near->ring_lock);
@@ -220,17 +194,16 @@ static int rest(struct near *near, const struct wire_header **ret_record, struct
     if (taken || clock_monotonic_ns() - near->sent_ns < CONN_PING_MS * NS_PER_MS / 2)
         return taken;
     pthread_mutex_lock(&near->send_lock);
-    int r = put_account(near); /* says that we live, too */
+    int r = near_put_account(near); /* says that we live, too */
     pthread_mutex_unlock(&near->send_lock);
     if (r == 0)
-        r = send_gathered(near);
+        r = near_flush(near);
     return r < 0 ? error_errno(err, r, "host-lost", "cannot send to the card's host") : 0;
 }
 
-static int forward_all(struct near *near, struct error *err)
+int near_forward_all(struct near *near, struct error *err)
 {
-    pthread_mutex_lock(&near->ring_lock); /* for good */
-    for (;;) {
+    while (!is_called(near)) {
         const struct wire_header *record;
         int taken = consumer_take(&near->consumer, &record, err);
         if (taken == 0 && conn_gathered(near->conn))
@@ -238,16 +211,16 @@ static int forward_all(struct near *near, struct error *err)
         if (taken == 0)
             taken = rest(near, &record, err);
         if (taken > 0)
-            taken = forward(near, record, err);
+            taken = near_forward(near, record, err);
         if (taken < 0)
             return taken;
     }
+    return 0;
 }
 
 /* ---- receiving ---- */
 
-/* The session is over for the program, which finds that out by its socket. */
-static _Noreturn void leave(struct near *near, const struct error *err)
+_Noreturn void near_leave(struct near *near, const struct error *err)
 {
     struct wire_session *session = near->mirror.session;
     if (err->errnum)
@@ -262,10 +235,15 @@ static _Noreturn void leave(struct near *near, const struct error *err)
 static _Noreturn void say_farewell(struct near *near)
 {
     const struct error none = {0};
-    if (pthread_mutex_trylock(&near->send_lock) == 0 && put_account(near) == 0 &&
+    if (pthread_mutex_trylock(&near->send_lock) == 0 && near_put_account(near) == 0 &&
         conn_flush(near->conn) == 0)
         conn_close(near->conn);
-    leave(near, &none);
+    near_leave(near, &none);
+}
+
+static int is_fetched(const struct near *near)
+{
+    return __atomic_load_n(&near->fetched, __ATOMIC_SEQ_CST);
 }
 
 static int receive_data(struct near *near, uint32_t length)
@@ -279,7 +257,9 @@ static int receive_data(struct near *near, uint32_t length)
     uint64_t bytes = length - sizeof(data);
     if (data.slab_offset > WIRE_SLAB_BYTES || bytes > WIRE_SLAB_BYTES - data.slab_offset)
         return -EPROTO;
-    return bulk_read(&near->from_device, near->conn, near->mirror.slab + data.slab_offset, bytes);
+    uint8_t *place = is_fetched(near) ? recall_place(&near->recall, data.slab_offset, bytes)
+                                      : near->mirror.slab + data.slab_offset;
+    return place ? bulk_read(&near->from_device, near->conn, place, bytes) : -EPROTO;
 }
 
 /* Before the program sees the reply: it may ask again at once. */
@@ -287,6 +267,7 @@ static void note_reply(struct near *near)
 {
     struct frame_reply reply;
     memcpy(&reply, near->body, sizeof(reply));
+    (void)__atomic_add_fetch(&near->replied, 1, __ATOMIC_RELEASE);
     if (reply.sequence == __atomic_load_n(&near->output.sequence, __ATOMIC_ACQUIRE))
         __atomic_store_n(&near->output.is_empty, reply.value == 0, __ATOMIC_RELEASE);
 }
@@ -298,8 +279,9 @@ static int receive_frame(struct near *near, struct frame_header *ret_header, str
     if (r == 0 && ret_header->kind == FRAME_DATA)
         r = receive_data(near, ret_header->length);
     else if (r == 0)
-        r = ret_header->length <= BODY_MAX ? conn_read(near->conn, near->body, ret_header->length)
-                                           : -EPROTO;
+        r = ret_header->length <= NEAR_BODY_MAX
+                ? conn_read(near->conn, near->body, ret_header->length)
+                : -EPROTO;
     return r < 0 ? error_errno(err, r, "host-lost", "the card's host is lost") : 0;
 }
 
@@ -320,17 +302,50 @@ static int take_over(struct near *near, struct error *err)
     __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST); /* nobody needs to be woken */
     int taken = consumer_look(&near->consumer, &record, err);
     while (taken > 0) {
-        taken = forward(near, record, err);
+        taken = near_forward(near, record, err);
         if (taken == 0 && !near->brings_data)
             taken = consumer_take(&near->consumer, &record, err);
     }
-    if (taken == 0 && conn_gathered(near->conn) && send_gathered(near) < 0)
+    if (taken == 0 && conn_gathered(near->conn) && near_flush(near) < 0)
         taken = error_set(err, -EPIPE, "host-lost", "cannot send to the card's host");
     __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST); /* as the forwarder left it */
-    if (consumer_has_more(&near->consumer) && __atomic_exchange_n(asleep, 0, __ATOMIC_SEQ_CST))
+    const int is_wanted = consumer_has_more(&near->consumer) || is_called(near);
+    if (is_wanted && __atomic_exchange_n(asleep, 0, __ATOMIC_SEQ_CST))
         futex_wake(asleep, 1);
     pthread_mutex_unlock(&near->ring_lock);
     return taken;
+}
+
+/* What has come is the program's, or the answer to a question of ours. */
+static int take_frame(struct near *near, const struct frame_header *header, struct error *err)
+{
+    uint64_t ended = 0;
+    const int is_reply =
+        header->kind == FRAME_REPLY && header->length == sizeof(struct frame_reply);
+    if (is_reply && header->lane == RECALL_LANE) {
+        struct frame_reply reply;
+        memcpy(&reply, near->body, sizeof(reply));
+        return recall_answer(&near->recall, &reply) == 0
+                   ? 0
+                   : error_set(err, -EPROTO, "bad-frame", "an answer that nobody asked for");
+    }
+    if (is_fetched(near)) {
+        near_ping(near); /* the other thread may be at something that takes long */
+        return 0;
+    }
+    if (is_reply)
+        note_reply(near);
+    int r = mirror_apply(&near->mirror, header, near->body, &ended, err);
+    (void)__atomic_add_fetch(&near->ended, ended, __ATOMIC_RELEASE);
+    return r == 0 && (ended || header->kind == FRAME_REPLY) ? take_over(near, err) : r;
+}
+
+/* The connection has ended, and with it the session, unless that is here. */
+static void give_up(struct near *near, const struct error *err)
+{
+    __atomic_store_n(&near->lost, 1, __ATOMIC_SEQ_CST);
+    if (!near->mirror.moved || __atomic_load_n(&near->needed, __ATOMIC_SEQ_CST))
+        near_leave(near, err);
 }
 
 static void *receive_all(void *arg)
@@ -340,7 +355,6 @@ static void *receive_all(void *arg)
     int r = 0;
     while (r == 0) {
         struct frame_header header;
-        uint64_t ended = 0;
         int client_left = 0;
         int ready = conn_wait(near->conn, near->client_fd, CONN_SILENCE_MS, &client_left);
         if (client_left)
@@ -349,15 +363,18 @@ static void *receive_all(void *arg)
             r = error_set(&err, -ETIMEDOUT, "host-lost", "the card's host says nothing any more");
         if (r == 0)
             r = receive_frame(near, &header, &err);
-        if (r == 0 && header.kind == FRAME_REPLY && header.length == sizeof(struct frame_reply))
-            note_reply(near);
         if (r == 0)
-            r = mirror_apply(&near->mirror, &header, near->body, &ended, &err);
-        (void)__atomic_add_fetch(&near->ended, ended, __ATOMIC_RELEASE);
-        if (r == 0 && (ended || header.kind == FRAME_REPLY))
-            r = take_over(near, &err);
+            r = take_frame(near, &header, &err);
     }
-    leave(near, &err);
+    give_up(near, &err);
+    return NULL;
+}
+
+int near_receive(struct near *near, struct error *err)
+{
+    pthread_mutex_lock(&near->ring_lock);
+    near->receives = pthread_create(&near->receiver, NULL, receive_all, near) == 0;
+    return near->receives ? 0 : error_set(err, -EAGAIN, "no-thread", "no thread for a session");
 }
 
 /* ---- beginning ---- */
@@ -378,8 +395,7 @@ static int read_hello(int fd, struct wire_hello *ret_hello, struct error *err)
     return 0;
 }
 
-static void serve_memory(struct near *near, struct wire_session *session,
-                         struct ledger_card *ledger)
+void near_serve(struct near *near, struct wire_session *session, struct ledger_card *ledger)
 {
     mirror_init(&near->mirror, session, ledger);
     near->to_device.count = &session->stats.carried_to_device;
@@ -416,13 +432,13 @@ static int make_session(struct near *near, struct error *err)
     struct wire_session *session = make_memory(bytes, &near->memory_fds[MEMORY_SESSION]);
     struct ledger_card *ledger = make_memory(sizeof(*ledger), &near->memory_fds[MEMORY_LEDGER]);
     near->claims = make_memory(sizeof(*near->claims), &near->memory_fds[MEMORY_CLAIMS]);
-    near->body = malloc(BODY_MAX);
+    near->body = malloc(NEAR_BODY_MAX);
     if (!session || !ledger || !near->claims || !near->body)
         return error_set(err, -ENOMEM, "out-of-memory", "making a session");
     (void)wire_session_layout(session);
     session->line_ns = line_ns(near->conn);
     ledger->magic = LEDGER_MAGIC;
-    serve_memory(near, session, ledger);
+    near_serve(near, session, ledger);
     consumer_init(&near->consumer, session, &layout);
     return 0;
 }
@@ -491,7 +507,6 @@ int near_session(int fd, const struct relay_host *host, struct error *err)
 {
     struct near *near = calloc(1, sizeof(*near)); /* lives as long as the process */
     struct error why = {0};
-    pthread_t receiver;
     if (!near)
         return error_set(err, -ENOMEM, "out-of-memory", "making a session");
     near->client_fd = fd;
@@ -501,95 +516,10 @@ int near_session(int fd, const struct relay_host *host, struct error *err)
     int r = begin(near, host, &why);
     if (send_welcome(near, &why) < 0 && r == 0)
         r = error_set(&why, -EPIPE, "program-left", "the program left at once");
-    if (r == 0 && pthread_create(&receiver, NULL, receive_all, near) != 0)
-        r = error_set(&why, -EAGAIN, "no-thread", "no thread for a session");
+    if (r == 0)
+        r = near_receive(near, &why);
     if (r < 0)
         return error_copy(err, &why);
-    (void)forward_all(near, &why);
-    leave(near, &why);
+    (void)near_forward_all(near, &why);
+    near_leave(near, &why);
 }
-
-/* ---- a session that moved ---- */
-
-struct departure {
-    struct near near;
-};
-
-static void take_back(struct departure *departure)
-{
-    conn_close(departure->near.conn);
-    free(departure->near.body);
-    free(departure);
-}
-
-static int offer(int fd, struct departure **ret_departure, struct error *err)
-{
-    struct departure *departure = calloc(1, sizeof(*departure));
-    struct near *near = &departure->near;
-    if (departure) {
-        near->body = malloc(BODY_MAX);
-        near->conn = conn_over(fd);
-    } else {
-        (void)close(fd);
-    }
-    if (!departure || !near->body || !near->conn) {
-        if (departure)
-            take_back(departure);
-        return error_set(err, -ENOMEM, "out-of-memory", "moving a session");
-    }
-    near->client_fd = -1; /* somebody else looks after the program */
-    pthread_mutex_init(&near->send_lock, NULL);
-    pthread_mutex_init(&near->ring_lock, NULL);
-    int r = relay_verdict_read(near->conn, &near->moved.far_slot, err);
-    if (r < 0)
-        take_back(departure);
-    else
-        *ret_departure = departure;
-    return r;
-}
-
-static void keep(struct departure *departure)
-{
-    (void)put_frame(&departure->near, FRAME_PING, NULL, 0, 0); /* its end shows when it is used */
-    (void)conn_flush(departure->near.conn);
-}
-
-/* Where the session stands, and what is known of its queues. */
-static int set_out(struct near *near, const struct executor_leaving *leaving, struct error *err)
-{
-    int r = 0;
-    const struct ledger_slot *slot = &leaving->ledger->slots[leaving->slot];
-    serve_memory(near, leaving->session, leaving->ledger);
-    near->claims = leaving->claims;
-    near->slot = near->moved.slot = leaving->slot;
-    near->moved.freed_bytes = __atomic_load_n(&slot->freed_total_bytes, __ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < WIRE_QUEUES; i++)
-        near->moved.completed[i] = near->mirror.queues[i].completed;
-    near->mirror.moved = &near->moved;
-    near->consumer = *leaving->consumer;
-    for (uint32_t i = 0; r == 0 && i < leaving->queue_count; i++) {
-        const struct executor_queue *queue = &leaving->queues[i];
-        const struct frame_queue frame = {queue->id, queue->slot, queue->in_order};
-        r = put_frame(near, FRAME_QUEUE, &frame, sizeof(frame), 0);
-    }
-    if (r == 0)
-        r = put_account(near);
-    if (r < 0)
-        return error_errno(err, r, "host-lost", "cannot send to the card's host");
-    return leaving->held ? forward(near, leaving->held, err) : 0;
-}
-
-static _Noreturn void run(struct departure *departure, const struct executor_leaving *leaving)
-{
-    struct near *near = &departure->near;
-    struct error why = {0};
-    pthread_t receiver;
-    int r = set_out(near, leaving, &why);
-    if (r == 0 && pthread_create(&receiver, NULL, receive_all, near) != 0)
-        r = error_set(&why, -EAGAIN, "no-thread", "no thread for a session");
-    if (r == 0)
-        (void)forward_all(near, &why);
-    leave(near, &why);
-}
-
-const struct executor_relay near_departing = {offer, keep, take_back, run};
