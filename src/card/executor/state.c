@@ -325,16 +325,20 @@ static int binaries_read(struct cursor *cursor, uint32_t count, struct program *
 {
     uint64_t left = program->text_length;
     bool has_binaries = strcmp(program->kind, "binary") == 0 && program->text;
-    program->lengths = calloc(count + 1u, sizeof(*program->lengths));
-    int r = program->lengths ? get(cursor, program->lengths, count * sizeof(*program->lengths))
+    int r = 0;
+    if (count) {
+        program->lengths = calloc(count, sizeof(*program->lengths));
+        r = program->lengths ? get(cursor, program->lengths, count * sizeof(*program->lengths))
                              : -ENOMEM;
+    }
     for (uint32_t i = 0; r == 0 && i < count; i++) {
         r = program->lengths[i] <= left ? 0 : -EPROTO;
         left -= r == 0 ? program->lengths[i] : 0;
     }
     if (r == 0)
         r = list_read(cursor, &program->devices);
-    return r == 0 && has_binaries && count != device_list_length(&program->devices) ? -EPROTO : r;
+    bool has_lengths = count || has_binaries;
+    return r == 0 && has_lengths && count != device_list_length(&program->devices) ? -EPROTO : r;
 }
 
 static int text_read(struct cursor *cursor, const struct state_object *head,
