@@ -8,6 +8,7 @@ import time
 import house as houses
 import pytest
 from relay import DelayLine, Lender
+from test_opencl import NEEDS_COMMAND_BUFFER
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 TRIPS, POSTED = os.path.join(PROGRAMS, "trips.py"), os.path.join(PROGRAMS, "posted.py")
@@ -33,7 +34,7 @@ def assert_nothing_left(house):
     houses.eventually("the last socket's end", lambda: not any(name.startswith("on-") for name in os.listdir(house.run_dir)))
 
 
-@pytest.mark.parametrize("program", [["hello"], ["compiling"], ["images"], ["command_buffer"], ["sgemm"], ["digits", "--steps", "60"]],
+@pytest.mark.parametrize("program", [["hello"], ["compiling"], ["images"], pytest.param(["command_buffer"], marks=NEEDS_COMMAND_BUFFER), ["sgemm"], ["digits", "--steps", "60"]],
                          ids=lambda words: words[0])
 def test_same_as_here(card_house, lender, program):
     words = [houses.built(program[0]), *program[1:]]

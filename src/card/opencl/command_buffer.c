@@ -261,8 +261,7 @@ static cl_int post_command(const struct posting *posting, cl_uint i)
     return command->enqueue(command, posting->queue, &waits);
 }
 
-/* The command whose event is that of the run: it ends after all others, and began with the first.
- */
+/* The command whose event is the run's: it ends after all others and began with the first. */
 static cl_int post_end(const struct posting *posting, cl_event *ret_event)
 {
     struct command command;
