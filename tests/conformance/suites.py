@@ -30,7 +30,6 @@ PYTEST_HIDES = r"(?m) in [0-9.]+s.*$|^[.FsxXE]+( +\[.*)?$|<[^>\n]*'[^>\n]*>|0x[0
 
 # Programs of pocl-tests that cannot be judged by themselves, or look for what belongs to PoCL alone.
 POCL_LEFT_OUT = {
-    "test_cl_pocl_content_size": "a header of PoCL's source",
     "test_version": "PoCL's own version",
     "test_dlopen": "PoCL's own library",
 }

@@ -26,6 +26,7 @@ PATHS = {
     "every_call": "tests/e2e/programs/every_call",
     "builds": "tests/e2e/programs/builds",
     "command_buffer": "tests/e2e/programs/command_buffer",
+    "content": "tests/e2e/programs/content",
     "commands": "tests/e2e/programs/commands",
     "device": "tests/e2e/programs/device",
     "limits": "tests/e2e/programs/limits",

@@ -107,7 +107,7 @@ def test_training_ends_with_the_same_bytes(hosts, tmp_path):
 
 
 # Programs that say "ready" three times.
-ACROSS = [["moving"], ["subdevices", "across"], ["svm", "across"], ["printing", "1", "across"]]
+ACROSS = [["moving"], ["subdevices", "across"], ["svm", "across"], ["printing", "1", "across"], ["content", "across"]]
 
 
 def runnable(house, words):

@@ -20,6 +20,7 @@ struct handle {
     struct handle *next;    /* of a blocked event */
     struct handle *context; /* of a program, one reference */
     size_t bytes;           /* of memory */
+    struct handle *size;    /* of memory: what says how much of it is of use; no reference */
     void(CL_CALLBACK *on_freed)(cl_mem, void *);
     void(CL_CALLBACK *on_status)(cl_event, cl_int, void *);
     void *arg;
@@ -162,9 +163,12 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t room, vo
     const cl_bool unified = CL_TRUE;
     const cl_device_type type = CL_DEVICE_TYPE_CPU;
     const cl_uint align_bits = 128 * 8;
+    const cl_platform_id platform = NULL;
     if (!fake_opencl_shares_memory)
         return CL_INVALID_VALUE;
     switch (what) {
+    case CL_DEVICE_PLATFORM:
+        return tell(&platform, sizeof(platform), room, value, length);
     case CL_DEVICE_TYPE:
         return tell(&type, sizeof(type), room, value, length);
     case CL_DEVICE_HOST_UNIFIED_MEMORY:
@@ -301,6 +305,25 @@ cl_int clSetMemObjectDestructorCallback(cl_mem memory, void(CL_CALLBACK *notify)
 cl_int clReleaseMemObject(cl_mem memory)
 {
     return release(memory, MEMORY);
+}
+
+cl_int clRetainMemObject(cl_mem memory)
+{
+    check(memory, MEMORY)->references++;
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL set_content_size(cl_mem memory, cl_mem size)
+{
+    check(memory, MEMORY)->size = check(size, MEMORY);
+    check(size, MEMORY)->size = NULL;
+    return CL_SUCCESS;
+}
+
+void *clGetExtensionFunctionAddressForPlatform(cl_platform_id platform, const char *name)
+{
+    (void)platform;
+    return strcmp(name, "clSetContentSizeBufferPoCL") == 0 ? (void *)set_content_size : NULL;
 }
 
 cl_sampler clCreateSampler(cl_context context, cl_bool normalized, cl_addressing_mode addressing,

@@ -56,6 +56,9 @@ struct object {
     struct range range;            /* of a buffer; what lies there stays there while it is away */
     struct image *image;           /* NULL: not an image; owned */
     struct svm_memory *svm;        /* NULL: not shared virtual memory; owned */
+    /* Of buffers: which one says how much of this one is of use, and of which one this says so; 0:
+     * none. While it is away, and when it was read, only the first counts. */
+    uint32_t content_size, content_of;
 };
 
 /* What an image is made from, but for its flags and for what it is a view of. */

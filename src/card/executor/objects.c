@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "card/executor/build.h"
 #include "card/executor/completion.h"
+#include "card/executor/content_size.h"
 #include "card/executor/cuda.h"
 #include "card/executor/image.h"
 #include "card/executor/session.h"
@@ -454,6 +455,7 @@ void object_release(struct session *session, struct object *object)
     }
     if (object->svm)
         svm_finish(session, object->svm);
+    content_size_untie(session, object);
     object_forget(object);
 }
 

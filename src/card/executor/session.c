@@ -53,6 +53,7 @@ static record_handler *const handlers[WIRE_OPCODE_COUNT] = {
     [WIRE_SVM_ALLOC] = handle_svm_alloc,
     [WIRE_KERNEL_POINTERS] = handle_kernel_pointers,
     [WIRE_STATE_READ] = handle_state_read,
+    [WIRE_CONTENT_SIZE] = handle_content_size,
 };
 
 static record_handler *const cuda_handlers[WIRE_OPCODE_COUNT] = {

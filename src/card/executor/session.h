@@ -166,6 +166,8 @@ record_handler handle_launch;
 record_handler handle_svm_place;
 /* svm.c */
 record_handler handle_svm_alloc, handle_kernel_pointers;
+/* content_size.c */
+record_handler handle_content_size;
 
 /* The protocol is broken: fill err and yield -EPROTO (which the compiler can see). */
 #define BAD_RECORD(err, ...) ((void)error_set(err, -EPROTO, "bad-record", __VA_ARGS__), -EPROTO)

@@ -62,6 +62,7 @@ static const char *const served_extensions[] = {CARD_ICD,
                                                 "cl_amd_device_attribute_query",
                                                 "cl_ext_float_atomics",
                                                 "cl_ext_atomic_counters_32",
+                                                "cl_pocl_content_size",
                                                 NULL};
 
 /* Whether a card has an extension that the driver has; cl_khr_icd its platform has anyway. */

@@ -50,7 +50,7 @@ struct state_object {
     uint64_t origin_bytes, size_bytes; /* or what a sampler has there */
     uint32_t queue_slot, in_order;
     uint16_t timed, first;
-    uint32_t device_id;
+    uint32_t device_id; /* of a queue; of a buffer its content_size */
     uint32_t pace_base, args;
     uint32_t program_kind, has_text, lengths, builds; /* of a program; its devices follow */
     uint64_t text_bytes, build_bytes;
@@ -191,7 +191,7 @@ static void object_write(const struct session *session, uint32_t id, struct buf 
         .in_order = queue ? queue->in_order != 0 : 0,
         .timed = queue ? queue->timed != 0 : 0,
         .first = queue ? queue->first != 0 : 0,
-        .device_id = queue ? queue->device_id : 0,
+        .device_id = queue ? queue->device_id : object->content_size,
     };
     special_write(&head, object, state);
 }
@@ -587,6 +587,8 @@ static int object_read(struct session *session, struct cursor *cursor)
         .flags = head.flags,
         .origin_bytes = head.origin_bytes,
         .size_bytes = head.size_bytes,
+        .content_size =
+            head.kind == OBJECT_MEMORY && head.device_id < WIRE_OBJECTS ? head.device_id : 0,
     };
     return extra_read(session, cursor, &head, object);
 }

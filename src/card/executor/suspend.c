@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "card/executor/content_size.h"
 #include "card/executor/cuda.h"
 #include "card/executor/image.h"
 #include "card/executor/session.h"
@@ -192,6 +193,8 @@ static cl_int all_enter(struct session *session)
     cl_int status = CL_SUCCESS;
     for (int rank = 0; rank < RANKS && !status; rank++)
         status = each_of_rank(session, (enum rank)rank, 1, enter_device);
+    if (!status)
+        content_sizes_tie(session);
     for (uint32_t slot = 1; slot < session->events_end && !status; slot++)
         status = open_again(session, &session->events[slot]);
     return status;

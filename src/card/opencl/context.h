@@ -25,6 +25,7 @@ struct _cl_context {
     void(CL_CALLBACK *notify)(const char *text, const void *data, size_t length, void *user_data);
     void *user_data;
     struct context_farewell *farewells; /* last set first */
+    uint32_t content_lock;              /* of what content_size.c keeps in its buffers */
     uint32_t lock;                      /* what follows, and the farewells */
     cl_command_queue hidden_queue;
     cl_command_queue queues; /* the user's, newest first */

@@ -1,4 +1,5 @@
 /* The platform and its device, the card, and what the loader asks of us. */
+#include "card/opencl/content_size.h"
 #include "card/opencl/info.h"
 #include "card/opencl/process.h"
 #include "card/opencl/subdevice.h"
@@ -125,10 +126,12 @@ void *api_clGetExtensionFunctionAddress(const char *function_name)
     const struct {
         const char *name;
         void *function;
-    } functions[] = {{"clIcdGetPlatformIDsKHR", (void *)api_clGetPlatformIDs},
-                     {"clGetPlatformInfo", (void *)clGetPlatformInfo},
-                     {"clCreateProgramWithILKHR", (void *)opencl_dispatch.clCreateProgramWithIL},
-                     {SIBLING_FUNCTION, (void *)sibling_be}};
+    } functions[] = {
+        {"clIcdGetPlatformIDsKHR", (void *)api_clGetPlatformIDs},
+        {"clGetPlatformInfo", (void *)clGetPlatformInfo},
+        {"clCreateProgramWithILKHR", (void *)opencl_dispatch.clCreateProgramWithIL},
+        {CONTENT_SIZE_FUNCTION, content_size_is_served() ? (void *)content_size_set : NULL},
+        {SIBLING_FUNCTION, (void *)sibling_be}};
     for (size_t i = 0; function_name && i < sizeof(functions) / sizeof(functions[0]); i++)
         if (strcmp(function_name, functions[i].name) == 0)
             return functions[i].function;

@@ -2,6 +2,7 @@
 #include "card/opencl/memory.h"
 
 #include "card/opencl/arena.h"
+#include "card/opencl/content_size.h"
 #include "card/opencl/context.h"
 #include "card/opencl/direct.h"
 #include "card/opencl/event.h"
@@ -142,6 +143,7 @@ static void destroy_memory(struct object *object)
     else if (memory->charged)
         (void)__atomic_add_fetch(&process.frees_sent, 1, __ATOMIC_RELAXED);
     memory_maps_finish(memory);
+    content_size_untie(memory);
     image_finish(memory);
     arena_give(memory->range);
     free(memory->properties);

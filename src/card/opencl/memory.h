@@ -32,6 +32,7 @@ struct _cl_mem {
     struct memory_map *maps;
     cl_uint map_count;
     struct memory_farewell *farewells; /* last set first */
+    cl_mem content_size, content_of;   /* see content_size.h; under the context's content_lock */
 };
 
 /* The memory object with bytes of its own that this one is a part or view of. */

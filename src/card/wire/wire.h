@@ -13,7 +13,7 @@
 #include "wire_records.h"
 
 #define WIRE_MAGIC 0x5441454cu /* "LEAT" */
-#define WIRE_VERSION 11
+#define WIRE_VERSION 12
 #define WIRE_TOKEN_MAX 72
 #define WIRE_CARDS_MAX 8   /* of one session: the devices of its platform */
 #define WIRE_FURTHER_MAX 7 /* of them, beside the first */

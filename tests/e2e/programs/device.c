@@ -75,6 +75,7 @@ static void functions(void)
                                         "clCreateProgramWithILKHR",
                                         "clTerminateContextKHR",
                                         "clGetKernelSuggestedLocalWorkSizeKHR",
+                                        "clSetContentSizeBufferPoCL",
                                         "clCreateSubDevicesEXT",
                                         "clRetainDeviceEXT",
                                         "clReleaseDeviceEXT",
