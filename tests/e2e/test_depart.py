@@ -140,11 +140,11 @@ def test_training_comes_home_with_the_same_bytes(hosts, tmp_path):
     """Again and again, amidst its steps. With such a share a command is in hand that waits for its turn, nearly always."""
     needs("digits")
     here, there, lender = hosts
-    steps = [houses.built("digits"), "--steps", str(STEPS // 4)]
+    steps = [houses.built("digits"), "--steps", str(STEPS)]
     subprocess.run([*steps, "--checkpoint", str(tmp_path / "direct"), "--metrics", str(tmp_path / "direct.metrics")], check=True,
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     program = here.on_card(create(here, memory_bytes=256 * MIB, share_permille=SMALL_SHARE), *steps, "--checkpoint", str(tmp_path / "net"),
-                           "--metrics", str(tmp_path / "net.metrics"), "--sleep-at", f"{STEPS // 4 - 5}:600")
+                           "--metrics", str(tmp_path / "net.metrics"), "--sleep-at", f"{STEPS - 5}:600")
     under_way(here, program=program)  # the first build takes long
     for _ in range(TRIPS):
         depart(here, lender)
