@@ -467,6 +467,8 @@ int conn_flush(struct conn *conn)
 
 int conn_put(struct conn *conn, const void *data, size_t length)
 {
+    if (length == 0)
+        return 0; /* of no memory, perhaps */
     if (conn->gathered + length > sizeof(conn->gather)) {
         int r = seal_gathered(conn);
         if (r < 0)
