@@ -107,7 +107,7 @@ def test_training_ends_with_the_same_bytes(hosts, tmp_path):
 
 
 # Programs that say "ready" three times.
-ACROSS = [["moving"], ["subdevices", "across"], ["svm", "across"], ["printing", "1", "across"]]
+ACROSS = [["moving"], ["subdevices", "across"], ["svm", "across"], ["printing", "1", "across"], ["content", "across"]]
 
 
 def runnable(house, words):
@@ -117,7 +117,7 @@ def runnable(house, words):
 
 
 @pytest.mark.parametrize("moves_at", [0, 1, 2])
-@pytest.mark.parametrize("words", [*ACROSS, ["content", "across"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", ACROSS, ids=lambda words: words[0])
 def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
     here, _, lender = hosts
     name, *arguments = runnable(here, words)

@@ -101,6 +101,7 @@ static void part_load(void *arg, const struct checkpoint_part *part, const void 
     struct session *session = loading->session;
     if (memcmp(part->session, session->client.id, sizeof(part->session)) != 0)
         return;
+    loading->parts += part->serial == STATE_SERIAL; /* all there is of a program without buffers */
     for (uint32_t id = 1; id < WIRE_OBJECTS; id++) {
         const struct object *object = &session->objects[id];
         uint8_t *to = object->serial == part->serial ? contents_of(object) : NULL;
