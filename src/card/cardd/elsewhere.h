@@ -19,10 +19,10 @@ struct elsewhere *elsewhere_ask(struct card *card, const char *dir, const char *
 /* Take over from a leat-cardd that was killed. NULL: out of memory. */
 struct elsewhere *elsewhere_adopt(struct card *card, const struct book_elsewhere *place);
 /* The card there goes. NULL is fine. */
+void elsewhere_close(struct elsewhere *elsewhere);
 /* Of a card that is not on its way by the books: what the keeper held for it before they said so,
  * or after they did. */
 void elsewhere_let_go(const struct card *card);
-void elsewhere_close(struct elsewhere *elsewhere);
 /* Have the keeper hold the connection, before the books say that the card is there. */
 void elsewhere_keep(const struct elsewhere *elsewhere);
 /* True when the connection is broken. */
