@@ -43,9 +43,8 @@ int order_open(struct session *session, struct order *order, uint32_t queue_id, 
 void order_use(struct order *order, const struct object *object);
 /* The card of its queue. */
 const struct seat *order_seat(const struct session *session, const struct order *order);
-/* Wait for share and turn. 1: call the driver and then order_close. 0: it is
- * taken care of: it has an error, or another host has carried it out, after which nothing of it may
- * be looked at. */
+/* Wait for share and turn. 1: call the driver and then order_close. 0: it is taken care of: it has
+ * an error, or another host has carried it out, after which nothing of it may be looked at. */
 int order_enter(struct session *session, struct order *order);
 /* The driver took it (status 0, `event` is taken over) or refused it. */
 void order_close(struct session *session, struct order *order, cl_int status, cl_event event);

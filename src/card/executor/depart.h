@@ -14,9 +14,7 @@ int arena_is_left(struct session *session, int taken);
 /* To the other host, to which `fd` leads, borrowed, and wait until it has it: 0, or a negative
  * errno with err set. */
 int session_offer(struct session *session, int fd, struct error *err);
-/* It is here for good, and the client may use the arena if it was never away. Nothing to do is
- * fine.
- */
+/* It is here for good, and the client may use the arena if it was never away; or nothing. */
 void session_stay(struct session *session);
 /* It is the other host's now; one that has come back and was not to stay leaves its device. 0, or a
  * negative errno with err set: -EPROTO when it has not been offered. */
