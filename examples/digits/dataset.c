@@ -185,8 +185,8 @@ static float distance_to_segment(struct point p, struct point a, struct point b)
     return sqrtf(ex * ex + ey * ey);
 }
 
-/* The pixels, along one side, whose centres may be within `reach` of what lies between two numbers.
- */
+/* The pixels, along one side, whose centres may be within `reach` of what lies between two
+ * numbers. */
 static void pixels_near(float one, float other, float reach, int *ret_first, int *ret_last)
 {
     int first = (int)floorf(((one < other ? one : other) - reach) * IMAGE_SIDE) - 1;

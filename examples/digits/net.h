@@ -27,8 +27,8 @@ struct results {
     double loss, accuracy;
 };
 
-/* `batch` is a power of two from BATCH_MIN to BATCH_MAX. Uploads the data set and random weights.
- */
+/* `batch` is a power of two from BATCH_MIN to BATCH_MAX. Uploads the data set and random
+ * weights. */
 struct net *net_create(const struct device *device, const struct dataset *dataset, uint32_t batch,
                        uint64_t seed);
 void net_destroy(struct net *net);

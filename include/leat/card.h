@@ -72,8 +72,8 @@ struct leat_card_request {
     uint32_t priority; /* 0 to 9: the higher gets the device first, within its share */
 };
 
-/* What a program needs to use the card: LEAT_CARD_TOKEN in its environment, and LEAT_CARD_SOCKET.
- */
+/* What a program needs to use the card: LEAT_CARD_TOKEN in its environment, and
+ * LEAT_CARD_SOCKET. */
 struct leat_card_lease {
     char card[LEAT_CARD_TEXT_MAX];
     char device[LEAT_CARD_TEXT_MAX];

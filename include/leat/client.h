@@ -2,8 +2,7 @@
  *
  * Every call that can fail returns 0 or a negative errno and fills `err` (may be NULL). A client is
  * used by one thread at a time; make one per thread. Requests and answers are the JSON of
- * openapi.yaml, handed over as text, so that a program may use any JSON library.
- */
+ * openapi.yaml, handed over as text, so that a program may use any JSON library. */
 #ifndef LEAT_CLIENT_H
 #define LEAT_CLIENT_H
 

@@ -39,8 +39,7 @@ struct request {
     char location[64 + ROUTE_PARAM_MAX];
 };
 
-/* -- what handlers ask --------------------------------------------------------------------------
- */
+/* ---- what handlers ask ---- */
 
 struct core *request_core(const struct request *request)
 {
@@ -113,8 +112,7 @@ int request_query_limit(const struct request *request, uint32_t *ret_limit, stru
     return 0;
 }
 
-/* -- suspension and references ------------------------------------------------------------------
- */
+/* ---- suspension and references ---- */
 
 void request_suspend(struct request *request)
 {
@@ -152,8 +150,7 @@ void request_unref(struct request *request)
     free(request);
 }
 
-/* -- answers ------------------------------------------------------------------------------------
- */
+/* ---- answers ---- */
 
 static void header_add(struct MHD_Response *response, const char *name, const char *value)
 {
@@ -274,8 +271,7 @@ void request_reply(void *arg, struct json_t *result, const struct error *err)
     request_unref(request);
 }
 
-/* -- the first headers --------------------------------------------------------------------------
- */
+/* ---- the first headers ---- */
 
 static bool token_is_shown(const struct door *door, struct MHD_Connection *connection)
 {
@@ -407,8 +403,7 @@ static enum MHD_Result request_begin(struct request *request, const char *method
     return MHD_YES;
 }
 
-/* -- the body, and the handler ------------------------------------------------------------------
- */
+/* ---- the body, and the handler ---- */
 
 static enum MHD_Result request_receive(struct request *request, const char *data, size_t length)
 {
@@ -504,8 +499,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **slot
     request_unref(request);
 }
 
-/* -- the sweep ----------------------------------------------------------------------------------
- */
+/* ---- the sweep ---- */
 
 /* A suspended connection is not watched by MHD, so a vanished client has to be looked for. */
 static bool client_is_gone(const struct request *request)

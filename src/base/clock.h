@@ -1,5 +1,5 @@
-/* Clocks and times of day. Pure rooms take time as an argument; only callers at the edge ask here.
- */
+/* Clocks and times of day. Pure rooms take time as an argument; only callers at the edge ask
+ * here. */
 #ifndef LEAT_BASE_CLOCK_H
 #define LEAT_BASE_CLOCK_H
 

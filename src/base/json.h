@@ -10,8 +10,8 @@
 
 struct error;
 
-#define JSON_TEXT_LIMIT_BYTES \
-    (1u << 20)            /* larger texts are refused unless a caller says otherwise */
+/* Larger texts are refused unless a caller says otherwise. */
+#define JSON_TEXT_LIMIT_BYTES (1u << 20)
 #define JSON_DEPTH_MAX 64 /* deeper nesting is refused before it is parsed */
 
 static inline void cleanup_json(json_t **slot)

@@ -5,8 +5,8 @@
 struct error;
 struct leat_card_control;
 
-#define CARD_DAEMON_LINGER_MS \
-    3000 /* a leat-cardd that we start stays that long after its last use */
+/* A leat-cardd that we start stays that long after its last use. */
+#define CARD_DAEMON_LINGER_MS 3000
 
 /* Connect to the leat-cardd that serves `run_dir` (absolute), or start one that leaves by itself,
  * its log going to cardd.log there. Several callers at once start one. */

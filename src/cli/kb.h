@@ -10,8 +10,8 @@
 struct cli;
 struct error;
 
-/* POST `body` (borrowed) to /v1/knowledge or, with `verb`, to /v1/knowledge/VERB. A new reference.
- */
+/* POST `body` (borrowed) to /v1/knowledge or, with `verb`, to /v1/knowledge/VERB. A new
+ * reference. */
 int kb_post(struct cli *cli, const char *verb, const json_t *body, json_t **ret_answer,
             struct error *err);
 /* The entries of that name, and of the kind of --kind; -ENOENT when there are none. A new reference
@@ -19,8 +19,8 @@ int kb_post(struct cli *cli, const char *verb, const json_t *body, json_t **ret_
 int kb_named(struct cli *cli, const struct args *args, json_t **ret_entries, struct error *err);
 /* Put a text that is given; false: no memory. */
 bool kb_put_text(json_t *object, const char *member, const char *text);
-/* What has to fit: --fits with --batch, --seq, --train and --model-setting, as the member "fits".
- */
+/* What has to fit: --fits with --batch, --seq, --train and --model-setting, as the member
+ * "fits". */
 int kb_put_fits(json_t *body, const struct args *args, struct error *err);
 /* The values of -a as attributes of an object. */
 int kb_attributes(const struct args *args, json_t *attributes, struct error *err);

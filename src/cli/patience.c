@@ -11,9 +11,7 @@
 #include "cli/verb.h"
 
 #define PATIENCE_NS (60 * NS_PER_S)
-#define HELD_NS \
-    (10 * NS_PER_S) /* a connection that held so long was a good one: patience is new \
-                     */
+#define HELD_NS (10 * NS_PER_S) /* who held so long was a good connection: patience is new */
 #define DELAY_FIRST_MS 20
 #define DELAY_LAST_MS 1000
 

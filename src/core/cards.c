@@ -1,6 +1,6 @@
 /* The connection to leat-cardd: newline-delimited JSON over its control socket, made again whenever
- * it breaks, and the daemon started when none answers. What the answers mean is for others to say.
- */
+ * it breaks, and the daemon started when none answers. What the answers mean is for others to
+ * say. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -61,8 +61,8 @@ static void on_process_exit(uv_process_t *process, int64_t status, int number)
     uv_close((uv_handle_t *)process, on_process_closed);
 }
 
-/* Its own session, so that it and the cards survive us; its words go to a file beside the socket.
- */
+/* Its own session, so that it and the cards survive us; its words go to a file beside the
+ * socket. */
 static int daemon_start(struct cards *cards)
 {
     struct core *core = cards->core;

@@ -82,8 +82,8 @@ void core_job_stop(struct core *core, const char *id, const struct json_t *optio
 /* Its state is saved: work is lost from here on only, and its card may be taken at once when it was
  * told that it will be. -EBUSY "job-not-running". No content. */
 void core_job_checkpointed(struct core *core, const char *id, core_reply_fn *reply, void *arg);
-/* Forget an ended job, its folder and its log. -EBUSY "job-not-ended" while it lives. No content.
- */
+/* Forget an ended job, its folder and its log. -EBUSY "job-not-ended" while it lives. No
+ * content. */
 void core_job_remove(struct core *core, const char *id, core_reply_fn *reply, void *arg);
 /* {"job","state","code","text","asked":{},"available":{},"unblocks"} */
 void core_job_explain(struct core *core, const char *id, core_reply_fn *reply, void *arg);
@@ -92,8 +92,8 @@ void core_job_explain(struct core *core, const char *id, core_reply_fn *reply, v
 typedef void core_log_ready_fn(void *arg);
 int core_log_open(struct core *core, const char *id, uint64_t offset, core_log_ready_fn *ready,
                   void *arg, struct core_log **ret_log, struct error *err);
-/* Bytes read; 0: the job has ended and all is read; -EAGAIN: nothing now, `ready` will be called.
- */
+/* Bytes read; 0: the job has ended and all is read; -EAGAIN: nothing now, `ready` will be
+ * called. */
 ssize_t core_log_read(struct core_log *log, void *data, size_t room);
 void core_log_close(struct core_log *log); /* accepts NULL */
 

@@ -1,5 +1,5 @@
-/* The nodes of NVIDIA's driver: see cuda_nodes.h. What they are is read from its folder in /proc.
- */
+/* The nodes of NVIDIA's driver: see cuda_nodes.h. What they are is read from its folder in
+ * /proc. */
 #include "core/cuda_nodes.h"
 
 #include <dirent.h>

@@ -1,6 +1,5 @@
 /* Estimates of memory: the profiles of frameworks, and the devices of this centre to hold the
- * cards.
- */
+ * cards. */
 #include <errno.h>
 #include <fcntl.h>
 

@@ -150,8 +150,8 @@ static void charge(struct sched_state *state, const struct live_job *live)
         TAKE_AWAY(device->share_free_permille, live->job.request.share_permille);
 }
 
-/* When a job that began at `started_us` is expected to end; one that is late gets a quarter more.
- */
+/* When a job that began at `started_us` is expected to end; one that is late gets a quarter
+ * more. */
 static uint64_t end_of(const struct job *job, uint64_t now_us)
 {
     uint64_t length_us = place_length_us(job);

@@ -12,8 +12,7 @@
 enum cgroup_place {
     CGROUP_NONE, /* limits cannot be set on this host */
     CGROUP_OWN,  /* below the daemon's own cgroup, in every hierarchy */
-    CGROUP_TOP /* at the top of the hierarchy: cgroup v2, where the daemon's own may hold processes
-                */
+    CGROUP_TOP   /* at the top: cgroup v2, where the daemon's own may hold processes */
 };
 
 enum net_helper { NET_HELPER_NONE, NET_HELPER_SLIRP, NET_HELPER_PASTA };

@@ -68,8 +68,7 @@ static bool find_mount(const char *mounts, const struct hierarchy *hierarchy,
     return false;
 }
 
-/* The daemon's cgroup seen from the mount point: the mount may show only a part of the hierarchy.
- */
+/* The daemon's cgroup seen from the mount point: the mount may show a part of the hierarchy. */
 static const char *own_inside(const char *own, const char *root)
 {
     size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);

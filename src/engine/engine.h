@@ -3,8 +3,7 @@
  * makes under STATE/jobs/ID/ and owns all of that folder but `work` and the logs, which stay.
  *
  * Thread rule: one thread, that of the loop passed at creation, makes every call and gets every
- * callback. No call blocks the loop; no callback runs before the call that asked for it returned.
- */
+ * callback. No call blocks the loop; no callback runs before the call that asks for it ends. */
 #ifndef LEAT_ENGINE_ENGINE_H
 #define LEAT_ENGINE_ENGINE_H
 
@@ -71,8 +70,7 @@ struct engine_callbacks {
     /* Looking at the host is over: engine_report is complete. Tasks may be started before; they
      * wait for this. */
     void (*on_ready)(void *context);
-    /* A task that this engine started, or that engine_list said is running, has ended. Once a task.
-     */
+    /* A task that this engine started, or that engine_list has listed, has ended. Once a task. */
     void (*on_exit)(void *context, const char *id, const struct engine_exit *exit);
     /* An image changed its state or its build came further. */
     void (*on_image)(void *context, const struct engine_image *image);
@@ -145,8 +143,7 @@ void engine_destroy(struct engine *engine);
  * spec that cannot work is refused at once with a negative errno and `done` is not called. */
 int engine_start(struct engine *engine, const struct engine_task_spec *spec, engine_done done,
                  void *context, struct error *err);
-/* SIGTERM, then SIGKILL to all of it after `grace_ms`. The end comes by on_exit. -ENOENT: unknown.
- */
+/* SIGTERM, then SIGKILL to all of it after `grace_ms`. The end comes by on_exit. -ENOENT: none. */
 int engine_stop(struct engine *engine, const char *id, uint64_t grace_ms, struct error *err);
 int engine_kill(struct engine *engine, const char *id, struct error *err);
 /* A signal for the first process of a running task. -ENOENT: unknown; -ESRCH: not running. */

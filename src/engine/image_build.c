@@ -21,8 +21,8 @@
 
 #define ARGS_MAX 96
 #define STEPS_MAX 8
-#define LISTING_LIMIT_BYTES \
-    (1u << 20) /* an archive of images lists far less; a root may list more */
+/* An archive of images lists far less; a root may list more. */
+#define LISTING_LIMIT_BYTES (1u << 20)
 #define SMALL_FILE_BYTES (64u << 10)
 #define PLAIN "cat" /* the unpacker of a tar that is not packed */
 

@@ -1,6 +1,5 @@
 /* Child processes, worker jobs and pipes of the local engine, on its loop. A runner counts what is
- * still open, so that the engine can close everything and be freed when the last handle has gone.
- */
+ * still open, so that the engine can close all and be freed when the last handle has gone. */
 #ifndef LEAT_ENGINE_RUN_H
 #define LEAT_ENGINE_RUN_H
 

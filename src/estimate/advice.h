@@ -15,8 +15,7 @@ struct alternative {
     struct memory_estimate estimate;
 };
 
-/* Fill up to ALTERNATIVES_MAX that need less than `request` does, cheapest last. Returns how many.
- */
+/* Fill up to ALTERNATIVES_MAX that need less than `request` does, cheapest last. How many. */
 size_t memory_alternatives(const struct memory_request *request, const struct profiles *profiles,
                            struct alternative alternatives[ALTERNATIVES_MAX]);
 /* The fewest cards of `device_bytes` each whose part of the run is safe there, at most 64; 0 when

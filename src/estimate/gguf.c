@@ -17,8 +17,8 @@
 
 enum value_type { VALUE_STRING = 8, VALUE_ARRAY = 9, VALUE_TYPES = 13 };
 
-/* By type: uint8, int8, uint16, int16, uint32, int32, float32, bool, -, -, uint64, int64, float64.
- */
+/* By type: uint8, int8, uint16, int16, uint32, int32, float32, bool, -, -, uint64, int64,
+ * float64. */
 static const uint8_t value_bytes[VALUE_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 /* ggml's types by number: elements and bytes of a block. */

@@ -411,8 +411,7 @@ static void inference_add(struct sizes *s)
     s->out->phase = "generate";
 }
 
-/* The end of forward against the optimizer's step: the larger of the two holds only its own terms.
- */
+/* The end of forward against the optimizer's step: the larger of the two holds its own terms. */
 static void phase_choose(struct sizes *s)
 {
     double largest = fmax(s->V * s->h, s->h * fmax(s->f, s->q));

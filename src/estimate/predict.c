@@ -11,9 +11,7 @@
 #define NEAREST_RUNS 5
 #define SCALE_MIN 0.1 /* sizes further apart than this say little about each other */
 #define SCALE_MAX 10.0
-#define SLOPE_MAX \
-    1.2                 /* of time over work, both as logarithms: little better than in proportion \
-                         */
+#define SLOPE_MAX 1.2   /* time over work, as logarithms: little better than in proportion */
 #define SPREAD_WORK 1.5 /* of a prediction by work: programs differ in how well they compute */
 #define PEAK_MARGIN 1.05
 #define COLD_FACTOR 1.5 /* a first run that took so much longer than the next is no measure */
@@ -43,8 +41,7 @@ static double clamp(double value, double low, double high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* How much larger the input is than the run; one byte more on both sides keeps empty ones finite.
- */
+/* How much larger the input is than the run; one byte more on both keeps empty ones finite. */
 static double size_ratio(const struct estimate_input *input, const struct estimate_run *run)
 {
     return ((double)input->program_bytes + (double)input->data_bytes + 1) /

@@ -14,8 +14,8 @@
 
 #define ONE_SIDED 0.5 /* what an attribute weighs that only one of two tasks has */
 #define KIND_WEIGHT 3 /* what the kind of task weighs among its attributes */
-#define SIZE_WEIGHT \
-    0.25 /* what a model's size weighs against a value that was measured for the task */
+/* What a model's size weighs against a value that was measured for the task. */
+#define SIZE_WEIGHT 0.25
 
 /* -- likeness -- */
 

@@ -46,8 +46,7 @@ struct chooser *chooser_create(const struct choose_rule *rule, struct fleet_node
                                size_t count, const struct fragment_usual *usual, uint64_t seed);
 void chooser_destroy(struct chooser *chooser); /* accepts NULL */
 
-/* The place for a task of the shape, without taking it: 0, -ENOSPC when no node fits, or -ENOMEM.
- */
+/* The place for a task of the shape, without taking it: 0, -ENOSPC when none fits, or -ENOMEM. */
 int chooser_find(struct chooser *chooser, const struct fleet_shape *shape,
                  struct fleet_place *ret_place);
 /* The same among the places that `accept` agrees to, which may take other devices of the node

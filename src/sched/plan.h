@@ -9,8 +9,7 @@
  * against all. So nothing starves, and nothing idles for a time that nobody knows.
  *
  * Cost: a decision about one task is the chooser's, O(nodes) byte comparisons. A head costs
- * O(nodes + running log running), at most PLAN_HEADS_MAX times in one plan. Pure; not thread-safe.
- */
+ * O(nodes + running log running), at most PLAN_HEADS_MAX times a plan. Pure; not thread-safe. */
 #ifndef LEAT_SCHED_PLAN_H
 #define LEAT_SCHED_PLAN_H
 

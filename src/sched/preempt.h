@@ -1,8 +1,7 @@
 /* Which running jobs give way to one that waits and outranks them: those of strictly lower
  * priority on one device, the cheapest to interrupt first, and no more than it takes. A card that
  * is suspended is cheaper than a job that is stopped, whatever their priorities. As nobody
- * gives way to an equal, interruptions cannot go on in a circle. Pure; nothing is taken or given.
- */
+ * gives way to an equal, interruptions do not go in a circle. Pure; nothing is taken or given. */
 #ifndef LEAT_SCHED_PREEMPT_H
 #define LEAT_SCHED_PREEMPT_H
 

@@ -5,9 +5,10 @@
 
 #include "sched/choose.h"
 
-#define FIT_CPUS_MILLI \
-    128000.0                /* the largest node and the most compute of the published experiment: */
-#define FIT_PERMILLE 8000.0 /* they weigh CPU against compute in best-fit */
+/* The largest node and the most compute of the published experiment weigh CPU against compute in
+ * best-fit. */
+#define FIT_CPUS_MILLI 128000.0
+#define FIT_PERMILLE 8000.0
 
 /* The fullest device that can still hold one card. */
 static uint32_t tightest_device(const struct fleet_node *node, const struct fleet_shape *shape)

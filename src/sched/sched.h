@@ -20,8 +20,8 @@ struct fragment_usual;
 #define SCHED_TEXT_MAX 256
 #define SCHED_DEVICES_MAX FLEET_MODELS_MAX /* of a state; FLEET_NODE_DEVICES_MAX of one node */
 #define SCHED_MOVES_MAX 8                  /* of cards, for one job */
-#define SCHED_HOLD_AFTER_US \
-    (10ull * 60 * 1000000)   /* ten minutes of waiting outrank a better packing */
+/* Ten minutes of waiting outrank a better packing. */
+#define SCHED_HOLD_AFTER_US (10ull * 60 * 1000000)
 #define SCHED_FAR UINT64_MAX /* a time that nobody knows */
 
 /* Devices are pooled by what they are for and by who made them. */
@@ -115,8 +115,7 @@ struct sched_amounts {
 };
 
 /* What keeps a job off a device, the gravest first. Those up to SCHED_WHY_NEVER_LAST stay whatever
- * is released; those up to SCHED_WHY_BARRED_LAST until the site's devices or their rules change.
- */
+ * is released; those up to SCHED_WHY_BARRED_LAST until the site's devices or rules change. */
 enum sched_why {
     SCHED_WHY_NO_DEVICE,    /* there is none at all */
     SCHED_WHY_OTHER_DEVICE, /* it asked for another one */
@@ -205,14 +204,12 @@ struct sched_move {
 int sched_repack(const struct choose_rule *rule, const struct sched_state *state,
                  const struct sched_job *job, const struct sched_movable *movables, size_t count,
                  struct sched_move *ret_move);
-/* The same for several that move at once, and may change places with each other. Returns how many.
- */
+/* The same for several that move at once, and may change places. Returns how many. */
 int sched_exchange(const struct choose_rule *rule, const struct sched_state *state,
                    const struct sched_job *job, const struct sched_movable *movables, size_t count,
                    struct sched_move moves[SCHED_MOVES_MAX]);
 
-/* Why a job waits or sits where it sits: the same codes for refusals, `leat explain` and the log.
- */
+/* Why a job waits or sits where it sits: the codes of refusals, `leat explain` and the log. */
 struct sched_reason {
     char code[SCHED_CODE_MAX]; /* "placed", "memory-busy", "memory-exceeds-device", ... */
     char text[SCHED_TEXT_MAX];

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "store/store_impl.h"
 
-/* 1 MiB of cache a connection, and a log that is folded back every 1000 pages (SQLite's default).
- */
+/* 1 MiB of cache a connection, and a log that is folded back every 1000 pages (SQLite's
+ * default). */
 #define COMMON_PRAGMAS \
     "PRAGMA cache_size=-1024; PRAGMA busy_timeout=5000; PRAGMA temp_store=memory;"
 #define WRITER_PRAGMAS COMMON_PRAGMAS "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"

@@ -141,8 +141,8 @@ int store_measurements(struct store *store, const struct store_likeness *like,
 #define STORE_KNOWLEDGE_MAX 200000     /* entries; core refuses more */
 #define STORE_KNOWLEDGE_CANDIDATES 128 /* entries that a search looks at, of those that match */
 
-/* The entry of a number, or of a kind and a name. -ENOENT "unknown-entry". The caller finishes it.
- */
+/* The entry of a number, or of a kind and a name. -ENOENT "unknown-entry". The caller finishes
+ * it. */
 int store_knowledge_read(struct store *store, uint64_t id, struct knowledge *ret_entry,
                          struct error *err);
 int store_knowledge_find(struct store *store, enum knowledge_kind kind, const char *name,

@@ -33,8 +33,8 @@ struct rig_card {
 struct rig_card rig_card(uint64_t quota_bytes, uint32_t share_permille);
 /* Fork an executor for `slot` of the card. 0 or a negative errno. */
 int rig_open(struct rig *rig, struct rig_card card, unsigned slot);
-/* One for several cards, each of another device: with `slot` of the first, the next of the second.
- */
+/* One for several cards, each of another device: with `slot` of the first, the next of the
+ * second. */
 int rig_open_cards(struct rig *rig, const struct rig_card *cards, unsigned count, unsigned slot);
 /* Hang up and wait for the executor; its wait status. */
 int rig_close(struct rig *rig);
@@ -43,8 +43,8 @@ int rig_wait_end(struct rig *rig);
 
 /* Post a record: fixed part and tail as they are; `length` is set. Returns its sequence number. */
 uint32_t rig_post(struct rig *rig, unsigned opcode, const void *record, uint64_t bytes);
-/* Post bytes as they are, the header included; a multiple of WIRE_RECORD_ALIGN, ring not wrapping.
- */
+/* Post bytes as they are, the header included; a multiple of WIRE_RECORD_ALIGN, ring not
+ * wrapping. */
 void rig_post_raw(struct rig *rig, const void *bytes, uint64_t length);
 /* Post a record that waits; the status of its reply. */
 int rig_call(struct rig *rig, unsigned opcode, const void *record, uint64_t bytes);

@@ -1,5 +1,5 @@
-/* Failing allocations: see fail_alloc.h. The linker turns calls of NAME into calls of __wrap_NAME.
- */
+/* Failing allocations: see fail_alloc.h. The linker turns calls of NAME into calls of
+ * __wrap_NAME. */
 #include "fail_alloc.h"
 
 #include <errno.h>

@@ -160,8 +160,8 @@ static void wait_for_open(struct rig *rig, uint64_t wanted)
         (void)sched_yield();
 }
 
-/* -- a client -----------------------------------------------------------------------------------
- */
+/* -- a client
+ * ----------------------------------------------------------------------------------- */
 
 static int client_connect(const struct rig *rig)
 {
@@ -213,8 +213,8 @@ static unsigned status_of(const struct buf *got)
     return status;
 }
 
-/* -- tests --------------------------------------------------------------------------------------
- */
+/* -- tests
+ * -------------------------------------------------------------------------------------- */
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: l\r\n"
 #define POST(path) "POST " path " HTTP/1.1\r\nHost: l\r\n"

@@ -121,8 +121,8 @@ static void test_resize(void **state)
     (void)munmap(claims, sizeof(*claims));
 }
 
-/* What a killed session announced is in the way until leat-cardd clears its slot, and not longer.
- */
+/* What a killed session announced is in the way until leat-cardd clears its slot, and not
+ * longer. */
 static void test_killed_in_between(void **state)
 {
     struct ledger_card *card = make_card();

@@ -67,8 +67,8 @@ static void test_credit_wait(void **state)
     assert_in_range(credit_wait_ns(-3 * MS, 3 * MS, 1), 6 * S, 6 * S + 2000);
 }
 
-/* A closed loop on a virtual clock: run while there is credit, else wait as long as the meter says.
- */
+/* A closed loop on a virtual clock: run while there is credit, else wait as long as the meter
+ * says. */
 static void test_share_over_time(void **state)
 {
     static const struct {

@@ -121,8 +121,8 @@ static void test_base_and_model(void **state)
     try_each("file", try_file);
 }
 
-/* -- the interface ------------------------------------------------------------------------------
- */
+/* -- the interface
+ * ------------------------------------------------------------------------------ */
 
 struct rig {
     uv_loop_t loop;

@@ -200,8 +200,8 @@ static void test_build_reply(void **state)
     assert_int_equal(kernel->value_bytes, 8 + 16);
     assert_int_equal(kernel->tail_bytes, 2 * sizeof(struct wire_arg) + 8 + 16);
     build_destroy(build);
-    /* Cut off anywhere it is no reply; the copy ends where the text ends, for the sanitizer to see.
-     */
+    /* Cut off anywhere it is no reply; the copy ends where the text ends, for the sanitizer to
+     * see. */
     for (size_t cut = 0; cut < length - 7; cut++) {
         char *copy = malloc(cut + 1);
         memcpy(copy, reply, cut);

@@ -1,5 +1,5 @@
-/* The client's end of the wire against a consumer thread that checks order, content and wake-ups.
- */
+/* The client's end of the wire against a consumer thread that checks order, content and
+ * wake-ups. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,8 +85,8 @@ static void check_note(struct rig *rig, const struct note *note)
         rig->wrong += note->filler[i] != note->thread;
 }
 
-/* Take the record with number `sequence` from whichever lane has it in front; 0 when none has yet.
- */
+/* Take the record with number `sequence` from whichever lane has it in front; 0 when none has
+ * yet. */
 static int take_one(struct rig *rig, uint32_t sequence)
 {
     for (unsigned i = 0; i < WIRE_LANES; i++) {

@@ -54,8 +54,7 @@ enum book_step {
     BOOK_WELCOMED,  /* it has, and has no executor yet */
     BOOK_FORKED,    /* it may have been handed to `pid` or not */
     BOOK_SERVED,    /* it has; or it is its own executor */
-    BOOK_FURTHER /* the place is that of a session of several cards, another of which has the rest
-                  */
+    BOOK_FURTHER    /* of a session of several cards, another of which has the rest */
 };
 
 struct book_seat {

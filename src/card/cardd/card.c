@@ -445,8 +445,8 @@ struct json_t *card_json(const struct card *card)
                                "share_wanted", card_wants_share(card), "remote",
                                !card_is_local(card), "runtime_refused", runtime_refused == 1);
     for (size_t i = 0; object && i < sizeof(figures) / sizeof(figures[0]); i++) {
-        /* JSON integers are signed; a client that lies in its figures must not make them negative.
-         */
+        /* JSON integers are signed; a client that lies in its figures must not make them
+         * negative. */
         json_int_t value = (json_int_t)(figures[i].value & INT64_MAX);
         if (json_object_set_new(object, figures[i].name, json_integer(value)) < 0) {
             json_decref(object);

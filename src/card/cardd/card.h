@@ -107,8 +107,8 @@ struct card_wish {
  * before card_save. */
 int card_create(struct cardd *cardd, const struct card_wish *wish, struct device *device,
                 struct card **ret_card, struct error *err);
-/* Make the card of place `number` in the books once more, without its sessions. NULL with err set.
- */
+/* Make the card of place `number` in the books once more, without its sessions. NULL with err
+ * set. */
 struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err);
 void card_destroy(struct card *card); /* no sessions left; NULL is fine */
 /* Note in the books what has changed. What others get to see comes after that, so that nothing is

@@ -351,8 +351,8 @@ static int status_of(int wait_status)
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-/* True when the kernel has killed an executor of the card for want of memory since the last look.
- */
+/* True when the kernel has killed an executor of the card for want of memory since the last
+ * look. */
 static bool out_of_memory(struct cardd *cardd, struct card *card)
 {
     uint64_t kills = card->confined ? confine_kills(cardd->confine, card->name) : 0;
@@ -471,8 +471,8 @@ static void descriptors_raise(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* the old limit does for a few hundred sessions */
 }
 
-/* Where compiled code is kept; a machine that cannot keep it for long keeps it in the run folder.
- */
+/* Where compiled code is kept; a machine that cannot keep it for long keeps it in the run
+ * folder. */
 static int cache_open(struct cardd *cardd, struct error *err)
 {
     struct error why = {0};

@@ -22,8 +22,8 @@ struct error;
  * trainer, cold cache); large programs take more. */
 #define CONFINE_ALLOWANCE_BYTES (1024ull << 20) /* with one session or none */
 #define CONFINE_SESSION_BYTES (256ull << 20)    /* for every session more at once */
-#define CONFINE_SESSIONS_MAX \
-    16 /* as many are allowed for: a program that forks without end fills its own group */
+/* As many are allowed for: a program that forks without end fills its own group. */
+#define CONFINE_SESSIONS_MAX 16
 
 /* What a card may take. */
 struct confine_limits {

@@ -23,8 +23,8 @@ int control_adopt(struct control *control, uint64_t number, int fd);
 bool control_has(const struct control *control, uint64_t number);
 unsigned control_connections(const struct control *control);
 
-/* Answer a request that was left open. `result` is taken over. A connection that has gone is fine.
- */
+/* Answer a request that was left open. `result` is taken over. A connection that has gone is
+ * fine. */
 void control_answer(struct control *control, uint64_t connection, uint64_t request,
                     struct json_t *result);
 /* As control_answer, with a refusal. */

@@ -87,8 +87,8 @@ void keeper_drop_session(struct keeper *keeper, unsigned card, unsigned slot);
  * other end. */
 void keeper_fork(struct keeper *keeper, unsigned card, unsigned slot, bool is_spare,
                  int executors_fd);
-/* That message: its pid, or a negative errno; 0 when it has not come and is not to be waited for.
- */
+/* That message: its pid, or a negative errno; 0 when it has not come and is not to be waited
+ * for. */
 pid_t keeper_forked(int control_fd, bool wait);
 /* Reap it if it has ended: 1, with its wait status, else 0. */
 int keeper_reap(struct keeper *keeper, pid_t pid, int *ret_status);

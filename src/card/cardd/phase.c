@@ -228,8 +228,8 @@ static void answer(struct cardd *cardd, struct card *card, const char *event)
     card->phase_connection = 0;
 }
 
-/* The card has come or gone: tell the subscribers, too. A move is noted when it begins to resume.
- */
+/* The card has come or gone: tell the subscribers, too. A move is noted when it begins to
+ * resume. */
 static void conclude(struct cardd *cardd, struct card *card)
 {
     const char *event = card->phase == CARD_ACTIVE  ? "card.resumed"

@@ -1,5 +1,5 @@
-/* Listing the devices of this machine: the one time that drivers are asked outside of an executor.
- */
+/* Listing the devices of this machine: the one time that drivers are asked outside of an
+ * executor. */
 #ifndef LEAT_CARDD_PROBE_H
 #define LEAT_CARDD_PROBE_H
 

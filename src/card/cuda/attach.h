@@ -10,8 +10,8 @@
 struct ledger_card;
 struct meter_device;
 
-#define CARD_DEVICES_MAX \
-    16 /* a process can have cards of so many devices; HAMi has the same limit */
+/* A process can have cards of so many devices; HAMi has the same limit. */
+#define CARD_DEVICES_MAX 16
 
 enum card_state {
     CARD_UNKNOWN, /* not asked yet */

@@ -11,8 +11,8 @@
 
 struct measurement;
 
-#define BATCH_NS \
-    1000000u /* device time that one batch may take, by what its launches took before */
+/* Device time that one batch may take, by what its launches took before. */
+#define BATCH_NS 1000000u
 #define BATCH_AGE_NS 2000000u /* an older batch is closed: its card may have gone idle */
 
 /* 1: a launch that will take `took_ns` (0: not known) is part of the batch, and batch_leave follows

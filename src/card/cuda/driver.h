@@ -8,8 +8,8 @@ struct driver_library {
     const char *variable; /* of the environment: names the real library */
     const char *file;     /* else it is looked for under this name */
     void *missing;        /* stands for a function that the real library lacks */
-    /* What stands in for the real function of that number; NULL: nothing. The pointer may be NULL.
-     */
+    /* What stands in for the real function of that number; NULL: nothing. The pointer may be
+     * NULL. */
     void *(*stand_in)(unsigned name);
 };
 

@@ -1,8 +1,8 @@
 /* The two ways of an exported name, in assembler: to Leat's own function, or through the table of
  * the driver's functions, which is filled as names are used. The arguments stay where they are, so
  * that no signature need be known. An own name has a second, hidden one, entry_NAME, whose address
- * is the same for everybody whatever else is loaded. Included once, by the generated list of names.
- */
+ * is the same for everybody whatever else is loaded. Included once, by the generated list of
+ * names. */
 #ifndef LEAT_CARD_CUDA_ENTRY_H
 #define LEAT_CARD_CUDA_ENTRY_H
 

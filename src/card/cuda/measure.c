@@ -115,8 +115,7 @@ static uint64_t end_of(const struct measurement *m, CUevent *end)
 }
 
 /* Wait until the last of the streams has come to its end, which is returned; NULL: nothing is
- * known.
- */
+ * known. */
 static CUevent *await_end(struct measurement *m, uint64_t *ret_between_ns)
 {
     CUevent *last = NULL;

@@ -55,8 +55,7 @@ void measure_call_off(struct measurement *m);
 /* A batch was opened, which the device's thread has to close when nobody else does. */
 void measure_tell_batch(unsigned device);
 /* Wait until all that was taken is measured, on all devices, and give the events back to the
- * driver.
- */
+ * driver. */
 void measure_drain(void);
 /* A child after fork has launched nothing. */
 void measure_clear(void);

@@ -82,8 +82,8 @@ static uint64_t reserved_bytes(const struct pool *pool)
     return bytes;
 }
 
-/* The most that it may grow by for `bytes` more. What graphs reserved and do not use serves others.
- */
+/* The most that it may grow by for `bytes` more. What graphs reserved and do not use serves
+ * others. */
 static uint64_t growth(const struct pool *pool, uint64_t bytes)
 {
     if (pool->handle)
@@ -184,8 +184,8 @@ static int reserve_growth(const struct pool *pool, uint64_t bytes, uint64_t *ret
     return 0;
 }
 
-/* Room for the most that the pool may grow by, none when there is too little; with the lock held.
- */
+/* Room for the most that the pool may grow by, none when there is too little; with the lock
+ * held. */
 static CUresult make_room(const struct calls *calls, struct pool *pool, CUstream stream,
                           uint64_t bytes, uint64_t *ret_room)
 {

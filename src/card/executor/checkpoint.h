@@ -42,8 +42,7 @@ int checkpoint_end(int fd, uint64_t parts, struct error *err);
  * -ECONNRESET: there are no more. */
 typedef int checkpoint_pull(void *arg, void *data, size_t length);
 /* Pull a checkpoint up to its end, and write it to `fd` as it comes. What it says is left to who
- * reads it there; when that one takes no more, which is no error, the rest is pulled for nothing.
- */
+ * reads it there; when that one takes no more, which is no error, the rest is pulled in vain. */
 int checkpoint_pass(int fd, checkpoint_pull *pull, void *arg, struct error *err);
 
 typedef void checkpoint_visit(void *arg, const struct checkpoint_part *part, const void *contents);

@@ -71,8 +71,7 @@ static void mark_dirty(struct session *session, struct queue *queue)
     session->dirty[session->dirty_count++] = queue;
 }
 
-/* End an order with its error, but not before what it had to wait for: a marker stands in for it.
- */
+/* End an order with its error, but not before what it waits for: a marker stands in for it. */
 static void fail_order(struct session *session, struct order *order)
 {
     cl_event event;

@@ -277,8 +277,8 @@ static void report(struct session *session, struct command *command)
     pthread_mutex_lock(&session->commands_lock);
 }
 
-/* The first whose end leaves no more than `most_ns` in flight, if that is not all of them anyhow.
- */
+/* The first whose end leaves no more than `most_ns` in flight, if that is not all of them
+ * anyhow. */
 static struct command *before_tail(struct session *session, uint32_t slot, uint64_t most_ns)
 {
     struct command *command = quiet_at(session, slot, 1);

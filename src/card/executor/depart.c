@@ -16,8 +16,8 @@
 #include "card/executor/suspend.h"
 #include "card/ledger/ledger.h"
 
-#define LEAVE_LIMIT_NS \
-    (10 * NS_PER_S) /* a program that is stopped amidst a copy keeps us waiting */
+/* A program that is stopped amidst a copy keeps us waiting. */
+#define LEAVE_LIMIT_NS (10 * NS_PER_S)
 
 static uint32_t look(const uint32_t *word)
 {

@@ -1,5 +1,4 @@
-/* Images as objects: what they are made from, and their contents while the card leaves its device.
- */
+/* Images as objects: what they are made from, and their contents while the card is away. */
 #ifndef LEAT_CARD_EXECUTOR_IMAGE_H
 #define LEAT_CARD_EXECUTOR_IMAGE_H
 

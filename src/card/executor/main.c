@@ -27,12 +27,8 @@
 #include "card/ledger/ledger.h"
 #include "card/meter/meter.h"
 
-#define SWEEP_NS \
-    (50 * NS_PER_MS) /* while commands are in flight: a driver may fail one silently \
-                      */
-#define LOOK_NS \
-    (2 * NS_PER_MS) /* while several commands are in flight whose end nobody reports \
-                     */
+#define SWEEP_NS (50 * NS_PER_MS) /* commands in flight: a driver may fail one silently */
+#define LOOK_NS (2 * NS_PER_MS)   /* several commands in flight whose end nobody reports */
 #define IDLE_NS (3600 * NS_PER_S)
 
 enum executor_exit { EXIT_CLIENT_LEFT = 0, EXIT_NO_DEVICE = 10, EXIT_BAD_RECORD = 11 };

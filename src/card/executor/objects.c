@@ -99,8 +99,8 @@ static void CL_CALLBACK on_freed(cl_mem memory, void *arg)
     free(allocation);
 }
 
-/* Hand a reserved allocation to the driver; on failure nothing of it is left but the reservation.
- */
+/* Hand a reserved allocation to the driver; on failure nothing of it is left but the
+ * reservation. */
 static cl_int make_allocated(struct session *session, struct object *object)
 {
     cl_int status;

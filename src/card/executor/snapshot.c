@@ -1,6 +1,6 @@
 /* Building the snapshot. Every query in the ranges below is put to the driver; a table says which
- * answers a card replaces. Answers that are handles (platform, parent device) are the client's own.
- */
+ * answers a card replaces. Answers that are handles (platform, parent device) are the client's
+ * own. */
 #include "card/executor/snapshot.h"
 
 #include <errno.h>

@@ -672,8 +672,8 @@ static uint64_t ledger_held(const struct session *session)
            __atomic_load_n(&slot->away_bytes, __ATOMIC_SEQ_CST);
 }
 
-/* What the one before has in the ledger is now away; what comes from elsewhere is reserved first.
- */
+/* What the one before has in the ledger is now away; what comes from elsewhere is reserved
+ * first. */
 static int ledger_take_over(const struct session *session, struct error *err)
 {
     struct ledger_slot *slot = &session->ledger->slots[session->client.slot];

@@ -157,8 +157,8 @@ static cl_int each_of_rank(struct session *session, enum rank rank, int away,
     return status;
 }
 
-/* No command is in the driver: what an event says now it says for ever, but for open user events.
- */
+/* No command is in the driver: what an event says now it says for ever, but for open user
+ * events. */
 static void settle_event(struct session *session, struct event_slot *event)
 {
     cl_int status = CL_COMPLETE;

@@ -60,8 +60,8 @@ static int region_is_open(struct session *session, uint64_t address)
     return 0;
 }
 
-/* The first gap for `bytes`, or the one in which `svm` was: where to link it; NULL: there is none.
- */
+/* The first gap for `bytes`, or the one in which `svm` was: where to link it; NULL: there is
+ * none. */
 static struct svm_memory **region_gap(struct session *session, const struct svm_memory *svm,
                                       uint64_t bytes, uint64_t *ret_address)
 {

@@ -85,8 +85,8 @@ void ledger_release(struct ledger_card *card, unsigned slot, uint64_t bytes);
 void ledger_put_away(struct ledger_card *card, unsigned slot, uint64_t bytes);
 void ledger_bring_back(struct ledger_card *card, unsigned slot, uint64_t bytes);
 void ledger_drop_away(struct ledger_card *card, unsigned slot, uint64_t bytes);
-/* A buffer of the client that got no memory: counts as freed, so that the client lowers its claim.
- */
+/* A buffer of the client that got no memory: counts as freed, so that the client lowers its
+ * claim. */
 void ledger_forgo(struct ledger_card *card, unsigned slot, uint64_t bytes);
 /* Sum of what is committed now, and of what is away. */
 uint64_t ledger_used(const struct ledger_card *card);

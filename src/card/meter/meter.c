@@ -186,8 +186,8 @@ static void wait_for_flight(struct meter *meter, uint32_t ended, uint64_t wait_n
     __atomic_store_n(&meter->sleeping, 0, __ATOMIC_RELAXED);
 }
 
-/* Sleep as `pause` asks. `ended` was read before the judgement, so no end of a command is missed.
- */
+/* Sleep as `pause` asks. `ended` was read before the judgement, so no end of a command is
+ * missed. */
 static void wait_for(struct meter *meter, enum pause pause, uint32_t ended, uint64_t wait_ns)
 {
     struct ledger_card *card = meter->card;
@@ -267,8 +267,8 @@ static uint64_t busy_since(const struct meter_span *span, uint64_t until_ns)
     return in_line || span->start_ns < until_ns ? until_ns : span->start_ns;
 }
 
-/* One that is told after a later one: it ran in the pause before that, or was charged with others.
- */
+/* One that is told after a later one: it ran in the pause before that, or was charged with
+ * others. */
 static uint64_t uncharged_late_ns(struct meter *meter, const struct meter_span *span)
 {
     uint64_t start_ns = busy_since(span, meter->pause_from_ns), end_ns = span->end_ns;

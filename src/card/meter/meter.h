@@ -20,22 +20,20 @@
 struct ledger_card;
 
 #define METER_BURST_NS 20000000ll /* credit an idle card may save up */
-#define METER_BACKLOG_NS \
-    400000000ll /* a card that waits for others may save up what it gains in \
-                 */
-#define METER_RESUME_NS \
-    1000000ll /* a card may get into debt by this much, and then waits for as much: one wake-up, \
-                 many commands */
-#define METER_IN_FLIGHT_NS \
-    20000000ull /* estimated work in the driver, so that it can be called off */
-#define METER_GAP_NS \
-    500000ull /* longest pause that counts as dispatch; PoCL compiles in longer ones */
+/* A card that waits for others may save up what it gains in so long. */
+#define METER_BACKLOG_NS 400000000ll
+/* A card may get into debt by this much, and then waits for as much: one wake-up, many commands. */
+#define METER_RESUME_NS 1000000ll
+/* Estimated work in the driver, so that it can be called off. */
+#define METER_IN_FLIGHT_NS 20000000ull
+/* Longest pause that counts as dispatch; PoCL compiles in longer ones. */
+#define METER_GAP_NS 500000ull
 #define METER_UNKNOWN_NS 10000000ull /* estimate for a kernel that never ran */
-#define METER_QUANTUM_NS \
-    4000000ull /* a turn, when others wait: 30 times what it costs to pass it on */
-#define METER_PATIENCE_NS \
-    2000000000ull /* a turn in which nothing ends for so long is taken over: a hung kernel of \
-                     one card must not stop the others */
+/* A turn, when others wait: 30 times what it costs to pass it on. */
+#define METER_QUANTUM_NS 4000000ull
+/* A turn in which nothing ends for so long is taken over: a hung kernel of one card must not stop
+ * the others. */
+#define METER_PATIENCE_NS 2000000000ull
 #define METER_GRACE_NS 500000ull   /* for who was called to take the turn, then it is everybody's */
 #define METER_LAG_NS 50000000ull   /* virtual time that a card may be behind the others ... */
 #define METER_LEAD_NS 200000000ull /* ... and ahead of them */

@@ -19,8 +19,8 @@ struct turn_rank {
 
 /* 1: the device is ours and marked busy, and we ask no more. 0: not now. */
 int turn_take(struct meter_device *device, uint32_t owner, struct turn_rank rank, uint64_t now_ns);
-/* As turn_take, when it was ours last and nobody asks: the usual case, without a look at the clock.
- */
+/* As turn_take, when it was ours last and nobody asks: the usual case, without a look at the
+ * clock. */
 int turn_retake(struct meter_device *device, uint32_t owner);
 /* Nothing is in flight any more, or so little that the next one may get ready. */
 void turn_rest(struct meter_device *device, uint32_t owner, uint64_t now_ns);

@@ -6,8 +6,8 @@
 #include "card/opencl/process.h"
 
 #define PAGE_BYTES 4096u
-#define PAGED_BYTES \
-    65536u /* from here on a buffer starts on a page: all of them can go at its end */
+/* From here on a buffer starts on a page: all of them can go at its end. */
+#define PAGED_BYTES 65536u
 
 static uint32_t *word_of(const struct arena_range *range)
 {

@@ -4,8 +4,7 @@
  *   command_open   check and prepare; nothing to undo when it fails
  *   command_begin  room for the record, with the queue locked
  *   command_post   send it; once per begin
- *   command_close  hand the event out, or drop it
- */
+ *   command_close  hand the event out, or drop it */
 #ifndef LEAT_CARD_OPENCL_COMMAND_H
 #define LEAT_CARD_OPENCL_COMMAND_H
 

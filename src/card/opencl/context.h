@@ -37,8 +37,7 @@ cl_command_queue context_hidden_queue(cl_context context, cl_int *ret_code);
 
 /* How far queues are to come until the commands have ended that were posted to the context's
  * queues, and to any that was released with commands under way; at most `most` are told. Gives
- * their number.
- */
+ * their number. */
 size_t context_unended(cl_context context, struct slot_leaving *targets, size_t most);
 
 #endif

@@ -19,8 +19,8 @@ cl_int copy_post(struct command *command, struct copy_end source, struct copy_en
 cl_int fill_post(struct command *command, struct copy_end target, size_t bytes, const void *pattern,
                  size_t pattern_bytes);
 
-/* Whether OpenCL has patterns of this size, and so many bytes at `offset` are made of whole ones.
- */
+/* Whether OpenCL has patterns of this size, and so many bytes at `offset` are made of whole
+ * ones. */
 static inline int fill_is_even(size_t pattern_bytes, size_t offset, size_t bytes)
 {
     return pattern_bytes > 0 && pattern_bytes <= FILL_PATTERN_MAX &&

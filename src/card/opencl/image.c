@@ -166,8 +166,8 @@ static cl_int describe(struct image *image, const cl_image_format *format,
     return result == CL_SUCCESS ? describe_pitches(type, image, host_ptr || desc->buffer) : result;
 }
 
-/* What can be told without the driver. A view's flags become those that it has with its parent's.
- */
+/* What can be told without the driver. A view's flags become those that it has with its
+ * parent's. */
 static cl_int check_create(cl_context context, cl_mem_flags *flags, const cl_image_format *format,
                            const cl_image_desc *desc, const void *host_ptr)
 {

@@ -1,5 +1,5 @@
-/* Kernels: arguments are kept here and cross with a launch, those only that changed since the last.
- */
+/* Kernels: arguments are kept here and cross with a launch, those only that changed since the
+ * last. */
 #ifndef LEAT_CARD_OPENCL_KERNEL_H
 #define LEAT_CARD_OPENCL_KERNEL_H
 

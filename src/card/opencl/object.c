@@ -4,10 +4,14 @@
 #include "card/opencl/process.h"
 
 static const struct object_kind *const kinds[OBJECT_TYPES] = {
-    [OBJECT_DEVICE] = &device_kind,   [OBJECT_CONTEXT] = &context_kind,
-    [OBJECT_QUEUE] = &queue_kind,     [OBJECT_MEMORY] = &memory_kind,
-    [OBJECT_PROGRAM] = &program_kind, [OBJECT_KERNEL] = &kernel_kind,
-    [OBJECT_EVENT] = &event_kind,     [OBJECT_SAMPLER] = &sampler_kind,
+    [OBJECT_DEVICE] = &device_kind,
+    [OBJECT_CONTEXT] = &context_kind,
+    [OBJECT_QUEUE] = &queue_kind,
+    [OBJECT_MEMORY] = &memory_kind,
+    [OBJECT_PROGRAM] = &program_kind,
+    [OBJECT_KERNEL] = &kernel_kind,
+    [OBJECT_EVENT] = &event_kind,
+    [OBJECT_SAMPLER] = &sampler_kind,
     [OBJECT_COMMAND_BUFFER] = &command_buffer_kind,
 };
 

@@ -57,8 +57,8 @@ void object_retain(struct object *object);
 void object_release(struct object *object);
 /* The executor forgets what it knows by this number, which is free again. */
 void object_release_id(uint32_t id);
-/* The executor forgets the object, which nothing else there hangs on; the next use sends it anew.
- */
+/* The executor forgets the object, which nothing else there hangs on; the next use sends it
+ * anew. */
 void object_recall(struct object *object);
 /* Free the memory of an object that nobody has seen yet, or at the end of its destroy. */
 void object_free(struct object *object);

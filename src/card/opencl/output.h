@@ -7,8 +7,8 @@
 
 /* A program (its source, or its binary) was made: may its kernels print? */
 void output_expect(const void *program, size_t length);
-/* Write what was printed since the last call to standard output. Free unless a program may print.
- */
+/* Write what was printed since the last call to standard output. Free unless a program may
+ * print. */
 void output_forward(void);
 
 #endif

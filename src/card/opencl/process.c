@@ -31,8 +31,8 @@ static void device_init(unsigned number)
 }
 
 /* The child keeps the parent's memory but not its session: it connects anew at its first call, and
- * the parent's handles stop being handles. Other threads do not exist here, so no lock is needed.
- */
+ * the parent's handles stop being handles. Other threads do not exist here, so no lock is
+ * needed. */
 static void fork_child(void)
 {
     struct process *p = &process;

@@ -1,6 +1,6 @@
 /* The one hidden context of this library in a user's process: the session with the executor, what
- * all objects draw on, and the rules of survival (fork, threads that come and go, a dead executor).
- */
+ * all objects draw on, and the rules of survival (fork, threads that come and go, a dead
+ * executor). */
 #ifndef LEAT_CARD_OPENCL_PROCESS_H
 #define LEAT_CARD_OPENCL_PROCESS_H
 
@@ -45,8 +45,7 @@ struct device_limits {
 
 struct process {
     pthread_mutex_t lock; /* connecting, and creation of objects at the executor */
-    int strict; /* LEAT_CARD_STRICT=1: commands end, and tell their error, before the call returns
-                 */
+    int strict; /* LEAT_CARD_STRICT=1: commands end, and tell their error, before calls return */
     uint32_t user_events_open; /* user events without a status; atomic */
     int tried;                 /* the connection was tried since the last fork */
     unsigned card_number;      /* of the tokens in LEAT_CARD_TOKEN, ours */

@@ -11,9 +11,7 @@
 #include "card/opencl/transfer.h"
 #include "opencl_api.h"
 
-#define REPLY_ROOM_BYTES \
-    (256u * 1024) /* most build replies fit; larger ones are asked for again \
-                   */
+#define REPLY_ROOM_BYTES (256u * 1024) /* most build replies fit; others are asked for again */
 
 /* The numbers of devices as records have them: none mean the card alone. */
 static cl_uint count_numbers(const struct _cl_program *program, const struct device_choice *devices)
@@ -459,8 +457,8 @@ cl_int program_check(cl_program program, cl_uint num_devices, const cl_device_id
 }
 
 /* Put what the source includes in its place; if that differs from what the executor has, or if that
- * has no source any more (its card came back since), it gets the program anew, built for no device.
- */
+ * has no source any more (its card came back since), it gets the program anew, built for no
+ * device. */
 static void place_includes(cl_program program, const struct program_task *task)
 {
     if (!program->source)

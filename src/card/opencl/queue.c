@@ -35,8 +35,8 @@ static int ended(const struct wire_queue_state *state, uint64_t posted)
     return (int64_t)(__atomic_load_n(&state->completed, __ATOMIC_ACQUIRE) - posted) >= 0;
 }
 
-/* A queue may be released before its commands ended, even while they wait for an event of the user.
- */
+/* A queue may be released before its commands ended, even while they wait for an event of the
+ * user. */
 int queue_slot_ended(uint32_t slot, uint64_t posted)
 {
     return ended(wire_queue(&process.client, slot), posted);

@@ -22,8 +22,8 @@ static inline void device_hold(cl_device_id device)
 }
 void device_let_go(cl_device_id device);
 
-/* Which of `devices` is `device`, or, where the driver has it so, what it is a part of; -1: none.
- */
+/* Which of `devices` is `device`, or, where the driver has it so, what it is a part of; -1:
+ * none. */
 int device_stands_for(cl_device_id device, const cl_device_id *devices, cl_uint count);
 /* What of `devices` the `asked` stand for; all of them when none are asked. CL_SUCCESS,
  * CL_INVALID_VALUE, CL_INVALID_DEVICE or CL_OUT_OF_HOST_MEMORY. */

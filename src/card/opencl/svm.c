@@ -146,8 +146,8 @@ static void link_piece(struct svm *svm, struct svm_piece *piece)
     svm->pieces = piece;
 }
 
-/* Memory of this process at the same address. 1 when it is there, and the piece among the others.
- */
+/* Memory of this process at the same address. 1 when it is there, and the piece among the
+ * others. */
 static int piece_place(struct svm_piece *piece)
 {
     struct svm *svm = &process.svm;

@@ -13,8 +13,8 @@
 #include "card/opencl/queue.h"
 #include "card/wire/wait.h"
 
-#define PIECE_BYTES \
-    (1u << 20)       /* large enough to hide a hand-over, small enough to overlap copies */
+/* Large enough to hide a hand-over, small enough to overlap copies. */
+#define PIECE_BYTES (1u << 20)
 #define WINDOW 8     /* pieces of one blocking read in flight */
 #define REAP_COUNT 4 /* old transfers looked at when room is asked for */
 #define SLEEP_MS 100

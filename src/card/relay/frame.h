@@ -100,8 +100,8 @@ struct frame_reply {
 };
 
 /* Slots that changed. A slot that is not the session's own says in `used_bytes` what its session
- * holds (on the device or away) or has claimed, so that a claim is decided as on the device's host.
- */
+ * holds (on the device or away) or has claimed, so that a claim is decided as on the device's
+ * host. */
 struct ledger_end {
     uint32_t slot, state;
     uint64_t used_bytes, pending_bytes, freed_total_bytes;

@@ -10,9 +10,8 @@
 
 #define LEARN_US 40000u /* many of the kernel's ticks */
 #define US_PER_S 1000000u
-#define NEW_PART \
-    4 /* of what was known, this part is replaced: a receiver that got no CPU for a \
-         while is no slow line */
+/* Of what was known, this part is replaced: who gets no CPU for a while is no slow line. */
+#define NEW_PART 4
 
 void line_learn(struct line *line, const struct line_seen *seen)
 {

@@ -16,8 +16,8 @@ struct wire_cuda_device {
     uint8_t attribute_known[WIRE_CUDA_ATTRIBUTES];
 };
 
-/* A function of a module: this, the name (NUL-ended, padded to 8), then where each parameter lies.
- */
+/* A function of a module: this, the name (NUL-ended, padded to 8), then where each parameter
+ * lies. */
 struct wire_cuda_function {
     uint32_t name_length; /* with the NUL */
     uint32_t parameter_count;

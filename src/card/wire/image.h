@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* An image's measures as its description has them; those that its type does not have are ignored.
- */
+/* An image's measures as its description has them; those that its type does not have are
+ * ignored. */
 struct wire_image_size {
     uint64_t width, height, depth, layers;
 };

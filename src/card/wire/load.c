@@ -4,9 +4,9 @@
 #include <sched.h>
 #include <time.h>
 
-#define TAKEN_NS \
-    200000 /* the driver's thread may have the CPU for a short kernel; another program's has it \
-              for its slice, a millisecond and more */
+/* The driver's thread may have the CPU for a short kernel; another program's has it for its slice,
+ * a millisecond and more. */
+#define TAKEN_NS 200000
 #define PAUSE_LEAST_NS 2000000u
 #define PAUSE_MOST_NS 1024000000u
 #define VAIN_MOST 8   /* so many vain spins in line, and only one in ... */

@@ -6,8 +6,8 @@
 #include "card/wire/client.h"
 #include "card/wire/wait.h"
 
-#define RECORD_ALIGN \
-    16u /* so that a skip in front of the ring's end always has room for a header */
+/* So that a skip in front of the ring's end always has room for a header. */
+#define RECORD_ALIGN 16u
 
 static struct wire_lane *lane_at(const struct wire_client *client, unsigned index)
 {

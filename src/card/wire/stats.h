@@ -1,6 +1,6 @@
 /* What a session counts in its shared memory, for people: the client and, on the way to another
- * host, relays write it, leat-cardd reads it and believes nothing. Fields are changed atomically.
- */
+ * host, relays write it, leat-cardd reads it and believes nothing. Fields are changed
+ * atomically. */
 #ifndef LEAT_CARD_WIRE_STATS_H
 #define LEAT_CARD_WIRE_STATS_H
 

@@ -13,8 +13,8 @@ static inline int wire_queue_wakes(struct wire_queue_state *queue)
     uint64_t completed = __atomic_load_n(&queue->completed, __ATOMIC_RELAXED); /* our own */
     if (wanted == 0 || (int64_t)(completed - wanted) < 0)
         return 0;
-    /* Who lowered it meanwhile to something not reached yet is woken for nothing, and asks again.
-     */
+    /* Who lowered it meanwhile to something not reached yet is woken for nothing, and asks
+     * again. */
     __atomic_store_n(&queue->wanted, 0, __ATOMIC_SEQ_CST);
     (void)__atomic_add_fetch(&queue->woken, 1, __ATOMIC_SEQ_CST);
     return 1;

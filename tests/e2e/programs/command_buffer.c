@@ -2,8 +2,7 @@
  * of order; what is wrong; what they tell of themselves. Prints codes and contents.
  *
  *   command_buffer          so that a run on a card can be compared with one on the device
- *   command_buffer alone    what PoCL 3.1 crashes at or does otherwise than specified
- */
+ *   command_buffer alone    what PoCL 3.1 crashes at or does otherwise than specified */
 #undef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
 #include <CL/cl_ext.h>

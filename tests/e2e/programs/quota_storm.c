@@ -168,8 +168,8 @@ static pid_t worker_start(struct storm *storm, unsigned index, const struct sett
     return pid;
 }
 
-/* The sum at one instant: read twice with nothing changed in between; 0 when that did not succeed.
- */
+/* The sum at one instant: read twice with nothing changed in between; 0 when that did not
+ * succeed. */
 static uint64_t held_now(const struct storm *storm, unsigned processes)
 {
     uint64_t versions[PROCESSES_MAX], sum = 0;

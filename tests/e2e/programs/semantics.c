@@ -399,8 +399,8 @@ static void farewells(struct world *w)
     (void)printf("farewells %d\n", order);
 }
 
-/* A write of more than any staging area holds at once, behind an event that only this thread sets.
- */
+/* A write of more than any staging area holds at once, behind an event that only this thread
+ * sets. */
 static void held(struct world *w)
 {
     const size_t bytes = 96u << 20;

@@ -4,8 +4,7 @@
  *   subdevices                     the comparison
  *   subdevices turns COUNT         adds on a queue of each part by turns, so often, and says the
  * sum: for a card that leaves its device meanwhile
- *   subdevices across              likewise, across a line on standard input, three times
- */
+ *   subdevices across              likewise, across a line on standard input, three times */
 #include <string.h>
 
 #include "program.h"
@@ -241,8 +240,8 @@ static void try_steps(const struct world *w, cl_context context, cl_uint count,
     MUST(clReleaseProgram(linked));
 }
 
-/* Work on a queue of `device`, over what the queue before it left; a sum, or why there is no queue.
- */
+/* Work on a queue of `device`, over what the queue before it left; a sum, or why there is no
+ * queue. */
 static cl_int add_on(cl_context context, cl_device_id device, cl_kernel kernel, cl_mem memory,
                      cl_int n)
 {
