@@ -22,8 +22,8 @@ Program = collections.namedtuple("Program", "name command made cwd hide environm
                                  defaults=(None, None, r"$^", {}, None))
 
 EVERYTHING = r"(?s).*"  # only the exit status counts
-# Lines that name the device or the platform, addresses, and sizes of binaries, which name files of the driver's cache.
-NAMES = r"(?im)^.*(platform|device|vendor|driver|pthread|portable computing|leat).*$|0x[0-9a-f]+|^binary size .*$"
+# Lines that name the device, the platform or how much memory there is, addresses, and sizes of binaries, which name cache files.
+NAMES = r"(?im)^.*(platform|device|vendor|driver|pthread|portable computing|leat|global memory size).*$|0x[0-9a-f]+|^binary size .*$"
 # What pytest tells of durations and progress, and objects' names, which hold that of the device.
 PYTEST = [PYTHON, "-m", "pytest", "-q", "-rA", "--tb=no", "-p", "no:cacheprovider"]
 PYTEST_HIDES = r"(?m) in [0-9.]+s.*$|^[.FsxXE]+( +\[.*)?$|<[^>\n]*'[^>\n]*>|0x[0-9a-f]+"
