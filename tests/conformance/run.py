@@ -98,6 +98,8 @@ def compare(program, house, share, verbose):
     varies = any(run[:2] != directly[0][:2] for run in directly)
     if verbose and there != here:
         tell_apart(program.name, there, here, errors)
+    if direct == card == "timeout":
+        return program.name, direct, card, f"not known: both take longer than {TIMEOUT} s"
     verdict = "same" if there == here else "output differs" if direct == card else "DIFFERENT"
     return program.name, direct, card, verdict + (", varies directly" if varies else "")
 
