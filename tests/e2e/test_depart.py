@@ -116,20 +116,24 @@ def runnable(house, words):
     return words
 
 
-@pytest.mark.parametrize("moves_at", [0, 1, 2])
-@pytest.mark.parametrize("words", ACROSS, ids=lambda words: words[0])
-def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
-    here, _, lender = hosts
+def run_across(here, words, happens):
+    """`happens` is called when the program has said "ready", with how often it had done so before."""
     name, *arguments = runnable(here, words)
     talker = Talker(here.on_card(create(here), houses.built(name), *arguments, stdin=subprocess.PIPE))
-    for round_number in range(3):
+    for stage in range(3):
         talker.ready()
-        if round_number == moves_at:
-            depart(here, lender)
+        happens(stage)
         talker.go_on()
     assert talker.rest() == directly(words, 3)
     eventually("the session's end", lambda: shown(here)["sessions"] == 0)
     assert shown(here)["memory_used_bytes"] == 0
+
+
+@pytest.mark.parametrize("moves_at", [0, 1, 2])
+@pytest.mark.parametrize("words", ACROSS, ids=lambda words: words[0])
+def test_all_that_a_session_has_goes_along(hosts, words, moves_at):
+    here, _, lender = hosts
+    run_across(here, words, lambda stage: depart(here, lender) if stage == moves_at else None)
 
 
 def home(here, card="one", check=True):
@@ -164,19 +168,15 @@ def test_training_comes_home_with_the_same_bytes(hosts, tmp_path):
 def test_all_that_a_session_has_comes_home(hosts, words, comes_at):
     """What kernels printed before and there, too."""
     here, there, lender = hosts
-    name, *arguments = runnable(here, words)
-    talker = Talker(here.on_card(create(here), houses.built(name), *arguments, stdin=subprocess.PIPE))
-    for round_number in range(3):
-        talker.ready()
-        if round_number == 0:
+
+    def trip(stage):
+        if stage == 0:
             depart(here, lender)
-        if round_number == comes_at:
+        if stage == comes_at:
             home(here)
             eventually("the end of the card there", lambda: cards_of(there) == [])
-        talker.go_on()
-    assert talker.rest() == directly(words, 3)
-    eventually("the session's end", lambda: shown(here)["sessions"] == 0)
-    assert shown(here)["memory_used_bytes"] == 0
+
+    run_across(here, words, trip)
 
 
 def test_a_card_comes_home_and_goes_to_a_third_host(hosts):
