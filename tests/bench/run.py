@@ -80,10 +80,10 @@ def bench_calls(house):
         carded.append(figures(run_on_card(house, *words)[0]))
     direct, carded = medians(direct), medians(carded)
     local = max(carded["set_arg_p50_ns"], carded["get_info_p50_ns"])
-    figure("card.local_call_p50_ns", local, "ns", "<= 100")
+    figure("card.local_call_p50_ns", local, "ns", "<= 60")
     figure("card.local_call_direct_p50_ns", max(direct["set_arg_p50_ns"], direct["get_info_p50_ns"]), "ns")
     figure("card.create_release_p50_ns", carded["create_release_buffer_p50_ns"], "ns", "<= 400")
-    figure("card.posted_launch_p50_ns", carded["posted_launch_p50_ns"], "ns", "<= 500")
+    figure("card.posted_launch_p50_ns", carded["posted_launch_p50_ns"], "ns", "<= 300")
     figure("card.posted_launch_direct_p50_ns", direct["posted_launch_p50_ns"], "ns")
     if "posted_launch_syscalls_p50" in carded:
         figure("card.posted_launch_syscalls", carded["posted_launch_syscalls_p50"], "calls", "0")
