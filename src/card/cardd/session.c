@@ -665,6 +665,15 @@ static int seats_adopt(struct session *session)
     return 0;
 }
 
+/* A client that was not welcomed comes again. */
+static void seats_uncount(const struct session *session)
+{
+    for (unsigned i = 0; i < session->seat_count; i++) {
+        session->seats[i].card->sessions_total--;
+        card_save(session->seats[i].card);
+    }
+}
+
 void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
 {
     struct book_session *book = &card->book->sessions[slot];
@@ -681,6 +690,8 @@ void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
         r = fds_adopt(session);
     if (r == 0 && (book->step == BOOK_WELCOMING || book->rebuilding))
         r = -ECONNABORTED; /* whether the client was welcomed, or all is there, is not known */
+    if (book->step == BOOK_WELCOMING)
+        seats_uncount(session);
     if (r == 0)
         r = session_continue(session);
     if (r == 0)
