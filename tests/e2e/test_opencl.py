@@ -118,13 +118,11 @@ def test_as_directly(card_house, program, line, memory):
     assert card_house.card_exec(*words, memory=memory).stdout == direct
 
 
-COMMAND_BUFFERS_ALONE = """\
+COMMAND_BUFFERS_ALONE = 2 * """\
 a: 10 11 .. 265
 b: 15 16 .. 270
 c: 22 23 .. 277
-a: 10 11 .. 265
-b: 15 16 .. 270
-c: 22 23 .. 277
+""" + 2 * """\
 points 1 2
 points 3 4
 points 5 6
@@ -133,14 +131,7 @@ failed -14
 status 1, state 1
 c: 0 1 .. 255
 c: 42 43 .. 297
-points 1 2
-points 3 4
-points 5 6
-points 7 8
-failed -14
-status 1, state 1
-c: 0 1 .. 255
-c: 42 43 .. 297
+""" + """\
 queues 0
 properties 0
 queue 1, properties 1293 1 0, 24
