@@ -47,6 +47,7 @@ static void open_world(struct world *w)
     w->size = buffer(w->context, 16, 0);
     w->other = buffer(w->context, 16, 0);
     MAKE(w->part, clCreateSubBuffer(w->from, 0, CL_BUFFER_CREATE_TYPE_REGION, &half, &code));
+    MUST(clEnqueueMarkerWithWaitList(w->queue, 0, NULL, NULL));
     MUST(clFinish(w->queue)); /* the card has a queue now, and no buffer yet */
 }
 
