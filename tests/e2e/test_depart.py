@@ -164,7 +164,7 @@ def test_training_comes_home_with_the_same_bytes(hosts, tmp_path):
 
 
 @pytest.mark.parametrize("comes_at", [0, 1, 2])
-@pytest.mark.parametrize("words", [words for words in ACROSS if words[0] != "svm"], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", ACROSS, ids=lambda words: words[0])
 def test_all_that_a_session_has_comes_home(hosts, words, comes_at):
     """What kernels printed before and there, too."""
     here, there, lender = hosts
@@ -175,6 +175,18 @@ def test_all_that_a_session_has_comes_home(hosts, words, comes_at):
         if stage == comes_at:
             home(here)
             eventually("the end of the card there", lambda: cards_of(there) == [])
+
+    run_across(here, words, trip)
+
+
+@pytest.mark.parametrize("words", [["moving"], ["svm", "across"]], ids=lambda words: words[0])
+def test_all_that_a_session_has_comes_home_again_and_again(hosts, words):
+    here, _, lender = hosts
+
+    def trip(_):
+        for _ in range(2):
+            depart(here, lender)
+            home(here)
 
     run_across(here, words, trip)
 
@@ -222,23 +234,6 @@ def test_without_room_at_home_it_goes_on_there(hosts):
     talker.ready()
     talker.go_on()
     assert talker.rest() == directly(["moving"], 3)
-
-
-def test_what_cannot_come_home_goes_on_there(hosts):
-    here, there, lender = hosts
-    words = ["svm", "across"]
-    talker = Talker(here.on_card(create(here), houses.built("svm"), "across", stdin=subprocess.PIPE))
-    talker.ready()
-    depart(here, lender)
-    refused = home(here, check=False)
-    assert refused.returncode == 1 and "shared virtual memory" in refused.stderr
-    assert (shown(here)["state"], shown(here)["host"], granted(here)) == ("moved", lender.address, 0)
-    for _ in range(2):
-        talker.go_on()
-        talker.ready()
-    talker.go_on()
-    assert talker.rest() == directly(words, 3)
-    assert len(cards_of(there)) == 1
 
 
 def test_programs_of_a_card_go_together(hosts):

@@ -1,4 +1,5 @@
 """Shared virtual memory of a device that shares no memory with the program: one with memory of its own, one of another host."""
+import contextlib
 import os
 import subprocess
 
@@ -97,18 +98,46 @@ def test_comes_back_in_another_executor(apart, tmp_path):
     assert talker.rest() == talked_directly(["svm", "across"], 3)
 
 
-@pytest.mark.parametrize("moves_at", [0, 2])
-def test_comes_to_another_host(apart, vendors, moves_at):
-    with houses.House(cards_only=True, environment=vendors) as there:
+@contextlib.contextmanager
+def beside(environment):
+    """Another host's cards."""
+    with houses.House(cards_only=True, environment=environment) as there:
         with Lender(there, f"127.0.0.1:{20000 + os.getpid() % 10000}", secure=False) as lender:
-            talker = Talker(apart.on_card(create(apart), houses.built("svm"), "across", stdin=subprocess.PIPE))
-            for round_number in range(3):
-                talker.ready()
-                if round_number == moves_at:
-                    apart.leat("card", "move", "one", *lender.options())
-                talker.go_on()
-            told = talker.rest()
+            yield there, lender
+
+
+@pytest.mark.parametrize("goes_at, comes_at", [(0, None), (2, None), (0, 0), (0, 1)])
+def test_comes_to_another_host_and_home(apart, vendors, goes_at, comes_at):
+    with beside(vendors) as (_, lender):
+        talker = Talker(apart.on_card(create(apart), houses.built("svm"), "across", stdin=subprocess.PIPE))
+        for stage in range(3):
+            talker.ready()
+            if stage == goes_at:
+                apart.leat("card", "move", "one", *lender.options())
+            if stage == comes_at:
+                apart.leat("card", "move", "--home", "one")
+            talker.go_on()
+        told = talker.rest()
     assert told == talked_directly(["svm", "across"], 3)
+
+
+def test_an_address_that_is_not_there_at_home(vendors):
+    """What cannot come home goes on where it is."""
+    with houses.House(cards_only=True, environment=dict(vendors, APART_NEVER_AGAIN="1")) as here, beside(vendors) as (there, lender):
+        talker = Talker(here.on_card(create(here), houses.built("svm"), "across", stdin=subprocess.PIPE))
+        talker.ready()
+        here.leat("card", "move", "one", *lender.options())
+        for _ in range(2):
+            refused = here.leat("card", "move", "--home", "one", check=False)
+            assert refused.returncode == 1 and "address" in refused.stderr
+            card = here.card("card.show", card="one")
+            assert (card["state"], card["host"]) == ("moved", lender.address)
+            assert here.card("device.list")["devices"][0]["granted_bytes"] == 0
+            talker.go_on()
+            talker.ready()
+        talker.go_on()
+        assert talker.rest() == talked_directly(["svm", "across"], 3)
+        assert len(there.card("card.list")["cards"]) == 1
 
 
 def test_an_address_that_does_not_come_back(vendors):

@@ -107,7 +107,7 @@ static void contents_free(struct session *session)
             object->extra = NULL;
         }
     }
-    if (session->arena && look(&session->shared->arena_maps) == 0)
+    if (session->arena && !session->was_away && look(&session->shared->arena_maps) == 0)
         (void)madvise(session->arena, session->arena_bytes, MADV_REMOVE); /* else it stays */
 }
 
@@ -153,8 +153,12 @@ void session_forward(struct session *session)
 /* What it was when it went. The account in the ledger is the other host's. */
 static void forget(struct session *session)
 {
-    for (uint32_t id = 1; id < session->objects_end; id++)
-        object_forget(&session->objects[id]);
+    for (uint32_t id = 1; id < session->objects_end; id++) {
+        struct object *object = &session->objects[id];
+        if (object->svm)
+            svm_finish(session, object->svm);
+        object_forget(object);
+    }
     for (uint32_t slot = 1; slot < session->events_end; slot++)
         session->events[slot] = (struct event_slot){0};
     session->objects_end = session->events_end = 0;

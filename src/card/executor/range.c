@@ -74,6 +74,9 @@ int arena_place(struct session *session, uint64_t address, uint64_t apart_bytes)
     const uint64_t bytes = apart_bytes ? apart_bytes : session->arena_bytes;
     if (bytes == 0 || address == 0 || address % 4096)
         return -EINVAL;
+    if (session->svm)
+        (void)munmap(session->svm, session->svm_bytes);
+    session->svm = NULL;
     int r = take_addresses(wanted, bytes, apart_bytes ? PROT_READ | PROT_WRITE : PROT_NONE);
     if (r < 0)
         return r;

@@ -23,8 +23,8 @@ void range_populate(const struct range *range);
  * thread; nothing to do for an empty range. */
 void range_leave(struct session *session, const struct range *range);
 /* Have the arena at `address`, too, where its client has it; or, for one of another host, whose
- * arena has `apart_bytes`, memory in its stead. 0, -EEXIST: something else is there; or another
- * negative errno. */
+ * arena has `apart_bytes`, memory in its stead. What it had before for that goes. 0, -EEXIST:
+ * something else is there; or another negative errno. */
 int arena_place(struct session *session, uint64_t address, uint64_t apart_bytes);
 
 #endif

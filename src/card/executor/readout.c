@@ -59,15 +59,6 @@ static int writer_begin(struct readout *readout)
     return readout->writes ? 0 : -EAGAIN;
 }
 
-/* Its addresses are its program's, where the session is to go back. */
-static int has_shared_memory(const struct session *session)
-{
-    for (uint32_t id = 1; id < session->objects_end; id++)
-        if (session->objects[id].svm)
-            return 1;
-    return session->svm != NULL;
-}
-
 /* Away from the device, if it is not. */
 static int leave_device(struct session *session)
 {
@@ -77,7 +68,7 @@ static int leave_device(struct session *session)
     if (session->user_events_open && completion_pending(session))
         return -EAGAIN;
     park_settle(session);
-    if (state_obstacle(session) || has_shared_memory(session))
+    if (state_obstacle(session))
         return -EOPNOTSUPP;
     struct readout *readout = calloc(1, sizeof(*readout));
     if (!readout)

@@ -646,19 +646,28 @@ static int consumer_read(struct session *session, struct cursor *cursor,
     return take(cursor, head->device_bytes) ? 0 : -EPROTO;
 }
 
+/* Of the arena, or memory in its stead, which one that was away goes on with where it had it. */
+static int second_place_read(struct session *session, const struct state_head *head)
+{
+    const bool is_apart = is_from_elsewhere(session) || head->second_apart;
+    if (session->was_away &&
+        (head->second_place != (uintptr_t)session->svm || head->second_bytes != session->svm_bytes))
+        return -EPROTO;
+    return head->second_place
+               ? arena_place(session, head->second_place, is_apart ? head->second_bytes : 0)
+               : 0;
+}
+
 /* What belongs to no object. */
 static int session_read(struct session *session, struct cursor *cursor,
                         const struct state_head *head)
 {
-    const bool is_apart = session->client.moved || head->second_apart;
     int r = (is_from_elsewhere(session) ? consumer_pass : consumer_read)(session, cursor, head);
     const void *output = r == 0 ? take(cursor, head->output_bytes) : NULL;
     if (!output)
         return r < 0 ? r : -EPROTO;
     r = output_load(session, output, head->output_bytes);
-    if (r == 0 && head->second_place)
-        r = arena_place(session, head->second_place, is_apart ? head->second_bytes : 0);
-    return r;
+    return r == 0 ? second_place_read(session, head) : r;
 }
 
 /* What the one before has in the ledger, of bytes that were on their way twice; of what comes from

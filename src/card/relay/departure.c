@@ -165,8 +165,7 @@ static int recall_failed(int status, struct error *err)
 {
     return error_set(err, status, "cannot-move", "%s",
                      status == -EOPNOTSUPP
-                         ? "a program has shared virtual memory, or has not fetched "
-                           "very much that its kernels printed"
+                         ? "a program has not fetched very much that its kernels printed"
                          : "the card's host cannot give a session out");
 }
 
