@@ -179,7 +179,7 @@ def test_all_that_a_session_has_comes_home(hosts, words, comes_at):
     run_across(here, words, trip)
 
 
-@pytest.mark.parametrize("words", [["moving"], ["svm", "across"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["moving"], ["svm", "across"], ["svm", "between"]], ids=" ".join)
 def test_all_that_a_session_has_comes_home_again_and_again(hosts, words):
     here, _, lender = hosts
 
@@ -189,6 +189,19 @@ def test_all_that_a_session_has_comes_home_again_and_again(hosts, words):
             home(here)
 
     run_across(here, words, trip)
+
+
+def test_what_lay_in_the_arena_lies_there_again(hosts):
+    """A map needs no copy then: it is the buffer's own memory, as at first."""
+    here, _, lender = hosts
+    talker = Talker(here.on_card(create(here), houses.built("moving"), "places", stdin=subprocess.PIPE))
+    for happens in (lambda: depart(here, lender), lambda: home(here), lambda: (depart(here, lender), home(here))):
+        talker.ready()
+        happens()
+        talker.go_on()
+    told = talker.rest()
+    assert [line for line in told.splitlines() if "place" in line] == ["same place 0", "same place 1", "same place 1"]
+    assert told.replace("place 0", "place 1") == directly(["moving", "places"], 3)
 
 
 def test_a_card_comes_home_and_goes_to_a_third_host(hosts):

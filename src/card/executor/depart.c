@@ -78,8 +78,11 @@ void session_stay(struct session *session)
         session->params.relay->take_back(session->departure);
     session->departure = NULL;
     session->is_back = 0;
-    if (session->was_away)
+    if (session->comes_inside)
+        places_end(session);
+    else if (session->was_away)
         return; /* the client stays out: its arena holds nothing */
+    session->was_away = session->comes_inside = 0;
     if (session->leaving != LEAVING_NOT)
         __atomic_store_n(&session->shared->arena_left, 0, __ATOMIC_SEQ_CST);
     session->leaving = LEAVING_NOT;
@@ -107,7 +110,8 @@ static void contents_free(struct session *session)
             object->extra = NULL;
         }
     }
-    if (session->arena && !session->was_away && look(&session->shared->arena_maps) == 0)
+    if (session->arena && (!session->was_away || session->comes_inside) &&
+        look(&session->shared->arena_maps) == 0)
         (void)madvise(session->arena, session->arena_bytes, MADV_REMOVE); /* else it stays */
 }
 
@@ -150,6 +154,15 @@ void session_forward(struct session *session)
     session->holds_record = 0;
 }
 
+/* Where no pointer of the program leads into the arena it can be filled again with what comes. */
+static void choose_side(struct session *session)
+{
+    if (!session->was_away)
+        (void)places_keep(session); /* else it stays out */
+    session->was_away = 1;
+    session->comes_inside = session->places && look(&session->shared->arena_maps) == 0;
+}
+
 /* What it was when it went. The account in the ledger is the other host's. */
 static void forget(struct session *session)
 {
@@ -174,8 +187,8 @@ int session_fetch(struct session *session, struct error *err)
     int r = relay->recall(session->departure, &session->consumer, err);
     if (r < 0)
         return r;
+    choose_side(session);
     forget(session);
-    session->was_away = 1;
     r = session_rebuild_from(session, relay->pull, session->departure, err);
     if (r == 0)
         relay->have(session->departure);

@@ -160,6 +160,8 @@ static int rebuild(struct session *session, const struct executor_order *order, 
     int result = session->client.moved ? session_rebuild_from(session, pull_from_stream, &fd, err)
                                        : session_rebuild(session, fd, err);
     session->begun = result == 0;
+    if (!session->client.moved) /* where the one before has placed what is out there is not known */
+        session->was_away = __atomic_load_n(&session->shared->arena_left, __ATOMIC_SEQ_CST) != 0;
     if (session->begun) /* nobody goes on for it from nothing */
         __atomic_store_n(&session->ledger->slots[session->client.slot].begun, 1, __ATOMIC_SEQ_CST);
     return result;

@@ -2,6 +2,7 @@
 #include "card/executor/range.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "base/error.h"
@@ -54,6 +55,42 @@ void range_leave(struct session *session, const struct range *range)
     if (bytes)
         (void)madvise(start, bytes, MADV_REMOVE); /* else it goes with the session */
     __atomic_store_n(&session->ranges[range->number], 0, __ATOMIC_RELEASE);
+}
+
+int places_keep(struct session *session)
+{
+    const uint32_t end = session->objects_end;
+    session->places = calloc(end + 1u, sizeof(*session->places));
+    if (!session->places)
+        return -ENOMEM;
+    for (uint32_t id = 1; id < end; id++) {
+        const struct object *object = &session->objects[id];
+        if (object->range.host)
+            session->places[id] = (struct place){object->serial, object->range};
+    }
+    session->places_end = end;
+    return 0;
+}
+
+const struct range *place_of(const struct session *session, const struct object *object)
+{
+    const uint64_t id = (uint64_t)(object - session->objects);
+    if (!session->comes_inside || id >= session->places_end || !object->serial)
+        return NULL;
+    const struct place *place = &session->places[id];
+    return place->serial == object->serial ? &place->range : NULL;
+}
+
+void places_end(struct session *session)
+{
+    for (uint32_t id = 1; id < session->places_end; id++) {
+        const struct place *place = &session->places[id];
+        if (place->serial && session->objects[id].range.host != place->range.host)
+            range_leave(session, &place->range);
+    }
+    free(session->places);
+    session->places = NULL;
+    session->places_end = 0;
 }
 
 /* Addresses of which nothing is in use. */

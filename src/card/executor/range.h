@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 struct error;
+struct object;
 struct session;
 struct wire_buffer_create;
 
@@ -19,6 +20,13 @@ int range_find(const struct session *session, const struct wire_buffer_create *r
                struct range *ret_range, struct error *err);
 /* Fill in the pages of a range for which there is quota. */
 void range_populate(const struct range *range);
+/* Before the objects are forgotten, which the client's arena still holds: note where they lie. What
+ * came back finds its place there. 0 or -ENOMEM. */
+int places_keep(struct session *session);
+/* Where the object lay and is to lie again; NULL: nowhere. */
+const struct range *place_of(const struct session *session, const struct object *object);
+/* What lay there and did not come back is not there any more, and nothing is noted. */
+void places_end(struct session *session);
 /* Nobody uses the range any more: its memory goes, and the client may place something there. Any
  * thread; nothing to do for an empty range. */
 void range_leave(struct session *session, const struct range *range);

@@ -158,13 +158,14 @@ static int state_collect(struct rebuilding *rebuilding, const struct checkpoint_
     return r;
 }
 
-/* What lies in the arena has stayed there, with all that the client wrote since. */
+/* What lies in the arena has stayed there, with all that the client wrote since; but not while it
+ * was another host's. */
 static void private_load(struct loading *loading, const struct checkpoint_part *part,
                          const void *contents)
 {
     for (uint32_t id = 1; id < loading->session->objects_end; id++) {
         const struct object *object = &loading->session->objects[id];
-        if (object->serial == part->serial && !object->range.host) {
+        if (object->serial == part->serial && (!object->range.host || loading->session->was_away)) {
             part_load(loading, part, contents);
             return;
         }

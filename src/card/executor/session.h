@@ -45,6 +45,12 @@ struct spill {
 /* When the driver tells of the arguments of kernels: see arg_info.h. */
 enum arg_info_habit { ARG_INFO_UNKNOWN, ARG_INFO_WHEN_ASKED, ARG_INFO_ALWAYS };
 
+/* Where a buffer lay in the arena that the client has left. */
+struct place {
+    uint64_t serial; /* of the object; 0: none */
+    struct range range;
+};
+
 /* How far the client has come that is to leave its arena. */
 enum leaving {
     LEAVING_NOT,
@@ -122,8 +128,11 @@ struct session {
     uint64_t leave_until_ns;
     struct departure *departure; /* another host can go on with the session; owned; or NULL */
     int departed;                /* and it does */
-    int is_back;             /* it is on its device here again, and waits for leat-cardd's word */
-    int was_away;            /* it was another host's: nothing lies in the arena any more */
+    int is_back;          /* it is on its device here again, and waits for leat-cardd's word */
+    int was_away;         /* it was another host's: the client stays out of its arena, */
+    int comes_inside;     /* but it is filled again, and the client may use it once we stay */
+    struct place *places; /* by object, of those that lay there; owned; NULL: not known */
+    uint32_t places_end;
     char *moved_from;        /* identity of the device that it was on there, owned; or NULL */
     struct readout *readout; /* it is read out for another host; owned; or NULL */
     int holds_record;        /* the last record was taken and not carried out */

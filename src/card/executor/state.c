@@ -468,10 +468,15 @@ static int arena_settle(struct session *session, const struct state_object *head
 static int contents_place(struct session *session, struct cursor *cursor,
                           const struct state_object *head, struct object *object)
 {
+    const struct range *place = place_of(session, object);
     uint64_t end;
-    if (head->size_bytes > cursor->memory_bytes)
+    if (head->size_bytes > cursor->memory_bytes || (place && place->bytes != head->size_bytes))
         return -EPROTO;
     cursor->memory_bytes -= head->size_bytes;
+    if (place) {
+        object->range = *place;
+        return 0;
+    }
     if (head->range_number && !is_from_elsewhere(session)) {
         if (!session->arena || head->range_number >= WIRE_RANGES ||
             head->range_offset % WIRE_RANGE_ALIGN ||
@@ -521,6 +526,8 @@ static int svm_read(struct session *session, struct cursor *cursor, struct objec
     if (get(cursor, &saved, sizeof(saved)) < 0 || !svm_may_be_aligned(saved.alignment) ||
         (object->away && saved.address == 0))
         return -EPROTO;
+    if (object->away && place_of(session, object))
+        return 0; /* it is a part of the arena again */
     object->svm = calloc(1, sizeof(*object->svm));
     if (!object->svm)
         return -ENOMEM;
@@ -649,7 +656,8 @@ static int consumer_read(struct session *session, struct cursor *cursor,
 /* Of the arena, or memory in its stead, which one that was away goes on with where it had it. */
 static int second_place_read(struct session *session, const struct state_head *head)
 {
-    const bool is_apart = is_from_elsewhere(session) || head->second_apart;
+    const bool is_apart = session->client.moved ||
+                          (session->was_away ? !session->comes_inside : head->second_apart != 0);
     if (session->was_away &&
         (head->second_place != (uintptr_t)session->svm || head->second_bytes != session->svm_bytes))
         return -EPROTO;

@@ -21,13 +21,14 @@ struct memory_map {
     char *pointer;
     size_t offset, bytes;
     cl_map_flags flags;
-    int in_place; /* the pointer is into the buffer itself */
+    int in_place; /* the pointer is into the buffer itself, or was when it was mapped */
+    int in_arena; /* the pointer is into the arena, where that may be or not */
 };
 
 static void map_free(struct memory_map *map)
 {
-    if (map->in_place)
-        arena_count_map(-1);
+    if (map->in_arena && !transfers_are_due(map->pointer, map->bytes))
+        arena_count_map(-1); /* else it leads there for ever: what comes late may not be the last */
     free(map);
 }
 
@@ -125,13 +126,17 @@ static struct memory_map *map_create(const struct memory_mapping *mapping)
 {
     cl_mem memory = mapping->memory;
     int is_there = memory_root(memory)->range && (memory->is_shared || !memory->host_ptr);
-    int in_place = is_there && arena_enter();
+    int in_place = is_there && arena_enter(), in_arena = in_place || memory->is_shared;
     char *host = host_memory(memory, in_place);
     struct memory_map *map = host ? malloc(sizeof(*map)) : NULL;
     if (map)
-        *map = (struct memory_map){NULL,           host + mapping->offset, mapping->offset,
-                                   mapping->bytes, mapping->flags,         in_place};
-    if (in_place && map)
+        *map = (struct memory_map){.pointer = host + mapping->offset,
+                                   .offset = mapping->offset,
+                                   .bytes = mapping->bytes,
+                                   .flags = mapping->flags,
+                                   .in_place = in_place,
+                                   .in_arena = in_arena};
+    if (in_arena && map)
         arena_count_map(1);
     else if (in_place)
         arena_leave();

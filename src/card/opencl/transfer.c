@@ -124,19 +124,35 @@ void transfers_observe(const struct wire_queue_state *state, uint64_t target)
     free_all(done);
 }
 
-void transfers_forget(const char *host, size_t bytes)
+/* Reads that lead to the memory: how many. With `drop` they lead nowhere any more. */
+static unsigned reads_to(const char *host, size_t bytes, int drop)
 {
+    unsigned count = 0;
     if (__atomic_load_n(&process.reads_pending, __ATOMIC_ACQUIRE) == 0)
-        return;
+        return 0;
     (void)pthread_mutex_lock(&process.transfer_lock);
     for (struct transfer *transfer = process.transfers; transfer; transfer = transfer->next) {
         uintptr_t offset = (uintptr_t)transfer->region.host - (uintptr_t)host;
         if (!transfer->is_read || offset >= bytes)
             continue;
-        transfer->is_read = 0;
-        (void)__atomic_sub_fetch(&process.reads_pending, 1, __ATOMIC_RELEASE);
+        count++;
+        if (drop) {
+            transfer->is_read = 0;
+            (void)__atomic_sub_fetch(&process.reads_pending, 1, __ATOMIC_RELEASE);
+        }
     }
     (void)pthread_mutex_unlock(&process.transfer_lock);
+    return count;
+}
+
+int transfers_are_due(const char *host, size_t bytes)
+{
+    return reads_to(host, bytes, 0) > 0;
+}
+
+void transfers_forget(const char *host, size_t bytes)
+{
+    (void)reads_to(host, bytes, 1);
 }
 
 /* In the first `limit` bytes: 0, -ENOSPC when they are full now, -E2BIG when they are too few. */

@@ -27,6 +27,9 @@ cl_int transfer_read(struct command *command, const struct region *region, enum 
  * queue end). */
 void transfers_observe(const struct wire_queue_state *state, uint64_t target);
 
+/* 1 when something would still be copied there. */
+int transfers_are_due(const char *host, size_t bytes);
+
 /* Memory that is about to be freed: what would still be copied there is dropped. */
 void transfers_forget(const char *host, size_t bytes);
 

@@ -1,7 +1,9 @@
 /* Use everything that a session has across a line on standard input: two queues, one without order,
  * kernels with arguments of each kind, a sub-buffer, an image, a map that stays open, events that
  * have ended and one that the program sets afterwards. Says "ready" before each line it waits for;
- * the lines that begin otherwise are to be the same wherever it runs. */
+ * the lines that begin otherwise are to be the same wherever it runs.
+ * moving places: nothing is open across the line; tells whether a map has the first one's pointer
+ */
 #include "program.h"
 
 #define COUNT 65536u
@@ -173,10 +175,45 @@ static void use_again(const struct moving *moving)
     }
 }
 
-int main(void)
+static cl_uint *map_data(const struct moving *moving)
+{
+    cl_int code;
+    cl_uint *mapped;
+    MAKE(mapped, clEnqueueMapBuffer(moving->ordered, moving->data, CL_TRUE,
+                                    CL_MAP_READ | CL_MAP_WRITE, 0, BYTES, 0, NULL, NULL, &code));
+    return mapped;
+}
+
+/* The other buffer is another one after each line. */
+static void places(struct moving *moving)
+{
+    static cl_uint values[COUNT] = {3, 1, 4};
+    cl_uint *first = map_data(moving), *mapped = first;
+    cl_int code;
+    for (cl_uint round = 0; round < ROUNDS; round++) {
+        MUST(clEnqueueUnmapMemObject(moving->ordered, moving->data, mapped, 0, NULL, NULL));
+        MUST(clFinish(moving->ordered));
+        await_line();
+        MUST(clReleaseMemObject(moving->more));
+        MAKE(moving->more, clCreateBuffer(moving->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
+                                          BYTES, values, &code));
+        MUST(clSetKernelArg(moving->step, 3, sizeof(cl_mem), &moving->more));
+        launch(moving, moving->ordered, NULL);
+        mapped = map_data(moving);
+        (void)printf("same place %d\n", mapped == first);
+        show("data", mapped, BYTES);
+        mapped[round] += 7;
+    }
+}
+
+int main(int count, char **words)
 {
     struct moving moving;
     prepare(&moving);
+    if (count > 1) {
+        places(&moving);
+        return 0;
+    }
     for (cl_uint round = 0; round < ROUNDS; round++)
         cross(&moving, round + 2);
     use_again(&moving);

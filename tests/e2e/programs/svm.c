@@ -3,9 +3,10 @@
  *
  * svm                all of that
  * svm rounds N       a list that kernels follow and change N times
- * svm across         such a list, and a map that is open, across a line on standard input, three
- * times svm fill          as many MiB as there are, twice svm taken ADDRESS  where the driver's
- * first memory would lie, this process has something else */
+ * svm across         such a list and an open map across a line on standard input, three times
+ * svm between        the same with no map open
+ * svm fill          as many MiB as there are, twice
+ * svm taken ADDRESS  where the driver's first memory would lie, this process has something else */
 #undef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
 #include <semaphore.h>
@@ -228,7 +229,7 @@ static cl_int *age_from(struct world *w, struct node *first, cl_int *sum)
     return sum;
 }
 
-static void across(struct world *w)
+static void across(struct world *w, int is_open)
 {
     struct node *reached[COUNT + 1], **nodes = reached + 1;
     cl_int *sum = allocate(w, sizeof(*sum)), told = 0;
@@ -237,7 +238,12 @@ static void across(struct world *w)
     MUST(clSetKernelExecInfo(w->age, CL_KERNEL_EXEC_INFO_SVM_PTRS, COUNT * sizeof(*nodes), nodes));
     for (int round = 0; round < 3; round++) {
         cl_int *open = age_from(w, nodes[0], sum);
+        if (!is_open)
+            MUST(clEnqueueSVMUnmap(w->queue, open, 0, NULL, NULL));
         await_line();
+        if (!is_open)
+            MUST(clEnqueueSVMMap(w->queue, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, open, sizeof(*open),
+                                 0, NULL, NULL));
         (void)printf("before %d", *open);
         *open += 1000 * round;
         MUST(clEnqueueSVMUnmap(w->queue, open, 0, NULL, NULL));
@@ -295,7 +301,10 @@ int main(int count, char **words)
     MUST(clGetDeviceInfo(w.device, CL_DEVICE_SVM_CAPABILITIES, sizeof(capabilities), &capabilities,
                          NULL));
     if (count == 2) {
-        (strcmp(words[1], "across") == 0 ? across : fill)(&w);
+        if (strcmp(words[1], "fill") == 0)
+            fill(&w);
+        else
+            across(&w, strcmp(words[1], "across") == 0);
         return 0;
     }
     if (count == 3) {
