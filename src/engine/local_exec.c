@@ -18,6 +18,8 @@
 #include "base/units.h"
 #include "engine/local.h"
 
+#define KILL_AGAIN_MS 20
+
 struct exec {
     struct list link;
     struct local_engine *local;
@@ -81,23 +83,27 @@ static ino_t namespace_of(uint64_t pid)
     return stat(path, &there) == 0 ? there.st_ino : 0;
 }
 
-/* The number in the file may be somebody else's by now: it is held first, and then looked at. */
-static void exec_kill(const struct exec *exec)
+/* The number in the file may be somebody else's by now: it is held first, and then looked at.
+ * False: the runtime has not started it yet. */
+static bool exec_kill(const struct exec *exec)
 {
     uint64_t pid = pid_read(exec->pid), container = pid_read(exec->container_pid);
     AUTO_FD int fd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
     ino_t inside = container ? namespace_of(container) : 0;
     if (fd >= 0 && inside && namespace_of(pid) == inside)
         (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0); /* or it has just ended */
+    return pid != 0;
 }
 
+/* Told at once, for the runtime may take its time, even for the start of what is to be killed. */
 static void on_limit(void *context)
 {
     struct exec *exec = context;
     exec->limit = NULL;
     exec->killed = true;
-    exec_kill(exec);
-    exec_tell(exec, 0, ""); /* the runtime may take its time */
+    exec_tell(exec, 0, "");
+    if (!exec_kill(exec))
+        (void)run_after(&exec->local->runner, KILL_AGAIN_MS, on_limit, exec, &exec->limit, NULL);
 }
 
 static void on_ended(void *context, int status)

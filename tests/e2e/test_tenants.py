@@ -1,6 +1,8 @@
 """Shares that go to others for a while, on real cards: what was borrowed goes back to its owner, and jobs give way to those
 of higher priority. Either way the one that is interrupted goes on later, and its result is right."""
 import datetime
+import os
+import shutil
 import subprocess
 
 import pytest
@@ -10,11 +12,12 @@ from conftest import needs
 from test_idle import LONG, WORK, amidst, go_on, mark_of, train
 
 MINIMUM_S, NOTICE_S, GRACE_S = 2, 1, 5  # the first two are given to leatd, the last is its own
+ARGUMENTS = ("--loan-minimum", f"{MINIMUM_S}s", "--loan-notice", f"{NOTICE_S}s")
 
 
 @pytest.fixture
 def tenant_house():
-    with houses.House(arguments=("--loan-minimum", f"{MINIMUM_S}s", "--loan-notice", f"{NOTICE_S}s")) as there:
+    with houses.House(arguments=ARGUMENTS) as there:
         yield there
 
 
@@ -124,16 +127,36 @@ def test_a_job_saves_its_state_before_its_card_is_taken(tmp_path):
     assert (tmp_path / "low" / "at-notice").read_bytes() == direct
 
 
-def test_a_hook_that_takes_too_long_is_killed(tenant_house, tmp_path):
-    house = tenant_house
-    request = {"library": "generic", "type": "batch", "image": "host", "network": "none", "memory": "64MiB"}
-    low = house.submit(command=["/bin/sleep", "300"], share="80%", priority=100, idle_after=0,
-                       pre_stop=["/bin/sleep", "300"], env=mark_of(tmp_path), **request)["id"]
-    house.wait_state(low, ("running",))
-    there = houses.eventually("its processes", lambda: houses.processes_naming(f"MARK={tmp_path}"))
-    high = house.submit(command=["/bin/true"], share="60%", priority=900, **request)["id"]
-    assert house.wait(high)["state"] == "succeeded"
-    houses.eventually("its end is told", lambda: "job.pre_stop" in kinds(house, low))
-    assert house.job(low)["pre_stop_outcome"] == "ended by signal 9 (Killed)"
-    assert house.job(low)["checkpointed"] is None
-    houses.eventually("nothing of it is left", lambda: houses.processes_naming(f"MARK={tmp_path}").keys() == there.keys())
+def slow_runtime(folder):
+    """The environment in which leatd finds a container runtime that starts no further command before `folder`/go is there."""
+    name, real = next((name, path) for name in ("runc", "crun")
+                      if (path := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/bin:/sbin:/bin")))
+    (folder / name).write_text('#!/bin/sh\nfor word in "$@"; do if [ "$word" = exec ]; then until [ -e '
+                               f'{folder}/go ]; do sleep 0.02; done; fi; done\nexec {real} "$@"\n')
+    (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def sleepers(tmp_path):
+    return [pid for pid, words in houses.processes_naming(f"MARK={tmp_path}").items() if words == "/bin/sleep 300"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["running", "not yet started"])
+def test_a_hook_that_takes_too_long_is_killed(tmp_path, late):
+    with houses.House(arguments=ARGUMENTS, environment=slow_runtime(tmp_path)) as house:
+        request = {"library": "generic", "type": "batch", "image": "host", "network": "none", "memory": "64MiB"}
+        low = house.submit(command=["/bin/sleep", "300"], share="80%", priority=100, idle_after=0,
+                           pre_stop=["/bin/sleep", "300"], env=mark_of(tmp_path), **request)["id"]
+        house.wait_state(low, ("running",))
+        there = houses.eventually("its program", lambda: sleepers(tmp_path))
+        if not late:
+            (tmp_path / "go").touch()
+        high = house.submit(command=["/bin/true"], share="60%", priority=900, **request)["id"]
+        assert house.wait(high)["state"] == "succeeded"
+        houses.eventually("its end is told", lambda: "job.pre_stop" in kinds(house, low))
+        assert house.job(low)["pre_stop_outcome"] == "ended by signal 9 (Killed)"
+        assert house.job(low)["checkpointed"] is None
+        (tmp_path / "go").touch()
+        houses.eventually("the runtime's end", lambda: not [
+            words for words in houses.processes_naming(house.folder).values() if " exec --pid-file " in words])
+        assert sleepers(tmp_path) == there
