@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -177,6 +178,7 @@ static void keep_session(struct wire_client *client, int socket_fd,
     client->socket_fd = socket_fd;
     client->sequence = 0;
     client->dead = 0;
+    client->poison = getenv("LEAT_CARD_POISON") != NULL;
     client->lanes_taken = 0;
     client->spin_ns = SPIN_FIRST_NS;
     wire_load_init(&client->load);

@@ -16,6 +16,7 @@ struct wire_client {
     unsigned slot;        /* of this session in the first card's ledger and claims pages */
     uint32_t sequence;    /* number of the next record; atomic */
     uint32_t dead;        /* 1 once the executor is gone; atomic */
+    int poison;           /* a record is filled with rubbish first: see LEAT_CARD_POISON */
     uint64_t lanes_taken; /* bit per lane; atomic */
     uint32_t spin_ns;     /* how long a wait spins before it sleeps, adapted by success; atomic */
     uint32_t vain;        /* spins of full length in line that met nothing; atomic */

@@ -8,6 +8,8 @@
 
 /* So that a skip in front of the ring's end always has room for a header. */
 #define RECORD_ALIGN 16u
+/* What a field has that its writer forgot: no number of an object, no small count, no flag. */
+#define POISON 0xa5
 
 static struct wire_lane *lane_at(const struct wire_client *client, unsigned index)
 {
@@ -86,6 +88,8 @@ void *wire_reserve(struct wire_client *client, struct wire_producer *producer, u
         *skip = (struct wire_header){.opcode = WIRE_INVALID, .length = to_end};
         position = 0;
     }
+    if (client->poison)
+        memset(producer->ring + position, POISON, length);
     return producer->ring + position;
 }
 
