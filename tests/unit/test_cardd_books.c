@@ -94,10 +94,43 @@ static void pages_are_the_same_in_two_processes(void **state)
     books_close(&books);
 }
 
+/* As the next leat-cardd finds it. */
+static struct book_count count_after_a_kill(struct book_card *book, const struct book_count *count)
+{
+    const struct book_state state = {.counted = *count};
+    book_write(book, &state);
+    return book_read(book)->counted;
+}
+
+static void a_session_is_taken_back_once(void **state)
+{
+    struct books books = {0};
+    struct book_count count = {0};
+    assert_int_equal(books_open(&books), 0);
+    struct book_card *book = &books.cards[2];
+    for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++)
+        book_count_session(&count, slot);
+    for (int kill_number = 0; kill_number < 3; kill_number++) {
+        count = count_after_a_kill(book, &count);
+        book_uncount_session(&count, 70);
+        assert_int_equal(count.total, LEDGER_SLOTS - 1);
+    }
+    book_count_ended(&count, 71);
+    count = count_after_a_kill(book, &count);
+    book_uncount_session(&count, 71); /* it was in the number when it ended */
+    assert_int_equal(count.total, LEDGER_SLOTS - 1);
+    book_count_session(&count, 70);
+    assert_int_equal(count.total, LEDGER_SLOTS);
+    book_uncount_session(&count, LEDGER_SLOTS - 1);
+    assert_int_equal(count.total, LEDGER_SLOTS - 1);
+    books_close(&books);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_is_whole_whenever_its_writer_is_killed),
+        cmocka_unit_test(a_session_is_taken_back_once),
         cmocka_unit_test(pages_are_the_same_in_two_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,10 @@ static void slots_free(struct card *card)
 {
     for (unsigned slot = 0; slot < LEDGER_SLOTS; slot++) {
         struct book_session *book = &card->book->sessions[slot];
-        if (book->step != BOOK_FURTHER || card->sessions[slot])
+        if ((book->step != BOOK_FURTHER && book->step != BOOK_FREE) || card->sessions[slot])
+            continue;
+        book_uncount_session(&card->counted, slot); /* its client was not welcomed */
+        if (book->step == BOOK_FREE)
             continue;
         card_slot_reap(card, slot, NULL);
         card_save(card);

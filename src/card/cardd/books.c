@@ -77,6 +77,29 @@ void books_forget_others(const struct books *books, const struct book_seat *card
     }
 }
 
+static uint64_t bit_of(unsigned slot)
+{
+    return 1ull << slot % 64;
+}
+
+void book_count_session(struct book_count *count, unsigned slot)
+{
+    count->total++;
+    count->slots[slot / 64] |= bit_of(slot);
+}
+
+void book_uncount_session(struct book_count *count, unsigned slot)
+{
+    if (count->slots[slot / 64] & bit_of(slot))
+        count->total--;
+    book_count_ended(count, slot);
+}
+
+void book_count_ended(struct book_count *count, unsigned slot)
+{
+    count->slots[slot / 64] &= ~bit_of(slot);
+}
+
 const struct book_state *book_read(const struct book_card *book)
 {
     uint32_t current = __atomic_load_n(&book->current, __ATOMIC_SEQ_CST);

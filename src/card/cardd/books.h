@@ -27,6 +27,14 @@ struct book_elsewhere {
     char dir[BOOK_ELSEWHERE_DIR_MAX], host[BOOK_ELSEWHERE_HOST_MAX], token[WIRE_TOKEN_MAX];
 };
 
+/* How many sessions a card has had, and the slots of those that are counted and have not ended: so
+ * a leat-cardd that finds one which was not welcomed knows whether it is in the number, however
+ * often the one before was killed. */
+struct book_count {
+    uint64_t total;
+    uint64_t slots[LEDGER_SLOTS / 64]; /* a bit each */
+};
+
 /* Of struct card, see there; pointers are numbers here. */
 struct book_state {
     char name[CARD_NAME_MAX];
@@ -42,7 +50,7 @@ struct book_state {
     uint64_t orders; /* number of the last */
     uint64_t kills_seen, phase_since_ns, suspend_ns, resume_ns, suspensions;
     uint64_t bound_to;
-    uint64_t sessions_total;
+    struct book_count counted;
     uint32_t sessions_most;
     struct wire_stats ended_stats;
     uint64_t ended_commands, ended_builds, ended_build_hits;
@@ -98,6 +106,12 @@ void books_close(struct books *books);
 /* In an executor: let go of everything but the pages of these cards, of which there is one at least
  * and none twice. */
 void books_forget_others(const struct books *books, const struct book_seat *cards, unsigned count);
+
+void book_count_session(struct book_count *count, unsigned slot);
+/* It does not count; one that is not counted, or that has ended, is passed over. */
+void book_uncount_session(struct book_count *count, unsigned slot);
+/* It has ended, and stays counted. */
+void book_count_ended(struct book_count *count, unsigned slot);
 
 /* The state that is true; NULL: the place is free. */
 const struct book_state *book_read(const struct book_card *book);

@@ -182,7 +182,7 @@ void card_destroy(struct card *card)
         copy(phase) copy(quota_bytes) copy(created_ns) copy(share_asked_permille) \
             copy(share_permille) copy(share_kept_permille) copy(orders) copy(kills_seen) \
                 copy(phase_since_ns) copy(suspend_ns) copy(resume_ns) copy(suspensions) \
-                    copy(bound_to) copy(sessions_total) copy(sessions_most) copy(ended_stats) \
+                    copy(bound_to) copy(counted) copy(sessions_most) copy(ended_stats) \
                         copy(ended_commands) copy(ended_builds) copy(ended_build_hits)
 
 static int device_number(const struct card *card, const struct device *device)
@@ -350,6 +350,7 @@ void card_slot_reap(struct card *card, unsigned slot, const struct wire_session 
     __atomic_store_n(&ledger->own_pid, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->begun, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ledger->state, 0, __ATOMIC_SEQ_CST);
+    book_count_ended(&card->counted, slot);
 }
 
 /* What the live sessions add to the figures of those that ended. */
@@ -418,7 +419,7 @@ struct json_t *card_json(const struct card *card)
         {"idle_ms", idle_ms(card, &live, now_ns)},
         {"age_ms", (now_ns - card->created_ns) / NS_PER_MS},
         {"sessions", card->session_count},
-        {"sessions_total", card->sessions_total},
+        {"sessions_total", card->counted.total},
         {"commands", live.commands},
         {"refusals", __atomic_load_n(&ledger->refusals, __ATOMIC_RELAXED) +
                          __atomic_load_n(&card->claims->refusals, __ATOMIC_RELAXED)},

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "card/cardd/books.h"
 #include "card/cardd/protocol.h"
 #include "card/ledger/ledger.h"
 #include "card/wire/wire.h"
@@ -63,8 +64,8 @@ struct card {
 
     struct session *sessions[LEDGER_SLOTS]; /* by slot; owned by session.c */
     unsigned session_count, sessions_most;  /* now, at most at once */
-    uint64_t sessions_total;
-    struct wire_stats ended_stats; /* of the sessions that have ended */
+    struct book_count counted;              /* sessions, ever */
+    struct wire_stats ended_stats;          /* of the sessions that have ended */
     uint64_t ended_commands, ended_builds, ended_build_hits;
 
     enum card_phase phase;

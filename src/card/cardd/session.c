@@ -436,7 +436,7 @@ static void session_book(const struct session *session)
 {
     for (unsigned i = 0; i < session->seat_count; i++) {
         const struct seat *seat = &session->seats[i];
-        seat->card->sessions_total++;
+        book_count_session(&seat->card->counted, seat->slot);
         card_save(seat->card);
         session->book->seats[i] = (struct book_seat){seat->card->number, seat->slot};
         if (i > 0)
@@ -478,7 +478,7 @@ static int executor_engage(struct session *session)
     client_hand_over(session);
     book_step(session->book, BOOK_SERVED);
     session_announce(session);
-    if (session->card->sessions_total > 1)
+    if (session->card->counted.total > 1)
         spares_want(session->card); /* it is one of several: others may follow */
     if (session->rebuilding)
         phase_rebuild(session);
@@ -665,13 +665,11 @@ static int seats_adopt(struct session *session)
     return 0;
 }
 
-/* A client that was not welcomed comes again. */
+/* A client that was not welcomed comes again. In the books that is so when the session goes. */
 static void seats_uncount(const struct session *session)
 {
-    for (unsigned i = 0; i < session->seat_count; i++) {
-        session->seats[i].card->sessions_total--;
-        card_save(session->seats[i].card);
-    }
+    for (unsigned i = 0; i < session->seat_count; i++)
+        book_uncount_session(&session->seats[i].card->counted, session->seats[i].slot);
 }
 
 void session_adopt(struct cardd *cardd, struct card *card, unsigned slot)
