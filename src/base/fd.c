@@ -8,11 +8,13 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 
+#define HURRY_US 1000
 #define DIR_DEPTH_MAX 256 /* deeper trees are refused, not recursed into */
 
 int file_read(int dir_fd, const char *path, size_t limit_bytes, struct buf *ret_data,
@@ -120,6 +122,34 @@ int fd_lock_wait(int fd, unsigned seconds)
     (void)alarm(0);
     (void)sigaction(SIGALRM, &before, NULL); /* cannot fail: it was there before */
     return r;
+}
+
+/* The signal comes again and again, for the first may come just before the call that waits. */
+static void ring_every(suseconds_t us)
+{
+    const struct itimerval timer = {{.tv_usec = us}, {.tv_usec = us}};
+    (void)setitimer(ITIMER_REAL, &timer, NULL); /* fails only on wrong arguments */
+}
+
+void fd_hurry_begin(void)
+{
+    const struct sigaction rings = {.sa_handler = alarm_rang};
+    (void)sigaction(SIGALRM, &rings, NULL); /* stays, for the last signal may come late */
+    ring_every(HURRY_US);
+}
+
+void fd_hurry_end(void)
+{
+    ring_every(0);
+}
+
+void fd_drop(int *fd)
+{
+    if (*fd < 0)
+        return;
+    fd_hurry_begin();
+    cleanup_fd(fd);
+    fd_hurry_end();
 }
 
 int dir_make(const char *path, mode_t mode, struct error *err)

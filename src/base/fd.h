@@ -23,6 +23,14 @@ int file_put(int dir_fd, const char *path, const char *text);
 /* flock(2) exclusively, waiting for it as long as `seconds`; -EINTR: nobody gave it up. Takes the
  * alarm clock of the process meanwhile. */
 int fd_lock_wait(int fd, unsigned seconds);
+/* A stranger's descriptor may hold up whoever lets go of it last: a TCP socket with SO_LINGER waits
+ * for its peer, in close(2) and wherever a message is dropped in which it lay. Between these two no
+ * such wait is longer than a moment, and other calls may be interrupted. Takes the process's timer.
+ */
+void fd_hurry_begin(void);
+void fd_hurry_end(void);
+/* Close what a stranger has sent, or sends over, without waiting; -1: nothing. */
+void fd_drop(int *fd);
 int fd_write_all(int fd, const void *data, size_t length); /* 0 or -errno; retries EINTR */
 /* mkdir -p with `mode` for what is made. */
 int dir_make(const char *path, mode_t mode, struct error *err);

@@ -41,7 +41,7 @@ void log_event(enum log_level level, const char *event, const char *pairs, ...)
     if (length > sizeof(line) - 2)
         length = sizeof(line) - 2;
     for (size_t i = 0; i < length; i++) {
-        if (line[i] == '\n' || line[i] == '\r')
+        if ((unsigned char)line[i] < ' ' || line[i] == '\177') /* nor what a terminal obeys */
             line[i] = ' ';
     }
     line[length++] = '\n';

@@ -1,5 +1,6 @@
 """leat-cardd on its own: cards, sessions, and that nothing stays behind, however somebody dies."""
 import array
+import contextlib
 import glob
 import os
 import re
@@ -176,6 +177,66 @@ def test_silent_clients_do_not_keep_others_out(card_house):
         assert session.status == 0
     for one in silent:
         one.close()
+
+
+def send_lingering(server, to, data, count):
+    """Send `count` times `data` with as many TCP sockets, which have unsent bytes and wait for the server when they are closed."""
+    sent = []
+    for _ in range(count):
+        waits = socket.create_connection(server.getsockname())
+        waits.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waits.send(bytes(65536))
+        waits.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        sent.append(waits)
+        socket.send_fds(to, [data], [waits.fileno()] * count)
+    return sent  # for the caller to hold
+
+
+def in_a_process(work, *args):
+    """A process does not wait for what it closes by its end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            held = work(*args)  # noqa: F841: nothing is closed before
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def test_what_strangers_send_holds_nobody_up(card_house):
+    lease = create(card_house, "one")
+    wrong = HELLO.pack(MAGIC, VERSION, 0, 0, b"f" * 64, 0, b"")
+
+    def knock(server, data):  # one descriptor is taken with each message, the others are dropped or never read
+        stranger = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stranger.connect(os.path.join(card_house.run_dir, "card", "card.sock"))
+        return stranger, send_lingering(server, stranger, data, 3)
+
+    def enter(server):  # what is sent there the keeper has, too
+        session = Session(card_house, lease["token"])
+        executors(card_house.daemon.pid, 1)
+        return session, send_lingering(server, session.socket, b"x", 3)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as server:
+        in_a_process(knock, server, b"x")
+        in_a_process(knock, server, wrong)
+        assert card_house.card("hello")
+        in_a_process(enter, server)
+        eventually("the session's end", lambda: card_house.card("card.show", card="one")["sessions"] == 0)
+        assert card_house.card("card.remove", card="one")["sessions_total"] == 1
+
+
+def test_refusals_do_not_fill_the_log(card_house):
+    card_house.card("hello")
+
+    def left_out():
+        for _ in range(20):
+            with Session(card_house, "f" * 64) as session:
+                assert session.status < 0
+        return re.search(r"session.refused code=bad-token .* untold=[1-9]", card_house.log())
+    eventually("refusals that are not logged one by one", left_out)
 
 
 def test_client_cannot_write_the_ledger_nor_shrink_a_page(card_house):

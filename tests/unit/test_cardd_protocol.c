@@ -123,6 +123,10 @@ static void answers_are_lines(void **state)
                                  "\"text\":\"there is a card 'a\\nb' already\"}}\n");
     assert_string_equal(event, "{\"card\":\"a\",\"event\":\"card.wants_share\"}\n");
     assert_null(control_result_line(9, NULL));
+    error_set(&error, -EIO, "resume-failed", "an executor's \xff\xc3\xa4");
+    AUTO_FREE char *strange = control_error_line(9, &error);
+    assert_string_equal(strange, "{\"id\":9,\"error\":{\"errno\":-5,\"code\":\"resume-failed\","
+                                 "\"text\":\"an executor's ???\"}}\n");
 }
 
 int main(void)

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -130,6 +132,37 @@ static void test_write_all(void **state)
     assert_int_equal(fd_write_all(-1, "x", 1), -EBADF);
 }
 
+/* One that waits for an hour for its peer, when it is closed. */
+static int lingering(int *ret_peer)
+{
+    const struct linger linger = {1, 3600};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(at);
+    char bytes[65536] = {0};
+    AUTO_FD int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, length), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &length), 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, length), 0);
+    *ret_peer = accept(listener, NULL, NULL);
+    assert_true(*ret_peer >= 0);
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    return fd;
+}
+
+static void test_drop_does_not_wait(void **state)
+{
+    int none = -1, peer;
+    fd_drop(&none);
+    int fd = lingering(&peer);
+    fd_drop(&fd);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    (void)close(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +172,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_make_and_remove_tree, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_put, place_make, place_drop),
         cmocka_unit_test(test_write_all),
+        cmocka_unit_test(test_drop_does_not_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

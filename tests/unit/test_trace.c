@@ -47,6 +47,10 @@ static void test_the_newest_stay(void **state)
     memset(trace->entries[0].name, 'x', TRACE_NAME_MAX); /* by a program that means no good */
     assert_int_equal(trace_read(trace, TRACE_ENTRIES + 1, &entry), 0);
     assert_int_equal(strlen(entry.name), TRACE_NAME_MAX - 1);
+    trace->written = UINT64_MAX;
+    trace_span(trace, &first, &last);
+    assert_true(last + 1 > last); /* who counts there comes to an end */
+    assert_int_equal(last - first, TRACE_ENTRIES - 1);
     (void)munmap(trace, sizeof(*trace));
 }
 

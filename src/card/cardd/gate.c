@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "card/cardd/card.h"
@@ -21,6 +22,7 @@
 #include "card/wire/wire.h"
 
 #define ADMITTED_AT_ONCE 32 /* clients, before the loop looks for other events */
+#define REFUSALS_LOGGED 10  /* a second: whoever keeps calling does not fill the disk */
 
 /* A client that has connected and not yet said all of its hello. */
 struct guest {
@@ -42,13 +44,16 @@ struct gate {
     uv_timer_t timer; /* deadline of the oldest guest */
     struct list guests;
     unsigned guest_count;
+    uint64_t refusals_since_ns; /* of those logged in this second */
+    unsigned refusals_logged;
+    uint64_t refusals_untold; /* before the next that is logged */
 };
 
 static void guest_drop(struct guest *guest)
 {
     watch_stop(guest->watch);
-    cleanup_fd(&guest->fd);
-    cleanup_fd(&guest->passed_fd);
+    fd_drop(&guest->fd);
+    fd_drop(&guest->passed_fd);
     list_remove(&guest->link);
     guest->gate->guest_count--;
     explicit_bzero(&guest->hello, sizeof(guest->hello));
@@ -72,6 +77,23 @@ static void guests_expire(uv_timer_t *timer)
                              (oldest->deadline_ns - now_ns) / NS_PER_MS + 1, 0);
 }
 
+static void refusal_log(struct gate *gate, const char *code, const char *text)
+{
+    const uint64_t now_ns = clock_monotonic_ns();
+    if (now_ns - gate->refusals_since_ns >= NS_PER_S) {
+        gate->refusals_since_ns = now_ns;
+        gate->refusals_logged = 0;
+    }
+    if (gate->refusals_logged == REFUSALS_LOGGED) {
+        gate->refusals_untold++;
+        return;
+    }
+    gate->refusals_logged++;
+    log_event(LOG_INFO, "session.refused", "code=%s text=\"%s\" untold=%llu", code, text,
+              (unsigned long long)gate->refusals_untold);
+    gate->refusals_untold = 0;
+}
+
 /* The answer fits into a fresh socket's buffer; a client that has gone does not want it. */
 static void guest_refuse(const struct guest *guest, const struct error *error)
 {
@@ -79,7 +101,7 @@ static void guest_refuse(const struct guest *guest, const struct error *error)
         .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = error->errnum};
     (void)snprintf(welcome.text, sizeof(welcome.text), "%.255s", error->text);
     (void)send(guest->fd, &welcome, sizeof(welcome), MSG_NOSIGNAL | MSG_DONTWAIT);
-    log_event(LOG_INFO, "session.refused", "code=%s text=\"%s\"", error->code, error->text);
+    refusal_log(guest->gate, error->code, error->text);
 }
 
 static struct card *card_find(const struct guest *guest, char token[WIRE_TOKEN_MAX],
@@ -175,14 +197,16 @@ static int guest_hear(struct guest *guest)
                              .msg_iovlen = 1,
                              .msg_control = control,
                              .msg_controllen = CMSG_LEN(sizeof(int))};
+    fd_hurry_begin(); /* descriptors beyond the first are dropped there */
     ssize_t n = recvmsg(guest->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    fd_hurry_end();
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0)
         return -1;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_type == SCM_RIGHTS) { /* one, for there is room for one */
-        cleanup_fd(&guest->passed_fd);
+        fd_drop(&guest->passed_fd);
         memcpy(&guest->passed_fd, CMSG_DATA(header), sizeof(int));
     }
     guest->got_bytes += (size_t)n;
@@ -257,9 +281,9 @@ static void turn_away(struct gate *gate)
 {
     cleanup_fd(&gate->spare_fd);
     int fd = accept_one(gate);
-    cleanup_fd(&fd);
+    fd_drop(&fd);
     gate->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    log_event(LOG_WARN, "session.refused", "code=out-of-descriptors");
+    refusal_log(gate, "out-of-descriptors", "leat-cardd has too many open");
 }
 
 static void gate_readable(void *arg)

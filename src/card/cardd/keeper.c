@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "card/cardd/confine.h"
 #include "card/cardd/device.h"
@@ -30,7 +31,7 @@
 static void kept_drop_session(struct kept_card *kept, unsigned slot)
 {
     for (unsigned i = 0; i < KEPT_OF_SESSION; i++) {
-        cleanup_fd(&kept->of_session[slot][i]);
+        fd_drop(&kept->of_session[slot][i]);
         kept->of_session[slot][i] = -1;
     }
 }
@@ -236,7 +237,7 @@ static int serve_pages(struct keeper *keeper, unsigned card)
 static void serve_hold(int *places, unsigned which, unsigned count, int fds[PASS_MAX])
 {
     for (unsigned i = 0; i < PASS_MAX && which + i < count && (i == 0 || fds[i] >= 0); i++) {
-        cleanup_fd(&places[which + i]);
+        fd_drop(&places[which + i]);
         places[which + i] = take_fd(&fds[i]);
     }
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "card/cardd/card.h"
 #include "card/cardd/cardd.h"
 #include "card/cardd/keeper.h"
@@ -35,7 +36,7 @@ void process_close_others(int *keep, size_t count)
 void process_close(struct process *process)
 {
     cleanup_fd(&process->pidfd);
-    cleanup_fd(&process->control_fd);
+    fd_drop(&process->control_fd);
     *process = PROCESS_NONE;
 }
 

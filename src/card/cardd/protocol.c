@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "card/wire/wire.h"
@@ -240,10 +241,21 @@ char *control_result_line(uint64_t id, json_t *result)
     return result ? line_of(json_pack("{sI so}", "id", (json_int_t)id, "result", result)) : NULL;
 }
 
+/* Words of an executor, or ones that were cut, may be no UTF-8: then what is not ASCII goes. */
+static json_t *words_of(const char *text)
+{
+    json_t *words = json_string(text);
+    AUTO_FREE char *plain = words ? NULL : strdup(text);
+    for (char *c = plain; c && *c; c++)
+        *c = (unsigned char)*c < 0x80 ? *c : '?';
+    return plain ? json_string(plain) : words;
+}
+
 char *control_error_line(uint64_t id, const struct error *error)
 {
-    return line_of(json_pack("{sI s{si ss ss}}", "id", (json_int_t)id, "error", "errno",
-                             error->errnum, "code", error->code, "text", error->text));
+    return line_of(json_pack("{sI s{si so so}}", "id", (json_int_t)id, "error", "errno",
+                             error->errnum, "code", words_of(error->code), "text",
+                             words_of(error->text)));
 }
 
 char *control_event_line(const char *event, json_t *members)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "card/cardd/books.h"
@@ -154,8 +156,8 @@ static void session_free(struct session *session)
     if (session->memory)
         (void)munmap((void *)(uintptr_t)session->memory, sizeof(*session->memory));
     cleanup_fd(&session->session_fd);
-    cleanup_fd(&session->socket_fd);
-    cleanup_fd(&session->moved_fd);
+    fd_drop(&session->socket_fd);
+    fd_drop(&session->moved_fd);
     starter_remove(session->cardd->starter, session);
     list_remove(&session->link);
     free(session);
@@ -164,10 +166,12 @@ static void session_free(struct session *session)
 static void notice_arrived(struct session *session)
 {
     struct executor_notice notice;
+    fd_hurry_begin(); /* an executor runs its tenant's code */
     ssize_t got = recv(session->process.control_fd, &notice, sizeof(notice), MSG_DONTWAIT);
+    fd_hurry_end();
     if (got == (ssize_t)sizeof(notice) && session->order && notice.order == session->order) {
         session->order = 0;
-        notice.text[sizeof(notice.text) - 1] = '\0';
+        notice.code[sizeof(notice.code) - 1] = notice.text[sizeof(notice.text) - 1] = '\0';
         cardd_session_answered(session->cardd, session, &notice);
     } else if (got == 0) {
         watch_stop(session->notices); /* the end of the process comes next */
@@ -256,7 +260,7 @@ void session_rebuilt(struct session *session, bool well, const char *reason)
 {
     session->rebuilding = false;
     session->book->rebuilding = 0;
-    cleanup_fd(&session->moved_fd);
+    fd_drop(&session->moved_fd);
     session->moved_fd = -1;
     if (well)
         return;
@@ -409,6 +413,10 @@ static void session_announce(struct session *session)
             cardd_session_started(session->cardd, session, seat);
     }
 }
+
+_Static_assert(sizeof(struct wire_welcome) ==
+                   offsetof(struct wire_welcome, zero) + sizeof(uint32_t),
+               "padding would tell of our memory");
 
 /* The answer to a client fits into its fresh socket's buffer; a client that has gone is seen by its
  * executor, or by its pidfd. */

@@ -18,6 +18,10 @@ struct ledger_claims;
 struct trace;
 struct meter_device;
 
+/* Padding of what is sent would tell of the sender's memory. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
 /* What leat-cardd says to an executor over its control descriptor, one message each; the next order
  * comes after the notice that answers the one before. After a leat-cardd that was killed the next
  * one sends the last order once more: it is carried out once, and the notice repeated. */
@@ -37,7 +41,7 @@ enum executor_verb {
 };
 struct executor_order {
     uint64_t number; /* 1 and up; of one that is repeated the same */
-    uint32_t verb;
+    uint32_t verb, zero;
     struct executor_place {
         uint32_t platform_index, device_index;
         struct meter_device *device; /* mapped by leat-cardd before the fork, so of one address */
@@ -71,7 +75,9 @@ struct executor_client {
     int32_t socket_fd;  /* its connection, whose end is the session's; */
     int32_t session_fd; /* memfd of the session memory, which it may be using already: both ride
                            along, and each side has its own numbers */
+    uint32_t zero;
 };
+#pragma GCC diagnostic pop
 
 /* A queue of the session, for who does not see its creation. */
 struct executor_queue {

@@ -46,7 +46,7 @@ static _Noreturn void leave(struct session *session, enum executor_exit status)
 
 static void reset_signals(void)
 {
-    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2};
+    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGALRM, SIGUSR1, SIGUSR2};
     const struct sigaction plain = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
     sigset_t none;
     for (unsigned i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)

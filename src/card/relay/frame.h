@@ -21,6 +21,10 @@ struct error;
 #define RELAY_PORT "7311"
 #define RELAY_TOKEN_MAX 72
 
+/* Padding of what is sent would tell of the sender's memory. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
 /* First in either direction. The calling relay says what it wants; the answer is a verdict. */
 enum relay_purpose {
     RELAY_INVALID,
@@ -110,6 +114,8 @@ struct frame_ledger {
     uint64_t quota_bytes;
     uint32_t count, reserved;
 };
+
+#pragma GCC diagnostic pop
 
 #define FRAME_BODY_MAX (WIRE_RECORD_MAX + WIRE_SLAB_BYTES)
 

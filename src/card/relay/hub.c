@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 #define LISTENERS_MAX 4
@@ -59,7 +60,7 @@ static void reap(unsigned *callers)
 static void admit(const struct hub_listener *listeners, size_t count, size_t index, int signal_fd,
                   unsigned *callers)
 {
-    AUTO_FD int fd = accept4(listeners[index].fd, NULL, NULL, SOCK_CLOEXEC);
+    CLEANUP(fd_drop) int fd = accept4(listeners[index].fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return;
     reap(callers);

@@ -60,13 +60,13 @@ struct wire_hello {
 };
 
 struct wire_welcome {
-    uint32_t magic;
-    uint32_t version;
+    uint32_t magic, version;
     int32_t status; /* 0 or a negative errno; the text says why */
     uint32_t slot;  /* of this session in the ledger and claims pages */
     uint64_t session_bytes;
     uint32_t further_slots[WIRE_FURTHER_MAX]; /* in the pages of the further cards */
     char text[256];
+    uint32_t zero;
 };
 
 /* One lane: a single-producer ring of records. `tail` and `head` count bytes and never wrap back;
