@@ -9,6 +9,7 @@ own buffer. A program that ends otherwise directly is run directly again: what i
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import os
 import re
 import shutil
@@ -83,12 +84,15 @@ def tell_apart(name, there, here, errors):
           errors[-2000:], sep="\n", file=sys.stderr, flush=True)
 
 
-def compare(program, house, share, verbose):
+def compare(program, houses_of, share, verbose):
     missing = program.missing or (make(program) if program.made else None)
     missing = missing or (None if program.made or shutil.which(program.command[0]) else "not installed")
     if missing:
         return program.name, "-", "-", missing
+    house = houses_of[program.driver]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("LEAT_CARD_")}
+    if "LEAT_DEVICE_ICD_VENDORS" in house.environment:
+        environment["OCL_ICD_VENDORS"] = house.environment["LEAT_DEVICE_ICD_VENDORS"]
     card, here, errors = outcome(program, [houses.built("leat"), "card", "exec", "--memory", MEMORY, "--share", f"{share}%", "--"],
                                  house.environment)
     directly = []
@@ -104,6 +108,20 @@ def compare(program, house, share, verbose):
     return program.name, direct, card, verdict + (", varies directly" if varies else "")
 
 
+@contextlib.contextmanager
+def of_driver(name):
+    """A house with cards of the device of a driver: PoCL itself, or a test driver that stands in front of it."""
+    if not name:
+        with houses.House(cards_only=True) as house:
+            yield house
+        return
+    with tempfile.TemporaryDirectory() as vendors:
+        with open(os.path.join(vendors, f"{name}.icd"), "w", encoding="utf-8") as icd:
+            icd.write(houses.built(name) + "\n")
+        with houses.House(cards_only=True, environment={"LEAT_DEVICE_ICD_VENDORS": vendors}) as house:
+            yield house
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--list", action="store_true", help="only the names")
@@ -117,9 +135,11 @@ def main():
         return
     os.makedirs(suites.WRITES_HERE, exist_ok=True)
     differing = 0
-    with houses.House(cards_only=True) as house, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+    with contextlib.ExitStack() as stack:
+        houses_of = {driver: stack.enter_context(of_driver(driver)) for driver in sorted({p.driver for p in programs})}
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(options.jobs))
         print(f"{'program':58} {'direct':12} {'card':12} same?")
-        for name, direct, card, verdict in pool.map(lambda p: compare(p, house, 100 // options.jobs, options.verbose), programs):
+        for name, direct, card, verdict in pool.map(lambda p: compare(p, houses_of, 100 // options.jobs, options.verbose), programs):
             print(f"{name:58} {direct:12} {card:12} {verdict}", flush=True)
             differing += verdict.startswith(("DIFFERENT", "output differs"))
     print(f"{len(programs)} programs, {differing} not the same")

@@ -17,9 +17,11 @@ MADE = os.path.join(houses.BUILD, "conformance")
 PYTHON = "/usr/bin/python3"
 PACKAGES = "/usr/lib/python3/dist-packages"
 
-# command: words; `made` is what has to be compiled for it: (name, sources, words for the compiler).
-Program = collections.namedtuple("Program", "name command made cwd hide environment missing",
-                                 defaults=(None, None, r"$^", {}, None))
+# command: words; `made` is what has to be compiled for it: (name, sources, words for the compiler); `driver`: what stands in front
+# of PoCL, from tests/e2e/programs.
+Program = collections.namedtuple("Program", "name command made cwd hide environment missing driver",
+                                 defaults=(None, None, r"$^", {}, None, ""))
+GPU = "graphics_icd"  # a device that says it is a GPU
 
 EVERYTHING = r"(?s).*"  # only the exit status counts
 # Lines that name the device, the platform or how much memory there is, addresses, and sizes of binaries, which name cache files.
@@ -63,6 +65,9 @@ STARPU_TESTS = ["axpy", "block", "complex", "custom_mf_filter", "dot_product", "
                 "vector_data_interface", "acquire_release", "acquire_release2", "scratch", "sync_and_notify_data"]
 STARPU_ENVIRONMENT = {"STARPU_NCPU": "1", "STARPU_NOPENCL": "1", "STARPU_OPENCL_ON_CPUS": "1", "STARPU_OPENCL_ONLY_ON_CPUS": "1",
                       "STARPU_SILENT": "1", "STARPU_SCHED": "eager"}
+ERLANG_EXAMPLES = ["cl_square_float", "cl_map", "cl_mul", "cl_bandwidth"]
+ERLANG_HIDES = NAMES + (r"|^ *(execution_capabilities|global_mem_size|max_mem_alloc_size):.*$"
+                        r"|#Ref<[0-9.]+>|\b[a-z_]+_t,\d+|[0-9.]+ KB per second|milliseconds: [0-9.e-]+|^ +| +(?= )")
 HASHES = ["md5", "sha1", "sha256", "sha512", "md5crypt", "sha256crypt"]
 VIDEO_FILTERS = {
     "boxblur": "boxblur_opencl=2", "convolution": "convolution_opencl='0 -1 0 -1 5 -1 0 -1 0'", "dilation": "dilation_opencl",
@@ -127,6 +132,32 @@ def starpu():
         for name in STARPU_TESTS:
             if os.path.exists(f"{home}/{name}"):
                 yield Program(f"starpu/{name}", [f"{home}/{name}"], cwd="", hide=EVERYTHING, environment=STARPU_ENVIRONMENT)
+
+
+def oclgrind():
+    """The tests of Oclgrind's runtime, and its examples."""
+    home = next(iter(sources("[Oo]clgrind-*/tests")), None)
+    if not home:
+        yield absent("oclgrind", "no source: apt-get source oclgrind")
+        return
+    for path in sorted([*glob.glob(f"{home}/runtime/*.c"), *glob.glob(f"{home}/apps/*/*.c")]):
+        name = os.path.basename(path)[:-len(".c")]
+        if name == "build_program":
+            continue  # its build system writes a path into it
+        yield Program(f"oclgrind/{name}", [f"oclgrind-{name}"],
+                      (f"oclgrind-{name}", [path, f"{HERE}/programs/oclgrind_common.c"], [f"-I{home}/common"]),
+                      f"{home}/runtime", NAMES)
+
+
+def erlang():
+    """The examples and tests of Erlang's binding."""
+    paths = [path for name in ERLANG_EXAMPLES for path in glob.glob(f"/usr/share/doc/erlang-cl/examples/{name}.erl")]
+    if not paths:
+        yield absent("erlang-cl", "not installed")
+    paths += [path for home in sources("cl-cl-*/test") for path in sorted(glob.glob(f"{home}/cl_*.erl")) if "SUITE" not in path]
+    for path in paths:
+        name = os.path.basename(path)[:-len(".erl")]
+        yield of_ours(f"erlang/{name}", "erlc", "erlang.sh", path, hide=ERLANG_HIDES)._replace(cwd=None)
 
 
 def pocl_tests():
@@ -209,6 +240,7 @@ def others():
     yield of_ours("openmm/box", f"{PACKAGES}/openmm", "openmm_box.py")
     yield of_ours("gegl/pictures", "gegl", "gegl.sh")
     yield of_ours("ufo/pictures", "ufo-launch", "pictures.sh")
+    yield of_ours("x264/video", "x264", "video.sh")._replace(cwd=None, driver=GPU)
 
 
-ALL = [pocl_tests, others, boost_compute, python_suites, starpu, piglit]
+ALL = [pocl_tests, others, boost_compute, python_suites, starpu, piglit, oclgrind, erlang]

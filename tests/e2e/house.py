@@ -31,6 +31,7 @@ PATHS = {
     "device": "tests/e2e/programs/device",
     "limits": "tests/e2e/programs/limits",
     "compiling": "tests/e2e/programs/compiling",
+    "graphics_icd": "tests/e2e/programs/graphics_icd.so",
     "images": "tests/e2e/programs/images",
     "moving": "tests/e2e/programs/moving",
     "printing": "tests/e2e/programs/printing",
