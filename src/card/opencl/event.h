@@ -16,7 +16,7 @@ struct _cl_event {
     uint32_t posted;    /* the command was sent; else the slot can be used again at once */
     uint64_t target;    /* completions of the queue with which this command has ended, in order */
     uint64_t copied_ns; /* this process copied itself after the device's part */
-    cl_event first;     /* the first piece of a transfer sent in pieces, for its times; or NULL */
+    cl_event first;     /* the first piece of a command sent in pieces, for its times; or NULL */
     cl_int user_status; /* of an event of the user; atomic */
     uint32_t crossed;   /* an event of the user the executor knows; under `lock` */
     uint32_t lock;

@@ -24,7 +24,7 @@
 
 #define PAGE_BYTES 4096u
 #define APART_TRIES 16   /* addresses at which this process may have something else */
-#define LARGEST_TYPE 128 /* what alignment 0 means */
+#define LARGEST_TYPE 128 /* bytes: what alignment 0 means, and the largest there is */
 
 /* One allocation: a buffer that the program does not see as one. */
 struct svm_piece {
@@ -249,7 +249,7 @@ static int is_supported(cl_svm_mem_flags flags, unsigned alignment)
 {
     const cl_svm_mem_flags access = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
     return !(flags & ~access) && !(flags & (flags - 1)) && !(alignment & (alignment - 1)) &&
-           alignment <= WIRE_RANGE_ALIGN;
+           alignment <= LARGEST_TYPE;
 }
 
 void *api_clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t size,
@@ -323,30 +323,44 @@ static cl_int pass(struct command *command, enum transfer_wait wait)
 /* What is freed when a place in a queue is reached. */
 struct farewell {
     cl_command_queue queue; /* one reference */
+    cl_event freed;         /* of the user: set when all is freed; one reference */
     void(CL_CALLBACK *notify)(cl_command_queue, cl_uint, void **, void *);
     void *user_data;
     cl_uint count;
     void *pointers[];
 };
 
+static void farewell_drop(struct farewell *farewell)
+{
+    object_release(&farewell->freed->object);
+    object_release(&farewell->queue->object);
+    free(farewell);
+}
+
+/* A command that failed frees nothing. */
 static void CL_CALLBACK on_reached(cl_event event, cl_int status, void *arg)
 {
     struct farewell *farewell = arg;
     cl_command_queue queue = farewell->queue;
-    if (farewell->notify)
+    if (status == CL_COMPLETE && farewell->notify)
         farewell->notify(queue, farewell->count, farewell->pointers, farewell->user_data);
-    for (cl_uint i = 0; !farewell->notify && i < farewell->count; i++)
-        api_clSVMFree(queue->context, farewell->pointers[i]);
-    object_release(&queue->object);
-    free(farewell);
+    else if (status == CL_COMPLETE)
+        for (cl_uint i = 0; i < farewell->count; i++)
+            api_clSVMFree(queue->context, farewell->pointers[i]);
+    (void)api_clSetUserEventStatus(farewell->freed, status);
+    farewell_drop(farewell);
 }
 
 static struct farewell *farewell_create(cl_command_queue queue, cl_uint count, void **pointers)
 {
+    cl_int code;
     struct farewell *farewell = malloc(sizeof(*farewell) + count * sizeof(void *));
-    if (!farewell)
+    cl_event freed = farewell ? api_clCreateUserEvent(queue->context, &code) : NULL;
+    if (!freed) {
+        free(farewell);
         return NULL;
-    *farewell = (struct farewell){.queue = queue, .count = count};
+    }
+    *farewell = (struct farewell){.queue = queue, .freed = freed, .count = count};
     memcpy(farewell->pointers, pointers, count * sizeof(void *));
     object_retain(&queue->object);
     return farewell;
@@ -365,6 +379,25 @@ static cl_int post_place(cl_command_queue queue, cl_command_type type, enum tran
     return command_close(&command, pass(&command, wait), waits);
 }
 
+/* Free when the place in the queue is reached; the first of the command's two parts. Takes over
+ * `farewell`. */
+static cl_int post_farewell(struct farewell *farewell, const struct command_waits *waits)
+{
+    cl_int result = post_place(farewell->queue, CL_COMMAND_SVM_FREE, TRANSFER_POSTED, waits);
+    if (result != CL_SUCCESS) {
+        farewell_drop(farewell);
+        return result;
+    }
+    result = callback_add(*waits->ret_event, CL_COMPLETE, on_reached, farewell);
+    if (result != CL_SUCCESS) {
+        object_release(&(*waits->ret_event)->object);
+        farewell_drop(farewell);
+    }
+    return result;
+}
+
+/* In two parts: one reaches the place in the queue, the other waits until all has been freed. What
+ * waits for the command, clFinish included, finds the program's function called. */
 cl_int api_clEnqueueSVMFree(cl_command_queue command_queue, cl_uint num_svm_pointers,
                             void **svm_pointers,
                             void(CL_CALLBACK *pfn_free_func)(cl_command_queue queue,
@@ -384,17 +417,18 @@ cl_int api_clEnqueueSVMFree(cl_command_queue command_queue, cl_uint num_svm_poin
         return CL_OUT_OF_HOST_MEMORY;
     farewell->notify = pfn_free_func;
     farewell->user_data = user_data;
-    cl_int result = post_place(command_queue, CL_COMMAND_SVM_FREE, TRANSFER_POSTED, &waits);
-    if (result != CL_SUCCESS) {
-        object_release(&command_queue->object);
-        free(farewell);
-        return result;
+    cl_event freed = farewell->freed;
+    object_retain(&freed->object); /* `farewell` may be gone soon */
+    cl_int result = post_farewell(farewell, &waits);
+    if (result == CL_SUCCESS) {
+        const struct command_waits until = {1, &freed, event};
+        result = post_place(command_queue, CL_COMMAND_SVM_FREE, TRANSFER_POSTED, &until);
+        if (result == CL_SUCCESS && event)
+            (*event)->first = reached;
+        else
+            object_release(&reached->object);
     }
-    result = callback_add(reached, CL_COMPLETE, on_reached, farewell);
-    if (result == CL_SUCCESS && event)
-        *event = reached;
-    else
-        object_release(&reached->object);
+    object_release(&freed->object);
     return result;
 }
 

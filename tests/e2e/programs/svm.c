@@ -9,7 +9,6 @@
  * svm taken ADDRESS  where the driver's first memory would lie, this process has something else */
 #undef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
-#include <semaphore.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -152,20 +151,33 @@ static void CL_CALLBACK on_free(cl_command_queue queue, cl_uint count, void **po
     MUST(clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof(context), &context, NULL));
     for (cl_uint i = 0; i < count; i++)
         clSVMFree(context, pointers[i]);
-    (void)sem_post(arg);
+    *(cl_uint *)arg += count;
 }
 
+/* The program's function has been called when the command has ended. */
 static void frees(struct world *w)
 {
-    sem_t freed;
     void *pair[2] = {allocate(w, 64), allocate(w, 64)}, *alone = allocate(w, 64);
-    (void)sem_init(&freed, 0, 0);
+    void *third = allocate(w, 64), *fourth = allocate(w, 64);
+    cl_uint freed = 0;
+    cl_int code, copied;
+    cl_event event, gate;
     MUST(clEnqueueSVMFree(w->queue, 2, pair, on_free, &freed, 0, NULL, NULL));
     MUST(clEnqueueSVMFree(w->queue, 1, &alone, NULL, NULL, 0, NULL, NULL));
     MUST(clFinish(w->queue));
-    while (sem_wait(&freed) != 0)
-        continue;
-    (void)printf("freed\n");
+    (void)printf("freed %u\n", freed);
+    MAKE(gate, clCreateUserEvent(w->context, &code));
+    MUST(clEnqueueSVMFree(w->queue, 1, &third, on_free, &freed, 1, &gate, &event));
+    MUST(clFlush(w->queue));
+    (void)printf("held back %u\n", freed);
+    MUST(clSetUserEventStatus(gate, CL_COMPLETE));
+    MUST(clWaitForEvents(1, &event));
+    (void)printf("freed %u\n", freed);
+    MUST(clEnqueueSVMFree(w->queue, 1, &fourth, on_free, &freed, 1, &event, NULL));
+    MUST(clEnqueueSVMMemcpy(w->queue, CL_TRUE, &copied, &code, sizeof(code), 0, NULL, NULL));
+    (void)printf("freed %u\n", freed);
+    MUST(clReleaseEvent(event));
+    MUST(clReleaseEvent(gate));
 }
 
 static void wrong_calls(struct world *w)
@@ -287,7 +299,10 @@ static void fill(struct world *w)
                (pieces[count] = clSVMAlloc(w->context, CL_MEM_READ_WRITE, 1u << 20, 0)))
             count++;
         (void)printf("%d MiB\n", count);
-        while (count > 0)
+        if (turn == 0)
+            MUST(clEnqueueSVMFree(w->queue, (cl_uint)count, pieces, NULL, NULL, 0, NULL, NULL));
+        MUST(clFinish(w->queue));
+        while (turn > 0 && count > 0)
             clSVMFree(w->context, pieces[--count]);
     }
 }
