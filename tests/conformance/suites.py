@@ -68,6 +68,9 @@ STARPU_ENVIRONMENT = {"STARPU_NCPU": "1", "STARPU_NOPENCL": "1", "STARPU_OPENCL_
 ERLANG_EXAMPLES = ["cl_square_float", "cl_map", "cl_mul", "cl_bandwidth"]
 ERLANG_HIDES = NAMES + (r"|^ *(execution_capabilities|global_mem_size|max_mem_alloc_size):.*$"
                         r"|#Ref<[0-9.]+>|\b[a-z_]+_t,\d+|[0-9.]+ KB per second|milliseconds: [0-9.e-]+|^ +| +(?= )")
+ASL_TESTS = ["testACL/testKernel", "testACL/testKernelMerger", "testACL/testMatrixOfElements", "testACL/testOperators",
+             "testACL/testVectorOfElements", "testMath/testASLData", "testMath/testReductionFunction"]
+ASL_WORDS = ["-O0", "-I/usr/include/ASL", *(f"-lasl{part}" for part in ("acl", "num", "numext", "common", "", "vtk", "matio"))]
 HASHES = ["md5", "sha1", "sha256", "sha512", "md5crypt", "sha256crypt"]
 VIDEO_FILTERS = {
     "boxblur": "boxblur_opencl=2", "convolution": "convolution_opencl='0 -1 0 -1 5 -1 0 -1 0'", "dilation": "dilation_opencl",
@@ -147,6 +150,18 @@ def oclgrind():
         yield Program(f"oclgrind/{name}", [f"oclgrind-{name}"],
                       (f"oclgrind-{name}", [path, f"{HERE}/programs/oclgrind_common.c"], [f"-I{home}/common"]),
                       f"{home}/runtime", NAMES)
+
+
+def asl():
+    """Tests of ASL, the Advanced Simulation Library: kernels that templates put together, merge and reduce."""
+    home = next(iter(sources("asl-*/test")), None)
+    if not home:
+        yield absent("asl", "no source: apt-get source asl")
+        return
+    for case in ASL_TESTS:
+        name = os.path.basename(case)
+        yield Program(f"asl/{name}", [f"asl-{name}"], (f"asl-{name}", [f"{home}/{case}.cc"], ASL_WORDS), None,
+                      EVERYTHING if name == "testKernelMerger" else NAMES)  # it prints a kernel in the order of addresses
 
 
 def erlang():
@@ -240,7 +255,10 @@ def others():
     yield of_ours("openmm/box", f"{PACKAGES}/openmm", "openmm_box.py")
     yield of_ours("gegl/pictures", "gegl", "gegl.sh")
     yield of_ours("ufo/pictures", "ufo-launch", "pictures.sh")
+    yield of_ours("sasmodels/scattering", f"{PACKAGES}/sasmodels", "scattering.py")._replace(cwd=None)
+    yield Program("hcxkeys/wlangenpmkocl", ["wlangenpmkocl", "-e", "networkname", "-p", "password1"], hide=NAMES + r"|^using:.*$")
+    yield of_ours("mandelbulber/fractal", "mandelbulber2", "fractal.sh")._replace(cwd=None, driver=GPU)
     yield of_ours("x264/video", "x264", "video.sh")._replace(cwd=None, driver=GPU)
 
 
-ALL = [pocl_tests, others, boost_compute, python_suites, starpu, piglit, oclgrind, erlang]
+ALL = [pocl_tests, others, boost_compute, python_suites, starpu, piglit, oclgrind, asl, erlang]
