@@ -204,6 +204,89 @@ def test_what_lay_in_the_arena_lies_there_again(hosts):
     assert told.replace("place 0", "place 1") == directly(["moving", "places"], 3)
 
 
+def suspend(house, card="one"):
+    assert house.card("card.suspend", card=card)["memory_used_bytes"] == 0
+
+
+@pytest.mark.parametrize("words", [["moving"], ["svm", "across"], ["printing", "1", "across"]], ids=lambda words: words[0])
+def test_a_suspended_card_moves_and_comes_home(hosts, words):
+    """It needs no room here for that, and runs there."""
+    here, there, lender = hosts
+
+    def trip(stage):
+        if stage == 0:
+            suspend(here)
+            create(here, "other", share_permille=1000)
+            depart(here, lender)
+            assert [card["state"] for card in (shown(here), cards_of(there)[0])] == ["moved", "active"]
+            here.card("card.remove", card="other")
+        if stage == 1:
+            home(here)
+
+    run_across(here, words, trip)
+
+
+def test_training_moves_while_it_is_suspended(hosts, tmp_path):
+    """Amidst its steps, with commands that wait for the card."""
+    needs("digits")
+    here, there, lender = hosts
+    steps = [houses.built("digits"), "--steps", str(STEPS)]
+    subprocess.run([*steps, "--checkpoint", str(tmp_path / "direct")], check=True, stdin=subprocess.DEVNULL, capture_output=True,
+                   timeout=120)
+    program = here.on_card(create(here, memory_bytes=256 * MIB, share_permille=SMALL_SHARE), *steps, "--checkpoint",
+                           str(tmp_path / "net"), "--sleep-at", f"{STEPS - 5}:600")
+    under_way(here, more=200, program=program)  # all its buffers are made
+    for trip in range(2):
+        suspend(here)
+        if trip == 0:
+            eventually("a command that waits", lambda: shown(here)["share_wanted"])
+        depart(here, lender)
+        assert (granted(here), granted(there)) == (0, 256 * MIB)
+        home(here)
+    eventually("the program's end", lambda: (program.send_signal(signal.SIGCONT), program.poll())[1] is not None, 120)
+    finish(program)
+    assert (tmp_path / "net").read_bytes() == (tmp_path / "direct").read_bytes()
+
+
+def test_a_suspended_card_that_cannot_move_stays_suspended(hosts):
+    """There is no room for it there; or its program has a place in this host's memory for what it has begun since."""
+    here, there, lender = hosts
+    talker = Talker(here.on_card(create(here), houses.built("moving"), "places", stdin=subprocess.PIPE))
+    talker.ready()
+    suspend(here)
+    create(there, "other", share_permille=600)
+    refused = depart(here, lender, check=False)
+    assert refused.returncode == 1 and "of cpu-0" in refused.stderr
+    there.card("card.remove", card="other")
+    talker.go_on()
+    eventually("a command that waits", lambda: shown(here)["share_wanted"])
+    for _ in range(2):
+        refused = depart(here, lender, check=False)
+        assert refused.returncode == 1 and "resume the card first" in refused.stderr
+        assert (shown(here)["state"], granted(here)) == ("suspended", 0)
+        eventually("the end of the card there", lambda: cards_of(there) == [])
+    here.card("card.resume", card="one")
+    for _ in range(2):
+        talker.ready()
+        talker.go_on()
+    assert talker.rest() == directly(["moving", "places"], 3)
+
+
+def test_a_card_that_was_suspended_there_comes_home(hosts):
+    """Its program has waited for all that it has posted."""
+    here, there, lender = hosts
+
+    def trip(stage):
+        if stage == 0:
+            depart(here, lender)
+        if stage == 1:
+            suspend(there, cards_of(there)[0]["card"])
+            home(here)
+            assert shown(here)["state"] == "active"
+
+    run_across(here, ["svm", "across"], trip)
+
+
 def test_a_card_comes_home_and_goes_to_a_third_host(hosts):
     """Of its programs one was there from its first command on."""
     here, there, lender = hosts

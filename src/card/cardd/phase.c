@@ -262,6 +262,8 @@ static int resume_on(struct cardd *cardd, struct card *card, struct device *devi
 /* It holds nothing of its device any more. */
 static void device_leave(struct card *card)
 {
+    if (!card->granted)
+        return; /* it was suspended */
     card->share_kept_permille = card->share_permille;
     device_take_back(card->device, card->quota_bytes, card->share_permille);
     card->granted = false;
@@ -310,6 +312,17 @@ static void returned(struct cardd *cardd, struct card *card)
     keeper_hold(cardd->keeper, card->number, KEPT_ELSEWHERE, -1);
     elsewhere_close(elsewhere);
     phase_advance(cardd, card); /* in case nobody uses the card */
+}
+
+/* A suspended card was to go to another host, and is where it was. */
+static void stayed_away(struct cardd *cardd, struct card *card)
+{
+    card->phase = CARD_SUSPENDED;
+    card->departing = false;
+    elsewhere_close(card->elsewhere);
+    card->elsewhere = NULL;
+    card_save(card);
+    answer(cardd, card, "card.not_moved");
 }
 
 static void suspended(struct cardd *cardd, struct card *card)
@@ -418,6 +431,10 @@ void phase_advance(struct cardd *cardd, struct card *card)
     card->failing |= undo;
     if (!undo || card->phase == CARD_RETURNING) {
         (undo ? stayed : next[card->phase])(cardd, card);
+        return;
+    }
+    if (card->departing && !card->granted) {
+        stayed_away(cardd, card);
         return;
     }
     begin(card, card->phase == CARD_RESUMING ? CARD_SUSPENDING : CARD_RESUMING);
@@ -588,7 +605,8 @@ int phase_move(struct card *card, const char *device, const struct phase_caller 
 int phase_depart(struct card *card, const struct control_request *request,
                  const struct phase_caller *caller, struct error *err)
 {
-    int r = expect(card, CARD_ACTIVE, err);
+    const bool is_away = card->phase == CARD_SUSPENDED;
+    int r = expect(card, is_away ? CARD_SUSPENDED : CARD_ACTIVE, err);
     if (r < 0)
         return r;
     if (card->device->cuda || !card->cardd->relay)
@@ -599,7 +617,7 @@ int phase_depart(struct card *card, const struct control_request *request,
             return error_set(err, -EOPNOTSUPP, "cannot-move",
                              "a program has card '%s' together with others of this host",
                              card->name);
-    if (card->share_permille == 0)
+    if ((is_away ? card->share_kept_permille : card->share_permille) == 0)
         return error_set(err, -EBUSY, "card-busy", "the share of card '%s' is lent to others",
                          card->name);
     if (!request->device)

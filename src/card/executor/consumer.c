@@ -121,6 +121,26 @@ int consumer_has_more(const struct consumer *consumer)
     return 0;
 }
 
+int consumer_expects(const struct consumer *consumer, const uint64_t tails[WIRE_LANES],
+                     int (*is_such)(const struct wire_header *record))
+{
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        uint64_t head = consumer->heads[lane], length;
+        if ((int64_t)(tails[lane] - head) > (int64_t)WIRE_LANE_BYTES)
+            return 1;
+        for (; (int64_t)(tails[lane] - head) > 0; head += length) {
+            const uint64_t position = head % WIRE_LANE_BYTES;
+            const struct wire_header *record =
+                (const void *)(consumer->rings + (uint64_t)lane * WIRE_LANE_BYTES + position);
+            length = __atomic_load_n(&record->length, __ATOMIC_RELAXED);
+            if (length < sizeof(*record) || length % WIRE_RECORD_ALIGN ||
+                length > WIRE_LANE_BYTES - position || is_such(record))
+                return 1;
+        }
+    }
+    return 0;
+}
+
 int consumer_take(struct consumer *consumer, const struct wire_header **ret_record,
                   struct error *err)
 {

@@ -56,6 +56,10 @@ void consumer_expect(struct consumer *consumer);
 void consumer_call(struct consumer *consumer);
 /* 1 when clients have put more than was taken. */
 int consumer_has_records(const struct consumer *consumer);
+/* 1 when `is_such` says so of a record that was posted before `tails` of the lanes and is not taken
+ * yet, or when one is not whole. It is shown the shared memory. */
+int consumer_expects(const struct consumer *consumer, const uint64_t tails[WIRE_LANES],
+                     int (*is_such)(const struct wire_header *record));
 /* Answer the record that was taken last. */
 void consumer_reply(struct consumer *consumer, uint32_t sequence, int32_t status, uint64_t value,
                     uint64_t length);

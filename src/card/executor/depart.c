@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -18,6 +19,7 @@
 
 /* A program that is stopped amidst a copy keeps us waiting. */
 #define LEAVE_LIMIT_NS (10 * NS_PER_S)
+#define LOOK_NS NS_PER_MS
 
 static uint32_t look(const uint32_t *word)
 {
@@ -55,6 +57,35 @@ int arena_is_left(struct session *session, int taken)
     return session->leaving == LEAVING_DONE || now_ns > session->leave_until_ns;
 }
 
+/* A buffer that is to lie there, or a map that leads there: a place in a queue at which nothing is
+ * copied. */
+static int names_arena(const struct wire_header *record)
+{
+    const struct wire_buffer_create *creation = (const void *)record;
+    const struct wire_sync_point *point = (const void *)record;
+    if (record->opcode == WIRE_BUFFER_CREATE)
+        return record->length < sizeof(*creation) || creation->range != 0;
+    return record->opcode == WIRE_SYNC_POINT &&
+           (record->length < sizeof(*point) || point->copied_bytes == 0);
+}
+
+int arena_leave_away(struct session *session, struct error *err)
+{
+    const struct consumer *consumer = &session->consumer;
+    const struct timespec moment = {.tv_nsec = (long)LOOK_NS};
+    while (!arena_is_left(session, session->holds_record) && session->leaving != LEAVING_POSTS)
+        (void)nanosleep(&moment, NULL);
+    if (session->leaving == LEAVING_POSTS &&
+        !(session->holds_record && names_arena((const void *)consumer->record)) &&
+        !consumer_expects(consumer, session->leave_tails, names_arena))
+        session->leaving = LEAVING_DONE;
+    return session->leaving == LEAVING_DONE
+               ? 0
+               : error_set(err, -EBUSY, "program-busy",
+                           "a program waits with what it can do on this host only; resume the card "
+                           "first");
+}
+
 int session_offer(struct session *session, int fd, struct error *err)
 {
     const struct executor_relay *relay = session->params.relay;
@@ -64,6 +95,9 @@ int session_offer(struct session *session, int fd, struct error *err)
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
         return error_errno(err, -errno, "cannot-move", "cannot keep the connection");
+    if (session->departure) /* where it was not to stay, before it was suspended */
+        relay->take_back(session->departure);
+    session->departure = NULL;
     struct error why = {0};
     int sent = session_send(session, fd, &why);
     int r = relay->offer(copy, &session->departure, err); /* if it hung up it may have said why */

@@ -11,6 +11,9 @@ struct session;
 /* Tell the client, if it was not told, and look: 1 when it is out and all that it posted till then
  * has been carried out, or when it takes too long. `taken` 1: a record is in hand. */
 int arena_is_left(struct session *session, int taken);
+/* As arena_is_left of a suspended session, which carries nothing out, with the waiting: 0, or
+ * -EBUSY with err set when what names the arena is still to be carried out. */
+int arena_leave_away(struct session *session, struct error *err);
 /* To the other host, to which `fd` leads, borrowed, and wait until it has it: 0, or a negative
  * errno with err set. */
 int session_offer(struct session *session, int fd, struct error *err);

@@ -205,9 +205,11 @@ static int file(struct session *session, const struct executor_order *order, uin
 static int carry_out(struct session *session, const struct executor_order *order, struct error *err)
 {
     int result = 0;
-    if ((order->verb == EXECUTOR_SUSPEND) == session->suspended)
+    if (order->departs && session->suspended) {
+        result = arena_leave_away(session, err);
+    } else if ((order->verb == EXECUTOR_SUSPEND) == session->suspended) {
         return 0; /* as it is already */
-    if (order->departs && session->leaving != LEAVING_DONE) {
+    } else if (order->departs && session->leaving != LEAVING_DONE) {
         result = error_set(err, -EBUSY, "program-busy",
                            "a program is in the midst of a copy and does not come to an end");
     } else if (order->verb == EXECUTOR_SUSPEND) {
@@ -266,16 +268,20 @@ int park_wait(struct session *session)
         if (session->departed) {
             session_forward(session);
         } else if (session->holds_record || consumer_has_records(&session->consumer)) {
+            if (readout_serve(session))
+                continue;
             seats_want_share(session);
             futex_sleep(&session->orders, __atomic_load_n(&session->orders_done, __ATOMIC_RELAXED),
                         ASK_NS);
         } else {
             consumer_await(&session->consumer, most_ns);
         }
-        if (order_waits(session))
+        if (order_waits(session)) {
+            readout_break_off(session);
             serve_order(session);
-        else if (session->departure)
+        } else if (session->departure) {
             session->params.relay->keep(session->departure);
+        }
     }
     const int holds_record = session->holds_record;
     session->holds_record = 0;

@@ -74,11 +74,13 @@ static int leave_device(struct session *session)
     if (!readout)
         return -ENOMEM;
     *readout = (struct readout){.session = session, .from = -1, .to = -1};
-    spill_begin(session, UINT64_MAX);
-    int r = session_suspend(session, &err);
-    if (r < 0) {
-        free(readout);
-        return r;
+    if (!session->suspended) {
+        spill_begin(session, UINT64_MAX);
+        int r = session_suspend(session, &err);
+        if (r < 0) {
+            free(readout);
+            return r;
+        }
     }
     objects_wait_freed(session, 0); /* its account does not change any more */
     session->readout = readout;
@@ -127,13 +129,35 @@ int handle_state_read(struct session *session, const struct wire_header *header,
     return 0;
 }
 
+int readout_serve(struct session *session)
+{
+    const struct wire_header *record = (const void *)session->consumer.record;
+    struct error err = {0};
+    if (!session->client.moved)
+        return 0;
+    if (!session->holds_record)
+        session->holds_record = consumer_take(&session->consumer, &record, &err) > 0;
+    if (!session->holds_record || record->opcode != WIRE_STATE_READ)
+        return 0;
+    session->holds_record =
+        session_dispatch(session, record, &err) < 0; /* the end, once it is back */
+    return !session->holds_record;
+}
+
+void readout_break_off(struct session *session)
+{
+    if (!session->readout)
+        return;
+    writer_end(session->readout);
+    free(session->readout);
+    session->readout = NULL;
+}
+
 int readout_end(struct session *session, struct error *err)
 {
     if (!session->readout)
         return 0;
-    writer_end(session->readout);
-    free(session->readout);
-    session->readout = NULL;
+    readout_break_off(session);
     int r = session_resume(session, err);
     if (r == 0)
         spill_end(session);

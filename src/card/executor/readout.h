@@ -7,6 +7,11 @@
 struct error;
 struct session;
 
+/* Of a suspended session: answer its relay if that asks next. 1 when it did; else the record that
+ * came is in hand. */
+int readout_serve(struct session *session);
+/* What was not read will not be; the session stays away. */
+void readout_break_off(struct session *session);
 /* Back on the device: 0, also when it was not read out, or -ENOSPC with err set: it is away then,
  * as after a suspension. */
 int readout_end(struct session *session, struct error *err);
