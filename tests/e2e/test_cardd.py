@@ -1,6 +1,7 @@
 """leat-cardd on its own: cards, sessions, and that nothing stays behind, however somebody dies."""
 import array
 import contextlib
+import fcntl
 import glob
 import os
 import re
@@ -18,6 +19,7 @@ MIB = 1 << 20
 HELLO = struct.Struct("=IIII72s16xI504s")
 WELCOME = struct.Struct("=IIiIQ28x256s4x")
 MAGIC = 0x5441454C
+F_ADD_SEALS, F_SEAL_FUTURE_WRITE = 1033, 0x10
 with open(os.path.join(houses.ROOT, "src", "card", "wire", "wire.h"), encoding="utf-8") as wire:
     VERSION = int(re.search(r"#define WIRE_VERSION (\d+)", wire.read())[1])
 
@@ -252,6 +254,8 @@ def test_client_cannot_write_the_ledger_nor_shrink_a_page(card_house):
         for fd in (memory, ledger, claims):
             with pytest.raises(PermissionError):
                 os.ftruncate(fd, 0)
+            with pytest.raises(PermissionError):  # nor keep others from writing
+                fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE)
 
 
 def test_bound_card_goes_with_its_client(card_house):

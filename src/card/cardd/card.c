@@ -37,10 +37,13 @@ static void pages_point(struct card *card)
     card->trace = &pages->trace;
 }
 
-/* No client writes the ledger, but of a local card's the programs write their slots themselves. */
+/* No client writes the ledger, but of a local card's the programs write their slots themselves; and
+ * none seals what others are to write. */
 static int pages_seal(const struct card *card)
 {
-    if (card_is_local(card) || fcntl(card->ledger_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0)
+    const int ledger = card_is_local(card) ? F_SEAL_SEAL : F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+    if (fcntl(card->ledger_fd, F_ADD_SEALS, ledger) == 0 &&
+        fcntl(card->claims_fd, F_ADD_SEALS, F_SEAL_SEAL) == 0)
         return 0;
     return -errno;
 }
@@ -223,9 +226,10 @@ static int fds_adopt(struct card *card)
 struct card *card_adopt(struct cardd *cardd, unsigned number, struct error *err)
 {
     CLEANUP(cleanup_card) struct card *card = card_alloc(cardd, number);
-    const struct book_state *state = &card->book->states[card->book->current - 1];
-    if (!card || fds_adopt(card) < 0) {
-        (void)error_set(err, -ENOMEM, "card-lost", "cannot take over card '%s'", state->name);
+    const struct book_state *state = book_read(&cardd->books.cards[number]);
+    if (!card || !state || fds_adopt(card) < 0) {
+        (void)error_set(err, -ENOMEM, "card-lost", "cannot take over card '%s'",
+                        state ? state->name : "");
         return NULL;
     }
     memcpy(card->name, state->name, sizeof(card->name));

@@ -96,7 +96,7 @@ static int turn_create(struct device *device)
     if (device->cuda) {
         device->turn_fd = memfd_create("leat-turn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (device->turn_fd < 0 || ftruncate(device->turn_fd, (off_t)bytes) < 0 ||
-            fcntl(device->turn_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+            fcntl(device->turn_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
             return -errno;
     } else {
         flags |= MAP_ANONYMOUS;

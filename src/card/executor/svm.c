@@ -300,8 +300,8 @@ int handle_kernel_pointers(struct session *session, const struct wire_header *he
     struct kernel *kernel = object->extra;
     if (record->first == 0)
         kernel->pointer_count = 0;
-    if (record->first != kernel->pointer_count || record->total > POINTERS_MAX ||
-        record->count > record->total - record->first)
+    if (record->first != kernel->pointer_count || record->first > record->total ||
+        record->total > POINTERS_MAX || record->count > record->total - record->first)
         return BAD_RECORD(err, "pointers from %u on, %u of %u", record->first, record->count,
                           record->total);
     const uint32_t count = record->first + record->count;
