@@ -38,6 +38,7 @@ PATHS = {
     "promises": "tests/e2e/programs/promises",
     "together": "tests/e2e/programs/together",
     "told": "tests/e2e/programs/told",
+    "twice_wrong": "tests/e2e/programs/twice_wrong",
     "churn": "tests/e2e/programs/churn",
     "holder": "tests/e2e/programs/holder",
     "cards": "tests/e2e/programs/cards",

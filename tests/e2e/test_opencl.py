@@ -101,6 +101,7 @@ NEEDS_COMMAND_BUFFER = pytest.mark.skipif(not os.path.exists(houses.built("comma
 # Programs that print on a card what they print directly: a line that shows that the direct run did its work, and the card's memory.
 @pytest.mark.parametrize("program, line, memory", [
     ("promises", "farewells early 0", "64MiB"),  # callbacks, maps, memory of its own, objects handed from thread to thread
+    ("twice_wrong", "missing copy over itself -57", "64MiB"),  # which of two wrong things a call tells
     ("told", "range 0", "64MiB"),  # what objects tell of themselves; sizes of arguments, ranges, patterns
     ("limits", "too many numbers: launch 0 status 0", "256MiB"),  # as much as the device says it can, and one more
     ("builds", "no platform 0", "64MiB"),  # callbacks, many threads, options, parts and headers, binaries

@@ -8,9 +8,14 @@
 
 const cl_event command_rehearsal;
 
+cl_int command_check_list(const struct command_waits *waits)
+{
+    return !waits->list == !waits->count ? CL_SUCCESS : CL_INVALID_EVENT_WAIT_LIST;
+}
+
 cl_int command_check_waits(const struct _cl_command_queue *queue, const struct command_waits *waits)
 {
-    if (!waits->list != !waits->count)
+    if (command_check_list(waits) != CL_SUCCESS)
         return CL_INVALID_EVENT_WAIT_LIST;
     for (cl_uint i = 0; i < waits->count; i++) {
         if (!handle_is(waits->list[i], OBJECT_EVENT))

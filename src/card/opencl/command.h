@@ -33,7 +33,9 @@ struct command_waits {
 extern const cl_event command_rehearsal;
 #define COMMAND_REHEARSED 1
 
-/* What `command_open` looks at first, for calls that owe their caller another answer after it. */
+/* What `command_open` looks at first, for calls that owe their caller another answer after it: that
+ * there is a list when there is a count, and then each event. */
+cl_int command_check_list(const struct command_waits *waits);
 cl_int command_check_waits(const struct _cl_command_queue *queue,
                            const struct command_waits *waits);
 cl_int command_open(struct command *command, cl_command_queue queue, cl_command_type type,

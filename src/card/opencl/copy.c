@@ -24,10 +24,13 @@ static cl_int check_access(const struct _cl_command_queue *queue, const struct _
     return queue->context == memory->context ? CL_SUCCESS : CL_INVALID_CONTEXT;
 }
 
+/* Of a call that is wrong in several ways PoCL tells of a wait list that is none first. */
 static cl_int check_both(const struct _cl_command_queue *queue, const struct _cl_mem *source,
-                         const struct _cl_mem *target)
+                         const struct _cl_mem *target, const struct command_waits *waits)
 {
-    cl_int result = check_access(queue, source);
+    cl_int result = command_check_list(waits);
+    if (result == CL_SUCCESS)
+        result = check_access(queue, source);
     return result == CL_SUCCESS ? check_access(queue, target) : result;
 }
 
@@ -45,6 +48,16 @@ static cl_int check_host_transfer(cl_command_queue queue, cl_mem memory, const v
     if (result == CL_SUCCESS && !ptr)
         result = CL_INVALID_VALUE;
     return result == CL_SUCCESS ? check_host_access(memory, is_read) : result;
+}
+
+/* Of a rectangle, where PoCL tells of the events sooner. */
+static cl_int check_host_rect(cl_command_queue queue, cl_mem memory, const void *ptr, int is_read,
+                              const struct command_waits *waits)
+{
+    cl_int result = check_access(queue, memory);
+    if (result == CL_SUCCESS)
+        result = command_check_waits(queue, waits);
+    return result == CL_SUCCESS ? check_host_transfer(queue, memory, ptr, is_read) : result;
 }
 
 static cl_int do_read(cl_command_queue queue, cl_command_type type, const struct region *region,
@@ -191,7 +204,7 @@ cl_int api_clEnqueueReadBufferRect(cl_command_queue command_queue, cl_mem buffer
                                    cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    cl_int result = check_host_transfer(command_queue, buffer, ptr, 1);
+    cl_int result = check_host_rect(command_queue, buffer, ptr, 1, &waits);
     if (result != CL_SUCCESS)
         return result;
     if (!buffer_origin || !host_origin || !region)
@@ -215,7 +228,7 @@ cl_int api_clEnqueueWriteBufferRect(cl_command_queue command_queue, cl_mem buffe
                                     const cl_event *event_wait_list, cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    cl_int result = check_host_transfer(command_queue, buffer, ptr, 0);
+    cl_int result = check_host_rect(command_queue, buffer, ptr, 0, &waits);
     if (result != CL_SUCCESS)
         return result;
     if (!buffer_origin || !host_origin || !region)
@@ -272,7 +285,7 @@ cl_int api_clEnqueueCopyBuffer(cl_command_queue command_queue, cl_mem src_buffer
                                cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    cl_int result = check_both(command_queue, src_buffer, dst_buffer);
+    cl_int result = check_both(command_queue, src_buffer, dst_buffer, &waits);
     if (result != CL_SUCCESS)
         return result;
     if (cb == 0 || !memory_holds(src_buffer, src_offset, cb) ||
@@ -346,7 +359,7 @@ cl_int api_clEnqueueCopyBufferRect(cl_command_queue command_queue, cl_mem src_bu
                                    cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    cl_int result = check_both(command_queue, src_buffer, dst_buffer);
+    cl_int result = check_both(command_queue, src_buffer, dst_buffer, &waits);
     if (result != CL_SUCCESS)
         return result;
     if (!src_origin || !dst_origin || !region)
@@ -405,7 +418,9 @@ cl_int api_clEnqueueFillBuffer(cl_command_queue command_queue, cl_mem buffer, co
                                cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    cl_int result = check_access(command_queue, buffer);
+    cl_int result = command_check_waits(command_queue, &waits);
+    if (result == CL_SUCCESS)
+        result = check_access(command_queue, buffer);
     if (result != CL_SUCCESS)
         return result;
     if (!pattern || !memory_holds(buffer, offset, cb) || !fill_is_even(pattern_size, offset, cb))
@@ -421,12 +436,14 @@ cl_int api_clEnqueueFillBuffer(cl_command_queue command_queue, cl_mem buffer, co
 }
 
 static cl_int check_migration(cl_command_queue queue, cl_uint count, const cl_mem *objects,
-                              cl_mem_migration_flags flags)
+                              cl_mem_migration_flags flags, const struct command_waits *waits)
 {
     const cl_mem_migration_flags known =
         CL_MIGRATE_MEM_OBJECT_HOST | CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED;
     if (count == 0 || !objects || (flags & ~known))
         return CL_INVALID_VALUE;
+    if (command_check_list(waits) != CL_SUCCESS)
+        return CL_INVALID_EVENT_WAIT_LIST;
     for (cl_uint i = 0; i < count; i++) {
         if (!handle_is(objects[i], OBJECT_MEMORY))
             return CL_INVALID_MEM_OBJECT;
@@ -442,7 +459,7 @@ cl_int api_clEnqueueMigrateMemObjects(cl_command_queue command_queue, cl_uint nu
                                       const cl_event *event_wait_list, cl_event *event)
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
-    cl_int result = check_migration(command_queue, num_mem_objects, mem_objects, flags);
+    cl_int result = check_migration(command_queue, num_mem_objects, mem_objects, flags, &waits);
     struct command command;
     if (result == CL_SUCCESS)
         result = command_open(&command, command_queue, CL_COMMAND_MIGRATE_MEM_OBJECTS, &waits);

@@ -159,7 +159,9 @@ cl_int api_clEnqueueFillImage(cl_command_queue command_queue, cl_mem image, cons
 {
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     struct command command;
-    cl_int result = image_check(command_queue, image, origin, region);
+    cl_int result = command_check_waits(command_queue, &waits);
+    if (result == CL_SUCCESS)
+        result = image_check(command_queue, image, origin, region);
     if (result == CL_SUCCESS && !fill_color)
         result = CL_INVALID_VALUE;
     if (result == CL_SUCCESS)
@@ -220,13 +222,16 @@ static cl_int post_copy(cl_command_queue queue, const struct image_copy *copy,
     return command_close(&command, CL_SUCCESS, waits);
 }
 
-/* What copies check after the image's box: the other end's context, then the wait list. */
-static cl_int check_other(const struct _cl_command_queue *queue, const struct _cl_mem *other,
-                          const struct command_waits *waits)
+/* The buffer's end of a copy. */
+static cl_int check_buffer(const struct _cl_mem *image, const struct _cl_mem *buffer,
+                           const size_t *region, size_t offset)
 {
-    if (queue->context != other->context)
-        return CL_INVALID_CONTEXT;
-    return command_check_waits(queue, waits);
+    if (buffer->image)
+        return CL_INVALID_MEM_OBJECT;
+    if (!region)
+        return CL_INVALID_VALUE;
+    size_t bytes = region[0] * region[1] * region[2] * image->image->pixel_bytes;
+    return memory_holds(buffer, offset, bytes) ? CL_SUCCESS : CL_INVALID_VALUE;
 }
 
 static int overlap(const size_t *a, const size_t *b, const size_t *region)
@@ -235,6 +240,52 @@ static int overlap(const size_t *a, const size_t *b, const size_t *region)
     for (int i = 0; i < 3; i++)
         apart |= a[i] >= b[i] + region[i] || b[i] >= a[i] + region[i];
     return !apart;
+}
+
+/* What copies with a buffer check before the image's box. Of a call that is wrong in several ways
+ * PoCL tells of a wait list that is none first, of its events late. */
+static cl_int check_ends(const struct _cl_command_queue *queue, const struct image_copy *copy,
+                         const struct command_waits *waits)
+{
+    int is_in = copy->shape == WIRE_COPY_BUFFER_TO_IMAGE;
+    const struct _cl_mem *image = is_in ? copy->target : copy->source;
+    const struct _cl_mem *buffer = is_in ? copy->source : copy->target;
+    cl_int result = command_check_list(waits);
+    if (result == CL_SUCCESS)
+        result = image_is_usable(queue, image);
+    if (result == CL_SUCCESS && queue->context != buffer->context)
+        result = CL_INVALID_CONTEXT;
+    if (result == CL_SUCCESS)
+        result = check_buffer(image, buffer, copy->region, is_in ? copy->from[0] : copy->to[0]);
+    return result == CL_SUCCESS ? command_check_waits(queue, waits) : result;
+}
+
+static int is_larger(const size_t *region, const struct image *image)
+{
+    return region[0] > image->extents[0] || region[1] > image->extents[1] ||
+           region[2] > image->extents[2];
+}
+
+/* Likewise of two images, whose formats and overlap come before the events. */
+static cl_int check_images(const struct _cl_command_queue *queue, const struct image_copy *copy,
+                           const struct command_waits *waits)
+{
+    cl_int result = command_check_list(waits);
+    if (result == CL_SUCCESS)
+        result = image_is_usable(queue, copy->source);
+    if (result == CL_SUCCESS)
+        result = image_is_usable(queue, copy->target);
+    if (result != CL_SUCCESS)
+        return result;
+    const struct image *source = copy->source->image, *target = copy->target->image;
+    if (memcmp(&source->format, &target->format, sizeof(cl_image_format)) != 0)
+        return CL_IMAGE_FORMAT_MISMATCH;
+    if (!copy->from || !copy->to || !copy->region || is_larger(copy->region, source) ||
+        is_larger(copy->region, target))
+        return CL_INVALID_VALUE;
+    if (source == target && overlap(copy->from, copy->to, copy->region))
+        return CL_MEM_COPY_OVERLAP;
+    return command_check_waits(queue, waits);
 }
 
 cl_int api_clEnqueueCopyImage(cl_command_queue command_queue, cl_mem src_image, cl_mem dst_image,
@@ -250,27 +301,12 @@ cl_int api_clEnqueueCopyImage(cl_command_queue command_queue, cl_mem src_image, 
                                     src_origin,
                                     dst_origin,
                                     region};
-    cl_int result = image_check(command_queue, src_image, src_origin, region);
+    cl_int result = check_images(command_queue, &copy, &waits);
+    if (result == CL_SUCCESS)
+        result = image_check(command_queue, src_image, src_origin, region);
     if (result == CL_SUCCESS)
         result = image_check(command_queue, dst_image, dst_origin, region);
-    if (result == CL_SUCCESS)
-        result = command_check_waits(command_queue, &waits);
-    if (result == CL_SUCCESS &&
-        memcmp(&src_image->image->format, &dst_image->image->format, sizeof(cl_image_format)) != 0)
-        result = CL_IMAGE_FORMAT_MISMATCH;
-    if (result == CL_SUCCESS && src_image == dst_image && overlap(src_origin, dst_origin, region))
-        result = CL_MEM_COPY_OVERLAP;
     return result == CL_SUCCESS ? post_copy(command_queue, &copy, &waits) : result;
-}
-
-/* The buffer's end of a copy. */
-static cl_int check_buffer(const struct _cl_mem *image, const struct _cl_mem *buffer,
-                           const size_t *region, size_t offset)
-{
-    if (buffer->image)
-        return CL_INVALID_MEM_OBJECT;
-    size_t bytes = region[0] * region[1] * region[2] * image->image->pixel_bytes;
-    return memory_holds(buffer, offset, bytes) ? CL_SUCCESS : CL_INVALID_VALUE;
 }
 
 cl_int api_clEnqueueCopyImageToBuffer(cl_command_queue command_queue, cl_mem src_image,
@@ -288,11 +324,9 @@ cl_int api_clEnqueueCopyImageToBuffer(cl_command_queue command_queue, cl_mem src
                                     src_origin,
                                     to,
                                     region};
-    cl_int result = image_check(command_queue, src_image, src_origin, region);
+    cl_int result = check_ends(command_queue, &copy, &waits);
     if (result == CL_SUCCESS)
-        result = check_other(command_queue, dst_buffer, &waits);
-    if (result == CL_SUCCESS)
-        result = check_buffer(src_image, dst_buffer, region, dst_offset);
+        result = image_check(command_queue, src_image, src_origin, region);
     return result == CL_SUCCESS ? post_copy(command_queue, &copy, &waits) : result;
 }
 
@@ -310,11 +344,9 @@ cl_int api_clEnqueueCopyBufferToImage(cl_command_queue command_queue, cl_mem src
                                     from,
                                     dst_origin,
                                     region};
-    cl_int result = image_check(command_queue, dst_image, dst_origin, region);
+    cl_int result = check_ends(command_queue, &copy, &waits);
     if (result == CL_SUCCESS)
-        result = check_other(command_queue, src_buffer, &waits);
-    if (result == CL_SUCCESS)
-        result = check_buffer(dst_image, src_buffer, region, src_offset);
+        result = image_check(command_queue, dst_image, dst_origin, region);
     return result == CL_SUCCESS ? post_copy(command_queue, &copy, &waits) : result;
 }
 

@@ -75,12 +75,16 @@ cl_int memory_check_map(const struct _cl_mem *memory, cl_map_flags flags)
 }
 
 static cl_int check_map(const struct _cl_command_queue *queue, const struct _cl_mem *memory,
-                        cl_map_flags flags, size_t offset, size_t bytes)
+                        cl_map_flags flags, size_t offset, size_t bytes,
+                        const struct command_waits *waits)
 {
     if (memory->image)
         return CL_INVALID_MEM_OBJECT;
     if (queue->context != memory->context)
         return CL_INVALID_CONTEXT;
+    cl_int result = command_check_waits(queue, waits);
+    if (result != CL_SUCCESS)
+        return result;
     if (bytes == 0 || !memory_holds(memory, offset, bytes))
         return CL_INVALID_VALUE;
     return memory_check_map(memory, flags);
@@ -195,7 +199,7 @@ void *api_clEnqueueMapBuffer(cl_command_queue command_queue, cl_mem buffer, cl_b
     const struct command_waits waits = {num_events_in_wait_list, event_wait_list, event};
     const struct memory_mapping mapping = {buffer, offset, cb, map_flags};
     void *pointer = NULL;
-    *errcode_ret = check_map(command_queue, buffer, map_flags, offset, cb);
+    *errcode_ret = check_map(command_queue, buffer, map_flags, offset, cb, &waits);
     if (*errcode_ret == CL_SUCCESS)
         *errcode_ret = memory_map(command_queue, CL_COMMAND_MAP_BUFFER, &mapping, blocking_map,
                                   &waits, &pointer);

@@ -317,8 +317,8 @@ static cl_int check_region(const struct _cl_mem *parent, const cl_buffer_region 
     uint64_t align_bits =
         snapshot_number(&process.snapshot, WIRE_INFO_DEVICE, CL_DEVICE_MEM_BASE_ADDR_ALIGN);
     uint64_t align = align_bits >= 8 ? align_bits / 8 : 1;
-    if (region->size == 0)
-        return CL_INVALID_BUFFER_SIZE;
+    if (region->origin + region->size > parent->size) /* as PoCL: a sum that wraps comes later */
+        return CL_INVALID_VALUE;
     if (region->origin % align != 0)
         return CL_MISALIGNED_SUB_BUFFER_OFFSET;
     return memory_holds(parent, region->origin, region->size) ? CL_SUCCESS : CL_INVALID_VALUE;
@@ -333,6 +333,8 @@ cl_mem api_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,
         result = CL_INVALID_MEM_OBJECT;
     else if (buffer_create_type != CL_BUFFER_CREATE_TYPE_REGION || !buffer_create_info)
         result = CL_INVALID_VALUE;
+    else if (((const cl_buffer_region *)buffer_create_info)->size == 0)
+        result = CL_INVALID_BUFFER_SIZE;
     if (result == CL_SUCCESS)
         result = memory_merge_flags(buffer->flags, &flags);
     if (result == CL_SUCCESS)

@@ -501,13 +501,16 @@ static cl_int find_end(struct svm_end *end, const void *pointer, size_t bytes)
                : CL_INVALID_VALUE;
 }
 
-static cl_int check_ends(struct svm_end *to, struct svm_end *from, const void *target,
+static cl_int check_ends(const struct _cl_command_queue *queue, const struct command_waits *waits,
+                         struct svm_end *to, struct svm_end *from, const void *target,
                          const void *source, size_t bytes)
 {
     const uintptr_t apart = (uintptr_t)target - (uintptr_t)source;
     cl_int result = bytes ? find_end(to, target, bytes) : CL_INVALID_VALUE;
     if (result == CL_SUCCESS)
         result = find_end(from, source, bytes);
+    if (result == CL_SUCCESS)
+        result = command_check_waits(queue, waits);
     if (result == CL_SUCCESS && (apart < bytes || -apart < bytes))
         result = CL_MEM_COPY_OVERLAP;
     return result;
@@ -542,7 +545,7 @@ cl_int api_clEnqueueSVMMemcpy(cl_command_queue command_queue, cl_bool blocking_c
     struct command command;
     if (!svm_is_there())
         return CL_INVALID_OPERATION;
-    cl_int result = check_ends(&to, &from, dst_ptr, src_ptr, size);
+    cl_int result = check_ends(command_queue, &waits, &to, &from, dst_ptr, src_ptr, size);
     if (result == CL_SUCCESS)
         result = command_open(&command, command_queue, CL_COMMAND_SVM_MEMCPY, &waits);
     if (result != CL_SUCCESS)
