@@ -480,6 +480,29 @@ def test_who_is_killed_on_the_way_leaves_it_here(hosts, victim, when):
         eventually("the end of the card there", lambda: cards_of(there) == [])
 
 
+@pytest.mark.parametrize("victim", ["their relay", "our leat-cardd"])
+def test_who_is_killed_on_the_way_leaves_a_suspended_card_suspended(hosts, victim):
+    here, there, lender = hosts
+    talker = moving(here, create(here))
+    talker.ready()
+    suspend(here)
+    executor = executor_of(here)
+    os.kill(executor, signal.SIGSTOP)
+    words = [houses.built("leat"), "card", "move", "one", *lender.options()]
+    with subprocess.Popen(words, env=here.environment, stderr=subprocess.PIPE, text=True) as command:
+        in_state(here, "suspending")
+        VICTIMS[victim](here, there, lender)
+        os.kill(executor, signal.SIGCONT)
+        told = command.communicate(timeout=60)[1]
+    assert command.returncode == 1, told
+    in_state(here, "suspended")
+    assert granted(here) == 0
+    eventually("the end of the card there", lambda: cards_of(there) == [])
+    here.leat("card", "resume", "one")
+    assert granted(here) == 64 * MIB
+    the_rest(talker)
+
+
 def test_their_executor_is_killed_at_once(hosts):
     """The move fails, and the program is right here; or the session was there already, and it alone is lost."""
     here, there, lender = hosts
