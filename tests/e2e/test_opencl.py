@@ -301,6 +301,12 @@ def test_fork(card_house):
         "parent: counted 1, child ended with 0"]
 
 
+def test_after_main(card_house):
+    """What a program does when main has returned, in a function registered before the library was there: as before."""
+    assert card_house.card_exec(houses.built("survive"), "late", memory="64MiB").stdout.splitlines() == [
+        "main returns", "late: unmap 0", "late: counted 41", "late: finish 0", *["late: release 0"] * 3]
+
+
 def executors(house):
     return [pid for pid in house.executors() if name_of(pid).startswith("leat-exec")]
 

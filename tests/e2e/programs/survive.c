@@ -1,6 +1,7 @@
 /* Life around a session: `survive fork` uses OpenCL on both sides of a fork; `survive orphan` works
  * until its executor is gone, which the test arranges when the program has printed "working";
- * `survive told` does the same and waits until its context's notification was called. */
+ * `survive told` does the same and waits until its context's notification was called; `survive
+ * late` works on, unmaps and releases when main has returned. */
 #include <semaphore.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -113,6 +114,35 @@ static int survive_told(void)
     return 0;
 }
 
+static struct world left;
+static cl_int *mapped;
+
+static void after_main(void)
+{
+    cl_int value;
+    *mapped = 41;
+    REPORT("late: unmap", clEnqueueUnmapMemObject(left.queue, left.memory, mapped, 0, NULL, NULL));
+    must(count_up(&left, &value), "late");
+    (void)printf("late: counted %d\n", (int)value);
+    REPORT("late: finish", clFinish(left.queue));
+    REPORT("late: release", clReleaseMemObject(left.memory));
+    REPORT("late: release", clReleaseCommandQueue(left.queue));
+    REPORT("late: release", clReleaseContext(left.context));
+}
+
+/* What is to be called last is registered before there is any library of a driver. */
+static int survive_late(void)
+{
+    cl_int code;
+    if (atexit(after_main) != 0)
+        return 2;
+    open_world(&left);
+    MAKE(mapped, clEnqueueMapBuffer(left.queue, left.memory, CL_TRUE, CL_MAP_WRITE, 0,
+                                    sizeof(*mapped), 0, NULL, NULL, &code));
+    (void)printf("main returns\n");
+    return 0;
+}
+
 int main(int count, char **words)
 {
     if (count == 2 && strcmp(words[1], "fork") == 0)
@@ -121,6 +151,8 @@ int main(int count, char **words)
         return survive_orphan();
     if (count == 2 && strcmp(words[1], "told") == 0)
         return survive_told();
-    (void)fprintf(stderr, "usage: survive fork | orphan | told\n");
+    if (count == 2 && strcmp(words[1], "late") == 0)
+        return survive_late();
+    (void)fprintf(stderr, "usage: survive fork | orphan | told | late\n");
     return 2;
 }
