@@ -240,6 +240,8 @@ def others():
         yield Program(f"clblast/test_{routine}", [f"clblast_test_{routine}"], hide=NAMES)
     yield Program("clfft/client", ["clFFT-client", "-x", "64", "-y", "16", "-b", "2", "-p", "1"], cwd="", hide=NAMES)
     yield Program("clfft/fft", ["fft"], ("fft", [f"{HERE}/programs/fft.c"], ["-lclFFT", "-lm"]))
+    yield Program("vkfft/vkfft", ["vkfft"], ("vkfft", [f"{HERE}/programs/vkfft.c"], ["-lm"]),
+                  missing=None if os.path.exists("/usr/include/vkFFT.h") else "not installed")
     yield Program("viennacl/viennacl", ["viennacl"], ("viennacl", [f"{HERE}/programs/viennacl.cpp"], []))
     yield Program("opencv/umat", ["/usr/bin/python3", f"{HERE}/programs/umat.py"])
     yield Program("pyopencl/arrays", ["/usr/bin/python3", f"{HERE}/programs/arrays.py"])
@@ -257,6 +259,8 @@ def others():
     yield of_ours("ufo/pictures", "ufo-launch", "pictures.sh")
     yield of_ours("sasmodels/scattering", f"{PACKAGES}/sasmodels", "scattering.py")._replace(cwd=None)
     yield Program("hcxkeys/wlangenpmkocl", ["wlangenpmkocl", "-e", "networkname", "-p", "password1"], hide=NAMES + r"|^using:.*$")
+    yield Program("hwloc/devices", ["lstopo-no-graphics", "--only", "osdev", "-v"],
+                  hide=r'(?m)^Block.*$|OpenCLPlatformName=("[^"]*"|\S+)|OpenCLGlobalMemorySize=\d+', driver=GPU)
     yield of_ours("mandelbulber/fractal", "mandelbulber2", "fractal.sh")._replace(cwd=None, driver=GPU)
     yield of_ours("x264/video", "x264", "video.sh")._replace(cwd=None, driver=GPU)
 
