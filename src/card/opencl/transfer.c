@@ -450,7 +450,12 @@ cl_int transfer_write(struct command *command, const struct region *region, enum
                              __ATOMIC_RELAXED);
     if (direct_transfer(command, region, DIRECT_WRITE, wait, &result))
         return result;
-    return transfer_run(&run);
+    result = transfer_run(&run);
+    if (result != CL_SUCCESS || wait == TRANSFER_POSTED || !command->event)
+        return result;
+    result = queue_wait_for(command->queue->state, command->target, command->event);
+    event_observe(command->event);
+    return result;
 }
 
 cl_int transfer_read(struct command *command, const struct region *region, enum transfer_wait wait)

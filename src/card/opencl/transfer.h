@@ -1,9 +1,11 @@
 /* Moving content between the user's memory and buffers, through the session's slab in pieces,
  * several in flight so that both sides copy at once.
  *
- * A write copies at the call. A blocking read copies out as pieces arrive. What a read that does
- * not block has fetched lies in the slab until somebody observes a completion: every call through
- * which a program can learn that a command ended calls transfers_observe first. */
+ * A write copies at the call; a blocking one has ended at its return if its event is asked for, so
+ * that its times can be told, else nobody could tell. A blocking read copies out as pieces arrive.
+ * What a read that does not block has fetched lies in the slab until somebody observes a
+ * completion: every call through which a program can learn that a command ended calls
+ * transfers_observe first. */
 #ifndef LEAT_CARD_OPENCL_TRANSFER_H
 #define LEAT_CARD_OPENCL_TRANSFER_H
 

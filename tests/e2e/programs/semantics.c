@@ -125,6 +125,37 @@ static void late_reads(struct world *w)
     MUST(clReleaseMemObject(memory));
 }
 
+/* A write that blocks has ended at its return, behind other commands, too, and has its times. */
+static void write_and_ask(struct world *w)
+{
+    const size_t box[3] = {64, 4, 1}, nowhere[3] = {0, 0, 0};
+    cl_int values[COUNT], code, status;
+    cl_ulong end;
+    cl_event events[2];
+    fill(values, 8);
+    cl_mem memory = buffer(w, BYTES, values);
+    cl_command_queue queue =
+        clCreateCommandQueue(w->context, w->device, CL_QUEUE_PROFILING_ENABLE, &code);
+    must(code, "queue");
+    for (cl_int i = 0; i < 20; i++)
+        launch(queue, w->add, memory, i, NULL, NULL);
+    MUST(clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, 1024, values, 0, NULL, &events[0]));
+    for (cl_int i = 0; i < 20; i++)
+        launch(queue, w->add, memory, i, NULL, NULL);
+    MUST(clEnqueueWriteBufferRect(queue, memory, CL_TRUE, nowhere, nowhere, box, 64, 0, 80, 0,
+                                  values, 0, NULL, &events[1]));
+    for (int i = 0; i < 2; i++) {
+        MUST(clGetEventInfo(events[i], CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status,
+                            NULL));
+        code =
+            clGetEventProfilingInfo(events[i], CL_PROFILING_COMMAND_END, sizeof(end), &end, NULL);
+        (void)printf("write %d: status %d, times %d\n", i, (int)status, (int)code);
+        (void)clReleaseEvent(events[i]);
+    }
+    MUST(clReleaseCommandQueue(queue));
+    MUST(clReleaseMemObject(memory));
+}
+
 /* Commands of an out-of-order queue ordered by events alone, started by an event of the user. */
 static void loose_order(struct world *w)
 {
@@ -430,9 +461,9 @@ static void held(struct world *w)
 int main(int argc, char **argv)
 {
     struct world w = {0};
-    static void (*const parts[])(struct world *
-                                 w) = {basics, late_reads, loose_order,    callbacks, views, boxes,
-                                       large,  threads,    copies_of_code, farewells, held};
+    static void (*const parts[])(struct world * w) = {
+        basics, late_reads, write_and_ask, loose_order,    callbacks, views,
+        boxes,  large,      threads,       copies_of_code, farewells, held};
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     open_world(&w);
     if (argc > 1)
