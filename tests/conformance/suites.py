@@ -169,7 +169,7 @@ def erlang():
     paths = [path for name in ERLANG_EXAMPLES for path in glob.glob(f"/usr/share/doc/erlang-cl/examples/{name}.erl")]
     if not paths:
         yield absent("erlang-cl", "not installed")
-    paths += [path for home in sources("cl-cl-*/test") for path in sorted(glob.glob(f"{home}/cl_*.erl")) if "SUITE" not in path]
+    paths += [path for home in sources("*cl-1.*/test") for path in sorted(glob.glob(f"{home}/cl_*.erl")) if "SUITE" not in path]
     for path in paths:
         name = os.path.basename(path)[:-len(".erl")]
         yield of_ours(f"erlang/{name}", "erlc", "erlang.sh", path, hide=ERLANG_HIDES)._replace(cwd=None)
