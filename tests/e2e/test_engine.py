@@ -416,6 +416,7 @@ def test_restarted_engine_commands_before_it_is_ready(folders):
     assert second.wait("exit", id="1")["exit"]["signal"] == signal.SIGTERM
     for id in ("1", "2"):
         assert second.remove(id)["errno"] == 0
+    second.wait("ready")  # else the container that it tries would be left to the next one
     assert second.tasks() == {} and second.close() == 0
 
 
