@@ -197,7 +197,7 @@ static json_t *env_of(const struct engine_task_spec *spec)
 static json_t *argv_of(const struct bundle *bundle)
 {
     json_t *argv =
-        bundle->facts->init[0] ? json_pack("[s, s, s]", "/dev/init", "-g", "--") : json_array();
+        bundle->facts->init[0] ? json_pack("[s, s, s]", BUNDLE_INIT, "-g", "--") : json_array();
     for (const char *const *arg = bundle->spec->argv; *arg; arg++) {
         if (json_array_append_new(argv, json_string(*arg))) {
             json_decref(argv);
@@ -350,7 +350,7 @@ json_t *bundle_config(const struct bundle *bundle, struct error *err)
                           : buf_printf(&hostname, "leat-%s", spec->id)); /* remembered in failed */
     json_t *mounts = mounts_of(bundle);
     if (mounts && bundle->facts->init[0] &&
-        add_bind(mounts, "/dev/init", bundle->facts->init, false)) {
+        add_bind(mounts, BUNDLE_INIT, bundle->facts->init, false)) {
         json_decref(mounts);
         mounts = NULL;
     }

@@ -9,6 +9,9 @@
 
 #include "engine/engine.h"
 
+#define BUNDLE_INIT_NAME "init"
+#define BUNDLE_INIT "/dev/" BUNDLE_INIT_NAME /* where a container has the host's static init */
+
 enum cgroup_place {
     CGROUP_NONE, /* limits cannot be set on this host */
     CGROUP_OWN,  /* below the daemon's own cgroup, in every hierarchy */

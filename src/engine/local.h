@@ -66,7 +66,9 @@ struct local_task {
     struct run_watch *start; /* of the pipe that the container waits at */
     struct run_watch *watch; /* of conmon */
     struct run_timer *grace;
-    struct run_timer *late; /* an end found while the watch was being set up */
+    struct run_timer *unheard; /* asked to end before it could hear that, */
+    unsigned looks;            /* so often */
+    struct run_timer *late;    /* an end found while the watch was being set up */
     struct engine_exit exit;
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,9 @@
 
 #define CONMON_LOG "conmon.log"
 #define NETWORK_LOG "network.log"
+#define PROC_FILE_BYTES 65536
+#define LOOK_MS 10
+#define LOOKS_MAX 100
 
 struct local_task *local_find(const struct local_engine *local, const char *id)
 {
@@ -27,6 +31,13 @@ struct local_task *local_find(const struct local_engine *local, const char *id)
     return NULL;
 }
 
+static void stop_forget(struct local_task *task)
+{
+    run_timer_cancel(task->grace);
+    run_timer_cancel(task->unheard);
+    task->grace = task->unheard = NULL;
+}
+
 void local_task_free(struct local_task *task)
 {
     if (!task)
@@ -35,7 +46,7 @@ void local_task_free(struct local_task *task)
     local_log_unfollow(task->engine, task->dir);
     run_watch_cancel(task->watch);
     run_watch_cancel(task->start);
-    run_timer_cancel(task->grace);
+    stop_forget(task);
     run_timer_cancel(task->late);
     if (task->alive_fd >= 0)
         (void)close(task->alive_fd); /* nothing to do about a failure */
@@ -132,8 +143,7 @@ static void task_ended(struct local_task *task, const struct engine_exit *exit)
     const struct engine_callbacks *callbacks = &task->engine->base.callbacks;
     task->state = LOCAL_ENDED;
     task->exit = *exit;
-    run_timer_cancel(task->grace);
-    task->grace = NULL;
+    stop_forget(task);
     if (callbacks->on_exit && strcmp(task->id, LOCAL_PROBE_ID) != 0)
         callbacks->on_exit(callbacks->context, task->id, exit);
 }
@@ -556,6 +566,53 @@ static int task_signal(struct local_task *task, const char *name, struct error *
     return local_runtime(task->engine, NULL, args, on_signalled, NULL, err);
 }
 
+static bool is_init(long long pid)
+{
+    char path[48];
+    AUTO_BUF struct buf name = BUF_INIT;
+    (void)snprintf(path, sizeof(path), "/proc/%lld/comm", pid);
+    return file_read(AT_FDCWD, path, PROC_FILE_BYTES, &name, NULL) == 0 && name.data &&
+           strcmp(name.data, BUNDLE_INIT_NAME "\n") == 0;
+}
+
+/* 0: none. */
+static long long first_child(long long pid)
+{
+    char path[64];
+    AUTO_BUF struct buf list = BUF_INIT;
+    (void)snprintf(path, sizeof(path), "/proc/%lld/task/%lld/children", pid, pid);
+    return file_read(AT_FDCWD, path, PROC_FILE_BYTES, &list, NULL) == 0 && list.data
+               ? strtoll(list.data, NULL, 10)
+               : 0;
+}
+
+/* The init passes signals on once it has made its child the program. What comes before that is
+ * lost: to the first process of a pid namespace comes only what it handles. */
+static bool is_listening(const struct local_task *task)
+{
+    if (!task->engine->facts.init[0] || task->pid <= 0)
+        return true;
+    long long child = is_init(task->pid) ? first_child(task->pid) : 0;
+    return child && !is_init(child);
+}
+
+static int ask_to_end(struct local_task *task, struct error *err);
+
+static void on_unheard(void *context)
+{
+    struct local_task *task = context;
+    task->unheard = NULL;
+    (void)ask_to_end(task, NULL); /* else the grace's end is its end */
+}
+
+static int ask_to_end(struct local_task *task, struct error *err)
+{
+    if (is_listening(task) || task->looks == LOOKS_MAX)
+        return task_signal(task, "TERM", err);
+    task->looks++;
+    return run_after(&task->engine->runner, LOOK_MS, on_unheard, task, &task->unheard, err);
+}
+
 static void on_grace_over(void *context)
 {
     struct local_task *task = context;
@@ -581,10 +638,10 @@ int local_stop(struct engine *engine, const char *id, uint64_t grace_ms, struct 
     struct local_task *task = running(local_of(engine), id, &result, err);
     if (!task)
         return result;
-    run_timer_cancel(task->grace);
-    task->grace = NULL;
+    stop_forget(task);
+    task->looks = 0;
     result = run_after(&task->engine->runner, grace_ms, on_grace_over, task, &task->grace, err);
-    return result ? result : task_signal(task, "TERM", err);
+    return result ? result : ask_to_end(task, err);
 }
 
 int local_kill(struct engine *engine, const char *id, struct error *err)
