@@ -79,6 +79,7 @@ struct card {
     uint64_t file_parts; /* written or used so far */
     struct elsewhere *elsewhere;  /* the other host, when it has moved or is to; NULL: none */
     bool departing;               /* the phases lead there */
+    bool untold;                  /* it is there, and its sessions are yet to go along */
     struct device *move_to;       /* where it goes when it is suspended; NULL: nowhere */
     uint32_t share_kept_permille; /* while it is away */
     uint64_t phase_connection, phase_request; /* who gets the answer; connection 0: nobody */

@@ -235,6 +235,7 @@ static void conclude(struct cardd *cardd, struct card *card)
     const char *event = card->phase == CARD_ACTIVE  ? "card.resumed"
                         : card->phase == CARD_MOVED ? "card.moved"
                                                     : "card.suspended";
+    card->untold = false;
     card_save(card);
     answer(cardd, card, event);
     if (cardd->control)
@@ -270,6 +271,14 @@ static void device_leave(struct card *card)
     card_set_share(card, 0);
 }
 
+/* Whoever hears of it may call the card home at once: its sessions have gone along by then. */
+static void moved_tell(struct cardd *cardd, struct card *card)
+{
+    if (!card->untold || card_orders_out(card))
+        return;
+    conclude(cardd, card);
+}
+
 /* All that the card is has been brought to the other host, where it is from the moment on in which
  * the books say so. */
 static void moved(struct cardd *cardd, struct card *card)
@@ -281,8 +290,10 @@ static void moved(struct cardd *cardd, struct card *card)
     card->saved_path = NULL;
     card->orders++;
     elsewhere_keep(card->elsewhere);
-    conclude(cardd, card);
+    card_save(card);
+    card->untold = true;
     order_all(card);
+    moved_tell(cardd, card);
 }
 
 static void elsewhere_lost(struct card *card, const struct error *err);
@@ -424,6 +435,8 @@ void phase_advance(struct cardd *cardd, struct card *card)
         [CARD_OFFERING] = offered,
         [CARD_RETURNING] = returned,
     };
+    if (card->phase == CARD_MOVED)
+        moved_tell(cardd, card);
     if (is_settled(card) || card_orders_out(card))
         return;
     bool files = card->phase == CARD_SAVING || card->phase == CARD_LOADING;
@@ -466,6 +479,7 @@ static void answered(struct cardd *cardd, struct card *card, struct session *ses
     }
     if (card->phase == CARD_MOVED) {
         moved_advance(session, notice);
+        phase_advance(cardd, card);
         return;
     }
     card->file_parts += notice->parts;
